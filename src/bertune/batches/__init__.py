@@ -1,0 +1,1 @@
+"""From token ids to the tensors of one step."""

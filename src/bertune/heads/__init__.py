@@ -1,0 +1,1 @@
+"""What sits on an encoder: pooling, the classifier, losses."""

@@ -1,0 +1,1 @@
+"""AdamWeightDecay and its schedules, with the arithmetic of tf-models-official."""

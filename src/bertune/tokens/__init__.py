@@ -1,0 +1,1 @@
+"""From text to token ids, exactly as Google's FullTokenizer. No torch."""
