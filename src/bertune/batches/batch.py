@@ -1,0 +1,120 @@
+"""The tensors of one step: packed from encoded examples, or from the lesson's padded arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertune.batches.layout import PackedLayout
+from bertune.errors import ConfigError, DataError
+from bertune.tokens.encoding import EncodedExamples
+
+PADDED_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences one after another, without padding.
+
+    Args:
+        token_ids: (tokens,) int64.
+        token_type_ids: (tokens,) int64, 0 in `[CLS] a [SEP]`, 1 in `b [SEP]`.
+        position_ids: (tokens,) int64, each token's place in its own sequence.
+        layout: the boundaries of the sequences.
+        targets: (sequences,) class ids (int64) or values (float32); None where they are not known.
+    """
+
+    token_ids: Tensor
+    token_type_ids: Tensor
+    position_ids: Tensor
+    layout: PackedLayout
+    targets: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+
+def pack(
+    encoded: EncodedExamples,
+    indices: NDArray[np.int64] | None = None,
+    targets: NDArray[Any] | None = None,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Takes examples out of the flat store as one packed batch.
+
+    Args:
+        encoded: all examples.
+        indices: which of them, in this order; None takes all.
+        targets: the targets of all examples, picked by the same indices.
+        device: where the tensors go.
+    """
+    chosen = encoded if indices is None else encoded.take(indices)
+    lengths = np.diff(chosen.offsets)
+    positions = np.arange(int(chosen.offsets[-1])) - np.repeat(chosen.offsets[:-1], lengths)
+    types = positions >= np.repeat(chosen.first_lengths.astype(np.int64), lengths)
+    picked = None
+    if targets is not None:
+        picked = torch.from_numpy(targets if indices is None else targets[indices]).to(device)
+    return Batch(
+        token_ids=torch.from_numpy(chosen.token_ids.astype(np.int64)).to(device),
+        token_type_ids=torch.from_numpy(types.astype(np.int64)).to(device),
+        position_ids=torch.from_numpy(positions).to(device),
+        layout=PackedLayout(lengths, device),
+        targets=picked,
+    )
+
+
+@dataclass(frozen=True)
+class PaddedShape:
+    """Where the tokens of a packed batch lay in the padded arrays it was made from.
+
+    Args:
+        rows: sequences.
+        columns: padded length.
+        cells: (tokens,) flat index of each token in the (rows, columns) rectangle.
+    """
+
+    rows: int
+    columns: int
+    cells: Tensor
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """Lays (tokens, size) back into (rows, columns, size), zeros where there was no token."""
+        flat = packed.new_zeros(self.rows * self.columns, packed.shape[-1])
+        return flat.index_copy(0, self.cells, packed).view(self.rows, self.columns, -1)
+
+
+def pack_padded(inputs: Mapping[str, Any], device: torch.device | str = "cpu") -> tuple[Batch, PaddedShape]:
+    """Packs the lesson's three padded arrays; cells that the mask hides are not computed at all.
+
+    Args:
+        inputs: `input_word_ids`, `input_mask`, `input_type_ids`, each (rows, columns), numpy or torch.
+        device: where the tensors go.
+
+    Raises:
+        ConfigError: an array is missing, or the shapes differ.
+        DataError: a row's mask is all zero.
+    """
+    missing = [name for name in PADDED_NAMES if name not in inputs]
+    if missing:
+        raise ConfigError(f"the inputs lack {', '.join(missing)}", hint="bert_encode makes all three arrays")
+    ids, mask, types = (torch.as_tensor(inputs[name]).to(device) for name in PADDED_NAMES)
+    if ids.ndim != 2 or not ids.shape == mask.shape == types.shape:
+        shapes = ", ".join(f"{name} {tuple(inputs[name].shape)}" for name in PADDED_NAMES)
+        raise ConfigError(f"the three input arrays must have one shape (rows, columns), not {shapes}")
+    real = mask != 0
+    lengths = real.sum(dim=1).cpu().numpy()
+    if (lengths == 0).any():
+        raise DataError(f"row {int(np.argmin(lengths))} of input_mask is all zero: a sequence needs at least one token")
+    cells = real.reshape(-1).nonzero().squeeze(1)
+    batch = Batch(
+        token_ids=ids.reshape(-1)[cells].long(),
+        token_type_ids=types.reshape(-1)[cells].long(),
+        position_ids=cells % ids.shape[1],
+        layout=PackedLayout(lengths, device),
+    )
+    return batch, PaddedShape(ids.shape[0], ids.shape[1], cells)

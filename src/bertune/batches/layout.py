@@ -1,0 +1,132 @@
+"""Where each sequence of a packed batch starts and ends, and how attention sees it.
+
+A packed batch holds the tokens of all sequences one after another, without padding. Attention is the one place that needs
+a rectangle; it gets a few tight ones, one for each group of sequences of similar length.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertune.errors import DataError
+
+# Two groups beat one, four and eight at batch 32 on MRPC: fewer padded cells against more kernel launches.
+ATTENTION_GROUPS = 2
+
+
+@dataclass(frozen=True)
+class LengthGroup:
+    """Sequences of similar length, laid into one rectangle for attention.
+
+    Args:
+        start: first of the group's cells in the concatenation of all groups' cells.
+        sequences: rows of the rectangle.
+        max_length: columns of the rectangle, the longest sequence of the group.
+        attend: (sequences, max_length), True where a real token lies; None where all are real.
+    """
+
+    start: int
+    sequences: int
+    max_length: int
+    attend: Tensor | None
+
+    @property
+    def cells(self) -> int:
+        """Cells of the rectangle, padding included."""
+        return self.sequences * self.max_length
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """How packed tokens move into the rectangles of attention and back.
+
+    Args:
+        groups: the rectangles.
+        token_of_cell: (cells,) packed token that each cell takes; padding cells take token 0 and are never attended to.
+        cell_of_token: (tokens,) cell in which each packed token lies.
+    """
+
+    groups: tuple[LengthGroup, ...]
+    token_of_cell: Tensor
+    cell_of_token: Tensor
+
+
+class PackedLayout:
+    """The boundaries of the sequences in a packed batch.
+
+    Args:
+        lengths: (sequences,) tokens of each sequence, each at least 1.
+        device: where the index tensors live.
+
+    Raises:
+        DataError: a sequence has no token.
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], device: torch.device | str = "cpu") -> None:
+        if len(lengths) == 0 or int(lengths.min()) < 1:
+            raise DataError("a packed batch needs at least one sequence, and each sequence at least one token")
+        self.lengths = lengths.astype(np.int64)
+        self.device = torch.device(device)
+        self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in the whole batch."""
+        return int(self.offsets[-1])
+
+    @property
+    def max_seqlen(self) -> int:
+        """Tokens of the longest sequence."""
+        return int(self.lengths.max())
+
+    @cached_property
+    def cu_seqlens(self) -> Tensor:
+        """(sequences + 1,) int32, where each sequence starts, and the end of the last."""
+        return torch.from_numpy(self.offsets.astype(np.int32)).to(self.device)
+
+    @cached_property
+    def first_tokens(self) -> Tensor:
+        """(sequences,) int64, the packed position of each sequence's first token, its [CLS]."""
+        return torch.from_numpy(self.offsets[:-1].copy()).to(self.device)
+
+    @cached_property
+    def sequence_of_token(self) -> Tensor:
+        """(tokens,) int64, the sequence each token belongs to."""
+        return torch.from_numpy(np.repeat(np.arange(len(self)), self.lengths)).to(self.device)
+
+    @cached_property
+    def attention_plan(self) -> AttentionPlan:
+        """The rectangles in which attention is computed; made once a batch and shared by all layers."""
+        return _plan_attention(self.lengths, self.offsets[:-1], self.device)
+
+
+def _plan_attention(
+    lengths: NDArray[np.int64], starts: NDArray[np.int64], device: torch.device, num_groups: int = ATTENTION_GROUPS
+) -> AttentionPlan:
+    by_length = np.argsort(lengths, kind="stable")
+    groups: list[LengthGroup] = []
+    tokens: list[NDArray[np.int64]] = []
+    cell_of_token = np.empty(int(lengths.sum()), dtype=np.int64)
+    first_cell = 0
+    for members in np.array_split(by_length, min(num_groups, len(by_length))):
+        width = int(lengths[members].max())
+        columns = np.arange(width)
+        real = columns < lengths[members, None]
+        token = np.where(real, starts[members, None] + columns, 0)
+        cell_of_token[token[real]] = first_cell + np.flatnonzero(real)
+        attend = None if real.all() else torch.from_numpy(real).to(device)
+        groups.append(LengthGroup(first_cell, len(members), width, attend))
+        tokens.append(token.reshape(-1))
+        first_cell += len(members) * width
+    return AttentionPlan(
+        tuple(groups),
+        torch.from_numpy(np.concatenate(tokens)).to(device),
+        torch.from_numpy(cell_of_token).to(device),
+    )

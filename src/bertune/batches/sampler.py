@@ -1,0 +1,46 @@
+"""Which examples make up which step: a pure function of seed and epoch, so that nothing need be replayed to resume."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def epoch_order(num_examples: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Returns the order of the examples in an epoch.
+
+    Args:
+        num_examples: examples in the data set.
+        seed: of the run.
+        epoch: from 0.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(num_examples)
+
+
+def steps_in_epoch(num_examples: int, batch_size: int) -> int:
+    """Returns the optimizer steps of an epoch; the last, smaller batch is trained on too."""
+    return -(-num_examples // batch_size)
+
+
+def batches_of(order: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Cuts an order into batches of at most `batch_size` examples."""
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def batches_by_tokens(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Cuts examples into batches of similar length and at most `max_tokens` tokens, for evaluation and prediction.
+
+    Args:
+        lengths: tokens of each example.
+        max_tokens: of a batch; a longer single example is a batch of its own.
+
+    Yields:
+        Indices of examples; together they are each example once, longest first so that memory peaks at once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + max(1, max_tokens // int(lengths[order[start]]))
+        yield order[start:stop]
+        start = stop

@@ -1,0 +1,64 @@
+"""The README.md of a model folder, with the metadata that the hub reads."""
+
+from typing import Any
+
+from bertune.checkpoints.contract import Contract
+from bertune.heads.classifier import Classifier
+
+
+def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any] | None) -> str:
+    """Returns the model card.
+
+    Args:
+        classifier: for its sizes and pooling.
+        contract: for labels, texts and lengths.
+        scores: `metrics` (name to value) and `rows` of the validation data; None leaves that part out.
+    """
+    config = classifier.encoder.config
+    parameters = sum(parameter.numel() for parameter in classifier.parameters())
+    inputs = "pairs of texts" if contract.is_pair else "single texts"
+    outputs = f"labels in this order: {', '.join(contract.labels)}" if contract.labels else "one value"
+    parts = [
+        _front_matter(classifier, contract),
+        f"# {contract.task or 'Text classifier'}\n",
+        f"A BERT encoder ({config.num_hidden_layers} layers, {config.hidden_size} wide, {parameters:,} parameters) "
+        f"fine-tuned{f' from {contract.base_model}' if contract.base_model else ''} with bertune.\n",
+        f"- takes {inputs} of at most {contract.max_length} tokens together; gives {outputs}",
+        f"- pooling: {contract_pooling(classifier)}",
+    ]
+    if scores:
+        values = ", ".join(f"{name} {value:.4f}" for name, value in scores["metrics"].items())
+        parts.append(f"- validation, {scores['rows']} rows: {values}")
+    parts.append("\n## Use\n")
+    parts.append(_usage(classifier, contract))
+    return "\n".join(parts)
+
+
+def contract_pooling(classifier: Classifier) -> str:
+    """Returns the pooling in words."""
+    return "[CLS] and dense" if classifier.pooling == "cls" else "mean of all tokens"
+
+
+def _front_matter(classifier: Classifier, contract: Contract) -> str:
+    lines = ["---", f"library_name: {'transformers' if classifier.pooling == 'cls' else 'bertune'}"]
+    lines += ["pipeline_tag: text-classification", "tags:", "- bert", "- text-classification"]
+    if "/" in contract.base_model and not contract.base_model.startswith(("/", ".")):
+        lines.append(f"base_model: {contract.base_model}")
+    return "\n".join([*lines, "---", ""])
+
+
+def _usage(classifier: Classifier, contract: Contract) -> str:
+    predict = "```\nbertune predict THIS_FOLDER --data FILE\n```\n"
+    if classifier.pooling == "mean":
+        return (
+            f"{predict}\ntransformers has no BERT classifier with mean pooling, so this folder does not load there "
+            "(its `model_type` says so); fine-tune with `--pooling cls` for a folder that does.\n"
+        )
+    text = '{"text": "…", "text_pair": "…"}' if contract.is_pair else '"…"'
+    return (
+        f"{predict}\n```python\nfrom transformers import pipeline\n\n"
+        'classify = pipeline("text-classification", "THIS_FOLDER")\n'
+        f"classify({text}, truncation=True, max_length={contract.max_length})\n```\n\n"
+        f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_position_embeddings} tokens fail "
+        "there; bertune truncates as in training and counts how many.\n"
+    )

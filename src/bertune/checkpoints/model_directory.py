@@ -1,0 +1,204 @@
+"""The folder of a fine-tuned model: what transformers loads, plus the contract and the files' digests."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import bertune
+from bertune.checkpoints.atomic import replaced_folder
+from bertune.checkpoints.contract import CONTRACT_FILE, Contract
+from bertune.checkpoints.model_card import card_text
+from bertune.checkpoints.name_maps import huggingface_names
+from bertune.checkpoints.restore import restore
+from bertune.checkpoints.safetensors_file import TensorFiles
+from bertune.encoder.config import BertConfig, read_json_object
+from bertune.encoder.encoder import Encoder
+from bertune.errors import CheckpointError, ConfigError
+from bertune.heads.classifier import Classifier, classifier_model
+from bertune.tokens.tokenizer import BertTokenizer
+
+_DIGESTS_FILE = "SHA256SUMS"
+_HEAD_NAMES = ("classifier.weight", "classifier.bias")
+# transformers has no BERT classifier with mean pooling. Under a name it does not know it refuses the folder, where under
+# `bert` it would load it with a new, random pooler and answer nonsense.
+_MEAN_MODEL_TYPE = "bertune_mean_pooling"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A fine-tuned model with all that is needed to use it.
+
+    Args:
+        classifier: in evaluation mode.
+        tokenizer: the one it was trained with.
+        contract: its labels, texts and lengths.
+    """
+
+    classifier: Classifier
+    tokenizer: BertTokenizer
+    contract: Contract
+
+
+def save(
+    classifier: Classifier,
+    directory: str | Path,
+    *,
+    tokenizer: BertTokenizer,
+    contract: Contract,
+    scores: dict[str, Any] | None = None,
+) -> Path:
+    """Writes a model folder that `load` and, with `cls` pooling, transformers read.
+
+    It is written beside its place and moved there when complete, so a crash leaves what was there before.
+
+    Args:
+        classifier: whose weights are written, as fp32.
+        directory: a new folder, or one that `save` wrote.
+        tokenizer: the one the classifier was trained with.
+        contract: labels, texts and lengths; pooling and the tokenizer's digest are filled in.
+        scores: for the model card: `metrics` and `rows` of the validation data.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: the folder holds something else, or the contract does not fit the classifier.
+    """
+    folder = Path(directory)
+    if folder.exists() and not (folder / CONTRACT_FILE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists and is not a model folder", hint="name a folder that does not exist yet")
+    if contract.num_outputs != classifier.num_labels:
+        raise ConfigError(f"the contract has {contract.num_outputs} outputs, the classifier {classifier.num_labels}")
+    config = classifier.encoder.config
+    if contract.max_length > config.max_position_embeddings:
+        raise ConfigError(
+            f"max_length ({contract.max_length}) exceeds the encoder's {config.max_position_embeddings} positions"
+        )
+    values = contract.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
+    with replaced_folder(folder) as temporary:
+        save_file(_tensors(classifier), temporary / "model.safetensors", metadata={"format": "pt"})
+        _write_json(temporary / "config.json", _config_values(classifier, contract))
+        tokenizer.save(temporary, model_max_length=config.max_position_embeddings)
+        _write_json(temporary / CONTRACT_FILE, values)
+        (temporary / "README.md").write_text(card_text(classifier, contract, scores), encoding="utf-8")
+        _write_digests(temporary)
+    return folder
+
+
+def load(directory: str | Path) -> LoadedModel:
+    """Loads a model folder that `save` wrote, after checking every file against its digest.
+
+    Raises:
+        CheckpointError: a file is missing or changed, or the parts do not fit each other.
+    """
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder")
+    contract = Contract.read(folder)
+    _check_digests(folder)
+    tokenizer = BertTokenizer.from_directory(folder)
+    if tokenizer.digest != contract.tokenizer_digest:
+        raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
+    config = BertConfig.from_dict(read_json_object(folder / "config.json") | {"model_type": "bert"})
+    classifier, encoder = classifier_model(config, contract.num_outputs, pooling=contract.pooling)
+    restore(encoder, folder)
+    _restore_head(classifier, folder / "model.safetensors")
+    return LoadedModel(classifier.eval(), tokenizer, contract)
+
+
+def check_vocabulary(tokenizer: BertTokenizer, encoder: Encoder, where: Path) -> None:
+    """Refuses a vocabulary that does not belong to the weights.
+
+    A table rounded up to a multiple of 8 to 128 rows is fine: such encoders exist for faster products.
+
+    Raises:
+        CheckpointError: names both sizes.
+    """
+    rows, words = encoder.config.vocab_size, tokenizer.vocab_size
+    rounded = {-(-words // multiple) * multiple for multiple in (1, 8, 16, 32, 64, 128)}
+    if rows not in rounded:
+        raise CheckpointError(
+            f"{where}: the vocabulary has {words} entries, embeddings.token.weight has {rows} rows",
+            hint="use the vocab.txt that came with these weights",
+        )
+
+
+def _restore_head(classifier: Classifier, file: Path) -> None:
+    files = TensorFiles([file])
+    for name in _HEAD_NAMES:
+        parameter = classifier.get_parameter(name)
+        if name not in files.tensors or files.tensors[name].shape != tuple(parameter.shape):
+            raise CheckpointError(f"{file}: tensor {name} is missing or not {tuple(parameter.shape)}")
+        with torch.no_grad():
+            parameter.copy_(files.read(name))
+
+
+def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+    """Returns all weights under the names of transformers' `BertForSequenceClassification`."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in classifier.encoder.named_parameters():
+        targets = huggingface_names(name)
+        parts = parameter.detach().float().cpu().chunk(len(targets))
+        tensors |= {"bert." + target: part.contiguous() for target, part in zip(targets, parts, strict=True)}
+    return tensors | {name: classifier.get_parameter(name).detach().float().cpu().contiguous() for name in _HEAD_NAMES}
+
+
+def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]:
+    names = contract.labels or ("value",)
+    is_mean = classifier.pooling == "mean"
+    problem = "regression" if contract.kind == "regression" else "single_label_classification"
+    values: dict[str, Any] = {
+        "architectures": ["BertuneMeanPoolingClassifier" if is_mean else "BertForSequenceClassification"],
+        "model_type": _MEAN_MODEL_TYPE if is_mean else "bert",
+        **classifier.encoder.config.to_dict(),
+        "classifier_dropout": classifier.dropout.probability,
+        "position_embedding_type": "absolute",
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+        "problem_type": problem,
+        "dtype": "float32",
+        "bertune_version": bertune.__version__,
+    }
+    if values["hidden_act"] == "gelu_tanh":
+        values["hidden_act"] = "gelu_pytorch_tanh"
+    return values
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_digests(folder: Path) -> None:
+    files = sorted(path.name for path in folder.iterdir())
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in files]
+    (folder / _DIGESTS_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def _check_digests(folder: Path) -> None:
+    try:
+        lines = (folder / _DIGESTS_FILE).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{folder / _DIGESTS_FILE}: cannot be read", hint="copy the whole model folder"
+        ) from error
+    for line in lines:
+        expected, _, name = line.partition("  ")
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise CheckpointError(f"{path}: missing", hint="copy the whole model folder")
+        if name != "README.md" and _digest(path) != expected:
+            raise CheckpointError(
+                f"{path}: the file was changed or damaged: its SHA-256 is not the one in {_DIGESTS_FILE}",
+                hint="copy the model folder again, or train again",
+            )

@@ -1,0 +1,112 @@
+"""What became of every tensor when a checkpoint was restored."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from bertune.errors import CheckpointError
+
+Status = Literal["loaded", "new", "unused"]
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """One tensor's fate.
+
+    Args:
+        name: the model's parameter for `loaded` and `new`, the file's tensor for `unused`.
+        status: `loaded` from the file, `new` (initialized, not in the file), or `unused` (in the file, not taken).
+        shape: of the tensor.
+        dtype: as stored in the file; of the parameter for `new`.
+        sources: the file's tensors it was made of; several where the model keeps one fused parameter.
+        reason: why it is new or unused.
+        expected: whether the reason is one that training may pass over; False makes `assert_consumed` fail.
+    """
+
+    name: str
+    status: Status
+    shape: tuple[int, ...]
+    dtype: str
+    sources: tuple[str, ...] = ()
+    reason: str = ""
+    expected: bool = True
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Every tensor of a checkpoint and every parameter of the model it was restored into.
+
+    Args:
+        path: the file or folder that was read.
+        records: one for each parameter, and one for each tensor of the file that no parameter took.
+    """
+
+    path: str
+    records: tuple[TensorRecord, ...]
+
+    def __iter__(self) -> Iterator[TensorRecord]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def having(self, status: Status) -> tuple[TensorRecord, ...]:
+        """Returns the records with the given status."""
+        return tuple(record for record in self.records if record.status == status)
+
+    def assert_consumed(self) -> "Receipt":
+        """Returns the receipt if nothing was left over or missing without a known reason.
+
+        Raises:
+            CheckpointError: names the tensors in question.
+        """
+        surprising = [record for record in self.records if not record.expected]
+        if surprising:
+            shown = "; ".join(f"{record.name} is {record.status} ({record.reason})" for record in surprising[:3])
+            more = f" and {len(surprising) - 3} more" if len(surprising) > 3 else ""
+            raise CheckpointError(
+                f"{self.path}: {len(surprising)} tensors do not match the model: {shown}{more}",
+                hint="see them all with `bertune inspect`; is the configuration that of this checkpoint?",
+            )
+        return self
+
+    def summary(self) -> str:
+        """Returns one line, for instance `103 tensors loaded, 2 new (classifier), 1 unused (a buffer)`."""
+        loaded = self.having("loaded")
+        tensors = sum(len(record.sources) for record in loaded)
+        numbers = sum(_size(record.shape) for record in loaded)
+        parts = [f"{tensors} tensors loaded ({numbers:,} parameters)"]
+        for status in ("new", "unused"):
+            records = self.having(status)
+            if records:
+                reasons = Counter(record.reason for record in records)
+                why = "; ".join(
+                    f"{count} {reason}" if len(reasons) > 1 else reason for reason, count in reasons.items()
+                )
+                parts.append(f"{len(records)} {status} ({why})")
+        return ", ".join(parts)
+
+    def lines(self) -> list[str]:
+        """Returns the whole receipt, one line a tensor."""
+        width = max((len(record.name) for record in self.records), default=0)
+        return [
+            f"{record.status:<7} {record.name:<{width}}  {_shape_text(record.shape):<14} {record.dtype:<8} "
+            f"{record.reason or ' + '.join(record.sources)}".rstrip()
+            for record in self.records
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the receipt as JSON-ready values."""
+        return {"path": self.path, "summary": self.summary(), "tensors": [asdict(record) for record in self.records]}
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(length) for length in shape) or "scalar"

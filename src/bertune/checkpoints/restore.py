@@ -1,0 +1,140 @@
+"""From a checkpoint to a module: strict, with a receipt for every tensor."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bertune.checkpoints.name_maps import encoder_prefix, expected_unused_reason, huggingface_names, legacy_name
+from bertune.checkpoints.receipt import Receipt, TensorRecord
+from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.encoder.encoder import Encoder
+from bertune.errors import CheckpointError
+
+
+def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = ()) -> Receipt:
+    """Restores an encoder from a Hugging Face folder or a safetensors file.
+
+    Reads the names of transformers' `BertModel`, with or without the prefix `bert.`, and the older gamma and beta. Nothing
+    is changed in the encoder unless the whole checkpoint fits.
+
+    Args:
+        encoder: whose parameters are set.
+        path: a folder with `model.safetensors` (or an index of several), or the file itself.
+        allow_new: parameters, or beginnings of their names such as `pooler`, that may be missing in the file and then
+            keep their new values.
+
+    Returns:
+        A receipt with every tensor; heads and buffers of the file are listed as unused, with the reason.
+
+    Raises:
+        CheckpointError: a file is unreadable or a pickle, a tensor is missing, has another shape, or is not finite.
+    """
+    path = Path(path)
+    files = TensorFiles(find_tensor_files(path))
+    prefix = _find_prefix(path, files)
+    records: list[TensorRecord] = []
+    problems: list[str] = []
+    used: set[str] = set()
+    for name, parameter in encoder.named_parameters():
+        sources = _locate(files, prefix, name)
+        if sources is None:
+            records.append(_new_record(name, parameter))
+            if not _allowed(name, allow_new):
+                problems.append(f"missing  {name}")
+            continue
+        used.update(sources)
+        stored_shape = _joined_shape(files, sources)
+        if stored_shape != tuple(parameter.shape):
+            problems.append(
+                f"shape    {name}   checkpoint {_text(stored_shape)}, encoder {_text(tuple(parameter.shape))}"
+            )
+        dtype = files.tensors[sources[0]].dtype
+        records.append(TensorRecord(name, "loaded", tuple(parameter.shape), dtype, sources))
+    _raise_problems(path, problems, len(records))
+    _copy(encoder, files, records)
+    records += [_unused_record(name, files, encoder) for name in files.tensors if name not in used]
+    return Receipt(str(path), tuple(records))
+
+
+def _find_prefix(path: Path, files: TensorFiles) -> str:
+    prefix = encoder_prefix(files.tensors.keys())
+    if prefix is None:
+        some = ", ".join(list(files.tensors)[:3]) or "none"
+        raise CheckpointError(
+            f"{path}: no BERT encoder in this checkpoint: embeddings.word_embeddings.weight is missing (found {some}, …)",
+            hint="bertune reads BERT encoders with WordPiece, as saved by transformers or sentence-transformers",
+        )
+    return prefix
+
+
+def _locate(files: TensorFiles, prefix: str, parameter: str) -> tuple[str, ...] | None:
+    """Returns the file's tensors for a parameter, in today's names or the older ones; None unless all are there."""
+    names = tuple(prefix + name for name in huggingface_names(parameter))
+    for candidate in (names, tuple(legacy_name(name) for name in names)):
+        if all(name in files.tensors for name in candidate):
+            return candidate
+    return None
+
+
+def _joined_shape(files: TensorFiles, sources: tuple[str, ...]) -> tuple[int, ...]:
+    shapes = [files.tensors[name].shape for name in sources]
+    if len(shapes) == 1:
+        return shapes[0]
+    return (sum(shape[0] if shape else 0 for shape in shapes), *shapes[0][1:])
+
+
+def _copy(encoder: Encoder, files: TensorFiles, records: list[TensorRecord]) -> None:
+    # Everything is read and checked before the first parameter changes.
+    loaded = {
+        record.name: torch.cat([files.read(name) for name in record.sources])
+        for record in records
+        if record.status == "loaded"
+    }
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if name in loaded:
+                parameter.copy_(loaded[name])
+
+
+def _new_record(name: str, parameter: nn.Parameter) -> TensorRecord:
+    return TensorRecord(name, "new", tuple(parameter.shape), "F32", reason="allowed by name; not in the checkpoint")
+
+
+def _unused_record(name: str, files: TensorFiles, encoder: Encoder) -> TensorRecord:
+    stored = files.tensors[name]
+    reason = expected_unused_reason(name, has_pooler=encoder.pooler is not None)
+    if reason is None:
+        return TensorRecord(
+            name, "unused", stored.shape, stored.dtype, reason="no parameter of this encoder", expected=False
+        )
+    return TensorRecord(name, "unused", stored.shape, stored.dtype, reason=reason)
+
+
+def _allowed(name: str, allow_new: Collection[str]) -> bool:
+    return any(name == allowed or name.startswith(allowed + ".") for allowed in allow_new)
+
+
+def _raise_problems(path: Path, problems: list[str], total: int) -> None:
+    if not problems:
+        return
+    shown = "\n".join(f"  {problem}" for problem in problems[:5])
+    more = f"\n  … and {len(problems) - 5} more" if len(problems) > 5 else ""
+    verb = "differs" if len(problems) == 1 else "differ"
+    raise CheckpointError(
+        f"{path} does not fit this encoder: {len(problems)} of {total} tensors {verb}\n{shown}{more}",
+        hint=_hint(problems),
+    )
+
+
+def _hint(problems: list[str]) -> str:
+    if any("embeddings.token.weight" in problem for problem in problems):
+        return "the vocabulary sizes differ; use the config.json and vocab.txt that came with this checkpoint"
+    if all(problem.startswith("missing  pooler") for problem in problems):
+        return "this checkpoint has no pooler: use --pooling mean, or --allow-new pooler to start with a new one"
+    return "use the config.json that came with this checkpoint"
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(length) for length in shape)

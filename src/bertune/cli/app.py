@@ -1,0 +1,123 @@
+"""The verbs, the layers of settings, and what an error looks like."""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+from cyclopts.config import Env, Toml
+
+import bertune
+from bertune.errors import BertuneError, ConfigError
+
+_VERBS = ("train", "evaluate", "predict", "inspect", "demo")
+_TERMINATED = 143
+
+
+def make_app(config_file: Path | None = None) -> App:
+    """Builds the command line.
+
+    Args:
+        config_file: a TOML file below flags and environment variables.
+    """
+    layers: list[Env | Toml] = [Env("BERTUNE_")]
+    if config_file is not None:
+        layers.append(Toml(config_file, must_exist=True, use_commands_as_keys=True, allow_unknown=True))
+    app = App(
+        name="bertune",
+        help="Fine-tune BERT-family encoders on texts and text pairs, see honestly how good the result is, and ship it.",
+        version=f"bertune {bertune.__version__}",
+        config=layers,
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    for verb in _VERBS:
+        app.command(f"bertune.cli.{verb}:{verb}", name=verb)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit code: 0 done, 1 unexpected, 2 usage or configuration, 3 bad input, 4 disk or memory, 5 diverged,
+        130 and 143 stopped by a signal.
+    """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        tokens, config_file = _take_config(tokens)
+        make_app(config_file)(tokens)
+    except BertuneError as error:
+        return _fail(error.message, error.hint, error.exit_code)
+    except CycloptsError as error:
+        return _fail(_one_line(str(error)), "see `bertune --help` or `bertune VERB --help`", ConfigError.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", None, 130)
+    except BrokenPipeError:
+        # The reader of a pipe went away, as `head` does; nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail("not enough memory", "use a smaller --batch-size or --max-length", 4)
+    except OSError as error:
+        return _fail_on_system_error(error)
+    except Exception as error:
+        return _fail_unexpectedly(error)
+    return 0
+
+
+def _take_config(tokens: list[str]) -> tuple[list[str], Path | None]:
+    """Takes `--config FILE` out of the arguments, since it decides how the others are read."""
+    for index, token in enumerate(tokens):
+        name, equals, value = token.partition("=")
+        if name != "--config":
+            continue
+        rest = tokens[:index] + tokens[index + (1 if equals else 2) :]
+        if not equals:
+            value = tokens[index + 1] if index + 1 < len(tokens) else ""
+        if not Path(value).is_file():
+            raise ConfigError(f"--config {value}: no such file", hint="run.toml of an earlier run is such a file")
+        return rest, Path(value)
+    return tokens, None
+
+
+def _fail_on_system_error(error: OSError) -> int:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return _fail(f"{error.filename or 'output'}: {error.strerror}", "free some space, or write elsewhere", 4)
+    if error.filename is None:
+        return _fail_unexpectedly(error)
+    return _fail(f"{error.filename}: {error.strerror}", None, 3)
+
+
+def _fail_unexpectedly(error: Exception) -> int:
+    if os.environ.get("BERTUNE_TRACEBACK"):
+        traceback.print_exc()
+    message = f"unexpected {type(error).__name__}: {_one_line(str(error))}"
+    return _fail(message, "this is a fault of bertune; run again with BERTUNE_TRACEBACK=1 and report what it prints", 1)
+
+
+def _fail(message: str, hint: str | None, code: int) -> int:
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.write(f"error: {message}\n")
+        if hint:
+            sys.stderr.write(f"hint: {hint}\n")
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    # As an exception, so that temporary files and folders are taken away on the way out.
+    raise SystemExit(_TERMINATED)

@@ -1,0 +1,5 @@
+"""`bertune demo`."""
+
+
+def demo() -> None:
+    """Verb."""

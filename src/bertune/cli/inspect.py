@@ -1,0 +1,5 @@
+"""`bertune inspect`."""
+
+
+def inspect() -> None:
+    """Verb."""

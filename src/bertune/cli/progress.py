@@ -1,0 +1,120 @@
+"""Live progress of a training run: a bar on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bertune.cli.terminal import say
+from bertune.training.loop import EpochResult
+from bertune.training.step import StepResult
+
+_SECONDS_BETWEEN_LINES = 10.0
+# The loss that is shown follows the steps slowly enough to be read.
+_SMOOTHING = 0.9
+
+
+class TrainingProgress:
+    """Shows examples a second, loss and time left; an `Observer` of `fit`."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.0f} examples/s  loss {task.fields[loss]:.4f}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("training", total=None, rate=0.0, loss=float("nan"))
+        self._is_terminal = console.is_terminal
+        self._total = 0
+        self._epochs = 0
+        self._loss: float | None = None
+        self._examples = 0
+        self._started = self._last_line = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
+        """Says how long the run will be."""
+        self._total = total_steps
+        self._epochs = total_steps // steps_per_epoch
+        self._progress.update(self._task, total=total_steps)
+        say(f"training {total_steps} steps ({self._epochs} epochs of {steps_per_epoch}) in {precision}")
+        self._started = self._last_line = time.perf_counter()
+
+    def on_step(self, result: StepResult) -> None:
+        """Moves the bar; off a terminal a line every ten seconds."""
+        self._loss = result.loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * result.loss
+        self._examples += result.examples
+        now = time.perf_counter()
+        rate = self._examples / (now - self._started)
+        self._progress.update(self._task, completed=result.step + 1, rate=rate, loss=self._loss)
+        if not self._is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = (now - self._started) / (result.step + 1) * (self._total - result.step - 1)
+            say(
+                f"step {result.step + 1}/{self._total}  loss {self._loss:.4f}  {rate:.0f} examples/s  {left:.0f} s left"
+            )
+
+    def on_epoch(self, result: EpochResult) -> None:
+        """Says what the epoch came to."""
+        parts = [f"epoch {result.epoch + 1}/{self._epochs}", f"loss {result.train_loss:.4f}"]
+        if result.scores is not None:
+            parts += [f"{name} {value:.2%}" for name, value in result.scores.values.items()]
+            parts.append("best so far" if result.is_best else "not better")
+        parts.append(f"{result.examples_per_second:.0f} examples/s")
+        line = "  ".join(parts)
+        if self._is_terminal:
+            self._progress.console.print(line, highlight=False, markup=False)
+        else:
+            say(line)
+
+
+class RowsProgress:
+    """A bar over rows that are evaluated or predicted; nothing off a terminal.
+
+    Args:
+        name: of what is done.
+        rows: in all.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, name: str, rows: int, *, enabled: bool = True) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn(name),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not (enabled and console.is_terminal),
+        )
+        self._task = self._progress.add_task(name, total=rows)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, rows: int) -> None:
+        """Moves the bar."""
+        self._progress.advance(self._task, rows)

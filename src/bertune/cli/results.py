@@ -1,0 +1,68 @@
+"""How results are shown."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from bertune.evaluation.predictions import Prediction, Predictions
+from bertune.text.examples import Example, Examples
+from bertune.training.run import FinishedRun
+
+
+def finished_lines(finished: FinishedRun) -> list[str]:
+    """Returns what a run came to, for people."""
+    best = finished.best
+    lines: list[str] = []
+    if best.scores is not None:
+        lines.append(f"validation, epoch {best.epoch + 1} of {len(finished.history.epochs)} (chosen on these rows):")
+        lines += best.scores.lines()
+    if finished.history.stopped_early:
+        lines.append(f"stopped early: no better epoch after epoch {best.epoch + 1}")
+    seconds = sum(epoch.train_seconds for epoch in finished.history.epochs)
+    rate = sum(step.examples for step in finished.history.steps) / seconds
+    lines.append(f"trained {len(finished.history.steps)} steps in {seconds:.0f} s, {rate:.0f} examples/s")
+    lines.append(f"model: {finished.directory.model}")
+    return lines
+
+
+def finished_values(finished: FinishedRun) -> dict[str, Any]:
+    """Returns what a run came to, for programs."""
+    best = finished.best
+    return {
+        "run": str(finished.directory.path),
+        "model": str(finished.directory.model),
+        "best_epoch": best.epoch,
+        "validation": None if best.scores is None else best.scores.to_dict(),
+        "steps": len(finished.history.steps),
+        "train_seconds": sum(epoch.train_seconds for epoch in finished.history.epochs),
+        "stopped_early": finished.history.stopped_early,
+    }
+
+
+def prediction_lines(examples: Examples, predictions: Predictions, *, as_json: bool) -> Iterator[str]:
+    """Yields one line an example: tab-separated with a header, or a JSON object."""
+    if not as_json:
+        yield "\t".join(_column_names(predictions, is_pair=examples.texts_b is not None))
+    for example, prediction in zip(examples, predictions, strict=True):
+        yield _as_json(example, prediction) if as_json else _as_tsv(example, prediction)
+
+
+def _column_names(predictions: Predictions, *, is_pair: bool) -> list[str]:
+    answer = ["label", "probability"] if predictions.labels else ["value"]
+    return [*answer, "text_a", *(["text_b"] if is_pair else [])]
+
+
+def _as_tsv(example: Example, prediction: Prediction) -> str:
+    if prediction.value is not None:
+        answer = [f"{prediction.value:.4f}"]
+    else:
+        answer = [str(prediction.label), f"{prediction.probability:.4f}"]
+    texts = [text for text in (example.text_a, example.text_b) if text is not None]
+    return "\t".join([*answer, *(" ".join(text.split()) for text in texts)])
+
+
+def _as_json(example: Example, prediction: Prediction) -> str:
+    values: dict[str, Any] = {"text_a": example.text_a}
+    if example.text_b is not None:
+        values["text_b"] = example.text_b
+    return json.dumps(values | prediction.to_dict(), ensure_ascii=False)

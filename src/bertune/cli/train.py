@@ -1,0 +1,39 @@
+"""`bertune train`."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertune.training.config import TrainingConfig
+from bertune.training.run_settings import RunSettings
+
+
+def train(
+    settings: Annotated[RunSettings, Parameter(name="*")],
+    config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
+    *,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Fine-tune a pretrained encoder on a table of labelled texts.
+
+    Args:
+        settings: what to read and write.
+        config: how to train.
+        json: print one JSON document with the result.
+        quiet: print nothing but the result and errors.
+    """
+    from contextlib import nullcontext
+
+    from bertune.cli.progress import TrainingProgress
+    from bertune.cli.results import finished_lines, finished_values
+    from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.training.run import execute, prepare
+
+    prepared = prepare(settings, config, say=keep_quiet if quiet else say)
+    with nullcontext() if quiet else TrainingProgress() as progress:
+        finished = execute(prepared, observer=progress)
+    if json:
+        show_json(finished_values(finished))
+    else:
+        show(finished_lines(finished))

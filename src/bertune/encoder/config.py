@@ -1,0 +1,121 @@
+"""The sizes of a BERT encoder, as `bert_config.json` and `config.json` hold them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from bertune.encoder.feed_forward import ACTIVATIONS
+from bertune.errors import CheckpointError, ConfigError
+
+# Keys that would change what the encoder computes, with the only value this encoder computes.
+_REQUIRED_VALUES = {
+    "model_type": "bert",
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+}
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The sizes of a BERT encoder; defaults are those of BERT-base uncased.
+
+    The activation `gelu` is the exact one (erf), as in the paper and in transformers. The Model Garden computes its tanh
+    approximation under the same name; here that one is called `gelu_tanh`.
+
+    Raises:
+        ConfigError: a size that cannot work.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
+
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads a configuration; keys that do not concern the encoder's sizes (labels, versions) are left aside.
+
+        Raises:
+            ConfigError: another architecture than BERT, or a size of the wrong kind.
+        """
+        for key, expected in _REQUIRED_VALUES.items():
+            if values.get(key, expected) not in (expected, None):
+                raise ConfigError(
+                    f"the configuration says {key} = {values[key]!r}; this encoder is {expected!r} only",
+                    hint="take a BERT encoder with WordPiece, for instance bert-base-uncased or all-MiniLM-L6-v2",
+                )
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known and value is not None})
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> Self:
+        """Reads `bert_config.json` or `config.json`.
+
+        Raises:
+            CheckpointError: the file is missing or is not a JSON object.
+            ConfigError: see `from_dict`.
+        """
+        return cls.from_dict(read_json_object(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all sizes by name."""
+        return asdict(self)
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """Reads a JSON file that must hold one object.
+
+    Raises:
+        CheckpointError: the file is missing, not UTF-8, not JSON, or holds something else.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
+def _check_sizes(config: BertConfig) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ConfigError(f"{field.name} must be a whole number, not {value!r}")
+        if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ConfigError(f"{field.name} must be a number, not {value!r}")
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        if getattr(config, name) < 1:
+            raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
+    for name in ("max_position_embeddings", "type_vocab_size"):
+        if getattr(config, name) < 2:
+            raise ConfigError(f"{name} must be at least 2, not {getattr(config, name)}")
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(f"{name} must lie in [0, 1), not {getattr(config, name)}")
+    if config.hidden_size % config.num_attention_heads:
+        raise ConfigError(
+            f"hidden_size ({config.hidden_size}) must be a multiple of num_attention_heads ({config.num_attention_heads})"
+        )
+    if config.hidden_act not in ACTIVATIONS:
+        raise ConfigError(f"hidden_act {config.hidden_act!r} is not known; known: {', '.join(ACTIVATIONS)}")
+    if config.initializer_range <= 0 or config.layer_norm_eps <= 0:
+        raise ConfigError("initializer_range and layer_norm_eps must be greater than 0")

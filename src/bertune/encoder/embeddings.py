@@ -1,0 +1,41 @@
+"""From ids to vectors: token, position and type embeddings."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertune.batches.batch import Batch
+from bertune.encoder.dropout import Dropout
+
+
+class Embeddings(nn.Module):
+    """Sums the embeddings of a token, of its position and of its type, then normalizes.
+
+    Source: Devlin et al., 2018, section 3 (https://arxiv.org/abs/1810.04805).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        *,
+        max_positions: int,
+        num_types: int,
+        norm_eps: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.token = nn.Embedding(vocab_size, hidden_size)
+        self.position = nn.Embedding(max_positions, hidden_size)
+        self.token_type = nn.Embedding(num_types, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=norm_eps)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Returns (tokens, hidden_size), fp32."""
+        summed = (
+            F.embedding(batch.token_ids, self.token.weight)
+            + F.embedding(batch.position_ids, self.position.weight)
+            + F.embedding(batch.token_type_ids, self.token_type.weight)
+        )
+        embedded: Tensor = self.dropout(self.norm(summed))
+        return embedded

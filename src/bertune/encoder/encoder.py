@@ -1,0 +1,131 @@
+"""The BERT encoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from bertune.batches.batch import Batch, pack_padded
+from bertune.encoder.config import BertConfig
+from bertune.encoder.dense import Dense
+from bertune.encoder.embeddings import Embeddings
+from bertune.encoder.initialization import initialize
+from bertune.encoder.layer import TransformerLayer
+from bertune.errors import DataError
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """What the encoder makes of a batch.
+
+    Args:
+        last_hidden_state: (tokens, hidden_size) for a packed batch; (rows, columns, hidden_size) for padded arrays, with
+            zeros where the mask is 0.
+        pooled: (sequences, hidden_size), tanh of a dense layer on [CLS]; None for an encoder without pooler.
+    """
+
+    last_hidden_state: Tensor
+    pooled: Tensor | None
+
+
+class Pooler(nn.Module):
+    """A dense layer and tanh on the first token, [CLS]."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.dense = Dense(hidden_size, hidden_size)
+
+    def forward(self, first_tokens: Tensor) -> Tensor:
+        """Maps (sequences, hidden_size) to (sequences, hidden_size)."""
+        return torch.tanh(self.dense(first_tokens))
+
+
+class Encoder(nn.Module):
+    """BERT, computed on packed tokens: padding is never embedded, multiplied or normalized.
+
+    Args:
+        sizes: the fields of `BertConfig`, by name.
+        pooler: whether to have the dense layer on [CLS].
+
+    Source: Devlin et al., 2018 (https://arxiv.org/abs/1810.04805).
+    """
+
+    def __init__(self, *, pooler: bool = True, **sizes: Any) -> None:
+        super().__init__()
+        config = self.config = BertConfig(**sizes)
+        self.embeddings = Embeddings(
+            config.vocab_size,
+            config.hidden_size,
+            max_positions=config.max_position_embeddings,
+            num_types=config.type_vocab_size,
+            norm_eps=config.layer_norm_eps,
+            dropout=config.hidden_dropout_prob,
+        )
+        self.layers = nn.ModuleList(
+            TransformerLayer(
+                config.hidden_size,
+                config.num_attention_heads,
+                config.intermediate_size,
+                activation=config.hidden_act,
+                hidden_dropout=config.hidden_dropout_prob,
+                attention_dropout=config.attention_probs_dropout_prob,
+                norm_eps=config.layer_norm_eps,
+            )
+            for _ in range(config.num_hidden_layers)
+        )
+        self.pooler = Pooler(config.hidden_size) if pooler else None
+        # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
+        self.compute_dtype = torch.float32
+        initialize(self, config.initializer_range)
+
+    @classmethod
+    def from_config(cls, config: BertConfig, *, pooler: bool = True) -> Self:
+        """Builds an encoder of the given sizes."""
+        return cls(pooler=pooler, **config.to_dict())
+
+    def forward(self, inputs: Batch | Mapping[str, Any]) -> EncoderOutput:
+        """Encodes a packed batch, or the lesson's padded arrays.
+
+        Args:
+            inputs: a `Batch`, or a mapping with `input_word_ids`, `input_mask` and `input_type_ids`.
+
+        Raises:
+            DataError: an id, a type or a position that the embeddings do not have.
+        """
+        if isinstance(inputs, Batch):
+            return self._encode(inputs)
+        batch, shape = pack_padded(inputs, self.embeddings.token.weight.device)
+        output = self._encode(batch)
+        return EncoderOutput(shape.unpack(output.last_hidden_state), output.pooled)
+
+    def _encode(self, batch: Batch) -> EncoderOutput:
+        check_ids(batch, self.config)
+        hidden_states = self.embeddings(batch).to(self.compute_dtype)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, batch.layout)
+        hidden_states = hidden_states.float()
+        if self.pooler is None:
+            return EncoderOutput(hidden_states, None)
+        return EncoderOutput(hidden_states, self.pooler(hidden_states[batch.layout.first_tokens]))
+
+
+def check_ids(batch: Batch, config: BertConfig) -> None:
+    """Refuses ids that would read beyond an embedding table.
+
+    Raises:
+        DataError: names the kind of id, its value and the limit.
+    """
+    if batch.token_ids.device.type != "cpu":
+        return  # a check would wait for the device; its kernels assert the bounds themselves
+    limits = (
+        ("token id", batch.token_ids, config.vocab_size, "the tokenizer does not belong to this encoder"),
+        ("token type id", batch.token_type_ids, config.type_vocab_size, "types are 0 for text a and 1 for text b"),
+        ("position", batch.position_ids, config.max_position_embeddings, "encode with a smaller max_length"),
+    )
+    for name, ids, limit, hint in limits:
+        low, high = (int(bound) for bound in torch.aminmax(ids))
+        if low < 0 or high >= limit:
+            wrong = low if low < 0 else high
+            raise DataError(f"{name} {wrong} is outside 0..{limit - 1}, the size of this encoder's table", hint=hint)

@@ -1,0 +1,41 @@
+"""One transformer layer."""
+
+from torch import Tensor, nn
+
+from bertune.batches.layout import PackedLayout
+from bertune.encoder.attention import SelfAttention
+from bertune.encoder.dropout import Dropout
+from bertune.encoder.feed_forward import FeedForward
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention, then feed-forward; after each: dropout, the residual, layer norm.
+
+    Source: Devlin et al., 2018; norm after the residual, as in the released BERT.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        intermediate_size: int,
+        *,
+        activation: str,
+        hidden_dropout: float,
+        attention_dropout: float,
+        norm_eps: float,
+    ) -> None:
+        super().__init__()
+        self.attention = SelfAttention(hidden_size, num_heads, dropout=attention_dropout)
+        self.attention_norm = nn.LayerNorm(hidden_size, eps=norm_eps)
+        self.feed_forward = FeedForward(hidden_size, intermediate_size, activation=activation)
+        self.output_norm = nn.LayerNorm(hidden_size, eps=norm_eps)
+        self.dropout = Dropout(hidden_dropout)
+
+    def forward(self, hidden_states: Tensor, layout: PackedLayout) -> Tensor:
+        """Maps (tokens, hidden_size) to (tokens, hidden_size)."""
+        attended = self.dropout(self.attention(hidden_states, layout))
+        hidden_states = self.attention_norm(hidden_states + attended)
+        transformed = self.dropout(self.feed_forward(hidden_states))
+        output: Tensor = self.output_norm(hidden_states + transformed)
+        return output

@@ -1,0 +1,67 @@
+"""Logits for many examples, in the order they came."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertune.batches.batch import pack
+from bertune.batches.dataset import Dataset, Inputs, as_dataset
+from bertune.batches.sampler import batches_by_tokens
+from bertune.heads.classifier import Classifier
+
+# Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
+BATCH_TOKENS = 2048
+
+
+def predict_logits(
+    classifier: Classifier,
+    data: Dataset | Inputs,
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    on_batch: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Returns the logits of all examples.
+
+    Examples of similar length are computed together; the result does not depend on it beyond rounding. The classifier
+    is in evaluation mode meanwhile and is left as it was found.
+
+    Args:
+        classifier: the model.
+        data: examples in any form `as_dataset` takes; targets are not looked at.
+        batch_tokens: tokens computed at a time.
+        on_batch: called with the number of examples done in each batch.
+
+    Returns:
+        (examples, labels), fp32, in input order.
+    """
+    encoded = as_dataset(data).encoded
+    device = classifier.classifier.weight.device
+    logits = np.empty((len(encoded), classifier.num_labels), dtype=np.float32)
+    with evaluating(classifier), torch.inference_mode():
+        for indices in batches_by_tokens(np.diff(encoded.offsets), batch_tokens):
+            logits[indices] = classifier(pack(encoded, indices, device=device)).cpu().numpy()
+            if on_batch is not None:
+                on_batch(len(indices))
+    return logits
+
+
+@contextmanager
+def evaluating(classifier: Classifier) -> Iterator[None]:
+    """Switches dropout off, and back to what it was."""
+    was_training = classifier.training
+    classifier.eval()
+    try:
+        yield
+    finally:
+        classifier.train(was_training)
+
+
+def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns softmax over the labels, (examples, labels)."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities

@@ -1,0 +1,133 @@
+"""A fine-tuned model's answers to texts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.errors import DataError
+from bertune.evaluation.predict import predict_logits, probabilities_of
+from bertune.text.examples import Examples, LabelSet
+from bertune.tokens.encoding import EncodedExamples, encode_examples
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one example.
+
+    Args:
+        label: the most probable label; None for regression.
+        probability: of that label; None for regression.
+        probabilities: of every label by name; empty for regression.
+        value: the predicted value, for regression; None for classes.
+    """
+
+    label: str | None
+    probability: float | None
+    probabilities: dict[str, float]
+    value: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the answer as JSON-ready values."""
+        if self.value is not None:
+            return {"value": self.value}
+        return {"label": self.label, "probability": self.probability, "probabilities": self.probabilities}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The answers to many examples, in input order.
+
+    Args:
+        logits: (examples, labels), fp32.
+        labels: names of the classes; empty for regression.
+        truncated_fraction: share of the examples whose text was cut.
+    """
+
+    logits: NDArray[np.float32]
+    labels: tuple[str, ...]
+    truncated_fraction: float
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        if not self.labels:
+            yield from (Prediction(None, None, {}, float(value)) for value in self.logits[:, 0])
+            return
+        for row in probabilities_of(self.logits):
+            best = int(row.argmax())
+            by_name = {name: float(probability) for name, probability in zip(self.labels, row, strict=True)}
+            yield Prediction(self.labels[best], float(row[best]), by_name)
+
+
+def predict(
+    model: LoadedModel,
+    texts: Examples | Sequence[str] | Sequence[tuple[str, str]],
+    *,
+    on_batch: Callable[[int], None] | None = None,
+) -> Predictions:
+    """Predicts texts as they are; encoding is that of training.
+
+    Args:
+        model: from `load`.
+        texts: examples, single texts, or pairs of texts.
+        on_batch: called with the number of examples done in each batch.
+
+    Raises:
+        ConfigError: single texts for a pair model, or pairs for a single-text model.
+        DataError: an entry is neither a text nor a pair.
+    """
+    examples = texts if isinstance(texts, Examples) else _examples_of(texts)
+    encoded = encode_for(model, examples)
+    logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
+    return Predictions(logits, model.contract.labels, encoded.truncated_fraction)
+
+
+def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
+    """Encodes examples as the model was trained.
+
+    Raises:
+        ConfigError: single texts for a pair model, or pairs for a single-text model.
+    """
+    model.contract.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
+    return encode_examples(examples.texts_a, examples.texts_b, model.tokenizer, model.contract.max_length)
+
+
+def targets_for(contract: Contract, examples: Examples) -> NDArray[Any]:
+    """Returns class ids in the model's label order, or values for regression.
+
+    Raises:
+        DataError: a label that training did not know, or a value that is no number; names file and line.
+    """
+    if contract.kind == "regression":
+        return examples.targets()
+    return examples.label_ids(LabelSet(contract.labels))
+
+
+def baseline_of(contract: Contract) -> NDArray[Any] | None:
+    """Returns targets with the training data's majority or mean, for a baseline; None where not recorded."""
+    if contract.kind == "regression":
+        return None if contract.target_mean is None else np.array([contract.target_mean], dtype=np.float32)
+    if not contract.label_counts:
+        return None
+    return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
+
+
+def _examples_of(texts: Sequence[str] | Sequence[tuple[str, str]]) -> Examples:
+    if not texts:
+        raise DataError("no text to predict")
+    pairs = [isinstance(text, tuple | list) and len(text) == 2 for text in texts]
+    if any(pairs) and not all(pairs):
+        row = pairs.index(not pairs[0])
+        raise DataError(f"entry {row} is not {'a pair' if pairs[0] else 'one text'} like entry 0")
+    if all(pairs):
+        return Examples.from_lists([pair[0] for pair in texts], [pair[1] for pair in texts])
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"entry {row} is {type(text).__name__}, expected a text or a pair of texts")
+    return Examples.from_lists(list(texts))  # type: ignore[arg-type]

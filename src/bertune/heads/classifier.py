@@ -1,0 +1,75 @@
+"""The classifier: encoder, pooling, dropout, one dense layer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from bertune.batches.batch import Batch, pack_padded
+from bertune.encoder.config import BertConfig
+from bertune.encoder.dense import Dense
+from bertune.encoder.dropout import Dropout
+from bertune.encoder.encoder import Encoder
+from bertune.encoder.initialization import initialize
+from bertune.errors import ConfigError
+from bertune.heads.pooling import Pooling, mean_pool
+
+
+class Classifier(nn.Module):
+    """Maps texts, as ids, to one logit a label; with one output it is a regressor.
+
+    Args:
+        encoder: shared, not copied.
+        num_labels: outputs.
+        pooling: `cls` is BERT's pooler on [CLS], as in the lesson; `mean` averages all tokens.
+        dropout: before the dense layer; None takes the encoder's hidden dropout, as the original does.
+
+    Raises:
+        ConfigError: no label, or `cls` on an encoder without pooler.
+
+    Source: tf-models-official, `BertClassifier`; transformers, `BertForSequenceClassification`.
+    """
+
+    def __init__(
+        self, encoder: Encoder, num_labels: int, *, pooling: Pooling = "cls", dropout: float | None = None
+    ) -> None:
+        super().__init__()
+        if num_labels < 1:
+            raise ConfigError(f"num_labels must be at least 1, not {num_labels}")
+        if pooling not in ("cls", "mean"):
+            raise ConfigError(f"pooling must be 'cls' or 'mean', not {pooling!r}")
+        if pooling == "cls" and encoder.pooler is None:
+            raise ConfigError("pooling 'cls' needs an encoder with a pooler")
+        self.encoder = encoder
+        self.num_labels = num_labels
+        self.pooling: Pooling = pooling
+        self.dropout = Dropout(encoder.config.hidden_dropout_prob if dropout is None else dropout)
+        self.classifier = Dense(encoder.config.hidden_size, num_labels)
+        initialize(self.classifier, encoder.config.initializer_range)
+
+    def forward(self, inputs: Batch | Mapping[str, Any]) -> Tensor:
+        """Returns logits, (sequences, num_labels), fp32.
+
+        Args:
+            inputs: a packed `Batch`, or a mapping with `input_word_ids`, `input_mask` and `input_type_ids`.
+        """
+        if not isinstance(inputs, Batch):
+            inputs, _ = pack_padded(inputs, self.classifier.weight.device)
+        output = self.encoder(inputs)
+        pooled = output.pooled if self.pooling == "cls" else mean_pool(output.last_hidden_state, inputs.layout)
+        logits: Tensor = self.classifier(self.dropout(pooled))
+        return logits
+
+
+def classifier_model(
+    bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls"
+) -> tuple[Classifier, Encoder]:
+    """Builds a classifier with new weights, and the encoder inside it, into which a checkpoint is restored.
+
+    Args:
+        bert_config: the encoder's sizes.
+        num_labels: outputs.
+        pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
+    """
+    encoder = Encoder.from_config(bert_config, pooler=pooling == "cls")
+    return Classifier(encoder, num_labels, pooling=pooling), encoder

@@ -1,0 +1,208 @@
+"""Examples in memory: texts, labels, and where each came from.
+
+The words of this room (`LabelSet`, `Columns`, `Task`, `ReadReport`, `RefusedRow`) can be imported from here.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bertune.errors import DataError
+from bertune.text.labels import LabelSet
+from bertune.text.nearest import did_you_mean, shorten
+from bertune.text.read_report import ReadReport, RefusedRow, join_reports
+from bertune.text.task import Columns, Task, TaskKind
+
+__all__ = [
+    "Columns",
+    "Example",
+    "Examples",
+    "LabelSet",
+    "ReadReport",
+    "RefusedRow",
+    "Task",
+    "TaskKind",
+    "join_examples",
+]
+
+_LABELS_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text or pair of texts, with its label word if it has one."""
+
+    text_a: str
+    text_b: str | None
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts and labels in the order of the file.
+
+    Args:
+        texts_a: the texts, or the first texts of the pairs.
+        texts_b: the second texts; None for single texts.
+        labels: the label words as read (numbers stay words until `label_ids` or `targets`); None without labels.
+        lines: physical line of each example, from 1; row number, from 1, for Parquet and Arrow.
+        report: the account of the read.
+        paths: the file of each example, where they come from several; None where `report.path` is that of all.
+    """
+
+    texts_a: list[str]
+    texts_b: list[str] | None
+    labels: list[str] | None
+    lines: list[int]
+    report: ReadReport
+    paths: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        columns = (self.texts_b, self.labels, self.lines, self.paths)
+        if any(column is not None and len(column) != len(self.texts_a) for column in columns):
+            sizes = [None if column is None else len(column) for column in (self.texts_a, *columns)]
+            raise ValueError(f"columns of different length (texts_a, texts_b, labels, lines, paths): {sizes}")
+
+    @classmethod
+    def from_lists(
+        cls,
+        texts_a: Sequence[str],
+        texts_b: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        *,
+        name: str = "texts in memory",
+    ) -> "Examples":
+        """Makes examples of lists; their line is the position, from 1.
+
+        Args:
+            texts_a: the texts, or the first texts of the pairs.
+            texts_b: the second texts of the pairs.
+            labels: label words.
+            name: how messages call this source.
+        """
+        texts = list(texts_a) + list(texts_b or ())
+        blank = sum(1 for text in texts if not text.strip())
+        size = len(texts_a)
+        return cls(
+            texts_a=list(texts_a),
+            texts_b=None if texts_b is None else list(texts_b),
+            labels=None if labels is None else list(labels),
+            lines=list(range(1, size + 1)),
+            report=ReadReport(name, rows_in=size, rows_used=size, refused=[], blank_texts=blank),
+        )
+
+    def __len__(self) -> int:
+        return len(self.texts_a)
+
+    def __iter__(self) -> Iterator[Example]:
+        for row, text_a in enumerate(self.texts_a):
+            yield Example(
+                text_a,
+                None if self.texts_b is None else self.texts_b[row],
+                None if self.labels is None else self.labels[row],
+            )
+
+    def where(self, row: int) -> str:
+        """Names file and line of an example, as ``train.tsv:17``."""
+        path = self.report.path if self.paths is None else self.paths[row]
+        return f"{path}:{self.lines[row]}"
+
+    def label_ids(self, labels: LabelSet) -> npt.NDArray[np.int64]:
+        """Turns the label words into their ids.
+
+        Args:
+            labels: the labels of the task.
+
+        Returns:
+            (examples,) ids.
+
+        Raises:
+            DataError: there are no labels, or a word is not one of them; names file, line and the nearest label.
+        """
+        ids = {name: number for number, name in enumerate(labels.names)}
+        words = self._required_labels()
+        try:
+            return np.fromiter((ids[word] for word in words), dtype=np.int64, count=len(words))
+        except KeyError:
+            row = next(row for row, word in enumerate(words) if word not in ids)
+        shown = ", ".join(f"'{name}'" for name in labels.names[:_LABELS_SHOWN])
+        more = f", … ({len(labels)} in all)" if len(labels) > _LABELS_SHOWN else ""
+        raise DataError(
+            f"{self.where(row)}: label '{shorten(words[row])}' is not one of the known labels {shown}{more}",
+            hint=did_you_mean(words[row], labels.names) or "labels must be those of the training data",
+        )
+
+    def targets(self) -> npt.NDArray[np.float32]:
+        """Turns the label words into the numbers of a regression.
+
+        Returns:
+            (examples,) finite numbers.
+
+        Raises:
+            DataError: there are no labels, or one is no finite number; names file and line.
+        """
+        values = np.empty(len(self), dtype=np.float32)
+        for row, word in enumerate(self._required_labels()):
+            values[row] = self._target(row, word)
+        return values
+
+    def _target(self, row: int, word: str) -> float:
+        try:
+            # float() also takes "1_000", which no table means as a number.
+            value = math.nan if "_" in word else float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or abs(value) > float(np.finfo(np.float32).max):
+            raise DataError(
+                f"{self.where(row)}: the target must be a finite number, got '{shorten(word)}'",
+                hint="a task with words as labels is a classification",
+            )
+        return value
+
+    def _required_labels(self) -> list[str]:
+        if self.labels is None:
+            raise DataError(f"{self.report.path} has no labels", hint="name the column that holds them")
+        return self.labels
+
+    def select(self, rows: Sequence[int]) -> "Examples":
+        """Takes some of the examples in the given order; the report stays that of the whole read."""
+        return Examples(
+            texts_a=[self.texts_a[row] for row in rows],
+            texts_b=None if self.texts_b is None else [self.texts_b[row] for row in rows],
+            labels=None if self.labels is None else [self.labels[row] for row in rows],
+            lines=[self.lines[row] for row in rows],
+            report=self.report,
+            paths=None if self.paths is None else [self.paths[row] for row in rows],
+        )
+
+
+def join_examples(parts: Sequence[Examples], path: str) -> Examples:
+    """Puts the examples of several files of one split together, in order.
+
+    Args:
+        parts: examples of each file, all pairs or all single texts.
+        path: how the files together are called.
+
+    Raises:
+        DataError: some parts have labels or second texts and others do not.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    for what, present in (
+        ("labels", [part.labels is not None for part in parts]),
+        ("second texts", [part.texts_b is not None for part in parts]),
+    ):
+        if any(present) and not all(present):
+            names = [part.report.path for part, has in zip(parts, present, strict=True) if not has]
+            raise DataError(f"{path}: some files have {what} and others have not: none in {', '.join(names)}")
+    return Examples(
+        texts_a=[text for part in parts for text in part.texts_a],
+        texts_b=None if parts[0].texts_b is None else [text for part in parts for text in part.texts_b or ()],
+        labels=None if parts[0].labels is None else [word for part in parts for word in part.labels or ()],
+        lines=[line for part in parts for line in part.lines],
+        report=join_reports(path, [part.report for part in parts]),
+        paths=[part.report.path for part in parts for _ in range(len(part))],
+    )

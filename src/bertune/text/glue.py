@@ -1,0 +1,176 @@
+"""Finds the splits of a GLUE task, of a folder of the user's own or of a hub data set, and reads them.
+
+The tasks (`TASKS`, `GlueTask`, `glue_task`) and `Split` can be imported from here.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from bertune.errors import ConfigError, DataError
+from bertune.text import hub
+from bertune.text.examples import Columns, Examples, Task, join_examples
+from bertune.text.glue_tasks import TASKS, GlueTask, glue_task
+from bertune.text.mrpc import read_mrpc
+from bertune.text.nearest import shorten
+from bertune.text.sources import OnBadRow, Quoting, collect, open_table
+from bertune.text.split_files import Split, group_by_split, split_name_of, splits_in_folder
+from bertune.text.table import Table, has_column, pick_columns
+
+__all__ = ["TASKS", "GlueTask", "Split", "find_splits", "glue_task", "read_split"]
+
+_UNLABELLED = "-1"
+"""What `nyu-mll/glue` writes into the test rows, whose labels are secret."""
+
+
+def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
+    """Finds the files of train, validation and test.
+
+    A GLUE task is looked for under its original names and its hub names, in the folder itself and in its subfolders
+    ``MRPC``, ``mrpc``, ``glue/MRPC`` and so on. Other data lie in ``train``, ``validation`` (or ``dev``, ``valid``,
+    ``val``) and ``test`` files of any format. An address ``hf://datasets/OWNER/NAME[/CONFIG]`` names a data set on the
+    hub. A single file is one split, named by its stem, or else ``train``.
+
+    Args:
+        data: a folder, a file, or an address.
+        task: the task to look for.
+
+    Returns:
+        The splits found, train first: train, validation, test, for MNLI also validation_mismatched and test_mismatched.
+
+    Raises:
+        ConfigError: nothing is at the path, or two files could be the same split.
+        DataError: no split is found, or a part of one is missing.
+    """
+    if str(data).startswith(hub.SCHEME):
+        return _hub_splits(str(data), task)
+    path = Path(data)
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist", hint="expected a folder with the data, or a file")
+    if not path.is_dir():
+        name = split_name_of(path)
+        return {name: Split(name, (path,), task)}
+    folders = [path]
+    if isinstance(task, GlueTask):
+        names = (task.folder, task.name)
+        folders += [parent / name for parent in (path, path / "glue", path / "glue_data") for name in names]
+    for folder in folders:
+        if folder.is_dir():
+            found = splits_in_folder(folder, task)
+            if found:
+                return found
+    wanted = f"the files of {task.name} (train.tsv, dev.tsv, …)" if isinstance(task, GlueTask) else "train.csv or alike"
+    raise DataError(
+        f"no data found in {', '.join(str(folder) for folder in folders if folder.is_dir())}: expected {wanted}",
+        hint="files are called train, validation (or dev) and test, ending in .csv, .tsv, .jsonl, .parquet or .arrow",
+    )
+
+
+def read_split(
+    split: Split,
+    *,
+    columns: Columns | None = None,
+    quoting: Quoting = "auto",
+    on_bad_row: OnBadRow = "error",
+    require_label: bool | None = None,
+    delimiter: str | None = None,
+) -> Examples:
+    """Reads a split that `find_splits` found.
+
+    For a GLUE task the labels become its label words, whether the files hold words or numbers.
+
+    Args:
+        split: the split.
+        columns: where texts and label are; needed unless the split knows its task.
+        quoting: as for `read_examples`.
+        on_bad_row: as for `read_examples`.
+        require_label: as for `read_examples`; by default labels may be missing in test splits alone.
+        delimiter: as for `read_examples`.
+
+    Raises:
+        ConfigError: the columns are not known or not there.
+        DataError: the files cannot be used, or a label or target is none of the task's.
+    """
+    if columns is None and split.task is None:
+        raise ConfigError(
+            f"{split}: which columns hold texts and label is not known", hint="name the columns or the task"
+        )
+    required = not split.is_for_testing if require_label is None else require_label
+    paths = list(split.paths)
+    shown = [str(path) for path in paths]
+    if split.hub is not None:
+        paths = hub.download(split.hub)
+        shown = [split.hub.shown(file) for file in split.hub.files]
+    parts: list[Examples] = []
+    for path, name in zip(paths, shown, strict=True):
+        if split.mrpc is not None and split.task is not None:
+            parts.append(read_mrpc(path, columns or split.task.columns, split.mrpc, on_bad_row=on_bad_row))
+            continue
+        table = open_table(path, quoting=quoting, delimiter=delimiter, header=split.header, shown=name)
+        picks = pick_columns(table, columns or _columns_for(table, split), require_label=required)
+        parts.append(collect(table, picks, on_bad_row=on_bad_row, require_label=required))
+    examples = join_examples(parts, str(split))
+    return _in_words(examples, split.task, required) if isinstance(split.task, GlueTask) else examples
+
+
+def _columns_for(table: Table, split: Split) -> Columns:
+    """Chooses between the columns of the original files and those of the hub by what the table has."""
+    task = split.task
+    assert task is not None
+    if not isinstance(task, GlueTask):
+        return task.columns
+    if table.names is None and task.headless_columns is not None:
+        return task.headless_columns
+    for candidate in (task.columns, task.hub_columns):
+        texts = (candidate.text_a, candidate.text_b)
+        if all(has_column(table, column) for column in (*texts, candidate.label) if column is not None):
+            return candidate
+    # A file without labels: its texts alone must be there.
+    for candidate in (task.columns, task.hub_columns):
+        if all(has_column(table, column) for column in (candidate.text_a, candidate.text_b) if column is not None):
+            return candidate
+    return task.columns
+
+
+def _in_words(examples: Examples, task: GlueTask, require_label: bool) -> Examples:
+    """Writes labels as the words of the task and checks targets, or drops the placeholders of secret labels."""
+    if examples.labels is None:
+        return examples
+    if not require_label and all(word == _UNLABELLED for word in examples.labels):
+        return replace(examples, labels=None)
+    if task.labels is None:
+        _check_range(examples, task)
+        return examples
+    words = task.label_words()
+    for row, word in enumerate(examples.labels):
+        if word not in words:
+            known = ", ".join(f"'{name}'" for name in words)
+            raise DataError(
+                f"{examples.where(row)}: label '{shorten(word)}' is not one of {known}",
+                hint=f"these are the labels of {task.name}",
+            )
+    return replace(examples, labels=[words[word] for word in examples.labels])
+
+
+def _check_range(examples: Examples, task: GlueTask) -> None:
+    if task.target_range is None or examples.labels is None:
+        return
+    low, high = task.target_range
+    for row, target in enumerate(examples.targets()):
+        if not low <= target <= high:
+            raise DataError(
+                f"{examples.where(row)}: the target is {examples.labels[row]}, but those of {task.name} lie between "
+                f"{low:g} and {high:g}"
+            )
+
+
+def _hub_splits(address: str, task: Task | None) -> dict[str, Split]:
+    source = hub.parse_address(address)
+    if source.config is None and isinstance(task, GlueTask):
+        source = replace(source, config=task.name)
+    source, files, offline = hub.list_parquet_files(source)
+    found = group_by_split(files, str(source))
+    if not found:
+        raise DataError(f"{source}: none of its {len(files)} Parquet files is called train, validation or test")
+    return {
+        name: Split(name, (), task, hub=hub.HubFiles(source, tuple(names), offline)) for name, names in found.items()
+    }

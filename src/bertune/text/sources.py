@@ -1,0 +1,259 @@
+"""Tables of any format as examples, with an account of every row."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from bertune.errors import DataError
+from bertune.text.arrow_tables import ArrowTable
+from bertune.text.delimited import DelimitedTable
+from bertune.text.examples import Columns, Examples, ReadReport, RefusedRow
+from bertune.text.file_kind import file_format
+from bertune.text.json_lines import JsonLinesTable
+from bertune.text.table import CELL_LIMIT, Pick, Table, pick_columns
+from bertune.text.text_lines import text_lines, without_ending
+
+Quoting = Literal["auto", "csv", "none"]
+OnBadRow = Literal["error", "skip"]
+
+REFUSED_FRACTION_LIMIT = 0.01
+REFUSED_ROWS_ALWAYS_ALLOWED = 10
+
+
+def read_examples(
+    path: str | Path,
+    columns: Columns,
+    *,
+    quoting: Quoting = "auto",
+    on_bad_row: OnBadRow = "error",
+    require_label: bool = True,
+    delimiter: str | None = None,
+    header: bool = True,
+) -> Examples:
+    """Reads a table: CSV, TSV, JSON Lines, Parquet or Arrow, told apart by the suffix.
+
+    Texts are taken exactly as they stand, whatever they say: blank cells, ``null``, ``NA`` and ``None`` are texts.
+
+    Args:
+        path: a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .arrow or .feather.
+        columns: where texts and label are; without a label column the examples have no labels.
+        quoting: ``csv`` unpacks cells in double quotes, ``none`` takes quotes as text; ``auto`` is ``csv`` for .csv
+            files and ``none`` for .tsv and .txt files, because those of GLUE hold unbalanced quotes.
+        on_bad_row: ``error`` stops at the first row that cannot be used; ``skip`` leaves such rows out and counts them,
+            but stops where they are more than 10 and more than 1 % of all.
+        require_label: whether a missing label column is an error and a row without a label is refused. Otherwise the
+            labels are left out where the column is missing or a row has none.
+        delimiter: the character between cells; a comma for .csv, a tab for .tsv and .txt unless given.
+        header: whether the first row names the columns; without it, columns are numbers.
+
+    Returns:
+        The examples in the order of the file, with the report of the read.
+
+    Raises:
+        ConfigError: no such file or column, or an unknown suffix.
+        DataError: the file or a row cannot be used; names file and line, what was expected and what was found.
+    """
+    table = open_table(path, quoting=quoting, delimiter=delimiter, header=header)
+    picks = pick_columns(table, columns, require_label=require_label)
+    return collect(table, picks, on_bad_row=on_bad_row, require_label=require_label)
+
+
+def open_table(
+    path: str | Path,
+    *,
+    quoting: Quoting = "auto",
+    delimiter: str | None = None,
+    header: bool = True,
+    shown: str | None = None,
+) -> Table:
+    """Opens a table of any format; reads no more than its header.
+
+    Args:
+        path: the file.
+        quoting: as for `read_examples`.
+        delimiter: as for `read_examples`.
+        header: as for `read_examples`.
+        shown: how messages call the file, if not by its path.
+
+    Raises:
+        ConfigError: no such file, or an unknown suffix.
+        DataError: the file cannot be read as its suffix says.
+    """
+    path = Path(path)
+    shown = str(path) if shown is None else shown
+    kind = file_format(path, shown)
+    if kind == "jsonl":
+        return JsonLinesTable(path, shown)
+    if kind in ("parquet", "arrow"):
+        return ArrowTable(path, shown, kind)
+    quoted = kind == "csv" if quoting == "auto" else quoting == "csv"
+    usual = "," if kind == "csv" else "\t"
+    return DelimitedTable(
+        path, shown, delimiter=usual if delimiter is None else delimiter, quoted=quoted, header=header
+    )
+
+
+def collect(
+    table: Table,
+    picks: Sequence[Pick],
+    *,
+    on_bad_row: OnBadRow,
+    require_label: bool,
+    belongs: Callable[[Sequence[str | None]], bool] | None = None,
+) -> Examples:
+    """Reads all rows of a table into examples and balances the account.
+
+    Args:
+        table: the opened table.
+        picks: first text, second text if any, label if any, in this order, then plain cells for `belongs`.
+        on_bad_row: as for `read_examples`.
+        require_label: whether a row without a label is refused.
+        belongs: tells by the picked cells whether a row is of this split; None takes every row.
+
+    Raises:
+        DataError: a row cannot be used, too many cannot, or none is left.
+    """
+    builder = _Builder(table, picks, require_label=require_label)
+    refused: list[RefusedRow] = []
+    other_split = 0
+    for row in table.rows(picks):
+        if isinstance(row, RefusedRow):
+            problem: RefusedRow | None = row
+        elif belongs is not None and not belongs(row[1]):
+            other_split += 1
+            continue
+        else:
+            problem = builder.add(*row)
+        if problem is not None:
+            if on_bad_row == "error":
+                raise DataError(str(problem), hint=table.row_hint or _SKIP_HINT)
+            refused.append(problem)
+    _check_enough(table.path, len(builder), refused, other_split)
+    return builder.examples(refused, other_split)
+
+
+_SKIP_HINT = 'mend the row, or leave such rows out and have them counted: on_bad_row="skip"'
+
+
+class _Builder:
+    """Grows the columns of the examples row by row."""
+
+    def __init__(self, table: Table, picks: Sequence[Pick], *, require_label: bool) -> None:
+        self._table = table
+        self._texts = [(position, pick.name) for position, pick in enumerate(picks) if pick.role == "text"]
+        self._label = next(((position, pick.name) for position, pick in enumerate(picks) if pick.role == "label"), None)
+        self._require_label = require_label
+        self._columns: list[list[str]] = [[] for _ in self._texts]
+        self._labels: list[str] = []
+        self._unlabelled = 0
+        self._lines: list[int] = []
+        self._blank = 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, line: int, cells: Sequence[str | None]) -> RefusedRow | None:
+        """Takes a row, or says why it cannot be used."""
+        texts: list[str] = []
+        for position, name in self._texts:
+            text = cells[position]
+            if text is None:
+                return RefusedRow(self._table.path, line, f"'{name}' is missing (null), expected a text")
+            if len(text) > CELL_LIMIT:
+                reason = f"'{name}' has {len(text):,} characters, at most {CELL_LIMIT:,} are read"
+                return RefusedRow(self._table.path, line, reason)
+            texts.append(text)
+        if self._label is not None:
+            word = cells[self._label[0]]
+            if word is None or not word or word.isspace():
+                if self._require_label:
+                    what = "missing" if word is None else "blank"
+                    return RefusedRow(self._table.path, line, f"'{self._label[1]}' is {what}, expected a label")
+                self._unlabelled += 1
+            else:
+                self._labels.append(word)
+        for column, text in zip(self._columns, texts, strict=True):
+            column.append(text)
+            self._blank += not text or text.isspace()
+        self._lines.append(line)
+        return None
+
+    def examples(self, refused: list[RefusedRow], other_split: int) -> Examples:
+        """Gives what was taken, with the balanced account."""
+        warnings = list(self._table.warnings)
+        if self._unlabelled and self._labels:
+            warnings.append(
+                f"{self._table.path}: {self._unlabelled:,} of {len(self):,} rows have no label, so no label is used"
+            )
+        return Examples(
+            texts_a=self._columns[0],
+            texts_b=self._columns[1] if len(self._columns) > 1 else None,
+            labels=None if self._label is None or self._unlabelled else self._labels,
+            lines=self._lines,
+            report=ReadReport(
+                path=self._table.path,
+                rows_in=len(self) + len(refused) + other_split,
+                rows_used=len(self),
+                refused=refused,
+                blank_texts=self._blank,
+                rows_other_split=other_split,
+                warnings=warnings,
+            ),
+        )
+
+
+def _check_enough(path: str, used: int, refused: list[RefusedRow], other_split: int) -> None:
+    rows = used + len(refused) + other_split
+    if rows == 0:
+        raise DataError(f"{path} has a header but no rows", hint="expected at least one row below the header")
+    if len(refused) > max(REFUSED_ROWS_ALWAYS_ALLOWED, REFUSED_FRACTION_LIMIT * rows):
+        raise DataError(
+            f"{path}: {len(refused):,} of {rows:,} rows cannot be used, more than 1 %; the first at line "
+            f"{refused[0].line}: {refused[0].reason}",
+            hint="so many point to a wrong delimiter, quoting or column",
+        )
+    if used == 0:
+        if not refused:
+            raise DataError(f"{path}: none of the {rows:,} rows belongs to this split")
+        first = f"the first at line {refused[0].line}: {refused[0].reason}"
+        raise DataError(f"{path}: none of the {rows:,} rows can be used; {first}")
+
+
+def read_lines(stream: IO[bytes] | IO[str], *, pair: bool = False, name: str = "standard input") -> Examples:
+    """Reads lines as texts to predict: as many examples as lines, so answers can be matched by number.
+
+    A blank line is a blank text. Lines end with a line feed (or CR LF).
+
+    Args:
+        stream: an open stream, best of bytes (``sys.stdin.buffer``), else of text.
+        pair: whether a line holds two texts with one tab between them; otherwise tabs belong to the text.
+        name: how messages call the stream.
+
+    Raises:
+        DataError: no line at all, not UTF-8, or a pair without exactly one tab; names the line.
+    """
+    texts: list[str] = []
+    seconds: list[str] = []
+    for line, raw in enumerate(_decoded(stream, name), start=1):
+        text = without_ending(raw)
+        if pair:
+            cells = text.split("\t")
+            if len(cells) != 2:
+                raise DataError(
+                    f"{name}:{line}: {len(cells) - 1} tabs, expected exactly one",
+                    hint="this model takes pairs: the first text, a tab, the second text",
+                )
+            text = cells[0]
+            seconds.append(cells[1])
+        texts.append(text)
+    if not texts:
+        raise DataError(f"{name} is empty", hint="expected one line for each text")
+    return Examples.from_lists(texts, seconds if pair else None, name=name)
+
+
+def _decoded(stream: IO[bytes] | IO[str], name: str) -> Iterator[str]:
+    # A text stream over bytes is passed by: its own decoding would not know the line of a bad byte.
+    source: Any = getattr(stream, "buffer", stream)
+    if isinstance(source.read(0), bytes):
+        return text_lines(source, name)
+    return iter(source)

@@ -1,0 +1,33 @@
+"""Which number type the layers compute in on this machine."""
+
+import torch
+
+from bertune.errors import ConfigError
+from bertune.training.config import Precision
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
+    """Returns the type for the encoder's layers.
+
+    Args:
+        wanted: `auto` takes bf16 where the device multiplies it natively; emulated bf16 would be slower than fp32.
+        device: where the encoder computes.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if wanted == "auto":
+        return torch.bfloat16 if _has_native_bf16(device) else torch.float32
+    if wanted not in ("bf16", "fp32"):
+        raise ConfigError(f"precision must be auto, bf16 or fp32, not {wanted!r}")
+    return torch.bfloat16 if wanted == "bf16" else torch.float32
+
+
+def _has_native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        # Private in torch, so a release without it means fp32, never a crash.
+        is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(is_supported and is_supported())
+    return False

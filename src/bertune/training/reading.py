@@ -1,0 +1,81 @@
+"""From a run's settings to its training and validation examples."""
+
+from pathlib import Path
+
+from bertune.errors import ConfigError, DataError
+from bertune.text.examples import Columns, Examples, LabelSet, Task
+from bertune.text.glue import Split, find_splits, glue_task, read_split
+from bertune.training.run_settings import RunSettings
+
+# The test split is not even opened: nothing of it can be used to choose anything.
+_SPLITS_OF_TRAINING = ("train", "validation")
+
+
+def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]]:
+    """Reads the splits that training may see.
+
+    Args:
+        settings: where the data are.
+
+    Returns:
+        The task, with the labels of the training data, and the examples of `train` and, if there is one, `validation`.
+
+    Raises:
+        ConfigError: a file, column or task that does not exist.
+        DataError: rows that cannot be used; names file and line.
+    """
+    task = _named_task(settings)
+    found = find_splits(settings.data, task)
+    if "train" not in found:
+        # One file under any name is the training data.
+        if Path(settings.data).is_dir() or len(found) != 1:
+            raise DataError(f"{settings.data}: no training data, only {', '.join(found)}")
+        found = {"train": next(iter(found.values()))}
+    if settings.validation is not None:
+        found["validation"] = _single(settings.validation, task)
+    examples = {
+        name: read_split(
+            found[name],
+            columns=None if settings.task else task.columns,
+            quoting=settings.quoting,
+            on_bad_row=settings.on_bad_row,
+            require_label=True,
+        )
+        for name in _SPLITS_OF_TRAINING
+        if name in found
+    }
+    for name, split in examples.items():
+        if not len(split):
+            raise DataError(f"{split.report.path}: no row to {'train on' if name == 'train' else 'validate with'}")
+    if task.kind == "classification" and task.labels is None:
+        task = task.with_labels(_labels_of(examples["train"]))
+    return task, examples
+
+
+def _named_task(settings: RunSettings) -> Task:
+    if settings.task is not None:
+        return glue_task(settings.task)
+    if settings.text_a is None:
+        raise ConfigError("the column of the text is not named", hint="use --text-a")
+    columns = Columns(settings.text_a, settings.text_b, settings.label)
+    return Task.for_columns(columns, kind=settings.kind)
+
+
+def _single(path: str, task: Task) -> Split:
+    splits = find_splits(path, task)
+    if len(splits) == 1:
+        return next(iter(splits.values()))
+    if "validation" in splits:
+        return splits["validation"]
+    raise DataError(f"{path}: which of {', '.join(splits)} is the validation data is not known", hint="name the file")
+
+
+def _labels_of(train: Examples) -> LabelSet:
+    assert train.labels is not None
+    labels = LabelSet.from_values(train.labels)
+    if len(labels) < 2:
+        raise DataError(
+            f"{train.report.path}: every row has the label '{labels.names[0]}'; a classifier needs at least two labels",
+            hint="is --label the right column?",
+        )
+    return labels

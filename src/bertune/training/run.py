@@ -1,0 +1,216 @@
+"""A whole run: from a table and a pretrained encoder to a model folder with scores."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_directory import check_vocabulary, save
+from bertune.checkpoints.receipt import Receipt
+from bertune.checkpoints.restore import restore
+from bertune.encoder.config import BertConfig
+from bertune.errors import ConfigError
+from bertune.evaluation.metrics import METRICS
+from bertune.heads.classifier import Classifier, classifier_model
+from bertune.text.audit import Audit, audit_splits
+from bertune.text.examples import Examples, Task
+from bertune.tokens.encoding import EncodedExamples, encode_examples
+from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.config import TrainingConfig
+from bertune.training.journal import Journal
+from bertune.training.loop import EpochResult, History, Observer, fit
+from bertune.training.reading import read_training_data
+from bertune.training.run_directory import RunDirectory
+from bertune.training.run_settings import RunSettings
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """Everything that is known before the first step; nothing has been written yet."""
+
+    settings: RunSettings
+    config: TrainingConfig
+    task: Task
+    tokenizer: BertTokenizer
+    classifier: Classifier
+    receipt: Receipt
+    audit: Audit
+    train: Dataset
+    validation: Dataset | None
+    contract: Contract
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run came to.
+
+    Args:
+        directory: where everything is.
+        history: steps and epochs.
+        best: the epoch whose weights are in the model folder.
+    """
+
+    directory: RunDirectory
+    history: History
+    best: EpochResult
+
+
+def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say) -> PreparedRun:
+    """Reads and checks everything; writes nothing.
+
+    Args:
+        settings: what to read and where to start from.
+        config: how to train.
+        say: told each fact as a line, for the terminal.
+
+    Raises:
+        BertuneError: any part that cannot work; nothing has been written.
+    """
+    task, splits = read_training_data(settings)
+    audit = audit_splits(splits, task.labels)
+    for line in audit.lines():
+        say(line)
+    model_folder = resolve_model(settings.model)
+    tokenizer = BertTokenizer.from_directory(model_folder)
+    classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
+    say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
+    encoded = {name: _encode(name, examples, tokenizer, settings, say) for name, examples in splits.items()}
+    targets = {name: _targets(examples, task) for name, examples in splits.items()}
+    train = Dataset(encoded["train"], targets["train"])
+    validation = Dataset(encoded["validation"], targets["validation"]) if "validation" in splits else None
+    if validation is None:
+        say("no validation data: every epoch trains, the last is kept, and there is no score")
+    contract = _contract(settings, task, targets["train"])
+    return PreparedRun(settings, config, task, tokenizer, classifier, receipt, audit, train, validation, contract)
+
+
+def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
+    """Trains, and writes the run folder.
+
+    Args:
+        run: what was prepared.
+        observer: watches, beside the journal.
+
+    Raises:
+        ConfigError: the folder holds something else.
+        DivergedError: the loss is not finite; the model folder then holds the best epoch so far, if there was one.
+    """
+    directory = RunDirectory(run.settings.out)
+    directory.start(overwrite=run.settings.overwrite)
+    directory.write_settings(resolved_settings(run.settings, run.config))
+    directory.write_json("data.json", run.audit.to_dict())
+    directory.write_json("receipt.json", run.receipt.to_dict())
+
+    def keep(result: EpochResult) -> None:
+        scores = None
+        if result.scores is not None:
+            scores = {"metrics": result.scores.values, "rows": result.scores.rows}
+            directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
+        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+
+    with Journal(directory.journal) as journal:
+        history = fit(
+            run.classifier,
+            run.train,
+            run.validation,
+            config=run.config,
+            metrics=run.contract.metrics,
+            label_names=run.contract.labels or None,
+            observer=_Both(journal, observer) if observer else journal,
+            on_best=keep,
+        )
+    return FinishedRun(directory, history, history.best)
+
+
+def resolved_settings(settings: RunSettings, config: TrainingConfig) -> dict[str, Any]:
+    """Returns every setting under its flag's name, as `run.toml` holds them; unset ones are left out."""
+    merged = asdict(settings) | asdict(config)
+    merged |= {"out": str(settings.out), "allow_new": list(settings.allow_new)}
+    return {name.replace("_", "-"): value for name, value in merged.items() if value is not None}
+
+
+class _Both:
+    """Two observers as one."""
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._observers = (first, second)
+
+    def on_start(self, *arguments: Any) -> None:
+        for observer in self._observers:
+            observer.on_start(*arguments)
+
+    def on_step(self, result: Any) -> None:
+        for observer in self._observers:
+            observer.on_step(result)
+
+    def on_epoch(self, result: Any) -> None:
+        for observer in self._observers:
+            observer.on_epoch(result)
+
+
+def _restore(
+    settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: BertTokenizer, task: Task
+) -> tuple[Classifier, Receipt]:
+    # Seeded before the head is made: its first weights are part of what the seed decides.
+    torch.manual_seed(config.seed)
+    bert_config = BertConfig.from_json_file(folder / "config.json")
+    if settings.max_length > bert_config.max_position_embeddings:
+        raise ConfigError(
+            f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
+            hint=f"use --max-length {bert_config.max_position_embeddings} or less",
+        )
+    outputs = 1 if task.labels is None else len(task.labels)
+    classifier, encoder = classifier_model(bert_config, outputs, pooling=settings.pooling)
+    check_vocabulary(tokenizer, encoder, folder)
+    receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
+    return classifier, receipt
+
+
+def _encode(
+    name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
+) -> EncodedExamples:
+    encoded = encode_examples(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
+    say(
+        f"{name}: {int(encoded.offsets[-1]):,} tokens, {np.diff(encoded.offsets).mean():.1f} an example, "
+        f"{encoded.truncated_fraction:.2%} truncated at {settings.max_length}"
+    )
+    return encoded
+
+
+def _targets(examples: Examples, task: Task) -> NDArray[Any]:
+    return examples.targets() if task.labels is None else examples.label_ids(task.labels)
+
+
+def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) -> Contract:
+    metrics = task.metrics
+    if settings.metric is not None:
+        if settings.metric not in METRICS:
+            raise ConfigError(f"metric {settings.metric!r} is not known; known: {', '.join(METRICS)}")
+        metrics = (settings.metric, *(metric for metric in metrics if metric != settings.metric))
+    counts: tuple[int, ...] = ()
+    if task.labels is not None:
+        counts = tuple(int(count) for count in np.bincount(train_targets, minlength=len(task.labels)))
+    return Contract(
+        labels=() if task.labels is None else task.labels.names,
+        is_pair=task.columns.is_pair,
+        max_length=settings.max_length,
+        kind=task.kind,
+        pooling=settings.pooling,
+        task=settings.task or "",
+        text_a=task.columns.text_a,
+        text_b=task.columns.text_b,
+        label=task.columns.label,
+        metrics=metrics,
+        label_counts=counts,
+        target_mean=float(train_targets.mean()) if task.labels is None else None,
+        base_model=settings.model,
+    )

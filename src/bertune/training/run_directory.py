@@ -1,0 +1,100 @@
+"""The folder of a run: its settings, its journal, what was read, and the model."""
+
+import json
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+import bertune
+from bertune.checkpoints.atomic import write_text
+from bertune.checkpoints.contract import CONTRACT_FILE
+from bertune.errors import ConfigError, DataError
+
+_SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
+_OWN_FILES = (_SETTINGS, _JOURNAL, "data.json", "receipt.json", "scores.json")
+
+
+class RunDirectory:
+    """Where a run leaves everything.
+
+    | file | what |
+    |---|---|
+    | `run.toml` | all settings, resolved; `bertune train --config run.toml --out NEW` repeats the run |
+    | `metrics.jsonl` | every step and epoch |
+    | `data.json` | what was read from where, and the audit |
+    | `receipt.json` | what became of every tensor of the checkpoint |
+    | `scores.json` | scores of the best epoch |
+    | `model/` | the model folder |
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def model(self) -> Path:
+        """The model folder."""
+        return self.path / _MODEL
+
+    @property
+    def journal(self) -> Path:
+        """The file with every step and epoch."""
+        return self.path / _JOURNAL
+
+    def start(self, *, overwrite: bool) -> None:
+        """Makes the folder, or clears an earlier run out of it.
+
+        Raises:
+            ConfigError: it holds an earlier run and `overwrite` is not set, or something that is not a run.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path} is a file", hint="name a folder with --out")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            if not (self.path / _SETTINGS).is_file():
+                raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
+            if not overwrite:
+                raise ConfigError(
+                    f"{self.path} already holds a run", hint="name a new folder with --out, or add --overwrite"
+                )
+            for name in _OWN_FILES:
+                (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.model, ignore_errors=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Writes `run.toml`, with the versions that made the run."""
+        document = {"train": settings, "made_with": versions()}
+        write_text(self.path / _SETTINGS, tomli_w.dumps(document))
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Writes one of the JSON files of the run."""
+        write_text(self.path / name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that decide a run's numbers."""
+    packages = {name: metadata.version(name) for name in ("torch", "tokenizers", "safetensors", "numpy")}
+    return {"bertune": bertune.__version__, "python": platform.python_version(), **packages}
+
+
+def find_model_folder(path: Path) -> Path:
+    """Returns the model folder of a run, or the folder itself if it is one.
+
+    Raises:
+        DataError: neither.
+    """
+    for folder in (path, path / _MODEL):
+        if (folder / CONTRACT_FILE).is_file():
+            return folder
+    if not path.exists():
+        raise DataError(f"{path}: no such folder", hint="name a run or a model folder that bertune train made")
+    raise DataError(
+        f"{path}: no model in this folder (no {CONTRACT_FILE}, and no {_MODEL}/{CONTRACT_FILE})",
+        hint="name a run or a model folder that bertune train made; did the run end before its first epoch?",
+    )

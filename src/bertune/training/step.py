@@ -1,0 +1,83 @@
+"""One optimizer step: forward, backward, and the check that nothing blew up."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.batches.batch import pack
+from bertune.batches.dataset import Dataset
+from bertune.errors import DivergedError
+from bertune.heads.classifier import Classifier
+from bertune.heads.losses import TaskKind, loss_of
+from bertune.optim.scheduled_adam import ScheduledAdam
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one optimizer step was.
+
+    Args:
+        step: from 0, counted over the whole run.
+        epoch: from 0.
+        loss: mean over the examples of the batch, before the update.
+        learning_rate: of this step.
+        gradient_norm: global norm before clipping.
+        examples: in the batch.
+        tokens: in the batch.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    examples: int
+    tokens: int
+
+
+def take_step(
+    classifier: Classifier,
+    optimizer: ScheduledAdam,
+    train: Dataset,
+    indices: NDArray[np.int64],
+    *,
+    step: int,
+    epoch: int,
+    micro_batch_size: int,
+    kind: TaskKind,
+    label_smoothing: float,
+) -> StepResult:
+    """Trains on one batch, in parts of `micro_batch_size` examples whose gradients add up to the batch's.
+
+    Raises:
+        DivergedError: the loss or the gradient is not finite; the parameters are those before the step.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    device = classifier.classifier.weight.device
+    loss_sum, tokens = 0.0, 0
+    for start in range(0, len(indices), micro_batch_size):
+        part = indices[start : start + micro_batch_size]
+        batch = pack(train.encoded, part, train.targets, device)
+        assert batch.targets is not None
+        loss = loss_of(classifier(batch), batch.targets, kind=kind, label_smoothing=label_smoothing)
+        # Each example weighs the same, however the batch is cut.
+        (loss * (len(part) / len(indices))).backward()  # type: ignore[no-untyped-call]
+        loss_sum += loss.item() * len(part)
+        tokens += batch.layout.num_tokens
+    mean_loss = loss_sum / len(indices)
+    rate = optimizer.learning_rate_at(step)
+    _check_finite(mean_loss, "loss", step, rate)
+    optimizer.step()
+    norm = float(optimizer.last_gradient_norm)
+    _check_finite(norm, "gradient norm", step, rate)
+    return StepResult(step, epoch, mean_loss, rate, norm, len(indices), tokens)
+
+
+def _check_finite(value: float, name: str, step: int, rate: float) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"training diverged: the {name} at step {step} is {value} (learning rate {rate:.3g})",
+            hint="lower --learning-rate, lengthen --warmup-fraction, or use --precision fp32",
+        )
