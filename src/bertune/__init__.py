@@ -1,3 +1,96 @@
-"""bertune fine-tunes BERT-family encoders on texts and text pairs."""
+"""bertune fine-tunes BERT-family encoders on texts and text pairs.
+
+The public names are loaded when they are first used, so `import bertune` is quick and imports no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertune.batches.batch import Batch as Batch
+    from bertune.batches.dataset import Dataset as Dataset
+    from bertune.checkpoints.contract import Contract as Contract
+    from bertune.checkpoints.hub import resolve_model as resolve_model
+    from bertune.checkpoints.model_directory import LoadedModel as LoadedModel
+    from bertune.checkpoints.model_directory import load as load
+    from bertune.checkpoints.model_directory import save as save
+    from bertune.checkpoints.receipt import Receipt as Receipt
+    from bertune.checkpoints.restore import restore as restore
+    from bertune.encoder.config import BertConfig as BertConfig
+    from bertune.encoder.encoder import Encoder as Encoder
+    from bertune.errors import BertuneError as BertuneError
+    from bertune.evaluation.evaluate import evaluate as evaluate
+    from bertune.evaluation.predict import predict_logits as predict_logits
+    from bertune.evaluation.predictions import predict as predict
+    from bertune.evaluation.scores import Scores as Scores
+    from bertune.heads.classifier import Classifier as Classifier
+    from bertune.heads.classifier import classifier_model as classifier_model
+    from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
+    from bertune.optim.create import create_optimizer as create_optimizer
+    from bertune.optim.schedule import PolynomialDecay as PolynomialDecay
+    from bertune.optim.schedule import WarmUp as WarmUp
+    from bertune.text.examples import Columns as Columns
+    from bertune.text.examples import Examples as Examples
+    from bertune.text.glue import find_splits as find_splits
+    from bertune.text.glue import glue_task as glue_task
+    from bertune.text.glue import read_split as read_split
+    from bertune.text.sources import read_examples as read_examples
+    from bertune.tokens.encoding import bert_encode as bert_encode
+    from bertune.tokens.encoding import encode_examples as encode_examples
+    from bertune.tokens.tokenizer import BertTokenizer as BertTokenizer
+    from bertune.training.config import TrainingConfig as TrainingConfig
+    from bertune.training.loop import History as History
+    from bertune.training.loop import fit as fit
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AdamWeightDecay": "optim.adamw",
+    "Batch": "batches.batch",
+    "BertConfig": "encoder.config",
+    "BertTokenizer": "tokens.tokenizer",
+    "BertuneError": "errors",
+    "Classifier": "heads.classifier",
+    "Columns": "text.examples",
+    "Contract": "checkpoints.contract",
+    "Dataset": "batches.dataset",
+    "Encoder": "encoder.encoder",
+    "Examples": "text.examples",
+    "History": "training.loop",
+    "LoadedModel": "checkpoints.model_directory",
+    "PolynomialDecay": "optim.schedule",
+    "Receipt": "checkpoints.receipt",
+    "Scores": "evaluation.scores",
+    "TrainingConfig": "training.config",
+    "WarmUp": "optim.schedule",
+    "bert_encode": "tokens.encoding",
+    "classifier_model": "heads.classifier",
+    "create_optimizer": "optim.create",
+    "encode_examples": "tokens.encoding",
+    "evaluate": "evaluation.evaluate",
+    "find_splits": "text.glue",
+    "fit": "training.loop",
+    "glue_task": "text.glue",
+    "load": "checkpoints.model_directory",
+    "predict": "evaluation.predictions",
+    "predict_logits": "evaluation.predict",
+    "read_examples": "text.sources",
+    "read_split": "text.glue",
+    "resolve_model": "checkpoints.hub",
+    "restore": "checkpoints.restore",
+    "save": "checkpoints.model_directory",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (all are strings)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bertune' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"bertune.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

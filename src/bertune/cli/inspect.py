@@ -1,5 +1,51 @@
 """`bertune inspect`."""
 
+from pathlib import Path
+from typing import Annotated, Literal
 
-def inspect() -> None:
-    """Verb."""
+from cyclopts import Parameter
+
+
+def inspect(
+    what: str,
+    *,
+    task: str | None = None,
+    text_a: str | None = None,
+    text_b: str | None = None,
+    label: str | None = None,
+    kind: Literal["classification", "regression"] = "classification",
+    quoting: Literal["auto", "csv", "none"] = "auto",
+    on_bad_row: Literal["error", "skip"] = "error",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Look into a model, a data set or a run.
+
+    Args:
+        what: a run or model folder, a pretrained encoder (folder, file or name), or data (table, folder, hf://…).
+        task: of the data: a GLUE task by name.
+        text_a: of the data: column of the first text. Without it the columns and first rows are shown.
+        text_b: of the data: column of the second text.
+        label: of the data: column of the label.
+        kind: of the data: whether labels are classes or values.
+        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
+        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
+        json: print one JSON document.
+    """
+    from bertune.cli import inspection
+    from bertune.cli.terminal import show, show_json
+
+    if inspection.is_run(what):
+        found = inspection.inspect_run(Path(what))
+    elif task is None and text_a is None and inspection.is_model(what):
+        found = inspection.inspect_model(what)
+    else:
+        from bertune.text.examples import Columns
+
+        columns = None if text_a is None else Columns(text_a, text_b, label)
+        found = inspection.inspect_data(
+            what, task=task, columns=columns, kind=kind, quoting=quoting, on_bad_row=on_bad_row
+        )
+    if json:
+        show_json(found.values)
+    else:
+        show(found.lines)

@@ -25,7 +25,8 @@ def read_vocabulary(path: Path) -> list[str]:
 
     Raises:
         CheckpointError: the file is missing, empty, not UTF-8, begins with a byte order mark, has Windows line ends or
-            other carriage returns, a blank line, white space around a piece, a piece twice, or lacks one of the special tokens.
+            other carriage returns, a blank line, white space around a piece, a piece twice, or lacks one of the special
+            tokens.
     """
     try:
         content = path.read_bytes()

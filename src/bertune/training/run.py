@@ -20,7 +20,7 @@ from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS
 from bertune.heads.classifier import Classifier, classifier_model
 from bertune.text.audit import Audit, audit_splits
-from bertune.text.examples import Examples, Task
+from bertune.text.examples import Examples, ReadReport, Task
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
@@ -44,6 +44,7 @@ class PreparedRun:
     classifier: Classifier
     receipt: Receipt
     audit: Audit
+    reports: dict[str, ReadReport]
     train: Dataset
     validation: Dataset | None
     contract: Contract
@@ -90,7 +91,10 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say) -> Prepa
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
     contract = _contract(settings, task, targets["train"])
-    return PreparedRun(settings, config, task, tokenizer, classifier, receipt, audit, train, validation, contract)
+    reports = {name: examples.report for name, examples in splits.items()}
+    return PreparedRun(
+        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract
+    )
 
 
 def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
@@ -107,7 +111,8 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     directory = RunDirectory(run.settings.out)
     directory.start(overwrite=run.settings.overwrite)
     directory.write_settings(resolved_settings(run.settings, run.config))
-    directory.write_json("data.json", run.audit.to_dict())
+    reports = {name: report.to_dict() for name, report in run.reports.items()}
+    directory.write_json("data.json", run.audit.to_dict() | {"reports": reports})
     directory.write_json("receipt.json", run.receipt.to_dict())
 
     def keep(result: EpochResult) -> None:

@@ -1,0 +1,127 @@
+"""What `bertune inspect` finds out about a run, a model or data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertune.checkpoints.contract import CONTRACT_FILE, Contract
+from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_directory import load
+from bertune.checkpoints.restore import restore
+from bertune.encoder.config import BertConfig, read_json_object
+from bertune.encoder.encoder import Encoder
+from bertune.errors import DataError
+from bertune.text.audit import audit_splits
+from bertune.text.examples import Columns, LabelSet, Task, TaskKind
+from bertune.text.file_kind import SUFFIXES
+from bertune.text.glue import find_splits, glue_task, read_split
+from bertune.text.sources import OnBadRow, Quoting, open_table
+from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.run_directory import find_model_folder
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found, for people and for programs."""
+
+    lines: list[str]
+    values: dict[str, Any]
+
+
+def is_run(what: str) -> bool:
+    """Whether it is a folder that `bertune train` made."""
+    path = Path(what)
+    return any((folder / CONTRACT_FILE).is_file() for folder in (path, path / "model"))
+
+
+def is_model(what: str) -> bool:
+    """Whether it is, or names, a pretrained encoder rather than data."""
+    path = Path(what)
+    if path.is_dir():
+        return (path / "config.json").is_file()
+    if path.exists():
+        return path.suffix not in SUFFIXES
+    return not what.startswith("hf://") and path.suffix not in SUFFIXES
+
+
+def inspect_run(path: Path) -> Inspection:
+    """Loads a fine-tuned model, checking every file, and shows its contract and scores."""
+    folder = find_model_folder(path)
+    model = load(folder)
+    contract = model.contract
+    scores_file = path / "scores.json"
+    scores = read_json_object(scores_file) if scores_file.is_file() else None
+    lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
+    lines += _config_lines(model.classifier.encoder.config)
+    if scores is not None:
+        lines.append(f"validation, epoch {scores['epoch'] + 1}: {scores['validation']['verdict']}")
+    return Inspection(lines, {"model": str(folder), "contract": contract.to_dict(), "scores": scores})
+
+
+def inspect_model(name: str) -> Inspection:
+    """Restores an encoder and shows its sizes, its tokenizer and the whole receipt."""
+    folder = resolve_model(name)
+    config_folder = folder if folder.is_dir() else folder.parent
+    config = BertConfig.from_json_file(config_folder / "config.json")
+    tokenizer = BertTokenizer.from_directory(config_folder)
+    receipt = restore(Encoder.from_config(config), folder, allow_new=["pooler"])
+    lines = [f"encoder: {folder}", *_config_lines(config)]
+    case = "lower-cased" if tokenizer.do_lower_case else "cased"
+    lines.append(f"tokenizer: WordPiece, {tokenizer.vocab_size:,} pieces, {case}")
+    lines += [f"receipt: {receipt.summary()}", *(f"  {line}" for line in receipt.lines())]
+    values = {
+        "path": str(folder),
+        "config": config.to_dict(),
+        "tokenizer": {"pieces": tokenizer.vocab_size, "do_lower_case": tokenizer.do_lower_case},
+        "receipt": receipt.to_dict(),
+    }
+    return Inspection(lines, values)
+
+
+def inspect_data(
+    data: str, *, task: str | None, columns: Columns | None, kind: TaskKind, quoting: Quoting, on_bad_row: OnBadRow
+) -> Inspection:
+    """Audits all splits; without task and columns shows what columns there are."""
+    known_task: Task | None = glue_task(task) if task else None
+    if columns is not None:
+        known_task = Task.for_columns(columns, kind=kind)
+    found = find_splits(data, known_task)
+    if known_task is None:
+        return _show_columns(found[next(iter(found))].paths, quoting)
+    examples = {
+        name: read_split(split, columns=columns, quoting=quoting, on_bad_row=on_bad_row)
+        for name, split in found.items()
+    }
+    labels = known_task.labels
+    first_labels = next((split.labels for split in examples.values() if split.labels is not None), None)
+    if labels is None and kind == "classification" and known_task.kind == "classification" and first_labels:
+        labels = LabelSet.from_values(first_labels)
+    audit = audit_splits(examples, labels)
+    reports = {name: split.report.to_dict() for name, split in examples.items()}
+    return Inspection(audit.lines(), audit.to_dict() | {"reports": reports})
+
+
+def _show_columns(paths: tuple[Path, ...], quoting: Quoting) -> Inspection:
+    if not paths:
+        raise DataError("the columns of data on the hub are shown with a task or --text-a only")
+    table = open_table(paths[0], quoting=quoting)
+    names = list(table.names) if table.names is not None else [str(number) for number in range(table.width)]
+    lines = [f"{paths[0]}: {len(names)} columns", *(f"  {number}  {name}" for number, name in enumerate(names))]
+    lines.append("audit it with --text-a NAME [--text-b NAME] --label NAME, or --task for a GLUE task")
+    return Inspection(lines, {"path": str(paths[0]), "columns": names})
+
+
+def _contract_lines(contract: Contract) -> list[str]:
+    texts = f"pairs ({contract.text_a}, {contract.text_b})" if contract.is_pair else f"single texts ({contract.text_a})"
+    answers = f"labels in this order: {', '.join(contract.labels)}" if contract.labels else "a value"
+    return [
+        f"task: {contract.task or 'own table'}, {contract.kind}, {answers}",
+        f"takes {texts}, at most {contract.max_length} tokens; pooling {contract.pooling}; from {contract.base_model}",
+    ]
+
+
+def _config_lines(config: BertConfig) -> list[str]:
+    return [
+        f"encoder: {config.num_hidden_layers} layers, {config.hidden_size} wide, {config.num_attention_heads} heads, "
+        f"{config.intermediate_size} intermediate, {config.max_position_embeddings} positions, {config.hidden_act}"
+    ]
