@@ -58,7 +58,8 @@ def pack(
     types = positions >= np.repeat(chosen.first_lengths.astype(np.int64), lengths)
     picked = None
     if targets is not None:
-        picked = torch.from_numpy(targets if indices is None else targets[indices]).to(device)
+        # A copy: torch warns of arrays that cannot be written to, as those of a mapped file.
+        picked = torch.from_numpy(np.array(targets if indices is None else targets[indices])).to(device)
     return Batch(
         token_ids=torch.from_numpy(chosen.token_ids.astype(np.int64)).to(device),
         token_type_ids=torch.from_numpy(types.astype(np.int64)).to(device),
@@ -96,25 +97,56 @@ def pack_padded(inputs: Mapping[str, Any], device: torch.device | str = "cpu") -
         device: where the tensors go.
 
     Raises:
-        ConfigError: an array is missing, or the shapes differ.
-        DataError: a row's mask is all zero.
+        ConfigError: an array is missing, the shapes differ, or ids or types are not whole numbers.
+        DataError: a row's mask is all zero, or holds other numbers than 0 and 1.
     """
-    missing = [name for name in PADDED_NAMES if name not in inputs]
-    if missing:
-        raise ConfigError(f"the inputs lack {', '.join(missing)}", hint="bert_encode makes all three arrays")
-    ids, mask, types = (torch.as_tensor(inputs[name]).to(device) for name in PADDED_NAMES)
-    if ids.ndim != 2 or not ids.shape == mask.shape == types.shape:
-        shapes = ", ".join(f"{name} {tuple(inputs[name].shape)}" for name in PADDED_NAMES)
-        raise ConfigError(f"the three input arrays must have one shape (rows, columns), not {shapes}")
-    real = mask != 0
+    ids, real, types = read_padded(inputs, device)
     lengths = real.sum(dim=1).cpu().numpy()
     if (lengths == 0).any():
         raise DataError(f"row {int(np.argmin(lengths))} of input_mask is all zero: a sequence needs at least one token")
     cells = real.reshape(-1).nonzero().squeeze(1)
     batch = Batch(
-        token_ids=ids.reshape(-1)[cells].long(),
-        token_type_ids=types.reshape(-1)[cells].long(),
+        token_ids=ids.reshape(-1)[cells],
+        token_type_ids=types.reshape(-1)[cells],
         position_ids=cells % ids.shape[1],
         layout=PackedLayout(lengths, device),
     )
     return batch, PaddedShape(ids.shape[0], ids.shape[1], cells)
+
+
+def read_padded(inputs: Mapping[str, Any], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+    """Checks the lesson's three padded arrays.
+
+    Args:
+        inputs: `input_word_ids`, `input_mask`, `input_type_ids`, each (rows, columns), numpy or torch.
+        device: where the tensors go.
+
+    Returns:
+        Ids (int64), where real tokens are (bool), and types (int64), each (rows, columns).
+
+    Raises:
+        ConfigError: an array is missing, the shapes differ, or ids or types are not whole numbers.
+        DataError: the mask holds other numbers than 0 and 1.
+    """
+    missing = [name for name in PADDED_NAMES if name not in inputs]
+    if missing:
+        raise ConfigError(f"the inputs lack {', '.join(missing)}", hint="bert_encode makes all three arrays")
+    ids, mask, types = (_as_tensor(inputs[name]).to(device) for name in PADDED_NAMES)
+    if ids.ndim != 2 or not ids.shape == mask.shape == types.shape:
+        shapes = ", ".join(
+            f"{name} {tuple(array.shape)}" for name, array in zip(PADDED_NAMES, (ids, mask, types), strict=True)
+        )
+        raise ConfigError(f"the three input arrays must have one shape (rows, columns), not {shapes}")
+    for name, array in (("input_word_ids", ids), ("input_type_ids", types)):
+        if array.is_floating_point() or array.is_complex():
+            raise ConfigError(f"{name} is {array.dtype}, expected whole numbers")
+    real = mask == 1
+    # A mask to be added to scores has 0 where this one has 1; taken for this one it would hide every token.
+    if not bool((real | (mask == 0)).all()):
+        raise DataError("input_mask holds other numbers than 0 (padding) and 1 (a token)")
+    return ids.long(), real, types.long()
+
+
+def _as_tensor(array: Any) -> Tensor:
+    # A copy of what is not a tensor: torch warns of arrays that cannot be written to, as those of a mapped file.
+    return array if isinstance(array, Tensor) else torch.from_numpy(np.array(array))

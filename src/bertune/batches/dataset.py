@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.batches.batch import PADDED_NAMES
+from bertune.batches.batch import read_padded
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.encoding import EncodedExamples
 
@@ -44,37 +44,51 @@ def as_dataset(data: Dataset | Inputs | tuple[Inputs, Any]) -> Dataset:
     Args:
         data: a `Dataset`, encoded examples, the lesson's padded arrays, or a pair of either with targets. Whole-number
             targets become class ids (int64), others values (float32).
+
+    Raises:
+        ConfigError: an array is missing, or the arrays' shapes or kinds do not fit.
+        DataError: the arrays are not as bert_encode makes them, or targets are not one number an example.
     """
     if isinstance(data, Dataset):
         return data
+    if isinstance(data, tuple) and len(data) != 2:
+        raise ConfigError(f"expected inputs, or inputs and targets, found {len(data)} parts")
     inputs, targets = data if isinstance(data, tuple) else (data, None)
     encoded = inputs if isinstance(inputs, EncodedExamples) else _from_padded(inputs)
-    if targets is None:
-        return Dataset(encoded)
+    return Dataset(encoded, None if targets is None else _as_targets(targets))
+
+
+def _as_targets(targets: Any) -> NDArray[Any]:
     array = np.asarray(targets)
-    kind = np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32
-    return Dataset(encoded, array.astype(kind))
+    if array.ndim != 1 or array.dtype.kind not in "buif":
+        raise DataError(
+            f"expected one number an example as its target, found {array.dtype} of shape {array.shape}",
+            hint="a LabelSet turns label words into class ids",
+        )
+    if not np.isfinite(array).all():
+        raise DataError(f"target {int(np.argmin(np.isfinite(array)))} is not a finite number")
+    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
 
 
 def _from_padded(inputs: Mapping[str, Any]) -> EncodedExamples:
     """Packs the lesson's padded arrays into the flat form."""
-    missing = [name for name in PADDED_NAMES if name not in inputs]
-    if missing:
-        raise ConfigError(f"the inputs lack {', '.join(missing)}", hint="bert_encode makes all three arrays")
-    ids, mask, types = (np.asarray(inputs[name]) for name in PADDED_NAMES)
-    lengths = (mask != 0).sum(axis=1)
+    ids, mask, types = (tensor.numpy() for tensor in read_padded(inputs))
+    lengths = mask.sum(axis=1)
     columns = np.arange(ids.shape[1])
     real = columns < lengths[:, None]
     first_lengths = np.where(real, types == 0, False).sum(axis=1)
-    in_order = (real == (mask != 0)) & (~real | ((types != 0) == (columns >= first_lengths[:, None])))
+    in_order = (real == mask) & (~real | (types == (columns >= first_lengths[:, None])))
     wrong = np.flatnonzero(~in_order.all(axis=1) | (lengths == 0))
     if len(wrong):
         raise DataError(
             f"row {wrong[0]}: expected mask 1 … 1 0 … 0 and types 0 … 0 1 … 1, as bert_encode makes them",
             hint="call the classifier itself with such arrays; fit, evaluate and predict take them in this form only",
         )
+    tokens = ids[real]
+    if len(tokens) and not 0 <= tokens.min() <= tokens.max() < 1 << 31:
+        raise DataError(f"input_word_ids holds {tokens.min()} to {tokens.max()}, which are not ids of tokens")
     return EncodedExamples(
-        token_ids=ids[real].astype(np.int32),
+        token_ids=tokens.astype(np.int32),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         first_lengths=first_lengths.astype(np.int32),
         truncated=np.zeros(len(ids), dtype=bool),

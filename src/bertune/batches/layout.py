@@ -1,7 +1,7 @@
 """Where each sequence of a packed batch starts and ends, and how attention sees it.
 
-A packed batch holds the tokens of all sequences one after another, without padding. Attention is the one place that needs
-a rectangle; it gets a few tight ones, one for each group of sequences of similar length.
+A packed batch holds the tokens of all sequences one after another, without padding. Attention is the one place that
+needs a rectangle; it gets a few tight ones, one for each group of sequences of similar length.
 """
 
 from dataclasses import dataclass

@@ -41,6 +41,6 @@ def batches_by_tokens(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[N
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        stop = start + max(1, max_tokens // int(lengths[order[start]]))
+        stop = start + max(1, max_tokens // max(1, int(lengths[order[start]])))
         yield order[start:stop]
         start = stop

@@ -49,7 +49,7 @@ def huggingface_names(parameter: str) -> tuple[str, ...]:
 
 
 def legacy_name(name: str) -> str:
-    """Returns the name that checkpoints before 2019 gave to a norm's weight or bias (gamma, beta), else the name itself."""
+    """Returns the name that checkpoints before 2019 gave to a norm's weight or bias (gamma, beta), else the name."""
     if "LayerNorm" not in name:
         return name
     return re.sub(r"\.bias$", ".beta", re.sub(r"\.weight$", ".gamma", name))
@@ -57,9 +57,9 @@ def legacy_name(name: str) -> str:
 
 def encoder_prefix(names: Collection[str]) -> str | None:
     """Returns what stands before the encoder's names in a file (`bert.` or nothing); None where no encoder is in it."""
-    token_table = "embeddings.word_embeddings.weight"
+    (always_there,) = _EXACT["embeddings.token.weight"]
     for prefix in ("bert.", ""):
-        if prefix + token_table in names:
+        if prefix + always_there in names:
             return prefix
     return None
 

@@ -72,7 +72,7 @@ class Receipt:
         return self
 
     def summary(self) -> str:
-        """Returns one line, for instance `103 tensors loaded, 2 new (classifier), 1 unused (a buffer)`."""
+        """Returns one line, for instance `103 tensors loaded (22,713,216 parameters), 1 unused (a buffer …)`."""
         loaded = self.having("loaded")
         tensors = sum(len(record.sources) for record in loaded)
         numbers = sum(_size(record.shape) for record in loaded)
@@ -91,7 +91,7 @@ class Receipt:
         """Returns the whole receipt, one line a tensor."""
         width = max((len(record.name) for record in self.records), default=0)
         return [
-            f"{record.status:<7} {record.name:<{width}}  {_shape_text(record.shape):<14} {record.dtype:<8} "
+            f"{record.status:<7} {record.name:<{width}}  {shape_text(record.shape):<14} {record.dtype:<8} "
             f"{record.reason or ' + '.join(record.sources)}".rstrip()
             for record in self.records
         ]
@@ -108,5 +108,6 @@ def _size(shape: tuple[int, ...]) -> int:
     return size
 
 
-def _shape_text(shape: tuple[int, ...]) -> str:
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Returns a shape in words, for instance `30522 x 768`."""
     return " x ".join(str(length) for length in shape) or "scalar"

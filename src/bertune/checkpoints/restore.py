@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bertune.checkpoints.name_maps import encoder_prefix, expected_unused_reason, huggingface_names, legacy_name
-from bertune.checkpoints.receipt import Receipt, TensorRecord
+from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
 from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
@@ -16,8 +16,8 @@ from bertune.errors import CheckpointError
 def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = ()) -> Receipt:
     """Restores an encoder from a Hugging Face folder or a safetensors file.
 
-    Reads the names of transformers' `BertModel`, with or without the prefix `bert.`, and the older gamma and beta. Nothing
-    is changed in the encoder unless the whole checkpoint fits.
+    Reads the names of transformers' `BertModel`, with or without the prefix `bert.`, and the older gamma and beta.
+    Nothing is changed in the encoder unless the whole checkpoint fits.
 
     Args:
         encoder: whose parameters are set.
@@ -45,11 +45,7 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
                 problems.append(f"missing  {name}")
             continue
         used.update(sources)
-        stored_shape = _joined_shape(files, sources)
-        if stored_shape != tuple(parameter.shape):
-            problems.append(
-                f"shape    {name}   checkpoint {_text(stored_shape)}, encoder {_text(tuple(parameter.shape))}"
-            )
+        problems += _shape_problems(files, sources, name, parameter)
         dtype = files.tensors[sources[0]].dtype
         records.append(TensorRecord(name, "loaded", tuple(parameter.shape), dtype, sources))
     _raise_problems(path, problems, len(records))
@@ -63,7 +59,7 @@ def _find_prefix(path: Path, files: TensorFiles) -> str:
     if prefix is None:
         some = ", ".join(list(files.tensors)[:3]) or "none"
         raise CheckpointError(
-            f"{path}: no BERT encoder in this checkpoint: embeddings.word_embeddings.weight is missing (found {some}, …)",
+            f"{path}: no BERT encoder in this checkpoint: it lacks embeddings.word_embeddings.weight (found {some}, …)",
             hint="bertune reads BERT encoders with WordPiece, as saved by transformers or sentence-transformers",
         )
     return prefix
@@ -78,11 +74,16 @@ def _locate(files: TensorFiles, prefix: str, parameter: str) -> tuple[str, ...] 
     return None
 
 
-def _joined_shape(files: TensorFiles, sources: tuple[str, ...]) -> tuple[int, ...]:
-    shapes = [files.tensors[name].shape for name in sources]
-    if len(shapes) == 1:
-        return shapes[0]
-    return (sum(shape[0] if shape else 0 for shape in shapes), *shapes[0][1:])
+def _shape_problems(files: TensorFiles, sources: tuple[str, ...], name: str, parameter: nn.Parameter) -> list[str]:
+    """Compares each of the file's tensors with its part of the parameter, not only their sum."""
+    expected = (parameter.shape[0] // len(sources), *parameter.shape[1:])
+    wrong = [source for source in sources if files.tensors[source].shape != expected]
+    # A parameter of one tensor goes by our name, a part of a fused one by the file's.
+    return [
+        f"shape    {name if len(sources) == 1 else source}   checkpoint {shape_text(files.tensors[source].shape)}, "
+        f"encoder {shape_text(expected)}"
+        for source in wrong
+    ]
 
 
 def _copy(encoder: Encoder, files: TensorFiles, records: list[TensorRecord]) -> None:
@@ -129,12 +130,8 @@ def _raise_problems(path: Path, problems: list[str], total: int) -> None:
 
 
 def _hint(problems: list[str]) -> str:
-    if any("embeddings.token.weight" in problem for problem in problems):
+    if len(problems) == 1 and "embeddings.token.weight" in problems[0]:
         return "the vocabulary sizes differ; use the config.json and vocab.txt that came with this checkpoint"
     if all(problem.startswith("missing  pooler") for problem in problems):
         return "this checkpoint has no pooler: use --pooling mean, or --allow-new pooler to start with a new one"
     return "use the config.json that came with this checkpoint"
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(length) for length in shape)

@@ -32,7 +32,8 @@ def make_app(config_file: Path | None = None) -> App:
         layers.append(Toml(config_file, must_exist=True, use_commands_as_keys=True, allow_unknown=True))
     app = App(
         name="bertune",
-        help="Fine-tune BERT-family encoders on texts and text pairs, see honestly how good the result is, and ship it.",
+        help="Fine-tune BERT-family encoders on texts and text pairs, see honestly how good the result is, "
+        "and ship it.",
         version=f"bertune {bertune.__version__}",
         config=layers,
         exit_on_error=False,
@@ -118,6 +119,6 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+def _terminate(_signum: int, _frame: FrameType | None) -> NoReturn:
     # As an exception, so that temporary files and folders are taken away on the way out.
     raise SystemExit(_TERMINATED)

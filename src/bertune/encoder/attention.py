@@ -15,8 +15,8 @@ from bertune.errors import ConfigError
 class _ToCells(torch.autograd.Function):
     """Lays packed tokens into attention's rectangles; the gradient comes back by the inverse gather.
 
-    A plain `index_select` would add gradients up with a scatter. No two real cells share a token and padding cells get no
-    gradient, so gathering is exact and several times faster.
+    A plain `index_select` would add gradients up with a scatter. No two real cells share a token and padding cells get
+    no gradient, so gathering is exact and several times faster.
     """
 
     @staticmethod
@@ -27,7 +27,7 @@ class _ToCells(torch.autograd.Function):
         return packed.index_select(0, token_of_cell)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
         (cell_of_token,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return gradient.index_select(0, cell_of_token), None, None
 
@@ -42,7 +42,7 @@ class _FromCells(torch.autograd.Function):
         return cells.index_select(0, cell_of_token)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
         (cell_of_token,) = ctx.saved_tensors  # type: ignore[attr-defined]
         cells = gradient.new_zeros(ctx.num_cells, gradient.shape[1])  # type: ignore[attr-defined]
         return cells.index_copy_(0, cell_of_token, gradient), None

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from bertune.encoder.feed_forward import ACTIVATIONS
 from bertune.errors import CheckpointError, ConfigError
@@ -16,14 +16,16 @@ _REQUIRED_VALUES = {
     "is_decoder": False,
     "add_cross_attention": False,
 }
+_MAX_WEIGHTS = 10_000_000_000
+_MAX_NUMBER = 1 << 31
 
 
 @dataclass(frozen=True)
 class BertConfig:
     """The sizes of a BERT encoder; defaults are those of BERT-base uncased.
 
-    The activation `gelu` is the exact one (erf), as in the paper and in transformers. The Model Garden computes its tanh
-    approximation under the same name; here that one is called `gelu_tanh`.
+    The activation `gelu` is the exact one (erf), as in the paper and in transformers. The Model Garden computes its
+    tanh approximation under the same name; here that one is called `gelu_tanh`.
 
     Raises:
         ConfigError: a size that cannot work.
@@ -77,31 +79,43 @@ class BertConfig:
         return asdict(self)
 
 
-def read_json_object(path: str | Path) -> dict[str, Any]:
+def read_json_object(path: str | Path, *, max_bytes: int = 16_000_000) -> dict[str, Any]:
     """Reads a JSON file that must hold one object.
 
+    Args:
+        path: the file.
+        max_bytes: a larger file is refused unread.
+
     Raises:
-        CheckpointError: the file is missing, not UTF-8, not JSON, or holds something else.
+        CheckpointError: the file is missing, too large, not UTF-8, not JSON, or holds something else.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: not a file")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            content = stream.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise CheckpointError(f"{path}: more than {max_bytes:,} bytes, too large for such a file")
+        values = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    # ValueError: not UTF-8, not JSON, or a number of thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a JSON file ({error})") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
     return values
 
 
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
 def _check_sizes(config: BertConfig) -> None:
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ConfigError(f"{field.name} must be a whole number, not {value!r}")
-        if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ConfigError(f"{field.name} must be a number, not {value!r}")
+    _check_types(config)
     for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
         if getattr(config, name) < 1:
             raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
@@ -111,11 +125,42 @@ def _check_sizes(config: BertConfig) -> None:
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"{name} must lie in [0, 1), not {getattr(config, name)}")
+    for name in ("initializer_range", "layer_norm_eps"):
+        if not 0 < getattr(config, name) < 1:
+            raise ConfigError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
+    if not 0 <= config.pad_token_id < config.vocab_size:
+        raise ConfigError(f"pad_token_id must lie in 0..{config.vocab_size - 1}, not {config.pad_token_id}")
     if config.hidden_size % config.num_attention_heads:
         raise ConfigError(
-            f"hidden_size ({config.hidden_size}) must be a multiple of num_attention_heads ({config.num_attention_heads})"
+            f"hidden_size ({config.hidden_size}) must be a multiple of "
+            f"num_attention_heads ({config.num_attention_heads})"
         )
     if config.hidden_act not in ACTIVATIONS:
         raise ConfigError(f"hidden_act {config.hidden_act!r} is not known; known: {', '.join(ACTIVATIONS)}")
-    if config.initializer_range <= 0 or config.layer_norm_eps <= 0:
-        raise ConfigError("initializer_range and layer_norm_eps must be greater than 0")
+    _check_total(config)
+
+
+def _check_types(config: BertConfig) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ConfigError(f"{field.name} must be a whole number, not {value!r}")
+        if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ConfigError(f"{field.name} must be a number, not {value!r}")
+        # A comparison, because math.isfinite fails on integers beyond the largest float.
+        if field.type is not str and not -_MAX_NUMBER < value < _MAX_NUMBER:
+            raise ConfigError(f"{field.name} must be a number below {_MAX_NUMBER:,} in size")
+        if field.type is str and not isinstance(value, str):
+            raise ConfigError(f"{field.name} must be a word, not {value!r}")
+
+
+def _check_total(config: BertConfig) -> None:
+    """Refuses sizes that no BERT has, before the memory for them is asked for."""
+    rows = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
+    layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    weights = rows * config.hidden_size + config.num_hidden_layers * layer
+    if weights > _MAX_WEIGHTS:
+        raise ConfigError(
+            f"these sizes make an encoder of {weights:,} weights; at most {_MAX_WEIGHTS:,} are supported",
+            hint="is a size in the configuration wrong? BERT-large has 335 million weights",
+        )

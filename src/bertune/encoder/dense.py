@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class Dense(nn.Linear):
     """`torch.nn.Linear` that follows the precision of what it is given.
 
-    With bf16 hidden states the product runs in bf16 (accumulated in fp32 by the kernel) while the parameter, its gradient
-    and the optimizer's moments stay fp32; with fp32 hidden states it is `torch.nn.Linear`.
+    With bf16 hidden states the product runs in bf16 (accumulated in fp32 by the kernel) while the parameter, its
+    gradient and the optimizer's moments stay fp32; with fp32 hidden states it is `torch.nn.Linear`.
     """
 
     def forward(self, hidden_states: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ class EncoderOutput:
     """What the encoder makes of a batch.
 
     Args:
-        last_hidden_state: (tokens, hidden_size) for a packed batch; (rows, columns, hidden_size) for padded arrays, with
-            zeros where the mask is 0.
+        last_hidden_state: (tokens, hidden_size) for a packed batch; (rows, columns, hidden_size) for padded arrays,
+            with zeros where the mask is 0.
         pooled: (sequences, hidden_size), tanh of a dense layer on [CLS]; None for an encoder without pooler.
     """
 

@@ -25,7 +25,7 @@ class Classifier(nn.Module):
         dropout: before the dense layer; None takes the encoder's hidden dropout, as the original does.
 
     Raises:
-        ConfigError: no label, or `cls` on an encoder without pooler.
+        ConfigError: no label, a dropout outside of [0, 1), or `cls` on an encoder without pooler.
 
     Source: tf-models-official, `BertClassifier`; transformers, `BertForSequenceClassification`.
     """
@@ -40,6 +40,8 @@ class Classifier(nn.Module):
             raise ConfigError(f"pooling must be 'cls' or 'mean', not {pooling!r}")
         if pooling == "cls" and encoder.pooler is None:
             raise ConfigError("pooling 'cls' needs an encoder with a pooler")
+        if dropout is not None and not 0 <= dropout < 1:
+            raise ConfigError(f"dropout must lie in [0, 1), not {dropout}")
         self.encoder = encoder
         self.num_labels = num_labels
         self.pooling: Pooling = pooling

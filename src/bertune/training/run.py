@@ -137,10 +137,11 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
 
 
 def resolved_settings(settings: RunSettings, config: TrainingConfig) -> dict[str, Any]:
-    """Returns every setting under its flag's name, as `run.toml` holds them; unset ones are left out."""
+    """Returns every setting under its flag's name, as `run.toml` holds them; unset and empty ones are left out."""
     merged = asdict(settings) | asdict(config)
     merged |= {"out": str(settings.out), "allow_new": list(settings.allow_new)}
-    return {name.replace("_", "-"): value for name, value in merged.items() if value is not None}
+    # An empty list in TOML would come back as a list with an empty list in it.
+    return {name.replace("_", "-"): value for name, value in merged.items() if value is not None and value != []}
 
 
 class _Both:
