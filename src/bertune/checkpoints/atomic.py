@@ -1,6 +1,8 @@
 """Files and folders that are there whole or not at all."""
 
+import contextlib
 import ctypes
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,20 +11,23 @@ from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_numbers = itertools.count()
 
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """Gives a temporary folder to fill; it takes the place of `folder` when the block ends without an error.
 
-    Everything is flushed to disk before the exchange, which is one system call where the system has one: a crash leaves
-    the old folder or the new one.
+    Everything is flushed to disk before the exchange, which is one system call on Linux: a crash leaves the old folder
+    or the new one. Where the system cannot exchange folders there is a moment between two renames; a crash in it leaves
+    the old folder whole, beside its place, as `.old-NAME-…`.
 
     Args:
-        folder: to be made or replaced.
+        folder: to be made or replaced; a link to a folder stays, and what it leads to is replaced.
     """
+    folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    temporary = _beside(folder, "tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -37,15 +42,22 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file by way of a temporary one."""
+    """Writes a small file by way of a temporary one; a link to a file stays, and what it leads to is replaced."""
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    temporary = _beside(path, "tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
         _flush(temporary)
         temporary.replace(path)
+        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """A name in the same folder, so on the same file system, that no other process or thread uses now."""
+    return path.with_name(f".{kind}-{path.name}-{os.getpid()}-{next(_numbers)}")
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:
@@ -54,9 +66,13 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
         return
     if _exchange(temporary, folder):
         return  # the old folder now has the temporary name, and goes with it
-    old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
+    old = _beside(folder, "old")
     folder.rename(old)
-    temporary.rename(folder)
+    try:
+        temporary.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -64,15 +80,19 @@ def _exchange(first: Path, second: Path) -> bool:
     """Swaps two folders in one step; False where the system cannot."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, TypeError):
         return False
     done: int = renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
     return done == 0
 
 
 def _flush(path: Path) -> None:
+    if os.name != "posix":
+        return  # elsewhere a folder cannot be opened, nor a file for reading be flushed
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        # Some network file systems do not flush folders; the rename itself has happened all the same.
+        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,8 +1,10 @@
 """What a fine-tuned model expects and returns: one file in its folder, enforced wherever the model is used."""
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError, ConfigError
@@ -32,6 +34,9 @@ class Contract:
         target_mean: mean of the training targets, for regression.
         base_model: what was fine-tuned.
         tokenizer_digest: SHA-256 of vocabulary and flags.
+
+    Raises:
+        ConfigError: the entries do not fit together.
     """
 
     labels: tuple[str, ...]
@@ -50,10 +55,18 @@ class Contract:
     tokenizer_digest: str = ""
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(TaskKind) or self.pooling not in get_args(Pooling):
+            raise ConfigError(f"kind {self.kind!r} or pooling {self.pooling!r} is not known")
         if self.kind == "classification" and len(self.labels) < 2:
             raise ConfigError(f"a classifier needs at least two labels, not {len(self.labels)}")
         if len(set(self.labels)) != len(self.labels):
             raise ConfigError(f"the labels are not distinct: {', '.join(self.labels)}")
+        if self.kind == "regression" and self.labels:
+            raise ConfigError(f"a regressor has no labels, not {', '.join(self.labels)}")
+        if self.label_counts and len(self.label_counts) != len(self.labels):
+            raise ConfigError(f"{len(self.label_counts)} label counts for {len(self.labels)} labels")
+        if self.max_length < 1:
+            raise ConfigError(f"max_length must be at least 1, not {self.max_length}")
 
     @property
     def num_outputs(self) -> int:
@@ -103,6 +116,43 @@ class Contract:
         known = {field.name for field in fields(cls)}
         if set(values) != known:
             raise CheckpointError(f"{path}: unexpected or missing entries: {', '.join(sorted(set(values) ^ known))}")
+        for name, fits in _FITS.items():
+            if not fits(values[name]):
+                raise CheckpointError(f"{path}: {name} is {str(values[name])[:40]!r}, not what belongs there")
         for name in ("labels", "metrics", "label_counts"):
             values[name] = tuple(values[name])
-        return cls(**values)
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error.message}") from error
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_column(value: Any) -> bool:
+    return type(value) in (str, int)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+# What each entry of the file may be.
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "labels": _are_texts,
+    "is_pair": lambda value: isinstance(value, bool),
+    "max_length": lambda value: type(value) is int,
+    "kind": _is_text,
+    "pooling": _is_text,
+    "task": _is_text,
+    "text_a": _is_column,
+    "text_b": lambda value: value is None or _is_column(value),
+    "label": lambda value: value is None or _is_column(value),
+    "metrics": _are_texts,
+    "label_counts": lambda value: isinstance(value, list) and all(type(count) is int for count in value),
+    "target_mean": lambda value: value is None or (type(value) in (int, float) and math.isfinite(value)),
+    "base_model": _is_text,
+    "tokenizer_digest": _is_text,
+}

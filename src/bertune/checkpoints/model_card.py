@@ -1,5 +1,7 @@
 """The README.md of a model folder, with the metadata that the hub reads."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.contract import Contract
@@ -24,7 +26,7 @@ def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any]
         f"A BERT encoder ({config.num_hidden_layers} layers, {config.hidden_size} wide, {parameters:,} parameters) "
         f"fine-tuned{f' from {contract.base_model}' if contract.base_model else ''} with bertune.\n",
         f"- takes {inputs} of at most {contract.max_length} tokens together; gives {outputs}",
-        f"- pooling: {contract_pooling(classifier)}",
+        f"- pooling: {_pooling_text(classifier)}",
     ]
     if scores:
         values = ", ".join(f"{name} {value:.4f}" for name, value in scores["metrics"].items())
@@ -34,15 +36,15 @@ def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any]
     return "\n".join(parts)
 
 
-def contract_pooling(classifier: Classifier) -> str:
-    """Returns the pooling in words."""
+def _pooling_text(classifier: Classifier) -> str:
     return "[CLS] and dense" if classifier.pooling == "cls" else "mean of all tokens"
 
 
 def _front_matter(classifier: Classifier, contract: Contract) -> str:
     lines = ["---", f"library_name: {'transformers' if classifier.pooling == 'cls' else 'bertune'}"]
     lines += ["pipeline_tag: text-classification", "tags:", "- bert", "- text-classification"]
-    if "/" in contract.base_model and not contract.base_model.startswith(("/", ".")):
+    # A name of the hub, not a folder of this machine that looks like one.
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", contract.base_model) and not Path(contract.base_model).exists():
         lines.append(f"base_model: {contract.base_model}")
     return "\n".join([*lines, "---", ""])
 
@@ -59,6 +61,6 @@ def _usage(classifier: Classifier, contract: Contract) -> str:
         f"{predict}\n```python\nfrom transformers import pipeline\n\n"
         'classify = pipeline("text-classification", "THIS_FOLDER")\n'
         f"classify({text}, truncation=True, max_length={contract.max_length})\n```\n\n"
-        f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_position_embeddings} tokens fail "
-        "there; bertune truncates as in training and counts how many.\n"
+        f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_position_embeddings} tokens "
+        "fail there; bertune truncates as in training and counts how many.\n"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -19,14 +20,20 @@ from bertune.checkpoints.restore import restore
 from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
-from bertune.errors import CheckpointError, ConfigError
+from bertune.errors import CheckpointError, ConfigError, ResourceError
 from bertune.heads.classifier import Classifier, classifier_model
+from bertune.tokens.directory import CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILE
 from bertune.tokens.tokenizer import BertTokenizer
 
 _DIGESTS_FILE = "SHA256SUMS"
+_CARD_FILE = "README.md"
+# The card is not checked: people may edit it, and nothing else reads it.
+_CHECKED_FILES = frozenset(
+    {"model.safetensors", "config.json", CONTRACT_FILE, VOCABULARY_FILE, TOKENIZER_FILE, CONFIG_FILE}
+)
 _HEAD_NAMES = ("classifier.weight", "classifier.bias")
-# transformers has no BERT classifier with mean pooling. Under a name it does not know it refuses the folder, where under
-# `bert` it would load it with a new, random pooler and answer nonsense.
+# transformers has no BERT classifier with mean pooling. Under a name it does not know it refuses the folder, where
+# under `bert` it would load it with a new, random pooler and answer nonsense.
 _MEAN_MODEL_TYPE = "bertune_mean_pooling"
 
 
@@ -68,31 +75,26 @@ def save(
         The folder.
 
     Raises:
-        ConfigError: the folder holds something else, or the contract does not fit the classifier.
+        ConfigError: the folder holds something else, or contract, classifier and tokenizer do not fit each other.
+        ResourceError: the weights cannot be written.
     """
     folder = Path(directory)
-    if folder.exists() and not (folder / CONTRACT_FILE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} exists and is not a model folder", hint="name a folder that does not exist yet")
-    if contract.num_outputs != classifier.num_labels:
-        raise ConfigError(f"the contract has {contract.num_outputs} outputs, the classifier {classifier.num_labels}")
+    _check_replaceable(folder)
+    _check_parts(classifier, tokenizer, contract)
     config = classifier.encoder.config
-    if contract.max_length > config.max_position_embeddings:
-        raise ConfigError(
-            f"max_length ({contract.max_length}) exceeds the encoder's {config.max_position_embeddings} positions"
-        )
     values = contract.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
     with replaced_folder(folder) as temporary:
-        save_file(_tensors(classifier), temporary / "model.safetensors", metadata={"format": "pt"})
+        _write_weights(temporary / "model.safetensors", classifier)
         _write_json(temporary / "config.json", _config_values(classifier, contract))
         tokenizer.save(temporary, model_max_length=config.max_position_embeddings)
         _write_json(temporary / CONTRACT_FILE, values)
-        (temporary / "README.md").write_text(card_text(classifier, contract, scores), encoding="utf-8")
+        (temporary / _CARD_FILE).write_text(card_text(classifier, contract, scores), encoding="utf-8")
         _write_digests(temporary)
     return folder
 
 
 def load(directory: str | Path) -> LoadedModel:
-    """Loads a model folder that `save` wrote, after checking every file against its digest.
+    """Loads a model folder that `save` wrote, after checking every file but the card against its digest.
 
     Raises:
         CheckpointError: a file is missing or changed, or the parts do not fit each other.
@@ -129,6 +131,35 @@ def check_vocabulary(tokenizer: BertTokenizer, encoder: Encoder, where: Path) ->
         )
 
 
+def _check_replaceable(folder: Path) -> None:
+    """Refuses to replace what `save` did not write: it would be gone."""
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not folder.is_dir() or (names and CONTRACT_FILE not in names):
+        raise ConfigError(f"{folder} exists and is not a model folder", hint="name a folder that does not exist yet")
+    others = sorted(names - _CHECKED_FILES - {_CARD_FILE, _DIGESTS_FILE})
+    if others:
+        raise ConfigError(
+            f"{folder} holds more than a model: {others[0]} would be lost", hint="name another folder, or move it away"
+        )
+
+
+def _check_parts(classifier: Classifier, tokenizer: BertTokenizer, contract: Contract) -> None:
+    if contract.num_outputs != classifier.num_labels:
+        raise ConfigError(f"the contract has {contract.num_outputs} outputs, the classifier {classifier.num_labels}")
+    config = classifier.encoder.config
+    if contract.max_length > config.max_position_embeddings:
+        raise ConfigError(
+            f"max_length ({contract.max_length}) exceeds the encoder's {config.max_position_embeddings} positions"
+        )
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ConfigError(
+            f"the tokenizer has {tokenizer.vocab_size} pieces, the encoder has room for {config.vocab_size}",
+            hint="take the tokenizer that the classifier was trained with",
+        )
+
+
 def _restore_head(classifier: Classifier, file: Path) -> None:
     files = TensorFiles([file])
     for name in _HEAD_NAMES:
@@ -147,6 +178,13 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
         parts = parameter.detach().float().cpu().chunk(len(targets))
         tensors |= {"bert." + target: part.contiguous() for target, part in zip(targets, parts, strict=True)}
     return tensors | {name: classifier.get_parameter(name).detach().float().cpu().contiguous() for name in _HEAD_NAMES}
+
+
+def _write_weights(path: Path, classifier: Classifier) -> None:
+    try:
+        save_file(_tensors(classifier), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise ResourceError(f"{path}: cannot be written ({error})", hint="check the free space") from error
 
 
 def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]:
@@ -186,19 +224,24 @@ def _write_digests(folder: Path) -> None:
 
 
 def _check_digests(folder: Path) -> None:
+    path = folder / _DIGESTS_FILE
     try:
-        lines = (folder / _DIGESTS_FILE).read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read", hint="copy the whole model folder") from error
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    # A list that lost a line would leave that file unchecked.
+    if not _CHECKED_FILES <= digests.keys() <= _CHECKED_FILES | {_CARD_FILE}:
+        wrong = sorted((_CHECKED_FILES | {_CARD_FILE}) ^ digests.keys())[0]
         raise CheckpointError(
-            f"{folder / _DIGESTS_FILE}: cannot be read", hint="copy the whole model folder"
-        ) from error
-    for line in lines:
-        expected, _, name = line.partition("  ")
-        path = folder / name
-        if Path(name).name != name or not path.is_file():
-            raise CheckpointError(f"{path}: missing", hint="copy the whole model folder")
-        if name != "README.md" and _digest(path) != expected:
+            f"{path}: the list of digests is damaged, see {wrong[:60]!a}", hint="copy the model folder again"
+        )
+    for name in sorted(_CHECKED_FILES):
+        file = folder / name
+        if not file.is_file():
+            raise CheckpointError(f"{file}: missing", hint="copy the whole model folder")
+        if _digest(file) != digests[name]:
             raise CheckpointError(
-                f"{path}: the file was changed or damaged: its SHA-256 is not the one in {_DIGESTS_FILE}",
+                f"{file}: the file was changed or damaged: its SHA-256 is not the one in {_DIGESTS_FILE}",
                 hint="copy the model folder again, or train again",
             )

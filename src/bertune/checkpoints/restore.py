@@ -48,7 +48,7 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
         problems += _shape_problems(files, sources, name, parameter)
         dtype = files.tensors[sources[0]].dtype
         records.append(TensorRecord(name, "loaded", tuple(parameter.shape), dtype, sources))
-    _raise_problems(path, problems, len(records))
+    _raise_problems(path, problems, sum(max(1, len(record.sources)) for record in records))
     _copy(encoder, files, records)
     records += [_unused_record(name, files, encoder) for name in files.tensors if name not in used]
     return Receipt(str(path), tuple(records))
