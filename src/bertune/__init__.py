@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bertune.optim.schedule import WarmUp as WarmUp
     from bertune.text.examples import Columns as Columns
     from bertune.text.examples import Examples as Examples
+    from bertune.text.examples import LabelSet as LabelSet
     from bertune.text.glue import find_splits as find_splits
     from bertune.text.glue import glue_task as glue_task
     from bertune.text.glue import read_split as read_split
@@ -57,6 +58,7 @@ _HOMES = {
     "Encoder": "encoder.encoder",
     "Examples": "text.examples",
     "History": "training.loop",
+    "LabelSet": "text.examples",
     "LoadedModel": "checkpoints.model_directory",
     "PolynomialDecay": "optim.schedule",
     "Receipt": "checkpoints.receipt",

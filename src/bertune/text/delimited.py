@@ -17,6 +17,9 @@ from bertune.text.text_lines import text_lines, without_ending
 _DELIMITER_NAMES = {"\t": "a tab", ",": "','", ";": "';'", "|": "'|'"}
 
 
+_LITERAL_HINT = "if quotes are plain text in this file, read it with --quoting none"
+
+
 class DelimitedTable:
     """A CSV or TSV file.
 
@@ -48,7 +51,7 @@ class DelimitedTable:
             self.names = tuple(first_row)
             check_names(f"{shown}:1", first_row)
         self.column_hint = self._column_hint(first_row)
-        self.row_hint = None if not quoted else 'if quotes are plain text in this file, read it with quoting="none"'
+        self.row_hint: str | None = None
 
     def rows(self, picks: Sequence[Pick]) -> Iterator[Row | RefusedRow]:
         """Reads the rows.
@@ -72,6 +75,8 @@ class DelimitedTable:
             if len(cells) == self.width:
                 yield line, [cells[index] for index in indices]
             else:
+                if self._quoted and any('"' in cell or "\n" in cell for cell in cells):
+                    self.row_hint = _LITERAL_HINT
                 yield RefusedRow(self.path, line, self._wrong_width(len(cells)))
 
     def _first_row(self) -> list[str]:
@@ -106,7 +111,7 @@ class DelimitedTable:
         if quotes.looks_quoted:
             self.warnings.append(
                 f"{self.path}: quotes were taken as text, but every quoted cell is closed and its inner quotes are "
-                'doubled, as in a quoted table; if it is one, read it with quoting="csv"'
+                "doubled, as in a quoted table; if it is one, read it with --quoting csv"
             )
 
     def _quoted_records(self) -> Generator[tuple[int, list[str]], None, None]:
@@ -125,7 +130,7 @@ class DelimitedTable:
 
     def _broken_quoting(self, error: csv.Error, begin: int, end: int) -> DataError:
         message = str(error)
-        hint = 'if quotes are plain text in this file, read it with quoting="none"'
+        hint = _LITERAL_HINT
         if "expected after" in message:
             what = f"text after the closing quote of a cell in line {end}"
         elif "unexpected end of data" in message:
@@ -151,7 +156,7 @@ class DelimitedTable:
                     found, used = _DELIMITER_NAMES[other], _DELIMITER_NAMES.get(self._delimiter, repr(self._delimiter))
                     return f"the first line is one cell with {found} in it, read with {used}: is the delimiter {found}?"
         if not self._quoted and self._header and all(_is_quoted(cell) for cell in first_row):
-            return f'the header is in quotes ({shorten(first_row[0])}); read the file with quoting="csv"'
+            return f"the header is in quotes ({shorten(first_row[0])}); read the file with --quoting csv"
         return None
 
 

@@ -132,7 +132,7 @@ def collect(
     return builder.examples(refused, other_split)
 
 
-_SKIP_HINT = 'mend the row, or leave such rows out and have them counted: on_bad_row="skip"'
+_SKIP_HINT = "mend the row, or leave such rows out and have them counted: --on-bad-row skip"
 
 
 class _Builder:

@@ -7,7 +7,7 @@ from bertune.batches.sampler import batches_by_tokens, batches_of, epoch_order, 
 def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
     first = epoch_order(100, seed=3, epoch=2)
     np.random.default_rng(0).random(1000)
-    np.random.seed(1)  # noqa: NPY002 the global state must not matter
+    np.random.seed(1)  # the global state must not matter
     assert np.array_equal(first, epoch_order(100, seed=3, epoch=2))
     assert not np.array_equal(first, epoch_order(100, seed=4, epoch=2))
     assert not np.array_equal(first, epoch_order(100, seed=3, epoch=3))
@@ -16,7 +16,7 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
 
 
 def test_the_order_does_not_change_between_versions() -> None:
-    assert epoch_order(10, seed=42, epoch=0).tolist() == [9, 7, 8, 4, 0, 2, 6, 3, 5, 1] or True
+    assert epoch_order(10, seed=42, epoch=0).tolist() == [5, 6, 0, 7, 3, 2, 4, 9, 1, 8]
 
 
 @pytest.mark.parametrize(("examples", "batch_size"), [(1, 1), (10, 3), (12, 4), (5, 64)])

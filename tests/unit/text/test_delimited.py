@@ -38,7 +38,7 @@ def test_quoting_can_be_chosen_for_either_suffix(write: Write) -> None:
 
 def test_a_tsv_that_looks_quoted_gets_a_warning(write: Write) -> None:
     path = write("t.tsv", 'text\tlabel\n"he said ""no"""\t1\nplain\t0\n')
-    assert 'quoting="csv"' in read_examples(path, SINGLE).report.warnings[0]
+    assert "--quoting csv" in read_examples(path, SINGLE).report.warnings[0]
     contradicted = write("u.tsv", 'text\tlabel\n"he said ""no"""\t1\n"open\t0\n')
     assert read_examples(contradicted, SINGLE).report.warnings == []
 
@@ -98,7 +98,7 @@ def test_text_after_a_closing_quote_is_named_with_the_line_where_its_row_begins(
     path = write("t.csv", 'text,label\nx,1\n"two\nlines" more,1\n')
     with pytest.raises(DataError, match=r"t\.csv:3: text after the closing quote of a cell in line 4") as error:
         read_examples(path, SINGLE)
-    assert 'quoting="none"' in str(error.value.hint)
+    assert "--quoting none" in str(error.value.hint)
 
 
 def test_a_quote_that_is_never_closed_is_named_with_the_line_where_its_row_begins(write: Write) -> None:
@@ -107,7 +107,7 @@ def test_a_quote_that_is_never_closed_is_named_with_the_line_where_its_row_begin
         DataError, match=r"t\.csv:3: a quoted cell of the row that begins here is never closed"
     ) as error:
         read_examples(path, SINGLE, on_bad_row="skip")
-    assert 'quoting="none"' in str(error.value.hint)
+    assert "--quoting none" in str(error.value.hint)
 
 
 def test_a_carriage_return_outside_quotes_of_a_csv_is_an_error(write: Write) -> None:
@@ -159,7 +159,7 @@ def test_a_wrong_delimiter_is_guessed_from_the_header(write: Write, suffix: str,
 def test_a_quoted_header_in_a_tsv_points_to_quoting(write: Write) -> None:
     with pytest.raises(ConfigError) as error:
         read_examples(write("t.tsv", '"text"\t"label"\n"x"\t"1"\n'), SINGLE)
-    assert 'quoting="csv"' in str(error.value.hint)
+    assert "--quoting csv" in str(error.value.hint)
 
 
 @pytest.mark.parametrize("delimiter", ["", "::", '"', "\n"])

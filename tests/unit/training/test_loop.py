@@ -1,0 +1,177 @@
+"""Training: determinism, the best epoch, early stopping, divergence."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bertune.batches.dataset import Dataset
+from bertune.batches.sampler import epoch_order
+from bertune.errors import ConfigError, DataError, DivergedError
+from bertune.evaluation.predict import predict_logits
+from bertune.training.config import TrainingConfig
+from bertune.training.loop import EpochResult, fit
+from bertune.training.step import StepResult
+from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
+
+CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
+
+
+@pytest.fixture(scope="module")
+def train() -> Dataset:
+    return make_dataset(256, 1)
+
+
+@pytest.fixture(scope="module")
+def validation() -> Dataset:
+    return make_dataset(64, 2)
+
+
+def test_training_learns(train: Dataset, validation: Dataset) -> None:
+    history = fit(make_classifier(), train, validation, config=replace(CONFIG, epochs=5))
+    assert history.best.scores is not None
+    assert history.best.scores.values["accuracy"] > 0.9
+    assert history.steps[-1].loss < history.steps[0].loss / 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(train: Dataset, precision: str) -> None:
+    weights = []
+    for _ in range(2):
+        classifier = make_classifier()
+        torch.manual_seed(np.random.randint(1000))  # what came before must not matter
+        fit(classifier, train, config=replace(CONFIG, epochs=1, precision=precision))
+        weights.append(classifier.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_another_seed_gives_other_weights(train: Dataset) -> None:
+    first, second = make_classifier(), make_classifier()
+    fit(first, train, config=replace(CONFIG, epochs=1))
+    fit(second, train, config=replace(CONFIG, epochs=1, seed=4))
+    assert not torch.equal(first.classifier.weight, second.classifier.weight)
+
+
+def test_training_leaves_the_random_state_of_the_process_alone(train: Dataset) -> None:
+    classifier = make_classifier()
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    fit(classifier, train, config=replace(CONFIG, epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_parameters_stay_fp32_in_bf16(train: Dataset) -> None:
+    classifier = make_classifier()
+    fit(classifier, train, config=replace(CONFIG, epochs=1, precision="bf16"))
+    assert {parameter.dtype for parameter in classifier.parameters()} == {torch.float32}
+    assert classifier.encoder.compute_dtype == torch.float32
+
+
+def test_the_classifier_ends_with_the_weights_of_its_best_epoch(train: Dataset, validation: Dataset) -> None:
+    kept: list[tuple[EpochResult, np.ndarray]] = []
+    classifier = make_classifier()
+
+    def keep(result: EpochResult) -> None:
+        kept.append((result, predict_logits(classifier, validation)))
+
+    # A rate that is too high makes accuracy go up and down, so that the best epoch is not the last.
+    config = replace(CONFIG, epochs=8, learning_rate=0.03)
+    history = fit(classifier, train, validation, config=config, on_best=keep)
+    values = [epoch.scores.values["accuracy"] for epoch in history.epochs if epoch.scores]
+    assert history.best.epoch == int(np.argmax(values))
+    assert kept[-1][0] == history.best
+    np.testing.assert_array_equal(predict_logits(classifier, validation), kept[-1][1])
+
+
+def test_training_stops_when_patience_runs_out(train: Dataset, validation: Dataset) -> None:
+    frozen = replace(CONFIG, epochs=10, learning_rate=1e-9, patience=2)
+    history = fit(make_classifier(), train, validation, config=frozen)
+    assert history.stopped_early
+    assert [epoch.is_best for epoch in history.epochs] == [True, False, False]
+
+
+def test_every_example_is_trained_once_an_epoch_and_the_last_batch_is_not_dropped(train: Dataset) -> None:
+    uneven = Dataset(train.encoded.take(np.arange(50)), train.targets[:50])
+    history = fit(make_classifier(), uneven, config=replace(CONFIG, epochs=2))
+    assert [step.examples for step in history.steps] == [16, 16, 16, 2] * 2
+    assert sorted(epoch_order(50, seed=3, epoch=1)) == list(range(50))
+    assert sum(step.tokens for step in history.steps) == 2 * int(uneven.encoded.offsets[-1])
+
+
+def test_the_rate_follows_warm_up_and_decay(train: Dataset) -> None:
+    history = fit(make_classifier(), train, config=replace(CONFIG, epochs=5, warmup_fraction=0.25))
+    rates = [step.learning_rate for step in history.steps]
+    assert len(rates) == 80
+    assert rates[0] == 0.0
+    assert int(np.argmax(rates)) == 19  # the last step of warm-up: the decay has been running since step 0
+    assert rates[19] == pytest.approx(3e-3 * 19 / 20)
+    assert rates[20] == pytest.approx(3e-3 * 0.75)
+    assert rates[-1] == pytest.approx(3e-3 / 80)
+
+
+@pytest.mark.parametrize("micro", [1, 5, 16])
+def test_accumulation_gives_the_gradients_of_the_whole_batch(micro: int, train: Dataset) -> None:
+    still = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    results: list[list[StepResult]] = []
+    for size in (None, micro):
+        config = replace(CONFIG, epochs=1, micro_batch_size=size)
+        results.append(fit(make_classifier(config=still), train, config=config).steps)
+    whole, parts = results
+    assert [step.loss for step in parts] == pytest.approx([step.loss for step in whole], rel=2e-4)
+    norms = [step.gradient_norm for step in whole]
+    assert [step.gradient_norm for step in parts] == pytest.approx(norms, rel=2e-3)
+
+
+def test_one_output_makes_a_regressor(train: Dataset) -> None:
+    values = Dataset(train.encoded, (train.targets * 4.0 - 1.0).astype(np.float32))
+    history = fit(make_classifier(outputs=1), values, values, config=replace(CONFIG, epochs=5), metrics=("pearson",))
+    assert history.best.scores is not None
+    assert history.best.scores.values["pearson"] > 0.8
+
+
+def test_the_lessons_padded_arrays_train_like_the_packed_ones(train: Dataset) -> None:
+    from bertune.tokens.encoding import pad
+
+    packed, padded = make_classifier(), make_classifier()
+    config = replace(CONFIG, epochs=1)
+    fit(packed, train, config=config)
+    fit(padded, (pad(train.encoded), train.targets), config=config)
+    assert torch.equal(packed.classifier.weight, padded.classifier.weight)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(train: Dataset) -> None:
+    classifier = make_classifier()
+    with torch.no_grad():
+        classifier.encoder.layers[0].feed_forward.output.weight.fill_(float("inf"))
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    with pytest.raises(DivergedError, match="step 0"):
+        fit(classifier, train, config=CONFIG)
+    assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
+
+
+def test_targets_are_required_and_checked(train: Dataset) -> None:
+    with pytest.raises(ConfigError, match="no targets"):
+        fit(make_classifier(), train.encoded)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"class ids 0\.\.3"):
+        fit(make_classifier(), Dataset(train.encoded, train.targets * 3))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"micro_batch_size": 33},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"warmup_fraction": 1.0},
+        {"label_smoothing": -0.1},
+        {"weight_decay": float("nan")},
+        {"seed": -1},
+        {"patience": 0},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        TrainingConfig(**settings)
