@@ -6,6 +6,7 @@ from bertune.batches.layout import PackedLayout
 from bertune.encoder.attention import SelfAttention
 from bertune.encoder.dropout import Dropout
 from bertune.encoder.feed_forward import FeedForward
+from bertune.encoder.norm import Norm
 
 
 class TransformerLayer(nn.Module):
@@ -27,9 +28,9 @@ class TransformerLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.attention = SelfAttention(hidden_size, num_heads, dropout=attention_dropout)
-        self.attention_norm = nn.LayerNorm(hidden_size, eps=norm_eps)
+        self.attention_norm = Norm(hidden_size, eps=norm_eps)
         self.feed_forward = FeedForward(hidden_size, intermediate_size, activation=activation)
-        self.output_norm = nn.LayerNorm(hidden_size, eps=norm_eps)
+        self.output_norm = Norm(hidden_size, eps=norm_eps)
         self.dropout = Dropout(hidden_dropout)
 
     def forward(self, hidden_states: Tensor, layout: PackedLayout) -> Tensor:

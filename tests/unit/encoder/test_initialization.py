@@ -16,7 +16,7 @@ def encoder() -> Encoder:
 
 
 def test_weights_are_normal_and_cut_at_two_deviations(encoder: Encoder) -> None:
-    weights = [part.weight for part in encoder.modules() if isinstance(part, nn.Linear | nn.Embedding)]
+    weights = [part.weight.detach() for part in encoder.modules() if isinstance(part, nn.Linear | nn.Embedding)]
     # Three embeddings, four products in each of two layers, the pooler.
     assert len(weights) == 12
     for weight in weights:
@@ -39,7 +39,7 @@ def test_biases_are_0_and_norms_1(encoder: Encoder) -> None:
 def test_the_range_of_the_configuration_is_used() -> None:
     config = BertConfig(vocab_size=300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
     wide = Encoder(**(config.to_dict() | {"initializer_range": 0.5}))
-    assert 0.9 < float(wide.embeddings.token.weight.abs().max()) <= 1
+    assert 0.9 < float(wide.embeddings.token.weight.detach().abs().max()) <= 1
 
 
 def test_the_seed_decides_the_weights() -> None:

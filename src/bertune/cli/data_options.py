@@ -1,0 +1,27 @@
+"""The flags by which `evaluate` and `predict` name their data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which data, and how to read them.
+
+    Args:
+        data: a table, a folder with splits, or hf://datasets/….
+        split: which split of a folder.
+        text_a: column of the first text, if not the one of training.
+        text_b: column of the second text, if not the one of training.
+        label: column of the label, if not the one of training.
+        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
+        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
+    """
+
+    data: str | None = None
+    split: str | None = None
+    text_a: str | None = None
+    text_b: str | None = None
+    label: str | None = None
+    quoting: Literal["auto", "csv", "none"] = "auto"
+    on_bad_row: Literal["error", "skip"] = "error"
