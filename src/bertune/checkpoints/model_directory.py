@@ -183,6 +183,8 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
 def _write_weights(path: Path, classifier: Classifier) -> None:
     try:
         save_file(_tensors(classifier), path, metadata={"format": "pt"})
+        # safetensors makes files that only their owner may read; let it be as readable as its folder.
+        path.chmod(path.parent.stat().st_mode & 0o666)
     except SafetensorError as error:
         raise ResourceError(f"{path}: cannot be written ({error})", hint="check the free space") from error
 
@@ -218,23 +220,21 @@ def _digest(path: Path) -> str:
 
 
 def _write_digests(folder: Path) -> None:
-    files = sorted(path.name for path in folder.iterdir())
-    lines = [f"{_digest(folder / name)}  {name}\n" for name in files]
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in sorted(_CHECKED_FILES)]
     (folder / _DIGESTS_FILE).write_text("".join(lines), encoding="utf-8")
 
 
 def _check_digests(folder: Path) -> None:
     path = folder / _DIGESTS_FILE
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: cannot be read", hint="copy the whole model folder") from error
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     # A list that lost a line would leave that file unchecked.
-    if not _CHECKED_FILES <= digests.keys() <= _CHECKED_FILES | {_CARD_FILE}:
-        wrong = sorted((_CHECKED_FILES | {_CARD_FILE}) ^ digests.keys())[0]
+    if unlisted := sorted(_CHECKED_FILES - digests.keys()):
         raise CheckpointError(
-            f"{path}: the list of digests is damaged, see {wrong[:60]!a}", hint="copy the model folder again"
+            f"{path}: the list of digests is damaged: it lacks {unlisted[0]}", hint="copy the model folder again"
         )
     for name in sorted(_CHECKED_FILES):
         file = folder / name

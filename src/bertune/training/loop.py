@@ -215,8 +215,11 @@ def _scores(
     if validation is None:
         return None
     assert validation.targets is not None
+    # In fp32, as the saved model will be used, so that later evaluation gives these numbers again.
+    with _computing_in(classifier, torch.float32):
+        logits = predict_logits(classifier, validation)
     return score(
-        predict_logits(classifier, validation),
+        logits,
         validation.targets,
         task_kind=kind,
         metrics=metrics,

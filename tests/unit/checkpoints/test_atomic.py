@@ -35,9 +35,14 @@ def test_a_folder_is_made_and_replaced_whole(target: Path) -> None:
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_an_error_leaves_the_old_folder_and_nothing_else(target: Path, error: type[BaseException]) -> None:
     fill(target, "first")
-    with pytest.raises(error), replaced_folder(target) as temporary:
-        (temporary / "half").write_text("x")
-        raise error
+
+    def fill_half() -> None:
+        with replaced_folder(target) as temporary:
+            (temporary / "half").write_text("x")
+            raise error
+
+    with pytest.raises(error):
+        fill_half()
     assert content(target) == "first"
 
 
@@ -100,7 +105,7 @@ def test_everything_is_flushed_before_it_takes_its_place(target: Path, monkeypat
     real = os.fsync
 
     def noted(descriptor: int) -> None:
-        flushed.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)

@@ -1,0 +1,68 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.model_card import card_text
+from bertune.encoder.config import BertConfig
+from bertune.heads.classifier import Classifier, classifier_model
+
+
+def front_matter(card: str) -> str:
+    start, matter, _ = card.split("---\n", 2)
+    assert start == ""
+    return matter
+
+
+def test_the_card_says_what_goes_in_and_what_comes_out(classifier: Classifier, contract: Contract) -> None:
+    card = card_text(classifier, contract, {"metrics": {"f1": 0.8512, "accuracy": 0.79}, "rows": 408})
+    assert "takes pairs of texts of at most 48 tokens together; gives labels in this order: different, same" in card
+    assert "validation, 408 rows: f1 0.8512, accuracy 0.7900" in card
+    assert 'pipeline("text-classification", "THIS_FOLDER")' in card
+    assert '"text_pair"' in card
+    assert "library_name: transformers" in front_matter(card)
+    assert "validation" not in card_text(classifier, contract, None)
+
+
+def test_single_texts_and_values_are_said_to_be_so(sizes: BertConfig) -> None:
+    regressor, _ = classifier_model(sizes, 1)
+    card = card_text(regressor, Contract(labels=(), is_pair=False, max_length=9, kind="regression"), None)
+    assert "takes single texts of at most 9 tokens" in card
+    assert "gives one value" in card
+    assert "text_pair" not in card
+
+
+def test_a_mean_pooled_card_claims_nothing_of_transformers(sizes: BertConfig, contract: Contract) -> None:
+    classifier, _ = classifier_model(sizes, 2, pooling="mean")
+    card = card_text(classifier, contract, None)
+    assert "library_name: bertune" in front_matter(card)
+    assert "does not load there" in card
+    assert "from transformers import" not in card
+
+
+@pytest.mark.parametrize(
+    ("base_model", "is_named"),
+    [
+        ("sentence-transformers/all-MiniLM-L6-v2", True),
+        ("/home/someone/model", False),
+        ("./models/mine", False),
+        ("C:\\models/mine", False),
+        ("owner/name\nlicense: mit", False),
+        ("folder/here", False),
+        ("", False),
+    ],
+)
+def test_only_a_name_of_the_hub_goes_into_the_metadata(
+    classifier: Classifier,
+    contract: Contract,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    base_model: str,
+    is_named: bool,
+) -> None:
+    (tmp_path / "folder" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    matter = front_matter(card_text(classifier, replace(contract, base_model=base_model), None))
+    assert (f"base_model: {base_model}\n" in matter) == is_named
+    assert ("base_model" in matter) == is_named
