@@ -23,7 +23,7 @@ from bertune.training.run_settings import RunSettings
 
 _COLUMNS = Columns("question1", "question2", "label")
 # Two batches of 16 learn more from 520 pairs than one of 32; the peak rate is that of the MRPC figures in the README.
-_CONFIG = TrainingConfig(epochs=5, batch_size=16, learning_rate=1e-4, seed=1)
+DEMO_CONFIG = TrainingConfig(epochs=5, batch_size=16, learning_rate=1e-4, seed=1)
 
 
 def run_demo(out: Path, model: str) -> None:
@@ -37,12 +37,12 @@ def run_demo(out: Path, model: str) -> None:
         BertuneError: any step failed, or the reloaded model predicts something else.
     """
     started = time.perf_counter()
-    folder = _data_folder()
+    folder = data_folder()
     say("1. Is the second support question a duplicate of the first? Reading, auditing, restoring")
     settings = RunSettings(
         data=str(folder), out=out, model=model, text_a="question1", text_b="question2", label="label", overwrite=True
     )
-    prepared = prepare(settings, _CONFIG, say=say)
+    prepared = prepare(settings, DEMO_CONFIG, say=say)
     say("2. Training")
     with TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
@@ -65,7 +65,7 @@ def run_demo(out: Path, model: str) -> None:
     )
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
     """Finds the data set: beside this file in an installed wheel, under examples/ in a checkout."""
     here = Path(__file__).parent / "demo_data"
     checkout = Path(__file__).parents[3] / "examples" / "data"
