@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertune.cli.demonstration import DEMO_CONFIG, data_folder
+from bertune.cli.terminal import keep_quiet
 from bertune.training.run import execute, prepare
 from bertune.training.run_directory import versions
 from bertune.training.run_settings import RunSettings
@@ -28,7 +29,7 @@ def best_accuracy(pooling: str, seed: int) -> float:
             label="label",
             pooling=pooling,
         )
-        prepared = prepare(settings, replace(DEMO_CONFIG, seed=seed), say=lambda line: None)
+        prepared = prepare(settings, replace(DEMO_CONFIG, seed=seed), say=keep_quiet)
         return execute(prepared).best.scores.values["accuracy"]
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from bertune.checkpoints.hub import DEFAULT_MODEL, resolve_model
+from bertune.cli.terminal import keep_quiet
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.training.config import TrainingConfig
 from bertune.training.run import execute, prepare
@@ -33,7 +34,7 @@ def train_ours(data: str, model: str, pooling: str, config: TrainingConfig) -> d
         settings = RunSettings(
             data=data, task="mrpc", model=model, out=Path(folder) / "run", pooling=pooling, max_length=MAX_LENGTH
         )
-        prepared = prepare(settings, config, say=lambda line: None)
+        prepared = prepare(settings, config, say=keep_quiet)
         started = time.perf_counter()
         finished = execute(prepared)
         seconds = time.perf_counter() - started
@@ -115,7 +116,8 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line), "unknown")
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    cpu = names[0].partition(":")[2].strip() if names else "unknown"
     packages = {name: metadata.version(name) for name in ("torch", "transformers", "tokenizers", "bertune")}
     capabilities = {"avx512_bf16": torch.cpu._is_avx512_bf16_supported(), "amx": torch.cpu._is_amx_tile_supported()}
     return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **capabilities, **packages}

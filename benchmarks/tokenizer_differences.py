@@ -63,9 +63,8 @@ def main() -> None:
     out.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n")
     lines = [f"| {name} | {count:,} of {len(texts):,} |" for name, count in counts.items()]
     about = ", ".join(f"{name} {version}" for name, version in versions.items())
-    out.with_suffix(".md").write_text(
-        "\n".join(["# Strings with other ids than Google's", "", "| reader | strings |", "|---|---|", *lines, "", about, ""])
-    )
+    head = ["# Strings with other ids than Google's", "", "| reader | strings |", "|---|---|"]
+    out.with_suffix(".md").write_text("\n".join([*head, *lines, "", about, ""]))
     print("\n".join(lines))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-import bertune
 from bertune.checkpoints.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_card import card_text
@@ -108,8 +108,11 @@ def load(directory: str | Path) -> LoadedModel:
     if tokenizer.digest != contract.tokenizer_digest:
         raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
     config = BertConfig.from_dict(read_json_object(folder / "config.json") | {"model_type": "bert"})
-    classifier, encoder = classifier_model(config, contract.num_outputs, pooling=contract.pooling)
-    restore(encoder, folder)
+    # Without memory at first: drawing new weights, all to be replaced, would take most of the time of loading.
+    with torch.device("meta"):
+        classifier, encoder = classifier_model(config, contract.num_outputs, pooling=contract.pooling)
+    classifier.to_empty(device="cpu")
+    restore(encoder, folder).assert_consumed()
     _restore_head(classifier, folder / "model.safetensors")
     return LoadedModel(classifier.eval(), tokenizer, contract)
 
@@ -203,7 +206,7 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
         "label2id": {name: index for index, name in enumerate(names)},
         "problem_type": problem,
         "dtype": "float32",
-        "bertune_version": bertune.__version__,
+        "bertune_version": metadata.version("bertune"),
     }
     if values["hidden_act"] == "gelu_tanh":
         values["hidden_act"] = "gelu_pytorch_tanh"

@@ -83,6 +83,15 @@ def test_a_mean_pooled_classifier_on_an_encoder_with_pooler_is_saved_and_loaded(
     assert torch.equal(loaded(batch), classifier(batch))
 
 
+def test_loading_sets_every_weight_and_draws_no_random_number(folder: Path, classifier: Classifier) -> None:
+    before = torch.get_rng_state()
+    loaded = load(folder).classifier
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(parameter.requires_grad and not parameter.is_meta for parameter in loaded.parameters())
+    assert all(name in dict(loaded.named_parameters()) for name in loaded.state_dict())
+    assert_equal(loaded, classifier)
+
+
 def test_a_regressor_is_saved_and_loaded(tmp_path: Path, sizes: BertConfig, tokenizer: BertTokenizer) -> None:
     classifier, _ = classifier_model(sizes, 1)
     contract = Contract(labels=(), is_pair=False, max_length=16, kind="regression", target_mean=2.5)

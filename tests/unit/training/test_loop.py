@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import epoch_order
@@ -13,7 +14,6 @@ from bertune.evaluation.predict import predict_logits
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import EpochResult, fit
 from bertune.training.step import StepResult
-from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 
 CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
 
