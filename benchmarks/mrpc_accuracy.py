@@ -125,7 +125,7 @@ def machine() -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     lines = [
-        "| system | mean of best epochs | standard deviation | lowest | mean of last epochs | median time | collapsed |",
+        "| system | mean of best epochs | std | lowest | mean of last epochs | median time | collapsed |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, summary in results["summary"].items():

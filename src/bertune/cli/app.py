@@ -11,13 +11,20 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Env, Toml
 
 import bertune
 from bertune.errors import BertuneError, ConfigError
 
-_VERBS = ("train", "evaluate", "predict", "inspect", "demo")
+# The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
+_VERBS = {
+    "train": "Fine-tune a pretrained encoder on a table of labelled texts.",
+    "evaluate": "Score a fine-tuned model on labelled texts.",
+    "predict": "Predict texts with a fine-tuned model.",
+    "inspect": "Look into a model, a data set or a run.",
+    "demo": "Do the whole job on a small data set that comes with bertune.",
+}
 _TERMINATED = 143
 
 
@@ -39,9 +46,12 @@ def make_app(config_file: Path | None = None) -> App:
         exit_on_error=False,
         print_error=False,
         result_action="return_value",
+        # Every flag has an environment variable by the same rule, and no flag a second form: the page stays short.
+        default_parameter=Parameter(show_env_var=False, negative=""),
+        help_epilogue="Every flag can be set by BERTUNE_VERB_FLAG in the environment or by --config FILE.toml.",
     )
-    for verb in _VERBS:
-        app.command(f"bertune.cli.{verb}:{verb}", name=verb)
+    for verb, summary in _VERBS.items():
+        app.command(f"bertune.cli.{verb}:{verb}", name=verb, help=summary)
     return app
 
 

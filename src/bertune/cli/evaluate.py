@@ -13,8 +13,8 @@ def evaluate(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
-    json: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Annotated[bool, Parameter(negative="")] = False,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Score a fine-tuned model on labelled texts; of a folder the validation split unless another is named.
 

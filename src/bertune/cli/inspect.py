@@ -1,9 +1,7 @@
 """`bertune inspect`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 
 def inspect(
@@ -16,7 +14,7 @@ def inspect(
     kind: Literal["classification", "regression"] = "classification",
     quoting: Literal["auto", "csv", "none"] = "auto",
     on_bad_row: Literal["error", "skip"] = "error",
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: bool = False,
 ) -> None:
     """Look into a model, a data set or a run.
 

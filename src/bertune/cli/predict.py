@@ -12,8 +12,8 @@ def predict(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
-    json: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Annotated[bool, Parameter(negative="")] = False,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Predict texts with a fine-tuned model: of a file, a folder (its test split unless another is named), or of lines.
 

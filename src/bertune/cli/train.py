@@ -2,18 +2,21 @@
 
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 
+_FILES = Group("What is read and written", sort_key=1)
+_TRAINING = Group("Training", sort_key=2)
+
 
 def train(
-    settings: Annotated[RunSettings, Parameter(name="*")],
-    config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
+    settings: Annotated[RunSettings, Parameter(name="*", group=_FILES)],
+    config: Annotated[TrainingConfig, Parameter(name="*", group=_TRAINING)] = TrainingConfig(),  # noqa: B008 (frozen)
     *,
-    json: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Annotated[bool, Parameter(negative="")] = False,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Fine-tune a pretrained encoder on a table of labelled texts.
 

@@ -283,3 +283,25 @@ def test_a_file_that_changes_after_its_check_is_still_refused(tmp_path: Path) ->
     path.unlink()
     with pytest.raises(CheckpointError, match="not a valid safetensors file"):
         files.read("dense.bias")
+
+
+@pytest.mark.parametrize(
+    ("header", "data_bytes", "message"),
+    [
+        ({"a": entry(0, 8), "b": entry(4, 12)}, 12, "tensor b at byte 4 overlaps the tensor before it"),
+        ({"a": entry(0, 8), "b": entry(12, 20)}, 20, "tensor b at byte 12 leaves a gap before it"),
+        ({"a": entry(0, 8), "b": entry(8, 16)}, 15, "truncated: tensor b needs 16 bytes of data, the file has 15"),
+        ({"a": entry(0, 8)}, 9, "1 bytes behind the last tensor belong to none"),
+    ],
+)
+def test_the_header_alone_tells_what_is_wrong_before_a_tensor_is_read(
+    tmp_path: Path, header: dict[str, Any], data_bytes: int, message: str
+) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(with_header(header, bytes(data_bytes)))
+    with pytest.raises(CheckpointError, match=message):
+        TensorFiles([path])
+
+
+def test_an_empty_tensor_is_read(tmp_path: Path) -> None:
+    assert read_all(save({"a": torch.zeros(0, 3)}), tmp_path)["a"].shape == (0, 3)
