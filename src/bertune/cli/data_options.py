@@ -9,8 +9,8 @@ class DataOptions:
     """Which data, and how to read them.
 
     Args:
-        data: a table, a folder with splits, or hf://datasets/…. Without it, predict reads standard input: a text a line,
-            or the two texts of a pair with a tab between them.
+        data: a table, a folder with splits, or hf://datasets/…. Without it, predict reads standard input: a text a
+            line, or the two texts of a pair with a tab between them.
         split: which split of a folder; evaluate takes validation by default, predict test.
         text_a: column of the first text, if not the one of training.
         text_b: column of the second text, if not the one of training.
