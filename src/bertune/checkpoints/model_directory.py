@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bertune.checkpoints.atomic import replaced_folder
+from bertune.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_card import card_text
 from bertune.checkpoints.name_maps import huggingface_names

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from bertune.atomic import replaced_file
 from bertune.errors import CheckpointError, DataError, ResourceError
 from bertune.tokens.examples import EncodedExamples
 
@@ -84,7 +84,11 @@ def save_store(
     }
     if taken := sorted(own.keys() & metadata.keys()):
         raise DataError(f"metadata may not set {', '.join(taken)}: the store does")
-    _write_whole(Path(path), arrays, {**metadata, **own})
+    try:
+        with replaced_file(Path(path)) as temporary:
+            save_file(arrays, temporary, {**metadata, **own})
+    except (OSError, SafetensorError) as error:
+        raise ResourceError(f"{path}: the store cannot be written ({error})", hint="check the free space") from error
 
 
 def load_store(path: str | os.PathLike[str], *, key: str | None = None) -> Store:
@@ -139,33 +143,3 @@ def _content_digest(arrays: Mapping[str, NDArray[Any]], max_length: object) -> s
         digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape} ".encode())
         digest.update(arrays[name].data)
     return digest.hexdigest()
-
-
-def _write_whole(path: Path, arrays: dict[str, NDArray[Any]], metadata: dict[str, str]) -> None:
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        os.close(handle)
-        temporary = Path(name)
-        save_file(arrays, temporary, metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_directory(path.parent)
-    except (OSError, SafetensorError) as error:
-        raise ResourceError(f"{path}: the store cannot be written ({error})", hint="check the free space") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes the rename last through a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

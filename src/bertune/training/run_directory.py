@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 import bertune
-from bertune.checkpoints.atomic import write_text
+from bertune.atomic import write_text
 from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.errors import ConfigError, DataError
 

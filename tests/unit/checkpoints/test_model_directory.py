@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors import SafetensorError, safe_open
 
-from bertune.checkpoints import atomic, model_directory
+from bertune import atomic
+from bertune.checkpoints import model_directory
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import check_vocabulary, load, save
 from bertune.encoder.config import BertConfig
@@ -309,7 +310,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from bertune.checkpoints import atomic, model_directory
+from bertune import atomic
+from bertune.checkpoints import model_directory
 from bertune.checkpoints.model_directory import load, save
 from bertune.tokens.tokenizer import BertTokenizer
 

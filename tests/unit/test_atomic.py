@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bertune.checkpoints import atomic
-from bertune.checkpoints.atomic import replaced_folder, write_text
+from bertune import atomic
+from bertune.atomic import replaced_folder, write_text
 
 
 def fill(folder: Path, text: str) -> None:

@@ -5,6 +5,7 @@ import ctypes
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,18 +42,33 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file by way of a temporary one; a link to a file stays, and what it leads to is replaced."""
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary file to write; it takes the place of `path` when the block ends without an error.
+
+    Args:
+        path: to be made or replaced; a link to a file stays, and what it leads to is replaced.
+    """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path, "tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.touch()
+        permissions = stat.S_IMODE(temporary.stat().st_mode)
+        yield temporary
+        # A library that fills it by way of a file of its own may have left one that only its owner can read.
+        temporary.chmod(permissions)
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file, whole or not at all."""
+    with replaced_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _beside(path: Path, kind: str) -> Path:
