@@ -2,8 +2,8 @@
 
     python benchmarks/mrpc_accuracy.py --data DIR --seeds 5 --out benchmarks/results/NAME
 
-Each seed trains both, one after the other. DIR holds the original MRPC files. Writes NAME.json and NAME.md. With
-`--ours-only` the peer is left out.
+Each seed trains both, one after the other. DIR holds the original MRPC files. Writes NAME.json and NAME.md
+after each seed; run again, it goes on after the last one.
 """
 
 import argparse
@@ -152,9 +152,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = resolve_model(DEFAULT_MODEL)
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for seed in range(1, options.seeds + 1):
-        settings = {"epochs": options.epochs, "batch_size": options.batch_size, "learning_rate": options.learning_rate}
+    settings = {"epochs": options.epochs, "batch_size": options.batch_size, "learning_rate": options.learning_rate}
+    about = settings | {"encoder": DEFAULT_MODEL, "max_length": MAX_LENGTH}
+    runs = earlier_runs(options.out.with_suffix(".json"), about)
+    done = min((len(of_system) for of_system in runs.values()), default=0)
+    for seed in range(done + 1, options.seeds + 1):
         for pooling in options.poolings:
             for precision in options.precisions:
                 config = TrainingConfig(seed=seed, precision=precision, **settings)
@@ -166,13 +168,23 @@ def main() -> None:
             report(runs, f"transformers Trainer, cls, {precision}", seed, run)
         results = {
             "title": f"MRPC validation accuracy, {seed} seeds",
-            "settings": settings | {"encoder": DEFAULT_MODEL, "max_length": MAX_LENGTH},
+            "settings": about,
             "machine": machine(),
             "summary": {name: summarize(of_system) for name, of_system in runs.items()},
             "runs": runs,
         }
         options.out.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n")
         options.out.with_suffix(".md").write_text(table(results))
+
+
+def earlier_runs(file: Path, settings: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The seeds that an interrupted run of the same settings has finished."""
+    if not file.is_file():
+        return {}
+    earlier = json.loads(file.read_text())
+    if earlier["settings"] != settings:
+        raise SystemExit(f"{file} has other settings: {earlier['settings']}")
+    return earlier["runs"]
 
 
 def report(runs: dict[str, list[dict[str, Any]]], name: str, seed: int, run: dict[str, Any]) -> None:
