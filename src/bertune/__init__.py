@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bertune.encoder.encoder import Encoder as Encoder
     from bertune.errors import BertuneError as BertuneError
     from bertune.evaluation.evaluate import evaluate as evaluate
-    from bertune.evaluation.predict import predict_logits as predict_logits
+    from bertune.evaluation.logits import predict_logits as predict_logits
     from bertune.evaluation.predictions import predict as predict
     from bertune.evaluation.scores import Scores as Scores
     from bertune.heads.classifier import Classifier as Classifier
@@ -75,7 +75,7 @@ _HOMES = {
     "glue_task": "text.glue",
     "load": "checkpoints.model_directory",
     "predict": "evaluation.predictions",
-    "predict_logits": "evaluation.predict",
+    "predict_logits": "evaluation.logits",
     "read_examples": "text.sources",
     "read_split": "text.glue",
     "resolve_model": "checkpoints.hub",

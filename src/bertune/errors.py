@@ -1,7 +1,7 @@
 """The exceptions a user can meet, each with the exit code of the command line.
 
 Exit codes are part of the public interface: 0 done, 1 unexpected, 2 usage or configuration, 3 bad or corrupt input,
-4 disk or memory, 5 diverged, 6 interrupted, 130 and 143 stopped by a signal.
+4 disk or memory, 5 diverged, 130 and 143 stopped by a signal.
 """
 
 

@@ -8,8 +8,8 @@ from typing import Any, Self, get_args
 
 from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError, ConfigError
-from bertune.heads.losses import TaskKind
 from bertune.heads.pooling import Pooling
+from bertune.text.task import TaskKind
 
 CONTRACT_FILE = "bertune.json"
 FORMAT_VERSION = 1

@@ -56,7 +56,8 @@ def resolve_model(name: str | Path) -> Path:
     A wheel comes before the hub because its bytes are checked to be the hub's, and it needs no network.
 
     Args:
-        name: a folder, or a name such as `bert-base-uncased` or `owner/name`, with `@revision` if wanted.
+        name: a folder of a model or a run, or a name such as `bert-base-uncased` or `owner/name`, with `@revision` if
+            wanted.
 
     Raises:
         CheckpointError: found nowhere; says where was looked and what to do.
@@ -64,7 +65,9 @@ def resolve_model(name: str | Path) -> Path:
     text = str(name)
     folder = _existing(text)
     if folder is not None:
-        return folder
+        # A run of bertune keeps its model in a folder of its own.
+        inner = folder / "model"
+        return inner if not (folder / "config.json").exists() and (inner / "config.json").is_file() else folder
     # A revision with `..` would reach outside of the cache.
     if not _HUB_NAME.fullmatch(text) or ".." in text:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -12,9 +13,10 @@ from types import FrameType
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.config import Env, Toml
+from cyclopts.config import Dict, Env
 
 import bertune
+from bertune.cli.terminal import say
 from bertune.errors import BertuneError, ConfigError
 
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
@@ -26,6 +28,7 @@ _VERBS = {
     "demo": "Do the whole job on a small data set that comes with bertune.",
 }
 _TERMINATED = 143
+_MEMORY_HINT = "use a smaller --micro-batch-size or --max-length"
 
 
 def make_app(config_file: Path | None = None) -> App:
@@ -33,10 +36,15 @@ def make_app(config_file: Path | None = None) -> App:
 
     Args:
         config_file: a TOML file below flags and environment variables.
+
+    Raises:
+        ConfigError: the file has a setting that does not exist, or one of another type.
     """
-    layers: list[Env | Toml] = [Env("BERTUNE_")]
+    layers: list[Env | Dict] = [Env("BERTUNE_")]
     if config_file is not None:
-        layers.append(Toml(config_file, must_exist=True, use_commands_as_keys=True, allow_unknown=True))
+        from bertune.cli.config_file import read_config_file
+
+        layers.append(Dict(read_config_file(config_file), source=str(config_file)))
     app = App(
         name="bertune",
         help="Fine-tune BERT-family encoders on texts and text pairs, see honestly how good the result is, "
@@ -45,6 +53,7 @@ def make_app(config_file: Path | None = None) -> App:
         config=layers,
         exit_on_error=False,
         print_error=False,
+        suppress_keyboard_interrupt=False,
         result_action="return_value",
         # Every flag has an environment variable by the same rule, and no flag a second form: the page stays short.
         default_parameter=Parameter(show_env_var=False, negative=""),
@@ -64,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
+    _open_streams()
     try:
         tokens, config_file = _take_config(tokens)
         make_app(config_file)(tokens)
@@ -78,10 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
-        return _fail("not enough memory", "use a smaller --batch-size or --max-length", 4)
+        return _fail("not enough memory", _MEMORY_HINT, 4)
     except OSError as error:
         return _fail_on_system_error(error)
+    except SystemExit as error:
+        if error.code != _TERMINATED:
+            raise
+        return _fail("terminated", None, _TERMINATED)
     except Exception as error:
+        if _is_out_of_memory(error):
+            return _fail("not enough memory", _MEMORY_HINT, 4)
         return _fail_unexpectedly(error)
     return 0
 
@@ -95,8 +111,6 @@ def _take_config(tokens: list[str]) -> tuple[list[str], Path | None]:
         rest = tokens[:index] + tokens[index + (1 if equals else 2) :]
         if not equals:
             value = tokens[index + 1] if index + 1 < len(tokens) else ""
-        if not Path(value).is_file():
-            raise ConfigError(f"--config {value}: no such file", hint="run.toml of an earlier run is such a file")
         return rest, Path(value)
     return tokens, None
 
@@ -119,10 +133,25 @@ def _fail_unexpectedly(error: Exception) -> int:
 def _fail(message: str, hint: str | None, code: int) -> int:
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-        sys.stderr.write(f"error: {message}\n")
-        if hint:
-            sys.stderr.write(f"hint: {hint}\n")
+    first, *more = message.splitlines() or [""]
+    for line in (f"error: {first}", *more, *([f"hint: {hint}"] if hint else [])):
+        say(line)
     return code
+
+
+def _open_streams() -> None:
+    """Makes closed streams harmless, and writes UTF-8 whatever the locale, so that no text of the data can fail."""
+    # They stay open until the process ends.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch had no memory left; on the CPU it says so in the text of a plain RuntimeError only."""
+    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
 
 
 def _one_line(text: str) -> str:

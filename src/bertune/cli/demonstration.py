@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from bertune.checkpoints.model_directory import LoadedModel, load
 from bertune.cli.progress import TrainingProgress
 from bertune.cli.results import prediction_lines
 from bertune.cli.terminal import say, show
-from bertune.errors import BertuneError, DataError
+from bertune.errors import BertuneError, ConfigError, DataError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.predictions import predict
 from bertune.text.examples import Columns, Examples
@@ -38,6 +39,7 @@ def run_demo(out: Path, model: str) -> None:
     """
     started = time.perf_counter()
     folder = data_folder()
+    _refuse_other_runs(out, folder)
     say("1. Is the second support question a duplicate of the first? Reading, auditing, restoring")
     settings = RunSettings(
         data=str(folder), out=out, model=model, text_a="question1", text_b="question2", label="label", overwrite=True
@@ -73,6 +75,17 @@ def data_folder() -> Path:
         if (folder / "train.csv").is_file():
             return folder
     raise DataError("the demo's data set is missing", hint="install bertune again")
+
+
+def _refuse_other_runs(out: Path, data: Path) -> None:
+    """A demo replaces an earlier demo, and nothing else.
+
+    Raises:
+        ConfigError: the folder holds another run.
+    """
+    settings = out / "run.toml"
+    if settings.is_file() and tomllib.loads(settings.read_text("utf-8")).get("train", {}).get("data") != str(data):
+        raise ConfigError(f"{out} holds a run that is not a demo", hint="name another folder with --out")
 
 
 def _check_reload(finished: FinishedRun, model: LoadedModel, examples: Examples, data: Path) -> None:

@@ -8,6 +8,12 @@ from cyclopts import Parameter
 from bertune.cli.data_options import DataOptions
 from bertune.errors import ConfigError
 
+# What a model may have seen of a split, if the folder is the one it was trained on.
+_SEEN = {
+    "train": "if the model was trained on these rows, their score says nothing about new ones",
+    "validation": "if the best epoch was chosen on these rows, their score is a little too good; see --split test",
+}
+
 
 def evaluate(
     run: Path,
@@ -35,14 +41,17 @@ def evaluate(
         raise ConfigError("the data are not named", hint="use --data FILE")
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples = read_for(model.contract, options, require_label=True)
+    examples, split = read_for(model.contract, options, require_label=True)
     tell(examples.report.summary())
+    if split in _SEEN:
+        tell(f"{split}: {_SEEN[split]}")
     with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
         scores, predictions = evaluate_model(model, examples, on_batch=progress.advance)
     tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
     if json:
         values = {
             "data": examples.report.to_dict(),
+            "split": split,
             "truncated_fraction": predictions.truncated_fraction,
             "scores": scores.to_dict(),
         }

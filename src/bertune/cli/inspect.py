@@ -21,7 +21,7 @@ def inspect(
     Args:
         what: a run or model folder, a pretrained encoder (folder, file or name), or data (table, folder, hf://…).
         task: of the data: a GLUE task by name.
-        text_a: of the data: column of the first text. Without it the columns and first rows are shown.
+        text_a: of the data: column of the first text. Without it the columns are shown.
         text_b: of the data: column of the second text.
         label: of the data: column of the label.
         kind: of the data: whether labels are classes or values.

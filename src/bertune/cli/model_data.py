@@ -10,10 +10,8 @@ from bertune.text.examples import Columns, Examples
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.sources import read_lines
 
-STANDARD_INPUT = "-"
 
-
-def read_for(contract: Contract, options: DataOptions, *, require_label: bool) -> Examples:
+def read_for(contract: Contract, options: DataOptions, *, require_label: bool) -> tuple[Examples, str | None]:
     """Reads examples for a model; without data, lines on standard input.
 
     Args:
@@ -21,26 +19,32 @@ def read_for(contract: Contract, options: DataOptions, *, require_label: bool) -
         options: what to read.
         require_label: whether each row needs a label.
 
+    Returns:
+        The examples, and the split they are where there was a choice.
+
     Raises:
         ConfigError: a file or column that does not exist.
         DataError: rows that cannot be used.
     """
-    if options.data is None or options.data == STANDARD_INPUT:
-        return read_lines(sys.stdin.buffer, pair=contract.is_pair)
+    if options.data is None:
+        if sys.stdin is None:
+            raise ConfigError("standard input is closed", hint="name the texts with --data")
+        return read_lines(sys.stdin.buffer, pair=contract.is_pair), None
     columns = _columns_from(contract, options)
     task = glue_task(contract.task) if contract.task and columns is None else None
     if columns is None and task is None:
         columns = Columns(contract.text_a, contract.text_b, contract.label)
     found = find_splits(options.data, task)
-    chosen = found[_choose(options.data, list(found), options.split, require_label=require_label)]
-    return read_split(
-        chosen,
+    name = _choose(options.data, list(found), options.split, require_label=require_label)
+    examples = read_split(
+        found[name],
         columns=columns,
         quoting=options.quoting,
         on_bad_row=options.on_bad_row,
         # Predicting needs no labels, wherever the rows come from.
         require_label=require_label,
     )
+    return examples, name if len(found) > 1 else None
 
 
 def _columns_from(contract: Contract, options: DataOptions) -> Columns | None:
@@ -55,7 +59,9 @@ def _columns_from(contract: Contract, options: DataOptions) -> Columns | None:
 
 
 def _choose(data: str, names: list[str], wanted: str | None, *, require_label: bool) -> str:
-    if wanted is not None and (Path(data).is_dir() or not Path(data).exists()):
+    if wanted is not None and Path(data).is_file():
+        raise ConfigError(f"{data} is one file, so --split {wanted} has no meaning", hint="leave --split out")
+    if wanted is not None:
         if wanted not in names:
             raise ConfigError(f"{data}: no split {wanted!r}; there are {', '.join(names)}")
         return wanted

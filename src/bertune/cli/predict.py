@@ -31,15 +31,16 @@ def predict(
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
-    from bertune.cli.terminal import keep_quiet, say, show
+    from bertune.cli.terminal import keep_quiet, say, show, show_data
     from bertune.evaluation.predictions import predict as predict_texts
     from bertune.training.run_directory import find_model_folder
 
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples = read_for(model.contract, options, require_label=False)
+    examples, _ = read_for(model.contract, options, require_label=False)
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
         predictions = predict_texts(model, examples, on_batch=progress.advance)
     tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
-    show(prediction_lines(examples, predictions, as_json=json))
+    write = show_data if json else show
+    write(prediction_lines(examples, predictions, as_json=json))

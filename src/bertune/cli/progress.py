@@ -25,13 +25,13 @@ class TrainingProgress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.0f} examples/s  loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("training", total=None, rate=0.0, loss=float("nan"))
+        self._task = self._progress.add_task("training", total=None, state="")
         self._is_terminal = console.is_terminal
         self._total = 0
         self._epochs = 0
@@ -40,7 +40,6 @@ class TrainingProgress:
         self._started = self._last_line = time.perf_counter()
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -55,6 +54,7 @@ class TrainingProgress:
         self._progress.update(self._task, total=total_steps)
         say(f"training {total_steps} steps ({self._epochs} epochs of {steps_per_epoch}) in {precision}")
         self._started = self._last_line = time.perf_counter()
+        self._progress.start()
 
     def on_step(self, result: StepResult) -> None:
         """Moves the bar; off a terminal a line every ten seconds."""
@@ -62,7 +62,9 @@ class TrainingProgress:
         self._examples += result.examples
         now = time.perf_counter()
         rate = self._examples / (now - self._started)
-        self._progress.update(self._task, completed=result.step + 1, rate=rate, loss=self._loss)
+        self._progress.update(
+            self._task, completed=result.step + 1, state=f"{rate:.0f} examples/s  loss {self._loss:.4f}"
+        )
         if not self._is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             left = (now - self._started) / (result.step + 1) * (self._total - result.step - 1)
@@ -79,7 +81,7 @@ class TrainingProgress:
         parts.append(f"{result.examples_per_second:.0f} examples/s")
         line = "  ".join(parts)
         if self._is_terminal:
-            self._progress.console.print(line, highlight=False, markup=False)
+            self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             say(line)
 

@@ -56,7 +56,7 @@ def _as_tsv(example: Example, prediction: Prediction) -> str:
     if prediction.value is not None:
         answer = [f"{prediction.value:.4f}"]
     else:
-        answer = [str(prediction.label), f"{prediction.probability:.4f}"]
+        answer = [" ".join(str(prediction.label).split()), f"{prediction.probability:.4f}"]
     texts = [text for text in (example.text_a, example.text_b) if text is not None]
     return "\t".join([*answer, *(" ".join(text.split()) for text in texts)])
 

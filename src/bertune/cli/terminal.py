@@ -1,15 +1,21 @@
 """What goes where: results to standard output, everything else to standard error."""
 
+import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
 
+# Control characters but the tab, and what turns the direction of text: they could steer the terminal. All else is text.
+_STEERING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
 
 def say(line: str) -> None:
-    """Writes a line about what is going on to standard error."""
-    sys.stderr.write(_printable(line) + "\n")
-    sys.stderr.flush()
+    """Writes a line about what is going on to standard error; a reader that went away stops nothing."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.flush()
 
 
 def keep_quiet(line: str) -> None:
@@ -17,8 +23,15 @@ def keep_quiet(line: str) -> None:
 
 
 def show(lines: Iterable[str]) -> None:
-    """Writes a result to standard output."""
-    sys.stdout.write("".join(_printable(line) + "\n" for line in lines))
+    """Writes a result for people to standard output."""
+    for line in lines:
+        sys.stdout.write(printable(line) + "\n")
+
+
+def show_data(lines: Iterable[str]) -> None:
+    """Writes lines for programs to standard output, to the letter."""
+    for line in lines:
+        sys.stdout.write(line + "\n")
 
 
 def show_json(values: Any) -> None:
@@ -26,6 +39,6 @@ def show_json(values: Any) -> None:
     sys.stdout.write(json.dumps(values, ensure_ascii=False, indent=2) + "\n")
 
 
-def _printable(line: str) -> str:
-    """Takes control characters out, so that text from data cannot steer the terminal; tabs stay."""
-    return "".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in line)
+def printable(line: str) -> str:
+    """Replaces characters that could steer the terminal by U+FFFD."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", line)

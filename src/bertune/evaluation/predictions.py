@@ -1,6 +1,6 @@
 """A fine-tuned model's answers to texts."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.errors import DataError
-from bertune.evaluation.predict import predict_logits, probabilities_of
+from bertune.evaluation.logits import predict_logits, probabilities_of
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 
@@ -67,7 +67,7 @@ class Predictions:
 
 def predict(
     model: LoadedModel,
-    texts: Examples | Sequence[str] | Sequence[tuple[str, str]],
+    texts: Examples | Iterable[str] | Iterable[tuple[str, str]],
     *,
     on_batch: Callable[[int], None] | None = None,
 ) -> Predictions:
@@ -118,7 +118,10 @@ def baseline_of(contract: Contract) -> NDArray[Any] | None:
     return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
 
 
-def _examples_of(texts: Sequence[str] | Sequence[tuple[str, str]]) -> Examples:
+def _examples_of(given: Iterable[str] | Iterable[tuple[str, str]]) -> Examples:
+    if isinstance(given, str):
+        raise DataError("expected several texts, got one", hint="put it into a list: predict(model, [text])")
+    texts: list[Any] = list(given)
     if not texts:
         raise DataError("no text to predict")
     pairs = [isinstance(text, tuple | list) and len(text) == 2 for text in texts]
@@ -130,4 +133,4 @@ def _examples_of(texts: Sequence[str] | Sequence[tuple[str, str]]) -> Examples:
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"entry {row} is {type(text).__name__}, expected a text or a pair of texts")
-    return Examples.from_lists(list(texts))  # type: ignore[arg-type]
+    return Examples.from_lists(texts)

@@ -214,7 +214,7 @@ def _score_classes(
         ),
         mean_loss=_cross_entropy(logits, targets),
         baseline=Baseline("majority", names[majority], "these rows" if known is targets else "training data", None),
-        is_majority=bool((predictions == predictions[0]).all()),
+        is_majority=bool((predictions == predictions[0]).all() and (targets != targets[0]).any()),
         label_names=names,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         labels=_label_scores(confusion, names),
@@ -240,7 +240,7 @@ def _score_values(
         baseline=Baseline(
             "mean", mean, "these rows" if known is targets else "training data", float(np.mean((mean - targets) ** 2))
         ),
-        is_majority=bool(values.std() <= _COLLAPSED_SPREAD * targets.std()),
+        is_majority=bool(targets.std() > 0 and values.std() <= _COLLAPSED_SPREAD * targets.std()),
         label_names=(),
         confusion=(),
         labels=(),

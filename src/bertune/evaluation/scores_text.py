@@ -27,7 +27,7 @@ def verdict(scores: Scores) -> str:
     name, first = next(iter(scores.metrics.items()))
     value, interval, baseline = _numbers(name, first)
     sentence = (
-        f"{_spoken(name)} {value} ({interval}), {scores.baseline.kind} baseline {baseline}: "
+        f"{_spoken(name, scores)} {value} ({interval}), {scores.baseline.kind} baseline {baseline}: "
         f"{_AGAINST[first.against_baseline]}"
     )
     return f"{sentence}; {_collapse(scores)}" if scores.is_majority else sentence
@@ -38,7 +38,7 @@ def lines(scores: Scores) -> list[str]:
     text = [verdict(scores), ""]
     rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval", "baseline", "")]
     for name, metric in scores.metrics.items():
-        rows.append((_spoken(name), *_numbers(name, metric), metric.against_baseline))
+        rows.append((_spoken(name, scores), *_numbers(name, metric), metric.against_baseline))
     text += [*_table(rows), "", *_about(scores)]
     if scores.labels:
         text += ["", *_matrix(scores), "", *_by_label(scores)]
@@ -91,7 +91,9 @@ def _numbers(name: str, metric: MetricScore) -> tuple[str, str, str]:
     return f"{metric.value:.3f}", f"{metric.low:.3f}{between}{metric.high:.3f}", f"{metric.baseline:.3f}"
 
 
-def _spoken(name: str) -> str:
+def _spoken(name: str, scores: Scores) -> str:
+    if name == "f1" and len(scores.label_names) > 1:
+        return f"F1 of {_short(scores.label_names[1])!r}"
     return {"f1": "F1", "f1_macro": "macro F1"}.get(name, name)
 
 

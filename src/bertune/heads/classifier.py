@@ -1,8 +1,10 @@
 """The classifier: encoder, pooling, dropout, one dense layer."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bertune.batches.batch import Batch, pack_padded
@@ -64,7 +66,7 @@ class Classifier(nn.Module):
 
 
 def classifier_model(
-    bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls"
+    bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls", seed: int | None = None
 ) -> tuple[Classifier, Encoder]:
     """Builds a classifier with new weights, and the encoder inside it, into which a checkpoint is restored.
 
@@ -72,6 +74,10 @@ def classifier_model(
         bert_config: the encoder's sizes.
         num_labels: outputs.
         pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
+        seed: of the new weights; None draws on from torch's generator, a seed leaves that generator as it was.
     """
-    encoder = Encoder.from_config(bert_config, pooler=pooling == "cls")
-    return Classifier(encoder, num_labels, pooling=pooling), encoder
+    with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        encoder = Encoder.from_config(bert_config, pooler=pooling == "cls")
+        return Classifier(encoder, num_labels, pooling=pooling), encoder

@@ -1,11 +1,9 @@
 """What training minimizes."""
 
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor
 
-TaskKind = Literal["classification", "regression"]
+from bertune.text.task import TaskKind
 
 
 def loss_of(logits: Tensor, targets: Tensor, *, kind: TaskKind, label_smoothing: float = 0.0) -> Tensor:

@@ -25,7 +25,7 @@ class TrainingConfig:
         label_smoothing: share of each target spread over all classes.
         optimizer: `adamw` has the arithmetic of tf-models-official, `adamw_torch` that of torch.optim.AdamW.
         precision: in which the layers compute; `auto` takes bf16 where the processor multiplies it natively.
-        seed: of the head's first weights, the order of the examples and dropout.
+        seed: of the order of the examples and dropout; `bertune train` draws the head's first weights from it too.
         patience: stops after this many epochs without a better metric; None never does.
 
     Raises:
@@ -64,5 +64,5 @@ class TrainingConfig:
                 raise ConfigError(f"{name} must lie in [0, 1), not {number}")
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate must lie between 0 and 1, not {self.learning_rate}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, not {self.seed}")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed must lie between 0 and 2^63, not {self.seed}")

@@ -13,14 +13,14 @@ from torch import Tensor
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
 from bertune.errors import ConfigError, DataError
-from bertune.evaluation.predict import predict_logits
+from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.scores import Scores, score
 from bertune.heads.classifier import Classifier
-from bertune.heads.losses import TaskKind
 from bertune.optim.create import create_optimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
-from bertune.training.precision import choose_precision
+from bertune.training.precision import choose_precision, name_of
 from bertune.training.step import StepResult, take_step
 
 AnyData = Dataset | tuple[Inputs, Any]
@@ -86,24 +86,26 @@ def fit(
     observer: Observer | None = None,
     on_best: Callable[[EpochResult], None] | None = None,
 ) -> History:
-    """Trains a classifier and leaves it with the weights of its best epoch.
+    """Trains a classifier and leaves it with the weights of its best epoch, in evaluation mode.
 
-    The same data, settings and machine give the same weights, bit for bit: the order of the examples depends on seed
-    and epoch alone, dropout on seed and step.
+    The same first weights, data, settings, machine and number of threads give the same weights, bit for bit: the order
+    of the examples depends on seed and epoch alone, dropout on seed and step. The first weights of the head are drawn
+    when it is built: `classifier_model(…, seed=…)`.
 
     Args:
         classifier: trained in place. One output makes it a regressor.
         train: examples with targets, in any form `as_dataset` takes.
         validation: scored after each epoch; it never trains.
         config: how to train.
-        optimizer: from `create_optimizer`; None makes one from the configuration.
+        optimizer: from `create_optimizer`, not yet used; it then decides rates, decay and clip instead of `config`.
+            None makes one from the configuration.
         metrics: computed on the validation data; the first chooses the best epoch.
         label_names: of the classes, for the scores.
         observer: watches.
         on_best: called each time the metric is the best so far, while the classifier holds those weights.
 
     Raises:
-        ConfigError: targets are missing.
+        ConfigError: targets are missing, or the optimizer was used before.
         DataError: a target outside the classifier's labels, or no example.
         DivergedError: the loss is not finite; the classifier then holds the weights before that step.
     """
@@ -114,12 +116,16 @@ def fit(
     total_steps = config.epochs * steps_in_epoch(len(train_set), config.batch_size)
     if optimizer is None:
         optimizer = optimizer_of(classifier, config, total_steps)
+    if optimizer.step_count:
+        raise ConfigError(
+            f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
+        )
     device = classifier.classifier.weight.device
     history = History()
     best_weights: dict[str, Tensor] | None = None
     with _computing_in(classifier, choose_precision(config.precision, device)), torch.random.fork_rng():
         if observer is not None:
-            observer.on_start(total_steps, total_steps // config.epochs, _name_of(classifier.encoder.compute_dtype))
+            observer.on_start(total_steps, total_steps // config.epochs, name_of(classifier.encoder.compute_dtype))
         for epoch in range(config.epochs):
             started = time.perf_counter()
             steps = list(_train_epoch(classifier, optimizer, train_set, config, kind, epoch, observer))
@@ -141,6 +147,7 @@ def fit(
                 break
         if best_weights is not None and not history.epochs[-1].is_best:
             classifier.load_state_dict(best_weights)
+    classifier.eval()
     return history
 
 
@@ -234,6 +241,8 @@ def _checked(data: AnyData, name: str, classifier: Classifier, kind: TaskKind) -
         raise ConfigError(f"the {name} data have no targets", hint="pass (inputs, labels)")
     if len(dataset) == 0:
         raise DataError(f"the {name} data hold no example")
+    if kind == "classification" and not np.issubdtype(dataset.targets.dtype, np.integer):
+        raise DataError(f"the {name} data have {dataset.targets.dtype} targets, classes need whole numbers")
     targets = dataset.targets.astype(np.float32 if kind == "regression" else np.int64)
     if kind == "classification" and not 0 <= int(targets.min()) <= int(targets.max()) < classifier.num_labels:
         raise DataError(
@@ -251,7 +260,3 @@ def _computing_in(classifier: Classifier, dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         classifier.encoder.compute_dtype = before
-
-
-def _name_of(dtype: torch.dtype) -> str:
-    return {torch.bfloat16: "bf16", torch.float32: "fp32"}[dtype]

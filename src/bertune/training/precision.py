@@ -31,3 +31,8 @@ def _has_native_bf16(device: torch.device) -> bool:
         is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
         return bool(is_supported and is_supported())
     return False
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Returns the name by which a precision is set."""
+    return {torch.bfloat16: "bf16", torch.float32: "fp32"}[dtype]

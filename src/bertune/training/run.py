@@ -17,15 +17,17 @@ from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
 from bertune.errors import ConfigError
-from bertune.evaluation.metrics import METRICS
+from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.heads.classifier import Classifier, classifier_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
+from bertune.text.nearest import did_you_mean
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
+from bertune.training.precision import choose_precision, name_of
 from bertune.training.reading import read_training_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
@@ -76,7 +78,9 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say) -> Prepa
     Raises:
         BertuneError: any part that cannot work; nothing has been written.
     """
+    RunDirectory(settings.out).check(overwrite=settings.overwrite)
     task, splits = read_training_data(settings)
+    _check_settings(settings, config, task, has_validation="validation" in splits)
     audit = audit_splits(splits, task.labels)
     for line in audit.lines():
         say(line)
@@ -109,20 +113,20 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         DivergedError: the loss is not finite; the model folder then holds the best epoch so far, if there was one.
     """
     directory = RunDirectory(run.settings.out)
-    directory.start(overwrite=run.settings.overwrite)
-    directory.write_settings(resolved_settings(run.settings, run.config))
-    reports = {name: report.to_dict() for name, report in run.reports.items()}
-    directory.write_json("data.json", run.audit.to_dict() | {"reports": reports})
-    directory.write_json("receipt.json", run.receipt.to_dict())
 
     def keep(result: EpochResult) -> None:
-        scores = None
-        if result.scores is not None:
-            scores = {"metrics": result.scores.values, "rows": result.scores.rows}
-            directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
+        scores = None if result.scores is None else {"metrics": result.scores.values, "rows": result.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+        # After the model, so that scores are never those of weights that are not there.
+        if result.scores is not None:
+            directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
+        directory.forget_earlier_run()
 
-    with Journal(directory.journal) as journal:
+    with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
+        directory.write_settings(resolved_settings(run))
+        reports = {name: report.to_dict() for name, report in run.reports.items()}
+        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports})
+        directory.write_json("receipt.json", run.receipt.to_dict())
         history = fit(
             run.classifier,
             run.train,
@@ -136,12 +140,50 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     return FinishedRun(directory, history, history.best)
 
 
-def resolved_settings(settings: RunSettings, config: TrainingConfig) -> dict[str, Any]:
-    """Returns every setting under its flag's name, as `run.toml` holds them; unset and empty ones are left out."""
-    merged = asdict(settings) | asdict(config)
-    merged |= {"out": str(settings.out), "allow_new": list(settings.allow_new)}
+def resolved_settings(run: PreparedRun) -> dict[str, Any]:
+    """Returns every setting under its flag's name, as `run.toml` holds them; unset and empty ones are left out.
+
+    What was chosen for the user is written out, paths are absolute, and `overwrite` is left out: to repeat a run must
+    not replace it.
+    """
+    settings = run.settings
+    precision = choose_precision(run.config.precision, torch.device("cpu"))
+    merged = asdict(settings) | asdict(run.config)
+    merged |= {
+        "data": _absolute(settings.data),
+        "validation": settings.validation and _absolute(settings.validation),
+        "model": _absolute(settings.model),
+        "out": str(settings.out.absolute()),
+        "allow_new": list(settings.allow_new),
+        "metric": run.contract.metrics[0] if run.validation is not None else None,
+        "precision": name_of(precision),
+        "overwrite": None,
+    }
     # An empty list in TOML would come back as a list with an empty list in it.
     return {name.replace("_", "-"): value for name, value in merged.items() if value is not None and value != []}
+
+
+def _absolute(name: str) -> str:
+    """Makes a path absolute; names of the hub stay as they are."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else name
+
+
+def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *, has_validation: bool) -> None:
+    """Refuses settings that could have no effect, before anything is made."""
+    if settings.metric is not None:
+        known = [name for name, metric in METRICS.items() if metric.task_kind == task.kind]
+        if settings.metric not in known:
+            raise ConfigError(
+                f"metric {settings.metric!r} is none of {task.kind}'s: {', '.join(known)}",
+                hint=did_you_mean(settings.metric, known),
+            )
+        if task.labels is not None:
+            require_classes([settings.metric], len(task.labels))
+    if not has_validation and (settings.metric is not None or config.patience is not None):
+        raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
+    if task.kind == "regression" and config.label_smoothing:
+        raise ConfigError("--label-smoothing is for classes, not for values")
 
 
 class _Both:
@@ -166,8 +208,6 @@ class _Both:
 def _restore(
     settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: BertTokenizer, task: Task
 ) -> tuple[Classifier, Receipt]:
-    # Seeded before the head is made: its first weights are part of what the seed decides.
-    torch.manual_seed(config.seed)
     bert_config = BertConfig.from_json_file(folder / "config.json")
     if settings.max_length > bert_config.max_position_embeddings:
         raise ConfigError(
@@ -175,7 +215,7 @@ def _restore(
             hint=f"use --max-length {bert_config.max_position_embeddings} or less",
         )
     outputs = 1 if task.labels is None else len(task.labels)
-    classifier, encoder = classifier_model(bert_config, outputs, pooling=settings.pooling)
+    classifier, encoder = classifier_model(bert_config, outputs, pooling=settings.pooling, seed=config.seed)
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
     return classifier, receipt
@@ -199,8 +239,6 @@ def _targets(examples: Examples, task: Task) -> NDArray[Any]:
 def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) -> Contract:
     metrics = task.metrics
     if settings.metric is not None:
-        if settings.metric not in METRICS:
-            raise ConfigError(f"metric {settings.metric!r} is not known; known: {', '.join(METRICS)}")
         metrics = (settings.metric, *(metric for metric in metrics if metric != settings.metric))
     counts: tuple[int, ...] = ()
     if task.labels is not None:

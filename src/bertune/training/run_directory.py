@@ -1,13 +1,17 @@
 """The folder of a run: its settings, its journal, what was read, and the model."""
 
 import json
+import os
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import tomli_w
+import torch
 
 import bertune
 from bertune.atomic import write_text
@@ -15,7 +19,6 @@ from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.errors import ConfigError, DataError
 
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
-_OWN_FILES = (_SETTINGS, _JOURNAL, "data.json", "receipt.json", "scores.json")
 
 
 class RunDirectory:
@@ -47,29 +50,53 @@ class RunDirectory:
         """The file with every step and epoch."""
         return self.path / _JOURNAL
 
-    def start(self, *, overwrite: bool) -> None:
-        """Makes the folder, or clears an earlier run out of it.
+    def check(self, *, overwrite: bool) -> None:
+        """Refuses a folder that cannot become this run's.
 
         Raises:
             ConfigError: it holds an earlier run and `overwrite` is not set, or something that is not a run.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file", hint="name a folder with --out")
+        if not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        if not (self.path / _SETTINGS).is_file():
+            raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
+        if not overwrite:
+            raise ConfigError(
+                f"{self.path} already holds a run", hint="name a new folder with --out, or add --overwrite"
+            )
+
+    @contextmanager
+    def started(self, *, overwrite: bool) -> Iterator[None]:
+        """Makes the folder; an earlier run steps aside, and comes back if this one fails before its first epoch ends.
+
+        Raises:
+            ConfigError: see `check`.
+        """
+        self.check(overwrite=overwrite)
         if self.path.is_dir() and any(self.path.iterdir()):
-            if not (self.path / _SETTINGS).is_file():
-                raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
-            if not overwrite:
-                raise ConfigError(
-                    f"{self.path} already holds a run", hint="name a new folder with --out, or add --overwrite"
-                )
-            for name in _OWN_FILES:
-                (self.path / name).unlink(missing_ok=True)
-            shutil.rmtree(self.model, ignore_errors=True)
+            self.path.rename(self._earlier)
         self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except BaseException:
+            if self._earlier.is_dir():
+                shutil.rmtree(self.path)
+                self._earlier.rename(self.path)
+            raise
+
+    def forget_earlier_run(self) -> None:
+        """Deletes the run that this one replaces; called when this one has a model."""
+        shutil.rmtree(self._earlier, ignore_errors=True)
+
+    @property
+    def _earlier(self) -> Path:
+        return self.path.with_name(f".earlier-{self.path.name}-{os.getpid()}")
 
     def write_settings(self, settings: dict[str, Any]) -> None:
-        """Writes `run.toml`, with the versions that made the run."""
-        document = {"train": settings, "made_with": versions()}
+        """Writes `run.toml`, with the versions and the number of threads that decide its last bits."""
+        document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
         write_text(self.path / _SETTINGS, tomli_w.dumps(document))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:

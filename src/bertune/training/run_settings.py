@@ -55,6 +55,8 @@ class RunSettings:
             raise ConfigError(
                 f"task {self.task!r} knows its columns", hint="leave --text-a, --text-b, --label and --kind out"
             )
+        if self.max_length < 3:
+            raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
         if self.task is None and (self.text_a is None or self.label is None):
             raise ConfigError(
                 "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",

@@ -10,8 +10,9 @@ from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import DivergedError
 from bertune.heads.classifier import Classifier
-from bertune.heads.losses import TaskKind, loss_of
+from bertune.heads.losses import loss_of
 from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.text.task import TaskKind
 
 
 @dataclass(frozen=True)

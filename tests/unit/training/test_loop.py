@@ -10,7 +10,7 @@ from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import epoch_order
 from bertune.errors import ConfigError, DataError, DivergedError
-from bertune.evaluation.predict import predict_logits
+from bertune.evaluation.logits import predict_logits
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import EpochResult, fit
 from bertune.training.step import StepResult
