@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bertune.batches.dataset import Dataset as Dataset
     from bertune.checkpoints.contract import Contract as Contract
     from bertune.checkpoints.hub import resolve_model as resolve_model
+    from bertune.checkpoints.hub_module import classifier_model as classifier_model
     from bertune.checkpoints.model_directory import LoadedModel as LoadedModel
     from bertune.checkpoints.model_directory import load as load
     from bertune.checkpoints.model_directory import save as save
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from bertune.evaluation.predictions import predict as predict
     from bertune.evaluation.scores import Scores as Scores
     from bertune.heads.classifier import Classifier as Classifier
-    from bertune.heads.classifier import classifier_model as classifier_model
     from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
     from bertune.optim.create import create_optimizer as create_optimizer
     from bertune.optim.schedule import PolynomialDecay as PolynomialDecay
@@ -66,7 +66,7 @@ _HOMES = {
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
     "bert_encode": "tokens.encoding",
-    "classifier_model": "heads.classifier",
+    "classifier_model": "checkpoints.hub_module",
     "create_optimizer": "optim.create",
     "encode_examples": "tokens.encoding",
     "evaluate": "evaluation.evaluate",

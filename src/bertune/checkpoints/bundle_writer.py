@@ -60,7 +60,7 @@ def write_bundle(prefix: Path, tensors: Iterable[tuple[str, NDArray[Any] | bytes
                 kind = _TYPES[value.dtype.name]
                 shape = b"".join(message((2, message((1, size)) or b"")) for size in value.shape)
                 # A view of one axis: the bytes of a scalar or an empty tensor too.
-                content = memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8)).cast("B")
+                content = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
                 crc = masked(crc32c([content]))
             stream.write(content)
             entries[name.encode()] = message((1, kind), (2, shape), (4, offset), (5, len(content))) + (
