@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bertune.checkpoints.model_directory import save as save
     from bertune.checkpoints.receipt import Receipt as Receipt
     from bertune.checkpoints.restore import restore as restore
+    from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint as write_tf_checkpoint
     from bertune.encoder.config import BertConfig as BertConfig
     from bertune.encoder.encoder import Encoder as Encoder
     from bertune.errors import BertuneError as BertuneError
@@ -81,6 +82,7 @@ _HOMES = {
     "resolve_model": "checkpoints.hub",
     "restore": "checkpoints.restore",
     "save": "checkpoints.model_directory",
+    "write_tf_checkpoint": "checkpoints.tensorflow_writer",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (all are strings)

@@ -48,7 +48,13 @@ class Victim:
 
 # How many of the flips hit bytes that nobody reads: padding of the footer; optimizer's slots and heads.
 @pytest.mark.parametrize(
-    ("kind", "most_harmless"), [("functional", 5), ("classifier", 400), ("tf1", 400), ("hub", 150)]
+    ("kind", "most_harmless"),
+    [
+        ("functional", 5),
+        ("tf1", 400),
+        pytest.param("classifier", 400, marks=pytest.mark.slow),
+        pytest.param("hub", 150, marks=pytest.mark.slow),
+    ],
 )
 def test_every_flipped_bit_is_detected_or_changes_nothing(kind: str, most_harmless: int, tmp_path: Path) -> None:
     victim, draw = Victim(kind, tmp_path), random.Random(7)

@@ -16,8 +16,8 @@ from bertune.checkpoints.protobuf_wire import WireError, as_bytes, as_int, as_te
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # BERT-large on the hub has 5,000 nodes.
-_MAX_NODES = 50_000
-_MAX_EDGES = 200_000
+_MAX_NODES = 30_000
+_MAX_EDGES = 100_000
 _LAYER_EDGE = re.compile(r"layer(_with_weights)?-(\d{1,6})")
 
 
@@ -138,21 +138,23 @@ def find_encoders(graph: ObjectGraph) -> list[FoundEncoder]:
 def head_keys(graph: ObjectGraph, encoder: FoundEncoder) -> set[str]:
     """Returns the tensors of those layers that a functional model puts behind the encoder."""
     inside = graph.reachable([encoder.number], without=set())
-    heads: set[int] = set()
+    starts: list[int] = []
+    for number in range(len(graph.nodes)):
+        layers = graph.layers(number)
+        if encoder.number in layers and number not in inside:
+            starts += layers
+    return _keys(graph, graph.reachable(starts, without=inside))
+
+
+def optimizer_keys(graph: ObjectGraph, encoder: FoundEncoder) -> set[str]:
+    """Returns the tensors of optimizers: the slots they keep for variables, and whatever else they lead to."""
+    inside = graph.reachable([encoder.number], without=set())
+    starts: list[int] = []
     for number, node in enumerate(graph.nodes):
-        if encoder.number in (layers := graph.layers(number)) and number not in inside:
-            heads |= graph.reachable(layers, without=inside)
-        del node
-    return _keys(graph, heads)
-
-
-def optimizer_keys(graph: ObjectGraph) -> set[str]:
-    """Returns the tensors of optimizers: their slots, and the numbers that are edges of their own."""
-    owned: set[int] = set()
-    for node in graph.nodes:
-        if node.slots:
-            owned |= {*node.slots, *node.children.values()}
-    return _keys(graph, owned)
+        # Keras' older optimizers keep slots, the newer ones a list of variables and this counter.
+        if node.slots or "_iterations" in node.children:
+            starts += [number, *node.slots]
+    return _keys(graph, graph.reachable(starts, without=inside))
 
 
 def _keys(graph: ObjectGraph, numbers: set[int]) -> set[str]:

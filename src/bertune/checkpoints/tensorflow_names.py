@@ -124,7 +124,8 @@ def _from_graph(bundle: TensorBundle) -> EncoderNames:
     absent = [key for key in encoder.keys.values() if key not in bundle.tensors]
     if absent:
         raise CheckpointError(f"{path}: the object graph names tensors that are not there ({_some(absent)})")
-    reasons = dict.fromkeys(head_keys(graph, encoder), _HEAD) | dict.fromkeys(optimizer_keys(graph), _OPTIMIZER)
+    optimizer = dict.fromkeys(optimizer_keys(graph, encoder), _OPTIMIZER)
+    reasons = optimizer | dict.fromkeys(head_keys(graph, encoder), _HEAD)
     return EncoderNames(encoder.keys, reasons)
 
 

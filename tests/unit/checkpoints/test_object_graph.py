@@ -1,6 +1,7 @@
 """Encoders are found in object graphs by what they are, not by what they are called."""
 
 import re
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,17 @@ def test_what_a_model_has_behind_its_encoder_is_a_head_and_the_rest_is_unknown(t
     assert names.unused_reason("e/word") is None
 
 
+def test_the_variables_of_a_newer_optimizer_are_known_by_its_counter(tmp_path: Path) -> None:
+    optimizer: Tree = {
+        "_iterations": "o/0",
+        "_learning_rate": "o/rate",
+        "_variables": {"0": "-> opt/_iterations", "1": "o/1"},
+    }
+    tree: Tree = {"net": functional(), "opt": optimizer}
+    names = encoder_names(write(tmp_path, tree, keys_of(tree)))
+    assert {names.unused_reason(key) for key in ("o/0", "o/rate", "o/1")} == {"state of the optimizer"}
+
+
 def test_two_encoders_none_and_albert_are_refused(tmp_path: Path) -> None:
     two: Tree = {"left": functional("a"), "right": functional("b")}
     with pytest.raises(CheckpointError, match="holds 2 encoders, expected one"):
@@ -168,6 +180,15 @@ def test_a_damaged_graph_is_refused(data: bytes) -> None:
 def test_a_graph_without_end_is_refused() -> None:
     with pytest.raises(WireError, match="larger than any"):
         ObjectGraph(message((1, b"")) * 60_000)
+
+
+def test_the_largest_graph_takes_little_memory() -> None:
+    edges = b"".join(message((1, message((1, 1), (2, b"edge %025d" % number)))) for number in range(70_000))
+    data = message((1, edges)) + message((1, b"")) * 29_000
+    tracemalloc.start()
+    assert len(ObjectGraph(data).nodes) == 29_001
+    assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    tracemalloc.stop()
 
 
 def test_of_several_checkpoints_the_latest_is_taken_or_none(tmp_path: Path) -> None:
