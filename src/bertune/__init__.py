@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from bertune.batches.dataset import Dataset as Dataset
     from bertune.checkpoints.contract import Contract as Contract
     from bertune.checkpoints.hub import resolve_model as resolve_model
+    from bertune.checkpoints.hub_module import classifier_model as classifier_model
     from bertune.checkpoints.model_directory import LoadedModel as LoadedModel
     from bertune.checkpoints.model_directory import load as load
     from bertune.checkpoints.model_directory import save as save
     from bertune.checkpoints.receipt import Receipt as Receipt
     from bertune.checkpoints.restore import restore as restore
+    from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint as write_tf_checkpoint
     from bertune.encoder.config import BertConfig as BertConfig
     from bertune.encoder.encoder import Encoder as Encoder
     from bertune.errors import BertuneError as BertuneError
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from bertune.evaluation.predictions import predict as predict
     from bertune.evaluation.scores import Scores as Scores
     from bertune.heads.classifier import Classifier as Classifier
-    from bertune.heads.classifier import classifier_model as classifier_model
     from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
     from bertune.optim.create import create_optimizer as create_optimizer
     from bertune.optim.schedule import PolynomialDecay as PolynomialDecay
@@ -66,7 +67,7 @@ _HOMES = {
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
     "bert_encode": "tokens.encoding",
-    "classifier_model": "heads.classifier",
+    "classifier_model": "checkpoints.hub_module",
     "create_optimizer": "optim.create",
     "encode_examples": "tokens.encoding",
     "evaluate": "evaluation.evaluate",
@@ -81,6 +82,7 @@ _HOMES = {
     "resolve_model": "checkpoints.hub",
     "restore": "checkpoints.restore",
     "save": "checkpoints.model_directory",
+    "write_tf_checkpoint": "checkpoints.tensorflow_writer",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (all are strings)

@@ -93,7 +93,8 @@ def _existing(text: str) -> Path | None:
     try:
         # An empty name would be the folder one stands in.
         path = Path(text).expanduser()
-        return path if text and path.exists() else None
+        # The prefix of a TensorFlow checkpoint is no file itself.
+        return path if text and (path.exists() or path.with_name(path.name + ".index").is_file()) else None
     except (OSError, RuntimeError, ValueError):
         return None  # too long, another's unknown home, or a NUL in it
 

@@ -9,19 +9,22 @@ from torch import nn
 from bertune.checkpoints.name_maps import encoder_prefix, expected_unused_reason, huggingface_names, legacy_name
 from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
 
 
 def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = ()) -> Receipt:
-    """Restores an encoder from a Hugging Face folder or a safetensors file.
+    """Restores an encoder from a Hugging Face folder, a safetensors file or a TensorFlow checkpoint.
 
-    Reads the names of transformers' `BertModel`, with or without the prefix `bert.`, and the older gamma and beta.
+    Reads the names of transformers' `BertModel`, with or without the prefix `bert.`, and the older gamma and beta; and
+    the checkpoints of google-research/bert, of the Model Garden and of SavedModels, see `restore_tensorflow`.
     Nothing is changed in the encoder unless the whole checkpoint fits.
 
     Args:
         encoder: whose parameters are set.
-        path: a folder with `model.safetensors` (or an index of several), or the file itself.
+        path: a folder with `model.safetensors` (or an index of several), or the file itself; a TensorFlow checkpoint's
+            prefix such as `…/bert_model.ckpt`, its `.index`, a folder that holds one, or a SavedModel's folder.
         allow_new: parameters, or beginnings of their names such as `pooler`, that may be missing in the file and then
             keep their new values.
 
@@ -32,29 +35,35 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
         CheckpointError: a file is unreadable or a pickle, a tensor is missing, has another shape, or is not finite.
     """
     path = Path(path)
+    checkpoint = find_prefix(path)
+    if checkpoint is not None:
+        # Imported here because it builds on the parts below.
+        from bertune.checkpoints.tensorflow_restore import restore_tensorflow
+
+        return restore_tensorflow(encoder, checkpoint, allow_new=allow_new)
     files = TensorFiles(find_tensor_files(path))
-    prefix = _find_prefix(path, files)
+    prefix = _huggingface_prefix(path, files)
     records: list[TensorRecord] = []
     problems: list[str] = []
     used: set[str] = set()
     for name, parameter in encoder.named_parameters():
         sources = _locate(files, prefix, name)
         if sources is None:
-            records.append(_new_record(name, parameter))
-            if not _allowed(name, allow_new):
+            records.append(new_record(name, parameter))
+            if not is_allowed(name, allow_new):
                 problems.append(f"missing  {name}")
             continue
         used.update(sources)
         problems += _shape_problems(files, sources, name, parameter)
         dtype = files.tensors[sources[0]].dtype
         records.append(TensorRecord(name, "loaded", tuple(parameter.shape), dtype, sources))
-    _raise_problems(path, problems, sum(max(1, len(record.sources)) for record in records))
+    raise_problems(path, problems, sum(max(1, len(record.sources)) for record in records))
     _copy(encoder, files, records)
     records += [_unused_record(name, files, encoder) for name in files.tensors if name not in used]
     return Receipt(str(path), tuple(records))
 
 
-def _find_prefix(path: Path, files: TensorFiles) -> str:
+def _huggingface_prefix(path: Path, files: TensorFiles) -> str:
     prefix = encoder_prefix(files.tensors.keys())
     if prefix is None:
         some = ", ".join(list(files.tensors)[:3]) or "none"
@@ -99,7 +108,8 @@ def _copy(encoder: Encoder, files: TensorFiles, records: list[TensorRecord]) -> 
                 parameter.copy_(loaded[name])
 
 
-def _new_record(name: str, parameter: nn.Parameter) -> TensorRecord:
+def new_record(name: str, parameter: nn.Parameter) -> TensorRecord:
+    """Records a parameter that the checkpoint does not have and that was allowed to stay new."""
     return TensorRecord(name, "new", tuple(parameter.shape), "F32", reason="allowed by name; not in the checkpoint")
 
 
@@ -113,11 +123,17 @@ def _unused_record(name: str, files: TensorFiles, encoder: Encoder) -> TensorRec
     return TensorRecord(name, "unused", stored.shape, stored.dtype, reason=reason)
 
 
-def _allowed(name: str, allow_new: Collection[str]) -> bool:
+def is_allowed(name: str, allow_new: Collection[str]) -> bool:
+    """Whether a parameter, or a beginning of its name, was allowed to be missing in the checkpoint."""
     return any(name == allowed or name.startswith(allowed + ".") for allowed in allow_new)
 
 
-def _raise_problems(path: Path, problems: list[str], total: int) -> None:
+def raise_problems(path: Path, problems: list[str], total: int) -> None:
+    """Refuses a checkpoint that does not fit.
+
+    Raises:
+        CheckpointError: there is a problem; shows the first five.
+    """
     if not problems:
         return
     shown = "\n".join(f"  {problem}" for problem in problems[:5])

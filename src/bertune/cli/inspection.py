@@ -1,5 +1,6 @@
 """What `bertune inspect` finds out about a run, a model or data."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,11 @@ from typing import Any
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.model_directory import load
+from bertune.checkpoints.model_files import config_file, files_folder, tokenizer_folder
+from bertune.checkpoints.receipt import shape_text
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.tensor_bundle import TensorBundle
+from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
@@ -38,7 +43,7 @@ def is_model(what: str) -> bool:
     """Whether it is, or names, a pretrained encoder rather than data."""
     path = Path(what)
     if path.is_dir():
-        return (path / "config.json").is_file()
+        return config_file(path).is_file() or find_prefix(path) is not None
     if path.exists():
         return path.suffix not in SUFFIXES
     return not what.startswith("hf://") and path.suffix not in SUFFIXES
@@ -61,9 +66,11 @@ def inspect_run(path: Path) -> Inspection:
 def inspect_model(name: str) -> Inspection:
     """Restores an encoder and shows its sizes, its tokenizer and the whole receipt."""
     folder = resolve_model(name)
-    config_folder = folder if folder.is_dir() else folder.parent
-    config = BertConfig.from_json_file(config_folder / "config.json")
-    tokenizer = BertTokenizer.from_directory(config_folder)
+    checkpoint = find_prefix(folder)
+    if checkpoint is not None and not config_file(folder).is_file():
+        return _inspect_tensors(TensorBundle(checkpoint))
+    config = BertConfig.from_json_file(config_file(folder))
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
     receipt = restore(Encoder.from_config(config), folder, allow_new=["pooler"])
     lines = [f"encoder: {folder}", *_config_lines(config)]
     case = "lower-cased" if tokenizer.do_lower_case else "cased"
@@ -76,6 +83,21 @@ def inspect_model(name: str) -> Inspection:
         "receipt": receipt.to_dict(),
     }
     return Inspection(lines, values)
+
+
+def _inspect_tensors(bundle: TensorBundle) -> Inspection:
+    """Lists a TensorFlow checkpoint whose configuration is not beside it, so that nothing can be restored."""
+    tensors = [
+        {"name": name, "shape": list(entry.shape), "dtype": entry.dtype} for name, entry in bundle.tensors.items()
+    ]
+    width = max((len(name) for name in bundle.tensors), default=0)
+    numbers = sum(math.prod(entry.shape) for entry in bundle.tensors.values())
+    lines = [f"TensorFlow checkpoint: {bundle.prefix}; no bert_config.json in {files_folder(bundle.prefix)}"]
+    lines += [
+        f"  {name:<{width}}  {shape_text(entry.shape):<14} {entry.dtype}" for name, entry in bundle.tensors.items()
+    ]
+    lines.append(f"{len(tensors)} tensors, {numbers:,} numbers")
+    return Inspection(lines, {"path": str(bundle.prefix), "tensors": tensors, "numbers": numbers})
 
 
 def inspect_data(

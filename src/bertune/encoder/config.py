@@ -25,7 +25,7 @@ class BertConfig:
     """The sizes of a BERT encoder; defaults are those of BERT-base uncased.
 
     The activation `gelu` is the exact one (erf), as in the paper and in transformers. The Model Garden computes its
-    tanh approximation under the same name; here that one is called `gelu_tanh`.
+    tanh approximation under the same name; here that one is called `gelu_tanh`, see `from_json_file`.
 
     Raises:
         ConfigError: a size that cannot work.
@@ -68,11 +68,17 @@ class BertConfig:
     def from_json_file(cls, path: str | Path) -> Self:
         """Reads `bert_config.json` or `config.json`.
 
+        A file without `model_type` is Google's: google-research/bert and the Model Garden compute the tanh
+        approximation under the name `gelu`, so it becomes `gelu_tanh` here.
+
         Raises:
             CheckpointError: the file is missing or is not a JSON object.
             ConfigError: see `from_dict`.
         """
-        return cls.from_dict(read_json_object(path))
+        values = read_json_object(path)
+        if "model_type" not in values and values.get("hidden_act", "gelu") == "gelu":
+            values["hidden_act"] = "gelu_tanh"
+        return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all sizes by name."""

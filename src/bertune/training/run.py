@@ -13,6 +13,7 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.model_directory import check_vocabulary, save
+from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
@@ -85,7 +86,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say) -> Prepa
     for line in audit.lines():
         say(line)
     model_folder = resolve_model(settings.model)
-    tokenizer = BertTokenizer.from_directory(model_folder)
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
     encoded = {name: _encode(name, examples, tokenizer, settings, say) for name, examples in splits.items()}
@@ -208,7 +209,7 @@ class _Both:
 def _restore(
     settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: BertTokenizer, task: Task
 ) -> tuple[Classifier, Receipt]:
-    bert_config = BertConfig.from_json_file(folder / "config.json")
+    bert_config = BertConfig.from_json_file(config_file(folder))
     if settings.max_length > bert_config.max_position_embeddings:
         raise ConfigError(
             f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",

@@ -22,6 +22,22 @@ def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
     assert BertConfig.from_dict(config.to_dict()) == config
 
 
+@pytest.mark.parametrize(
+    ("values", "activation"),
+    [
+        ({}, "gelu_tanh"),
+        ({"hidden_act": "gelu"}, "gelu_tanh"),
+        ({"hidden_act": "relu"}, "relu"),
+        ({"hidden_act": "gelu", "model_type": "bert"}, "gelu"),
+    ],
+)
+def test_gelu_in_a_file_of_google_is_the_tanh_approximation(
+    values: dict[str, str], activation: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bert_config.json").write_text(json.dumps(values))
+    assert BertConfig.from_json_file(tmp_path / "bert_config.json").hidden_act == activation
+
+
 def test_keys_that_concern_no_size_are_left_aside() -> None:
     config = BertConfig.from_dict(
         {

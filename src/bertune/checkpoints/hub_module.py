@@ -1,0 +1,33 @@
+"""The lesson's `classifier_model`, which may build on a hub encoder."""
+
+from pathlib import Path
+
+from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.restore import restore
+from bertune.encoder.config import BertConfig
+from bertune.encoder.encoder import Encoder
+from bertune.heads.classifier import Classifier
+from bertune.heads.classifier import classifier_model as new_classifier_model
+from bertune.heads.pooling import Pooling
+
+
+def classifier_model(
+    bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls", hub_module: str | Path | None = None
+) -> tuple[Classifier, Encoder]:
+    """Builds a classifier with new weights, or on a pretrained encoder, and the encoder inside it.
+
+    Args:
+        bert_config: the encoder's sizes. The activation is the configuration's too: a SavedModel of Google's computes
+            `gelu_tanh`, which `BertConfig.from_json_file` makes of Google's `gelu`.
+        num_labels: outputs.
+        pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
+        hub_module: the folder of a hub encoder (SavedModel), or whatever else `restore` takes; as the lesson's
+            `hub_module_url`, but the encoder stays open: its layers are those of any other. None leaves new weights.
+
+    Raises:
+        CheckpointError: the encoder is not found, does not fit the configuration, or holds tensors that nobody knows.
+    """
+    classifier, encoder = new_classifier_model(bert_config, num_labels, pooling=pooling)
+    if hub_module is not None:
+        restore(encoder, resolve_model(hub_module)).assert_consumed()
+    return classifier, encoder
