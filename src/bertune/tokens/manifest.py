@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from bertune.atomic import write_text
 from bertune.errors import ConfigError, DataError
+from bertune.text.read_report import ReadReport, RefusedRow
 
 MANIFEST_NAME: Final = "manifest.json"
 _VERSION: Final = "bertune-reencoded-1"
@@ -74,12 +76,11 @@ class Manifest:
         columns: text_a, text_b and label: names or numbers of the columns.
         rows: examples.
         rows_in: rows of the source.
-        rows_refused: rows that could not be used.
         rows_other_split: rows of the same files that belong to another split.
         blank_texts: text cells that are empty or only spaces.
         labelled: whether the examples have labels.
         label_counts: label word to examples.
-        refused: the first refused rows, with file, line and reason.
+        refused: the refused rows, with file, line and reason.
         warnings: what looked wrong when the source was read.
         complete: whether every shard is finished.
         shards: the finished ones.
@@ -91,12 +92,11 @@ class Manifest:
     columns: Mapping[str, str | int | None]
     rows: int
     rows_in: int
-    rows_refused: int
     rows_other_split: int
     blank_texts: int
     labelled: bool
     label_counts: Mapping[str, int]
-    refused: tuple[str, ...] = ()
+    refused: tuple[RefusedRow, ...] = ()
     warnings: tuple[str, ...] = ()
     complete: bool = False
     shards: tuple[Shard, ...] = ()
@@ -129,9 +129,21 @@ class Manifest:
     def summary(self) -> str:
         """Says in one line what there is."""
         return (
-            f"{self.rows:,} rows, {self.rows_refused:,} refused, {self.tokens:,} tokens, "
+            f"{self.rows:,} rows, {len(self.refused):,} refused, {self.tokens:,} tokens, "
             f"{self.truncated / max(self.rows, 1):.2%} truncated at {self.recipe.max_length}, "
             f"{len(self.shards)} of {self.recipe.shard_count} shards as {self.recipe.format}"
+        )
+
+    def report(self) -> ReadReport:
+        """Gives the account of the rows, as a read of the texts would."""
+        return ReadReport(
+            path=self.source,
+            rows_in=self.rows_in,
+            rows_used=self.rows,
+            refused=list(self.refused),
+            blank_texts=self.blank_texts,
+            rows_other_split=self.rows_other_split,
+            warnings=list(self.warnings),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,6 +156,11 @@ class Manifest:
 def is_reencoded(folder: str | os.PathLike[str]) -> bool:
     """Tells whether a folder was made by `reencode`."""
     return (Path(folder) / MANIFEST_NAME).is_file()
+
+
+def find_reencoded(path: str | os.PathLike[str], split: str = "train") -> Path | None:
+    """Finds the re-encoded folder of a split at a path: the folder itself, or the one named after the split in it."""
+    return next((folder for folder in (Path(path), Path(path) / split) if is_reencoded(folder)), None)
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
@@ -161,7 +178,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         return Manifest(
             recipe=Recipe(**(recipe | {"labels": tuple(recipe["labels"])})),
             shards=tuple(_shard(entry) for entry in values.pop("shards")),
-            refused=tuple(values.pop("refused")),
+            refused=tuple(RefusedRow(**row) for row in values.pop("refused")),
             warnings=tuple(values.pop("warnings")),
             **values,
         )
@@ -180,9 +197,8 @@ def _shard(entry: dict[str, Any]) -> Shard:
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Writes the manifest; it is there whole or not at all."""
-    temporary = folder / f".partial-{MANIFEST_NAME}"
-    temporary.write_text(json.dumps(manifest.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / MANIFEST_NAME)
+    text = json.dumps(manifest.to_dict(), ensure_ascii=False, indent=2) + "\n"
+    write_text(folder / MANIFEST_NAME, text)
 
 
 def check_same_recipe(folder: Path, old: Recipe, new: Recipe) -> None:

@@ -170,7 +170,6 @@ def _plan(
         columns={"text_a": columns.text_a, "text_b": columns.text_b, "label": columns.label},
         rows=survey.rows,
         rows_in=survey.rows_in,
-        rows_refused=survey.rows_refused,
         rows_other_split=survey.rows_other_split,
         blank_texts=survey.blank_texts,
         labelled=survey.labelled,

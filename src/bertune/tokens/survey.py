@@ -7,10 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from bertune.errors import ConfigError, DataError
-from bertune.text.examples import Examples, LabelSet
+from bertune.text.examples import Examples, LabelSet, RefusedRow
 from bertune.text.row_source import RowSource
 
-_REFUSED_SHOWN = 10
 _MOST_LABELS = 100_000
 
 
@@ -44,8 +43,8 @@ class Survey:
     """
 
     def __init__(self, source: RowSource, rows_per_chunk: int, on_rows: Callable[[int], None]) -> None:
-        self.rows = self.rows_in = self.rows_refused = self.rows_other_split = self.blank_texts = 0
-        self.refused: list[str] = []
+        self.rows = self.rows_in = self.rows_other_split = self.blank_texts = 0
+        self.refused: list[RefusedRow] = []
         self.is_pair = False
         warnings: dict[str, None] = {}
         words: Counter[str] = Counter()
@@ -69,10 +68,9 @@ class Survey:
         report = examples.report
         self.rows += len(examples)
         self.rows_in += report.rows_in
-        self.rows_refused += len(report.refused)
         self.rows_other_split += report.rows_other_split
         self.blank_texts += report.blank_texts
-        self.refused += [str(row) for row in report.refused[: _REFUSED_SHOWN - len(self.refused)]]
+        self.refused += report.refused
 
     def _take_labels(self, examples: Examples, source: RowSource, words: Counter[str]) -> None:
         self.is_pair = examples.texts_b is not None

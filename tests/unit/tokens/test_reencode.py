@@ -235,8 +235,9 @@ def test_refused_rows_are_counted_and_named(tmp_path: Path, table: Path, tokeniz
     with pytest.raises(DataError, match=r"train\.csv:1502: 1 cell, expected 2"):
         reencode(source_of(table), tokenizer, tmp_path / "out")
     manifest = reencode(source_of(table, on_bad_row="skip"), tokenizer, tmp_path / "skipped")
-    assert (manifest.rows, manifest.rows_in, manifest.rows_refused) == (1501, 1502, 1)
-    assert manifest.refused[0].startswith(f"{table}:1502: 1 cell")
+    assert (manifest.rows, manifest.rows_in, len(manifest.refused)) == (1501, 1502, 1)
+    assert read_manifest(tmp_path / "skipped") == manifest
+    assert str(manifest.refused[0]).startswith(f"{table}:1502: 1 cell")
 
 
 def test_rows_without_labels_have_no_label_feature(tmp_path: Path, table: Path, tokenizer: BertTokenizer) -> None:
