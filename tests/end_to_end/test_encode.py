@@ -47,7 +47,7 @@ def test_training_from_records_gives_the_run_of_training_from_texts(
     assert done.returncode == 0, done.stderr
 
     def losses(folder: Path) -> list[float]:
-        steps = [json.loads(line) for line in (folder / "").read_text().splitlines()]
+        steps = [json.loads(line) for line in next(folder.glob("*.jsonl")).read_text().splitlines()]
         return [step["loss"] for step in steps if "loss" in step]
 
     assert losses(tmp_path / "run") == losses(trained)
