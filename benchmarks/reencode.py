@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 MAX_LENGTH = 128
@@ -131,6 +132,7 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=10_000)
     parser.add_argument("--large", type=int, nargs="*", default=[200_000])
     parser.add_argument("--huge", type=int, nargs="*", default=[], help="measured once, two processes, tfrecord")
+    parser.add_argument("--note", default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tool", choices=["bertune", "original"])
     parser.add_argument("--table", type=Path)
@@ -147,6 +149,8 @@ def main() -> None:
         results += json.loads(earlier.read_text())["results"]
         results.sort(key=lambda entry: (entry["rows"], entry["tool"], entry["processes"], entry["format"]))
     about = {
+        "note": options.note,
+        "versions": versions(options.original),
         "load_average": os.getloadavg(),
         "cores": os.cpu_count(),
         "processor": next(
@@ -158,6 +162,15 @@ def main() -> None:
     options.out.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
     options.out.with_suffix(".md").write_text(report(about))
     print(report(about))
+
+
+def versions(original: str | None) -> dict[str, str]:
+    found = {name: version(name) for name in ("bertune", "tokenizers", "numpy", "google-crc32c")}
+    if original:
+        code = "from importlib.metadata import version as v; print(v('tf-models-official'), v('tensorflow'))"
+        done = subprocess.run([original, "-c", code], capture_output=True, text=True, check=True)
+        found |= dict(zip(("tf-models-official", "tensorflow"), done.stdout.split(), strict=True))
+    return found
 
 
 def run_all(options: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
@@ -211,7 +224,10 @@ def report(about: dict[str, object]) -> str:
         "",
         "Peak memory is that of the parent and, for two processes, twice that of the larger worker. Tools take turns.",
         f"{about['processor']}, {about['cores']} cores, shared with other work (load average {load}); "
-        f"Python {about['python']}.",
+        f"Python {about['python']}, "
+        + ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+        + ".",
+        str(about["note"]),
         "",
     ]
     return "\n".join(lines)
