@@ -146,7 +146,7 @@ def test_folders_that_do_not_fit_the_run_are_refused(
         (replace(usual, text_a="mood"), "has the text_a 'first', the run 'mood'"),
         (replace(usual, task="mrpc"), "has the task None, the run 'mrpc'"),
         (replace(usual, validation=str(tables / "validation.csv")), "was encoded before, .*csv was not"),
-        (replace(settings, validation=str(data)), "was encoded before, .* was not"),
+        (replace(settings, validation=str(data), out=tmp_path / "run"), "was encoded before, .* was not"),
     ]:
         with pytest.raises(ConfigError, match=reason):
             prepare(changed, CONFIG, say=lambda _: None)
