@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from bertune.text.glue import find_splits as find_splits
     from bertune.text.glue import glue_task as glue_task
     from bertune.text.glue import read_split as read_split
+    from bertune.text.row_source import RowSource as RowSource
     from bertune.text.sources import read_examples as read_examples
     from bertune.tokens.encoding import bert_encode as bert_encode
     from bertune.tokens.encoding import encode_examples as encode_examples
+    from bertune.tokens.read_records import read_records as read_records
+    from bertune.tokens.reencode import reencode as reencode
     from bertune.tokens.tokenizer import BertTokenizer as BertTokenizer
     from bertune.training.config import TrainingConfig as TrainingConfig
     from bertune.training.loop import History as History
@@ -63,6 +66,7 @@ _HOMES = {
     "LoadedModel": "checkpoints.model_directory",
     "PolynomialDecay": "optim.schedule",
     "Receipt": "checkpoints.receipt",
+    "RowSource": "text.row_source",
     "Scores": "evaluation.scores",
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
@@ -78,7 +82,9 @@ _HOMES = {
     "predict": "evaluation.predictions",
     "predict_logits": "evaluation.logits",
     "read_examples": "text.sources",
+    "read_records": "tokens.read_records",
     "read_split": "text.glue",
+    "reencode": "tokens.reencode",
     "resolve_model": "checkpoints.hub",
     "restore": "checkpoints.restore",
     "save": "checkpoints.model_directory",

@@ -12,7 +12,12 @@ from bertune.heads.pooling import Pooling
 
 
 def classifier_model(
-    bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls", hub_module: str | Path | None = None
+    bert_config: BertConfig,
+    num_labels: int,
+    *,
+    pooling: Pooling = "cls",
+    seed: int | None = None,
+    hub_module: str | Path | None = None,
 ) -> tuple[Classifier, Encoder]:
     """Builds a classifier with new weights, or on a pretrained encoder, and the encoder inside it.
 
@@ -21,13 +26,14 @@ def classifier_model(
             `gelu_tanh`, which `BertConfig.from_json_file` makes of Google's `gelu`.
         num_labels: outputs.
         pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
+        seed: of the new weights; None draws on from torch's generator, a seed leaves that generator as it was.
         hub_module: the folder of a hub encoder (SavedModel), or whatever else `restore` takes; as the lesson's
             `hub_module_url`, but the encoder stays open: its layers are those of any other. None leaves new weights.
 
     Raises:
         CheckpointError: the encoder is not found, does not fit the configuration, or holds tensors that nobody knows.
     """
-    classifier, encoder = new_classifier_model(bert_config, num_labels, pooling=pooling)
+    classifier, encoder = new_classifier_model(bert_config, num_labels, pooling=pooling, seed=seed)
     if hub_module is not None:
         restore(encoder, resolve_model(hub_module)).assert_consumed()
     return classifier, encoder

@@ -24,6 +24,7 @@ _VERBS = {
     "train": "Fine-tune a pretrained encoder on a table of labelled texts.",
     "evaluate": "Score a fine-tuned model on labelled texts.",
     "predict": "Predict texts with a fine-tuned model.",
+    "encode": "Encode a data set of any size once, into shards that training reads at once.",
     "inspect": "Look into a model, a data set or a run.",
     "demo": "Do the whole job on a small data set that comes with bertune.",
 }

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bertune.cli.terminal import say
+from bertune.tokens.reencode import ReencodeProgress
 from bertune.training.loop import EpochResult
 from bertune.training.step import StepResult
 
@@ -120,3 +121,60 @@ class RowsProgress:
     def advance(self, rows: int) -> None:
         """Moves the bar."""
         self._progress.advance(self._task, rows)
+
+
+class EncodingProgress:
+    """Rows that are re-encoded, with rows a second and time left: a bar on a terminal, plain lines elsewhere.
+
+    Args:
+        name: of the split.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, name: str, *, enabled: bool = True) -> None:
+        console = Console(stderr=True)
+        self._name = name
+        self._enabled = enabled
+        self._is_terminal = console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:,.0f} rows/s"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not (enabled and console.is_terminal),
+        )
+        self._task = self._progress.add_task(name, total=None, rate=0.0)
+        self._stage = ""
+        self._rows_before = 0
+        self._started = self._last_line = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, done: ReencodeProgress) -> None:
+        """Moves the bar; off a terminal a line every ten seconds."""
+        now = time.perf_counter()
+        if done.stage != self._stage:
+            self._stage, self._started = done.stage, now
+            # The first report of a stage comes after its first rows; they would make the rate infinite.
+            self._rows_before = done.rows
+        rate = (done.rows - self._rows_before) / max(now - self._started, 1e-9)
+        self._progress.update(
+            self._task, description=f"{done.stage} {self._name}", completed=done.rows, total=done.total, rate=rate
+        )
+        if self._enabled and not self._is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            of_total, left = "", ""
+            if done.total is not None:
+                of_total = f" of {done.total:,}"
+                left = f", {(done.total - done.rows) / max(rate, 1e-9):.0f} s left"
+            say(f"{done.stage} {self._name}: {done.rows:,}{of_total} rows, {rate:,.0f} rows/s{left}")

@@ -3,6 +3,7 @@
 The tasks (`TASKS`, `GlueTask`, `glue_task`) and `Split` can be imported from here.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from bertune.text.examples import Columns, Examples, Task, join_examples
 from bertune.text.glue_tasks import TASKS, GlueTask, glue_task
 from bertune.text.mrpc import read_mrpc
 from bertune.text.nearest import shorten
-from bertune.text.sources import OnBadRow, Quoting, collect, open_table
+from bertune.text.sources import OnBadRow, Quoting, collect_chunks, open_table
 from bertune.text.split_files import Split, group_by_split, split_name_of, splits_in_folder
 from bertune.text.table import Table, has_column, pick_columns
+from bertune.text.tfds import TfdsTable, tfds_splits
 
-__all__ = ["TASKS", "GlueTask", "Split", "find_splits", "glue_task", "read_split"]
+__all__ = ["TASKS", "GlueTask", "Split", "find_splits", "glue_task", "read_split", "stream_split"]
 
 _UNLABELLED = "-1"
 """What `nyu-mll/glue` writes into the test rows, whose labels are secret."""
@@ -27,8 +29,10 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
 
     A GLUE task is looked for under its original names and its hub names, in the folder itself and in its subfolders
     ``MRPC``, ``mrpc``, ``glue/MRPC`` and so on. Other data lie in ``train``, ``validation`` (or ``dev``, ``valid``,
-    ``val``) and ``test`` files of any format. An address ``hf://datasets/OWNER/NAME[/CONFIG]`` names a data set on the
-    hub. A single file is one split, named by its stem, or else ``train``.
+    ``val``) and ``test`` files of any format. A folder prepared by tensorflow-datasets (``glue/mrpc/2.0.0``, or a
+    folder of such versions, of which the highest is taken) is read as it stands. An address
+    ``hf://datasets/OWNER/NAME[/CONFIG]`` names a data set on the hub. A single file is one split, named by its stem, or
+    else ``train``.
 
     Args:
         data: a folder, a file, or an address.
@@ -55,7 +59,7 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
         folders += [parent / name for parent in (path, path / "glue", path / "glue_data") for name in names]
     for folder in folders:
         if folder.is_dir():
-            found = splits_in_folder(folder, task)
+            found = tfds_splits(folder, task) or splits_in_folder(folder, task)
             if found:
                 return found
     wanted = f"the files of {task.name} (train.tsv, dev.tsv, …)" if isinstance(task, GlueTask) else "train.csv or alike"
@@ -95,21 +99,78 @@ def read_split(
             f"{split}: which columns hold texts and label is not known", hint="name the columns or the task"
         )
     required = not split.is_for_testing if require_label is None else require_label
+    parts = _parts(split, columns, quoting, on_bad_row, required, delimiter, None)
+    examples = join_examples(list(parts), str(split))
+    return _in_words(examples, split.task, required) if isinstance(split.task, GlueTask) else examples
+
+
+def stream_split(
+    split: Split,
+    *,
+    columns: Columns | None = None,
+    quoting: Quoting = "auto",
+    on_bad_row: OnBadRow = "error",
+    require_label: bool | None = None,
+    delimiter: str | None = None,
+    rows_per_chunk: int = 2048,
+) -> Iterator[Examples]:
+    """Reads a split as `read_split` does, a chunk at a time, so that memory does not grow with the files.
+
+    Args:
+        split: as for `read_split`, like all others but the last.
+        columns: where texts and label are.
+        quoting: of delimited tables.
+        on_bad_row: error or skip.
+        require_label: whether each row needs one.
+        delimiter: of delimited tables.
+        rows_per_chunk: examples in a chunk at most.
+
+    Yields:
+        Examples in order, each chunk with the account of its own rows. Chunks may be empty.
+
+    Raises:
+        ConfigError: as for `read_split`.
+        DataError: as for `read_split`.
+    """
+    if columns is None and split.task is None:
+        raise ConfigError(
+            f"{split}: which columns hold texts and label is not known", hint="name the columns or the task"
+        )
+    required = not split.is_for_testing if require_label is None else require_label
+    for part in _parts(split, columns, quoting, on_bad_row, required, delimiter, rows_per_chunk):
+        yield _in_words(part, split.task, required) if isinstance(split.task, GlueTask) else part
+
+
+def _parts(
+    split: Split,
+    columns: Columns | None,
+    quoting: Quoting,
+    on_bad_row: OnBadRow,
+    required: bool,
+    delimiter: str | None,
+    rows_per_chunk: int | None,
+) -> Iterator[Examples]:
+    """Reads the files of a split in order; labels are still words or numbers as the files have them."""
     paths = list(split.paths)
     shown = [str(path) for path in paths]
     if split.hub is not None:
         paths = hub.download(split.hub)
         shown = [split.hub.shown(file) for file in split.hub.files]
-    parts: list[Examples] = []
     for path, name in zip(paths, shown, strict=True):
         if split.mrpc is not None and split.task is not None:
-            parts.append(read_mrpc(path, columns or split.task.columns, split.mrpc, on_bad_row=on_bad_row))
+            yield from read_mrpc(
+                path, columns or split.task.columns, split.mrpc, on_bad_row=on_bad_row, rows_per_chunk=rows_per_chunk
+            )
             continue
-        table = open_table(path, quoting=quoting, delimiter=delimiter, header=split.header, shown=name)
+        table: Table
+        if split.tfds is not None:
+            table = TfdsTable(path, name, split.tfds)
+        else:
+            table = open_table(path, quoting=quoting, delimiter=delimiter, header=split.header, shown=name)
         picks = pick_columns(table, columns or _columns_for(table, split), require_label=required)
-        parts.append(collect(table, picks, on_bad_row=on_bad_row, require_label=required))
-    examples = join_examples(parts, str(split))
-    return _in_words(examples, split.task, required) if isinstance(split.task, GlueTask) else examples
+        yield from collect_chunks(
+            table, picks, on_bad_row=on_bad_row, require_label=required, rows_per_chunk=rows_per_chunk
+        )
 
 
 def _columns_for(table: Table, split: Split) -> Columns:

@@ -5,14 +5,13 @@ sentence ids is listed in `mrpc_dev_ids.tsv`: 408 of 4,076.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bertune.errors import DataError
 from bertune.text.examples import Columns, Examples
-from bertune.text.read_report import RefusedRow
-from bertune.text.sources import OnBadRow, collect, open_table
+from bertune.text.sources import OnBadRow, collect_chunks, open_table
 from bertune.text.table import Pick, find_column, pick_columns
 from bertune.text.text_lines import text_lines, without_ending
 
@@ -36,7 +35,14 @@ class MrpcFilter:
     keeps_dev: bool
 
 
-def read_mrpc(path: Path, columns: Columns, rule: MrpcFilter, *, on_bad_row: OnBadRow = "error") -> Examples:
+def read_mrpc(
+    path: Path,
+    columns: Columns,
+    rule: MrpcFilter,
+    *,
+    on_bad_row: OnBadRow = "error",
+    rows_per_chunk: int | None = None,
+) -> Iterator[Examples]:
     """Reads the training or the validation rows of MRPC's original training file.
 
     Args:
@@ -44,9 +50,10 @@ def read_mrpc(path: Path, columns: Columns, rule: MrpcFilter, *, on_bad_row: OnB
         columns: the columns of the task.
         rule: which rows to keep.
         on_bad_row: as for `read_examples`.
+        rows_per_chunk: as for `collect_chunks`.
 
-    Returns:
-        The rows kept; the report counts the others as rows of another split.
+    Yields:
+        The rows kept; the reports count the others as rows of another split.
 
     Raises:
         DataError: an id pair is no pair, is listed twice, or does not belong to exactly one row.
@@ -65,20 +72,21 @@ def read_mrpc(path: Path, columns: Columns, rule: MrpcFilter, *, on_bad_row: OnB
             seen[pair] += 1
         return is_dev == rule.keeps_dev
 
-    examples = collect(table, picks, on_bad_row=on_bad_row, require_label=True, belongs=belongs)
+    refused = 0
+    chunks = collect_chunks(
+        table, picks, on_bad_row=on_bad_row, require_label=True, belongs=belongs, rows_per_chunk=rows_per_chunk
+    )
+    for examples in chunks:
+        refused += len(examples.report.refused)
+        yield examples
     for pair, line in ids.items():
-        if seen[pair] != 1 and not (seen[pair] == 0 and _may_be_refused(examples.report.refused)):
+        # A row that is not found may be one that could not be read.
+        if seen[pair] != 1 and not (seen[pair] == 0 and refused):
             raise DataError(
                 f"{rule.dev_ids}:{line}: the ids {pair[0]} and {pair[1]} belong to {seen[pair]} rows of {path}, "
                 "expected exactly one",
                 hint="are both files the original ones, and whole?",
             )
-    return examples
-
-
-def _may_be_refused(refused: list[RefusedRow]) -> bool:
-    """Whether a row that is not found may be one that could not be read."""
-    return bool(refused)
 
 
 def _read_dev_ids(path: Path) -> dict[tuple[str, str], int]:

@@ -113,9 +113,39 @@ def collect(
     Raises:
         DataError: a row cannot be used, too many cannot, or none is left.
     """
+    (examples,) = collect_chunks(table, picks, on_bad_row=on_bad_row, require_label=require_label, belongs=belongs)
+    return examples
+
+
+def collect_chunks(
+    table: Table,
+    picks: Sequence[Pick],
+    *,
+    on_bad_row: OnBadRow,
+    require_label: bool,
+    belongs: Callable[[Sequence[str | None]], bool] | None = None,
+    rows_per_chunk: int | None = None,
+) -> Iterator[Examples]:
+    """Reads all rows of a table as `collect`, a chunk at a time, so that memory does not grow with the table.
+
+    Args:
+        table: as for `collect`.
+        picks: as for `collect`.
+        on_bad_row: as for `collect`.
+        require_label: as for `collect`.
+        belongs: as for `collect`.
+        rows_per_chunk: examples in a chunk at most; None makes one chunk of all.
+
+    Yields:
+        Examples in order, each chunk with the balanced account of its own rows; the last one may be empty.
+
+    Raises:
+        DataError: as for `collect`; what concerns the whole table comes after its last row and before the last chunk.
+    """
     builder = _Builder(table, picks, require_label=require_label)
     refused: list[RefusedRow] = []
-    other_split = 0
+    all_refused: list[RefusedRow] = []
+    used = other_split = all_other_split = 0
     for row in table.rows(picks):
         if isinstance(row, RefusedRow):
             problem: RefusedRow | None = row
@@ -128,8 +158,14 @@ def collect(
             if on_bad_row == "error":
                 raise DataError(str(problem), hint=table.row_hint or _SKIP_HINT)
             refused.append(problem)
-    _check_enough(table.path, len(builder), refused, other_split)
-    return builder.examples(refused, other_split)
+        elif len(builder) == rows_per_chunk:
+            yield builder.examples(refused, other_split)
+            used += len(builder)
+            all_refused += refused
+            all_other_split += other_split
+            builder, refused, other_split = _Builder(table, picks, require_label=require_label), [], 0
+    _check_enough(table.path, used + len(builder), all_refused + refused, all_other_split + other_split)
+    yield builder.examples(refused, other_split)
 
 
 _SKIP_HINT = "mend the row, or leave such rows out and have them counted: --on-bad-row skip"

@@ -11,6 +11,7 @@ from bertune.text.file_kind import SUFFIXES
 from bertune.text.glue_tasks import GlueTask
 from bertune.text.hub import HubFiles
 from bertune.text.mrpc import DEV_IDS_NAME, TEST_NAME, TRAIN_NAME, MrpcFilter
+from bertune.text.tfds_folder import TfdsFolder
 
 # The names under which people keep a split; the validation set of an MNLI-like task is the matched one.
 SPLIT_OF_STEM = {
@@ -42,6 +43,7 @@ class Split:
         header: whether the files name their columns.
         mrpc: the rule by which MRPC's one file is two splits.
         hub: the files on the hub.
+        tfds: the description of a folder prepared by tensorflow-datasets, whose records the files are.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Split:
     header: bool = True
     mrpc: MrpcFilter | None = None
     hub: HubFiles | None = None
+    tfds: TfdsFolder | None = None
 
     @property
     def is_for_testing(self) -> bool:

@@ -17,9 +17,10 @@ from bertune.atomic import replaced_file
 from bertune.errors import CheckpointError, DataError, ResourceError
 from bertune.tokens.examples import EncodedExamples
 
-_FORMAT: Final = "bertune-store-1"
+FORMAT: Final = "bertune-store-1"
 _ARRAYS: Final = ("token_ids", "offsets", "first_lengths", "truncated")
 _TYPES: Final = {"U16": "<u2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8", "BOOL": "|b1"}
+TYPE_NAMES: Final = {kind: name for name, kind in _TYPES.items()}
 _REBUILD: Final = "delete the file; it is made again from the texts"
 
 
@@ -43,7 +44,7 @@ def store_key(texts_a: Sequence[str], texts_b: Sequence[str] | None, *, tokenize
 
     Each text goes in with its length, so no two tables run together.
     """
-    digest = hashlib.sha256(f"{_FORMAT} {tokenizer_digest} {max_length}".encode())
+    digest = hashlib.sha256(f"{FORMAT} {tokenizer_digest} {max_length}".encode())
     for texts in (texts_a, texts_b):
         digest.update(b"none" if texts is None else f"{len(texts)} texts".encode())
         for text in texts or ():
@@ -78,7 +79,7 @@ def save_store(
     if labels is not None:
         arrays["labels"] = np.ascontiguousarray(labels)
     own = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "max_length": str(encoded.max_length),
         "content_digest": _content_digest(arrays, encoded.max_length),
     }
@@ -110,8 +111,8 @@ def load_store(path: str | os.PathLike[str], *, key: str | None = None) -> Store
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable store ({error})", hint=_REBUILD) from error
     missing = [name for name in _ARRAYS if name not in arrays]
-    if metadata.get("format") != _FORMAT or missing:
-        raise CheckpointError(f"{path}: not a store of this version (expected {_FORMAT})", hint=_REBUILD)
+    if metadata.get("format") != FORMAT or missing:
+        raise CheckpointError(f"{path}: not a store of this version (expected {FORMAT})", hint=_REBUILD)
     if metadata.get("content_digest") != _content_digest(arrays, metadata.get("max_length")):
         raise CheckpointError(f"{path}: the content is not what was written", hint=_REBUILD)
     if key is not None and metadata.get("key") != key:

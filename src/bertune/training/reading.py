@@ -24,7 +24,7 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
         ConfigError: a file, column or task that does not exist.
         DataError: rows that cannot be used; names file and line.
     """
-    task = _named_task(settings)
+    task = named_task(settings)
     found = find_splits(settings.data, task)
     if "train" not in found:
         # One file under any name is the training data.
@@ -52,7 +52,8 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
     return task, examples
 
 
-def _named_task(settings: RunSettings) -> Task:
+def named_task(settings: RunSettings) -> Task:
+    """Makes the task that the settings name; its labels are not known yet unless it is one of GLUE."""
     if settings.task is not None:
         return glue_task(settings.task)
     if settings.text_a is None:

@@ -30,6 +30,7 @@ from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
 from bertune.training.precision import choose_precision, name_of
 from bertune.training.reading import read_training_data
+from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
 
@@ -80,23 +81,33 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say) -> Prepa
         BertuneError: any part that cannot work; nothing has been written.
     """
     RunDirectory(settings.out).check(overwrite=settings.overwrite)
-    task, splits = read_training_data(settings)
-    _check_settings(settings, config, task, has_validation="validation" in splits)
-    audit = audit_splits(splits, task.labels)
-    for line in audit.lines():
+    reencoded = read_reencoded_data(settings)
+    if reencoded is None:
+        task, splits = read_training_data(settings)
+        reports = {name: examples.report for name, examples in splits.items()}
+    else:
+        settings, task, audit, reports, splits = *reencoded.known(), {}
+    _check_settings(settings, config, task, has_validation="validation" in reports)
+    if reencoded is None:
+        audit = audit_splits(splits, task.labels)
+    for line in audit.lines() if reencoded is None else reencoded.lines():
         say(line)
     model_folder = resolve_model(settings.model)
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
-    encoded = {name: _encode(name, examples, tokenizer, settings, say) for name, examples in splits.items()}
-    targets = {name: _targets(examples, task) for name, examples in splits.items()}
-    train = Dataset(encoded["train"], targets["train"])
-    validation = Dataset(encoded["validation"], targets["validation"]) if "validation" in splits else None
+    if reencoded is None:
+        datasets = {
+            name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
+            for name, examples in splits.items()
+        }
+    else:
+        datasets = reencoded.datasets_for(tokenizer)
+    train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
-    contract = _contract(settings, task, targets["train"])
-    reports = {name: examples.report for name, examples in splits.items()}
+    assert train.targets is not None
+    contract = _contract(settings, task, train.targets)
     return PreparedRun(
         settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertune.errors import ConfigError
+from bertune.tokens.manifest import find_reencoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +13,8 @@ class RunSettings:
     """What a run reads, what it starts from and where it writes.
 
     Args:
-        data: a table (CSV, TSV, JSONL, Parquet, Arrow), a folder with train and validation files, or hf://datasets/….
+        data: a table (CSV, TSV, JSONL, Parquet, Arrow), a folder with train and validation files, a folder made by
+            `bertune encode`, which knows its columns, or hf://datasets/….
         out: the folder of the run.
         model: a BERT encoder: a folder, or a name of the hub such as bert-base-uncased.
         task: a GLUE task by name (mrpc, sst2, stsb, …), which knows its columns, labels and metrics.
@@ -57,7 +59,7 @@ class RunSettings:
             )
         if self.max_length < 3:
             raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
-        if self.task is None and (self.text_a is None or self.label is None):
+        if self.task is None and (self.text_a is None or self.label is None) and find_reencoded(self.data) is None:
             raise ConfigError(
                 "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",
                 hint="see the columns with `bertune inspect DATA`, or name a GLUE task with --task",

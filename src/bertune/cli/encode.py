@@ -1,0 +1,75 @@
+"""`bertune encode`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeSettings:
+    """What is encoded, by which tokenizer, and where to.
+
+    Args:
+        data: a table (CSV, TSV, JSONL, Parquet, Arrow), a folder with train and validation files, a folder prepared by
+            tensorflow-datasets, or hf://datasets/….
+        out: a new folder, or that of an earlier run of the same data and settings, which is then completed. Of data
+            with several splits each goes into a folder of its own in it.
+        model: whose tokenizer is used: a folder, or a name of the hub such as bert-base-uncased.
+        split: encodes this split alone, into the folder itself.
+        task: a GLUE task by name (mrpc, sst2, stsb, …), which knows its columns and labels.
+        text_a: column of the text, or of the first text of a pair; name or number from 0.
+        text_b: column of the second text of a pair.
+        label: column of the label; without it the examples have none.
+        kind: classification, or regression for a number as target.
+        labels: label words in the order of their ids; by default those of the training data, sorted.
+        format: tfrecord, the records of the TensorFlow lesson, or store, flat ids for memory mapping.
+        max_length: tokens of an example at most, special tokens included; longer ones are truncated and counted.
+        shards: files of each split.
+        processes: that encode; by default one a core, and this process alone for few rows.
+        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
+        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
+    """
+
+    data: str
+    out: Path
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    split: str | None = None
+    task: str | None = None
+    text_a: str | None = None
+    text_b: str | None = None
+    label: str | None = None
+    kind: Literal["classification", "regression"] = "classification"
+    labels: tuple[str, ...] = ()
+    format: Literal["tfrecord", "store"] = "tfrecord"
+    max_length: int = 128
+    shards: int = 1
+    processes: int | None = None
+    quoting: Literal["auto", "csv", "none"] = "auto"
+    on_bad_row: Literal["error", "skip"] = "error"
+
+
+def encode(
+    settings: Annotated[EncodeSettings, Parameter(name="*")],
+    *,
+    json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Encode a data set of any size once, into shards that training reads at once.
+
+    Memory does not grow with the data. Finished shards are kept when the command is run again.
+
+    Args:
+        settings: what to read and write.
+        json: print one JSON document with the manifest of each split.
+        quiet: print nothing but the result and errors.
+    """
+    from bertune.cli.encoding import encode_splits
+    from bertune.cli.terminal import keep_quiet, say, show, show_json
+
+    done = encode_splits(settings, say=keep_quiet if quiet else say, quiet=quiet)
+    if json:
+        show_json({name: {"folder": str(folder), **manifest.to_dict()} for name, (folder, manifest) in done.items()})
+    else:
+        show(f"{name}: {manifest.summary()} in {folder}" for name, (folder, manifest) in done.items())

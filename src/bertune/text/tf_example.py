@@ -1,0 +1,227 @@
+"""The wire format of `tf.train.Example`: a map from names to lists of integers, floats or bytes.
+
+The messages (tensorflow/core/example/feature.proto), with their field numbers:
+
+    Example   { features = 1: Features }
+    Features  { feature = 1: repeated entry { key = 1: string, value = 2: Feature } }
+    Feature   { one of bytes_list = 1, float_list = 2, int64_list = 3, each { value = 1: repeated } }
+
+Numbers are written packed, as every protobuf library writes them here; both packed and unpacked ones are read.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.errors import DataError
+
+FeatureValue = NDArray[np.int64] | NDArray[np.float32] | list[bytes]
+
+_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_BYTES, _FLOATS, _INTEGERS = 1, 2, 3
+_LONGEST_VARINT = 10
+
+
+def parse_example(content: bytes) -> dict[str, FeatureValue]:
+    """Reads one serialized Example.
+
+    Args:
+        content: the bytes of a record.
+
+    Returns:
+        Name to values: int64 or float32 array, or a list of bytes. A feature without a list is an empty list.
+
+    Raises:
+        DataError: the bytes are no Example; says what is wrong, not where: the caller knows the file.
+    """
+    features: dict[str, FeatureValue] = {}
+    for number, kind, value in _fields(content):
+        if (number, kind) != (1, _LENGTH_DELIMITED):
+            continue
+        for entry_number, entry_kind, entry in _fields(value):
+            if (entry_number, entry_kind) == (1, _LENGTH_DELIMITED):
+                name, feature = _entry(entry)
+                features[name] = feature
+    return features
+
+
+def encode_example(features: Mapping[str, NDArray[Any] | Sequence[bytes]]) -> bytes:
+    """Writes an Example; equal features give equal bytes, since names are written in order.
+
+    Args:
+        features: name to a one-dimensional array of integers or floats, or to a list of bytes.
+
+    Raises:
+        DataError: an array holds something else, or integers beyond 64 bits.
+    """
+    return example_of({name: _feature(name, features[name]) for name in features})
+
+
+def example_of(features: Mapping[str, bytes]) -> bytes:
+    """Writes an Example of features that are already written (see `integer_feature`, `float_feature`)."""
+    body = b"".join(
+        delimited(1, delimited(1, name.encode()) + delimited(2, features[name])) for name in sorted(features)
+    )
+    return delimited(1, body)
+
+
+def integer_feature(packed: bytes) -> bytes:
+    """Writes a Feature of integers that are already varints one after another (see `varints`)."""
+    return delimited(_INTEGERS, delimited(1, packed))
+
+
+def float_feature(values: NDArray[Any]) -> bytes:
+    """Writes a Feature of 32-bit floats."""
+    return delimited(_FLOATS, delimited(1, np.asarray(values, dtype="<f4").tobytes()))
+
+
+def delimited(number: int, content: bytes) -> bytes:
+    """Writes a length-delimited field."""
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    """Writes one integer, 0 to 2**64 - 1: seven bits a byte, the lowest first, the high bit set in all but the last."""
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def varints(values: NDArray[Any]) -> tuple[bytes, NDArray[np.int64]]:
+    """Writes many integers at once.
+
+    Args:
+        values: (numbers,) of any integer type; negative ones take ten bytes, as two's complement.
+
+    Returns:
+        The bytes of all, and where each number begins (numbers + 1).
+    """
+    numbers = np.asarray(values).astype(np.int64).view(np.uint64)
+    sizes = np.ones(len(numbers), np.int64)
+    for position in range(1, _LONGEST_VARINT):
+        longer = numbers >= np.uint64(1 << 7 * position)
+        if not longer.any():
+            break
+        sizes += longer
+    starts = np.zeros(len(numbers) + 1, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    flat = np.empty(int(starts[-1]), np.uint8)
+    for position in range(int(sizes.max(initial=0))):
+        has = sizes > position
+        more = np.where(sizes[has] > position + 1, 0x80, 0).astype(np.uint8)
+        digits = (numbers[has] >> np.uint64(7 * position)) & np.uint64(0x7F)
+        flat[starts[:-1][has] + position] = digits.astype(np.uint8) | more
+    return flat.tobytes(), starts
+
+
+def _feature(name: str, values: NDArray[Any] | Sequence[bytes]) -> bytes:
+    if isinstance(values, np.ndarray):
+        if values.ndim == 1 and values.dtype.kind in "iub" and values.dtype != np.uint64:
+            return integer_feature(varints(values)[0])
+        if values.ndim == 1 and values.dtype.kind == "f":
+            return float_feature(values)
+        raise DataError(f"feature '{name}': expected one row of integers or floats, found {values.dtype}")
+    return delimited(_BYTES, b"".join(delimited(1, value) for value in values))
+
+
+def _entry(content: bytes) -> tuple[str, FeatureValue]:
+    name, feature = b"", b""
+    for number, kind, value in _fields(content):
+        if kind == _LENGTH_DELIMITED and number == 1:
+            name = value
+        elif kind == _LENGTH_DELIMITED and number == 2:
+            feature = value
+    try:
+        return name.decode(), _values(feature)
+    except UnicodeDecodeError as error:
+        raise DataError("the name of a feature is not UTF-8") from error
+
+
+def _values(content: bytes) -> FeatureValue:
+    values: FeatureValue = []
+    for number, kind, value in _fields(content):
+        if kind != _LENGTH_DELIMITED:
+            continue
+        if number == _BYTES:
+            values = [piece for inner, form, piece in _fields(value) if (inner, form) == (1, _LENGTH_DELIMITED)]
+        elif number == _FLOATS:
+            values = _floats(value)
+        elif number == _INTEGERS:
+            values = _integers(value)
+    return values
+
+
+def _floats(content: bytes) -> NDArray[np.float32]:
+    parts: list[bytes] = []
+    for number, kind, value in _fields(content):
+        if number == 1 and kind in (_LENGTH_DELIMITED, _FIXED32):
+            if len(value) % 4:
+                raise DataError(f"a list of floats has {len(value)} bytes, expected a multiple of 4")
+            parts.append(value)
+    return np.frombuffer(b"".join(parts), "<f4").astype(np.float32)
+
+
+def _integers(content: bytes) -> NDArray[np.int64]:
+    packed = b"".join(
+        value for number, kind, value in _fields(content) if number == 1 and kind in (_LENGTH_DELIMITED, _VARINT)
+    )
+    return _unpack_varints(packed)
+
+
+def _unpack_varints(packed: bytes) -> NDArray[np.int64]:
+    flat = np.frombuffer(packed, np.uint8)
+    ends = flat < 0x80
+    if ends.all():  # every number is below 128: as in masks and types
+        return flat.astype(np.int64)
+    last = np.flatnonzero(ends)
+    if not len(last) or last[-1] != len(flat) - 1:
+        raise DataError("a list of integers ends inside a number")
+    starts = np.concatenate([[0], last[:-1] + 1])
+    sizes = last - starts + 1
+    if int(sizes.max()) > _LONGEST_VARINT:
+        raise DataError(f"an integer has {int(sizes.max())} bytes, at most {_LONGEST_VARINT} are allowed")
+    numbers = np.zeros(len(last), np.uint64)
+    for position in range(int(sizes.max())):
+        has = sizes > position
+        digits = (flat[starts[has] + position] & 0x7F).astype(np.uint64)
+        numbers[has] |= digits << np.uint64(7 * position)
+    return numbers.view(np.int64)
+
+
+def _fields(content: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Walks over the fields of a message: number, wire type, raw value; a varint as its own bytes."""
+    position, end = 0, len(content)
+    while position < end:
+        tag, position = _read_varint(content, position)
+        number, kind = tag >> 3, tag & 7
+        if kind == _LENGTH_DELIMITED:
+            size, position = _read_varint(content, position)
+        elif kind == _VARINT:
+            size = _read_varint(content, position)[1] - position
+        elif kind in (_FIXED32, _FIXED64):
+            size = 4 if kind == _FIXED32 else 8
+        else:
+            raise DataError(f"field {number} has the unknown wire type {kind}")
+        if size > end - position:
+            raise DataError(f"field {number} has {size:,} bytes, but only {end - position:,} follow")
+        if number == 0:
+            raise DataError("a field has the number 0")
+        yield number, kind, content[position : position + size]
+        position += size
+
+
+def _read_varint(content: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for index in range(_LONGEST_VARINT):
+        if position + index >= len(content):
+            raise DataError("the message ends inside a number")
+        byte = content[position + index]
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, position + index + 1
+    raise DataError(f"a number has more than {_LONGEST_VARINT} bytes")

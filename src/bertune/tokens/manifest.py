@@ -1,0 +1,218 @@
+"""The manifest of a re-encoded data set: what is in the shards, and all that decided it."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from bertune.atomic import write_text
+from bertune.errors import ConfigError, DataError
+from bertune.text.read_report import ReadReport, RefusedRow
+
+MANIFEST_NAME: Final = "manifest.json"
+_VERSION: Final = "bertune-reencoded-1"
+
+ShardFormat = Literal["tfrecord", "store"]
+SUFFIX_OF: Final[Mapping[str, str]] = {"tfrecord": ".tfrecord", "store": ".safetensors"}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished file.
+
+    Args:
+        name: of the file.
+        rows: examples in it.
+        tokens: special tokens counted, padding not.
+        truncated: examples that lost tokens.
+        bytes: its size.
+        sha256: of its content, hexadecimal.
+    """
+
+    name: str
+    rows: int
+    tokens: int
+    truncated: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the bytes of the shards; the same recipe gives the same bytes.
+
+    Args:
+        format: of the shards.
+        shard_count: how many.
+        max_length: most tokens of an example.
+        tokenizer_digest: of the tokenizer.
+        rows_digest: SHA-256 over all texts and labels in order.
+        task: its name; `custom` for columns of the user's own.
+        kind: classification or regression.
+        labels: the label words in the order of their ids; empty for a regression or without labels.
+        is_pair: whether examples have two texts.
+    """
+
+    format: ShardFormat
+    shard_count: int
+    max_length: int
+    tokenizer_digest: str
+    rows_digest: str
+    task: str
+    kind: Literal["classification", "regression"]
+    labels: tuple[str, ...]
+    is_pair: bool
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of re-encoded examples holds.
+
+    Args:
+        recipe: what decided it.
+        source: the data it was made from, as the user named them.
+        columns: text_a, text_b and label: names or numbers of the columns.
+        rows: examples.
+        rows_in: rows of the source.
+        rows_other_split: rows of the same files that belong to another split.
+        blank_texts: text cells that are empty or only spaces.
+        labelled: whether the examples have labels.
+        label_counts: label word to examples.
+        refused: the refused rows, with file, line and reason.
+        warnings: what looked wrong when the source was read.
+        complete: whether every shard is finished.
+        shards: the finished ones.
+        kept: names of the shards that this run found finished and did not write; not in the file.
+    """
+
+    recipe: Recipe
+    source: str
+    columns: Mapping[str, str | int | None]
+    rows: int
+    rows_in: int
+    rows_other_split: int
+    blank_texts: int
+    labelled: bool
+    label_counts: Mapping[str, int]
+    refused: tuple[RefusedRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+    complete: bool = False
+    shards: tuple[Shard, ...] = ()
+    kept: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all shards."""
+        return sum(shard.tokens for shard in self.shards)
+
+    @property
+    def truncated(self) -> int:
+        """Examples that lost tokens."""
+        return sum(shard.truncated for shard in self.shards)
+
+    def with_shard(self, shard: Shard) -> "Manifest":
+        """Adds a finished shard."""
+        shards = (*self.shards, shard)
+        return replace(self, shards=shards, complete=len(shards) == self.recipe.shard_count)
+
+    def shard_name(self, number: int) -> str:
+        """Gives the name of a shard."""
+        return f"records-{number:05d}-of-{self.recipe.shard_count:05d}{SUFFIX_OF[self.recipe.format]}"
+
+    def shard_rows(self, number: int) -> range:
+        """Gives the rows of a shard, from 0: they lie one after another, in the order of the source."""
+        count = self.recipe.shard_count
+        return range(self.rows * number // count, self.rows * (number + 1) // count)
+
+    def summary(self) -> str:
+        """Says in one line what there is."""
+        return (
+            f"{self.rows:,} rows, {len(self.refused):,} refused, {self.tokens:,} tokens, "
+            f"{self.truncated / max(self.rows, 1):.2%} truncated at {self.recipe.max_length}, "
+            f"{len(self.shards)} of {self.recipe.shard_count} shards as {self.recipe.format}"
+        )
+
+    def report(self) -> ReadReport:
+        """Gives the account of the rows, as a read of the texts would."""
+        return ReadReport(
+            path=self.source,
+            rows_in=self.rows_in,
+            rows_used=self.rows,
+            refused=list(self.refused),
+            blank_texts=self.blank_texts,
+            rows_other_split=self.rows_other_split,
+            warnings=list(self.warnings),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the manifest as plain values for JSON."""
+        values = asdict(self)
+        del values["kept"]
+        return {"version": _VERSION, **values}
+
+
+def is_reencoded(folder: str | os.PathLike[str]) -> bool:
+    """Tells whether a folder was made by `reencode`."""
+    return (Path(folder) / MANIFEST_NAME).is_file()
+
+
+def find_reencoded(path: str | os.PathLike[str], split: str = "train") -> Path | None:
+    """Finds the re-encoded folder of a split at a path: the folder itself, or the one named after the split in it."""
+    return next((folder for folder in (Path(path), Path(path) / split) if is_reencoded(folder)), None)
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Reads the manifest of a folder.
+
+    Raises:
+        DataError: it is missing or not as expected.
+    """
+    path = Path(folder) / MANIFEST_NAME
+    try:
+        values = json.loads(path.read_bytes())
+        if values.pop("version", None) != _VERSION:
+            raise ValueError(f"expected version {_VERSION}")
+        recipe = values.pop("recipe")
+        return Manifest(
+            recipe=Recipe(**(recipe | {"labels": tuple(recipe["labels"])})),
+            shards=tuple(_shard(entry) for entry in values.pop("shards")),
+            refused=tuple(RefusedRow(**row) for row in values.pop("refused")),
+            warnings=tuple(values.pop("warnings")),
+            **values,
+        )
+    except FileNotFoundError:
+        raise DataError(f"{folder} has no {MANIFEST_NAME}", hint="expected a folder made by `bertune encode`") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not a manifest that can be read: {error}", hint="encode the data again") from error
+
+
+def _shard(entry: dict[str, Any]) -> Shard:
+    shard = Shard(**entry)
+    if Path(shard.name).name != shard.name:
+        raise ValueError(f"the shard name {shard.name!r} is no plain file name")
+    return shard
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Writes the manifest; it is there whole or not at all."""
+    text = json.dumps(manifest.to_dict(), ensure_ascii=False, indent=2) + "\n"
+    write_text(folder / MANIFEST_NAME, text)
+
+
+def check_same_recipe(folder: Path, old: Recipe, new: Recipe) -> None:
+    """Refuses to mix shards of two recipes in one folder.
+
+    Raises:
+        ConfigError: names the first setting that differs, and both values.
+    """
+    for entry in fields(Recipe):
+        before, now = getattr(old, entry.name), getattr(new, entry.name)
+        if before != now:
+            what = {"rows_digest": "rows", "tokenizer_digest": "tokenizer", "shard_count": "shards"}
+            shown = f"{before} there, {now} now" if not entry.name.endswith("digest") else "they are not the same"
+            raise ConfigError(
+                f"{folder} holds examples of another {what.get(entry.name, entry.name)}: {shown}",
+                hint="write into another folder, or delete this one",
+            )

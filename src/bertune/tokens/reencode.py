@@ -1,0 +1,274 @@
+"""A data set of any size, encoded once into shards of records or of the project's own store."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from bertune.errors import ConfigError, DataError
+from bertune.text.glue import Split
+from bertune.text.row_source import RowSource
+from bertune.tokens.chunk_encoding import Chunk, ChunkEncoder, EncodedChunk
+from bertune.tokens.encode_worker import EncoderProcesses
+from bertune.tokens.manifest import (
+    MANIFEST_NAME,
+    SUFFIX_OF,
+    Manifest,
+    Recipe,
+    Shard,
+    ShardFormat,
+    check_same_recipe,
+    is_reencoded,
+    read_manifest,
+    write_manifest,
+)
+from bertune.tokens.shard_file import ShardFile, sha256_of
+from bertune.tokens.survey import RowsDigest, Survey, pieces_of, targets_of
+from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.truncation import check_max_length
+
+_ROWS_PER_CHUNK: Final = 1024
+_ROWS_WORTH_A_PROCESS: Final = 10_000
+
+
+@dataclass(frozen=True)
+class ReencodeProgress:
+    """How far a run is.
+
+    Args:
+        stage: `reading` counts rows and labels, `encoding` writes shards.
+        rows: done in this stage.
+        total: rows of this stage; None while they are still counted.
+    """
+
+    stage: Literal["reading", "encoding"]
+    rows: int
+    total: int | None
+
+
+OnProgress = Callable[[ReencodeProgress], None]
+
+
+def reencode(
+    source: RowSource | Split,
+    tokenizer: BertTokenizer,
+    out: str | os.PathLike[str],
+    *,
+    format: ShardFormat = "tfrecord",
+    max_length: int = 128,
+    shards: int = 1,
+    processes: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Manifest:
+    """Encodes a data set of any size at constant memory.
+
+    The rows are read twice: once to count them and their labels, once to encode. Shards hold the rows one stretch after
+    another, in the order of the source, with bytes that do not depend on the number of processes. Each is written under
+    a temporary name; the manifest lists those that are finished. Run again, it keeps every finished shard whose content
+    is what was written and makes the others.
+
+    Args:
+        source: the rows; a split that knows its task will do.
+        tokenizer: makes the ids.
+        out: a folder, new or of an earlier run of the same data and settings.
+        format: `tfrecord`, the lesson's records, or `store`, flat ids for memory mapping.
+        max_length: at most so many tokens an example, special tokens counted.
+        shards: how many files.
+        processes: that encode; None takes one for each core, and this process alone for few rows.
+        on_progress: told after every chunk.
+
+    Returns:
+        What the folder holds; `kept` names the shards that were finished before.
+
+    Raises:
+        ConfigError: a setting that cannot work, or a folder with something else in it.
+        DataError: a row cannot be used; names file and line.
+        ResourceError: the disk is full, or a process died.
+    """
+    rows = source if isinstance(source, RowSource) else RowSource.of(source)
+    tell = on_progress or (lambda _: None)
+    _check_settings(format, shards, processes)
+    folder = _prepare_folder(Path(out))
+    with _only_run_in(folder):
+        survey = Survey(rows, _ROWS_PER_CHUNK, lambda count: tell(ReencodeProgress("reading", count, None)))
+        check_max_length(max_length, pairs=survey.is_pair)
+        if shards > survey.rows:
+            raise ConfigError(f"{shards} shards for {survey.rows} rows", hint="use fewer --shards")
+        manifest = _plan(rows, survey, tokenizer, format, max_length, shards)
+        manifest = _keep_finished(folder, manifest)
+        missing = [number for number in range(shards) if manifest.shard_name(number) not in manifest.kept]
+        if missing:
+            encoder = ChunkEncoder(tokenizer, max_length, format)
+            todo = sum(len(manifest.shard_rows(number)) for number in missing)
+            workers = _process_count(processes, todo)
+            manifest = _encode_missing(folder, rows, survey, manifest, missing, encoder, workers, tell)
+    return manifest
+
+
+def _check_settings(format: str, shards: int, processes: int | None) -> None:
+    if format not in SUFFIX_OF:
+        raise ConfigError(f"format must be one of {', '.join(SUFFIX_OF)}, not {format!r}")
+    for name, value in {"shards": shards, "processes": processes}.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} must be at least 1, not {value}")
+
+
+def _prepare_folder(folder: Path) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file, expected a folder to write into")
+    if folder.is_dir() and not is_reencoded(folder):
+        others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+        if others:
+            raise ConfigError(
+                f"{folder} holds something else: {', '.join(sorted(others)[:3])}", hint="write into a new folder"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _only_run_in(folder: Path) -> Iterator[None]:
+    """Keeps two runs from writing into one folder, where the system has locks that end with their process."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path = folder / ".lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"another run is writing into {folder}", hint="wait for it to end") from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _plan(
+    rows: RowSource, survey: Survey, tokenizer: BertTokenizer, format: ShardFormat, max_length: int, shards: int
+) -> Manifest:
+    columns = rows.columns or rows.task.columns
+    recipe = Recipe(
+        format=format,
+        shard_count=shards,
+        max_length=max_length,
+        tokenizer_digest=tokenizer.digest,
+        rows_digest=survey.rows_digest,
+        task=rows.task.name,
+        kind=rows.task.kind,
+        labels=() if survey.labels is None else survey.labels.names,
+        is_pair=survey.is_pair,
+    )
+    return Manifest(
+        recipe=recipe,
+        source=str(rows),
+        columns={"text_a": columns.text_a, "text_b": columns.text_b, "label": columns.label},
+        rows=survey.rows,
+        rows_in=survey.rows_in,
+        rows_other_split=survey.rows_other_split,
+        blank_texts=survey.blank_texts,
+        labelled=survey.labelled,
+        label_counts=survey.label_counts,
+        refused=tuple(survey.refused),
+        warnings=survey.warnings,
+    )
+
+
+def _keep_finished(folder: Path, manifest: Manifest) -> Manifest:
+    """Takes over the shards of an earlier run whose content is still what was written, in their order."""
+    if not is_reencoded(folder):
+        write_manifest(manifest, folder)
+        return manifest
+    earlier = read_manifest(folder)
+    check_same_recipe(folder, earlier.recipe, manifest.recipe)
+    known = {shard.name: shard for shard in earlier.shards}
+    for number in range(manifest.recipe.shard_count):
+        shard = known.get(manifest.shard_name(number))
+        if shard is not None and _is_as_written(folder, shard):
+            manifest = manifest.with_shard(shard)
+    manifest = replace(manifest, kept=tuple(shard.name for shard in manifest.shards))
+    write_manifest(manifest, folder)
+    return manifest
+
+
+def _is_as_written(folder: Path, shard: Shard) -> bool:
+    path = folder / shard.name
+    return path.is_file() and path.stat().st_size == shard.bytes and sha256_of(path) == shard.sha256
+
+
+def _process_count(processes: int | None, rows: int) -> int:
+    if processes is not None:
+        return processes
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, rows // _ROWS_WORTH_A_PROCESS))
+
+
+def _encode_missing(
+    folder: Path,
+    rows: RowSource,
+    survey: Survey,
+    manifest: Manifest,
+    missing: list[int],
+    encoder: ChunkEncoder,
+    processes: int,
+    tell: OnProgress,
+) -> Manifest:
+    todo = sum(len(manifest.shard_rows(number)) for number in missing)
+    digest = RowsDigest()
+    chunks = _chunks_of(rows, survey, manifest, missing, digest)
+    done = 0
+    with contextlib.ExitStack() as stack:
+        if processes == 1:
+            results: Iterator[EncodedChunk] = map(encoder, chunks)
+        else:
+            results = stack.enter_context(EncoderProcesses(encoder, processes)).map(chunks)
+        for number in missing:
+            with ShardFile(folder, manifest.shard_name(number), manifest) as file:
+                while file.rows < len(manifest.shard_rows(number)):
+                    result = next(results, None)
+                    if result is None:
+                        raise _changed(folder, rows)
+                    file.add(result)
+                    done += result.rows
+                    tell(ReencodeProgress("encoding", done, todo))
+                shard = file.finish()
+            manifest = _in_order(manifest.with_shard(shard))
+            write_manifest(manifest, folder)
+        for _ in results:
+            raise _changed(folder, rows)
+    if digest.hexdigest() != manifest.recipe.rows_digest:
+        raise _changed(folder, rows)
+    return manifest
+
+
+def _chunks_of(
+    rows: RowSource, survey: Survey, manifest: Manifest, missing: list[int], digest: RowsDigest
+) -> Iterator[Chunk]:
+    """Reads the rows again and gives those of the missing shards, no chunk across the end of a shard."""
+    wanted = [manifest.shard_rows(number) for number in missing]
+    boundaries = [manifest.shard_rows(number).start for number in range(manifest.recipe.shard_count)]
+    row = 0
+    for examples in rows.chunks(_ROWS_PER_CHUNK):
+        if not len(examples):
+            continue
+        digest.add(examples)
+        for start, piece in pieces_of(examples, row, boundaries):
+            if any(start in stretch for stretch in wanted):
+                targets = targets_of(piece, survey.labels, labelled=survey.labelled)
+                yield Chunk(piece.texts_a, piece.texts_b, targets, start)
+        row += len(examples)
+
+
+def _changed(folder: Path, rows: RowSource) -> DataError:
+    # Shards may hold rows of both states; without the manifest none of them is taken for finished.
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
+    return DataError(f"{rows} changed while it was read", hint="delete the folder, and encode again when it is still")
+
+
+def _in_order(manifest: Manifest) -> Manifest:
+    return replace(manifest, shards=tuple(sorted(manifest.shards, key=lambda shard: shard.name)))

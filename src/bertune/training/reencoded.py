@@ -1,0 +1,161 @@
+"""Training from folders that `bertune encode` made, without reading the texts again."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertune.batches.dataset import Dataset
+from bertune.errors import ConfigError, DataError
+from bertune.text.audit import Audit, Finding
+from bertune.text.examples import LabelSet, ReadReport, Task
+from bertune.tokens.manifest import Manifest, Recipe, find_reencoded
+from bertune.tokens.read_records import Records, read_reencoded
+from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.reading import named_task
+from bertune.training.run_settings import RunSettings
+
+_CUSTOM = "custom"
+# What the splits of one training must have in common; format, number of shards and rows may differ.
+_SHARED = ("max_length", "tokenizer_digest", "task", "kind", "labels", "is_pair")
+
+
+@dataclass(frozen=True)
+class ReencodedData:
+    """Everything the folders say.
+
+    Args:
+        settings: those of the run, with task and columns from the folder.
+        task: with its labels.
+        folders: split to folder.
+        manifests: split to manifest.
+        records: split to examples.
+    """
+
+    settings: RunSettings
+    task: Task
+    folders: dict[str, Path]
+    manifests: dict[str, Manifest]
+    records: dict[str, Records]
+
+    def known(self) -> tuple[RunSettings, Task, Audit, dict[str, ReadReport]]:
+        """Gives settings, task, audit and the accounts of the rows, as reading the texts would."""
+        message = "the data were encoded before: their texts were not looked at for duplicates and overlaps"
+        reports = {name: manifest.report() for name, manifest in self.manifests.items()}
+        return self.settings, self.task, Audit({}, [Finding("reencoded", "note", message)]), reports
+
+    def lines(self) -> list[str]:
+        """Says what is in the folders."""
+        lines = [f"{name}: {self.folders[name]}: {manifest.summary()}" for name, manifest in self.manifests.items()]
+        lines += [f"warning: {warning}" for manifest in self.manifests.values() for warning in manifest.warnings]
+        return [*lines, *(f"note: {finding.message}" for finding in self.known()[2].findings)]
+
+    def datasets_for(self, tokenizer: BertTokenizer) -> dict[str, Dataset]:
+        """Gives the examples for a model.
+
+        Raises:
+            ConfigError: the model has another tokenizer than the one that encoded them.
+        """
+        for name, manifest in self.manifests.items():
+            if manifest.recipe.tokenizer_digest != tokenizer.digest:
+                raise ConfigError(
+                    f"{self.folders[name]} was encoded with another tokenizer than that of {self.settings.model}",
+                    hint=f"encode the data again: bertune encode --model {self.settings.model} …",
+                )
+        return {name: Dataset(records.encoded, records.targets) for name, records in self.records.items()}
+
+
+def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
+    """Reads the folders that training may see.
+
+    Args:
+        settings: `data` and `validation` name folders of `bertune encode`: of one split, or of several in subfolders
+            called train and validation.
+
+    Returns:
+        What they hold; None where `data` is no such folder.
+
+    Raises:
+        ConfigError: the settings or the folders contradict each other.
+        DataError: a folder is not whole or not as it was written, or has no labels.
+    """
+    folders = _find(settings)
+    if folders is None:
+        return None
+    read = {name: read_reencoded(folder) for name, folder in folders.items()}
+    manifests = {name: manifest for name, (manifest, _) in read.items()}
+    train = manifests["train"].recipe
+    for name, manifest in manifests.items():
+        _check(folders[name], manifest, folders["train"], train)
+    settings = _filled_in(settings, folders["train"], manifests["train"])
+    task = named_task(settings)
+    if task.kind == "classification" and task.labels is None:
+        task = task.with_labels(LabelSet(train.labels))
+    records = {name: records for name, (_, records) in read.items()}
+    for name, split in records.items():
+        _check_targets(folders[name], split, task, trains=name == "train")
+    return ReencodedData(settings, task, folders, manifests, records)
+
+
+def _find(settings: RunSettings) -> dict[str, Path] | None:
+    train = find_reencoded(settings.data)
+    validation = None if settings.validation is None else find_reencoded(settings.validation, "validation")
+    if train is None:
+        if validation is not None:
+            raise ConfigError(
+                f"{settings.validation} was encoded before, {settings.data} was not", hint="give both in one form"
+            )
+        return None
+    if settings.validation is not None and validation is None:
+        raise ConfigError(
+            f"{settings.data} was encoded before, {settings.validation} was not",
+            hint="encode the validation data as well, with the same --labels",
+        )
+    if validation is None and train != Path(settings.data):
+        validation = find_reencoded(settings.data, "validation")
+    return {"train": train} | ({} if validation is None else {"validation": validation})
+
+
+def _check(folder: Path, manifest: Manifest, train_folder: Path, train: Recipe) -> None:
+    if not manifest.labelled:
+        raise DataError(f"{folder} has no labels", hint="encode rows with labels: --label")
+    for entry in fields(Recipe):
+        mine, theirs = getattr(manifest.recipe, entry.name), getattr(train, entry.name)
+        if entry.name in _SHARED and mine != theirs:
+            shown = "" if entry.name.endswith("digest") else f": {mine} and {theirs}"
+            raise ConfigError(
+                f"{folder} and {train_folder} differ in {entry.name}{shown}",
+                hint="encode both with the same settings and --labels",
+            )
+
+
+def _filled_in(settings: RunSettings, folder: Path, manifest: Manifest) -> RunSettings:
+    """Takes task and columns from the folder, and refuses others."""
+    recipe = manifest.recipe
+    if settings.max_length != recipe.max_length:
+        raise ConfigError(
+            f"{folder} was encoded with max_length {recipe.max_length}, the run has {settings.max_length}",
+            hint=f"use --max-length {recipe.max_length}",
+        )
+    known: dict[str, Any] = {"task": recipe.task}
+    if recipe.task == _CUSTOM:
+        known = {name: None if column is None else str(column) for name, column in manifest.columns.items()}
+        known |= {"task": None, "kind": recipe.kind}
+    for name, value in known.items():
+        given = getattr(settings, name)
+        if given not in (None, "classification", value):
+            raise ConfigError(f"{folder} has the {name} {value!r}, the run {given!r}", hint="leave it out")
+    return replace(settings, **known)
+
+
+def _check_targets(folder: Path, records: Records, task: Task, *, trains: bool) -> None:
+    targets = records.targets
+    assert targets is not None
+    if task.labels is None:
+        if targets.dtype.kind != "f":
+            raise DataError(f"{folder}: the labels are integers, a regression needs floats")
+    elif targets.dtype.kind == "f" or not 0 <= targets.min() <= targets.max() < len(task.labels):
+        raise DataError(f"{folder}: the labels are not the ids 0 to {len(task.labels) - 1}")
+    if trains and len(np.unique(targets)) < 2:
+        raise DataError(f"{folder}: every example has the same label, so there is nothing to learn")
