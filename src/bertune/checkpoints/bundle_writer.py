@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.masked_crc import crc32c, masked
+from bertune.masked_crc import crc32c, masked
 
 _TYPES = {"float32": 1, "float64": 2, "int32": 3, "int64": 9, "bool": 10, "float16": 19}
 _STRING = 7

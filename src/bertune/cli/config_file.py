@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bertune.cli.data_options import DataOptions
+from bertune.cli.encode import EncodeSettings
 from bertune.errors import ConfigError
 from bertune.text.nearest import did_you_mean
 from bertune.training.config import TrainingConfig
@@ -63,6 +64,7 @@ def _settings_of_verbs() -> dict[str, dict[str, Any]]:
         "train": _hints(RunSettings) | _hints(TrainingConfig) | _SWITCHES,
         "evaluate": data,
         "predict": data,
+        "encode": _hints(EncodeSettings) | _SWITCHES,
         "demo": {"out": Path, "model": str},
     }
 

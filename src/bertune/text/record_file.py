@@ -9,9 +9,8 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import google_crc32c
-
 from bertune.errors import DataError
+from bertune.masked_crc import crc32c, masked
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -24,8 +23,7 @@ _AGAIN = "fetch or write the file again"
 
 def masked_crc32c(content: bytes) -> int:
     """CRC32C, rotated and shifted by a constant as TensorFlow does, so that checksums of checksums stay good."""
-    crc: int = google_crc32c.value(content)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return masked(crc32c((content,)))
 
 
 def frame_record(content: bytes) -> bytes:

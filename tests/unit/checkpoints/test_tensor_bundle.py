@@ -8,10 +8,10 @@ import pytest
 
 from bertune.checkpoints.bundle_entries import slice_key
 from bertune.checkpoints.bundle_writer import message, table, varint, write_bundle
-from bertune.checkpoints.masked_crc import crc32c, masked
 from bertune.checkpoints.protobuf_wire import WireError, fields, read_varint
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.errors import CheckpointError
+from bertune.masked_crc import crc32c, masked
 
 HEADER = message((1, 1))
 DATA = np.arange(6, dtype=np.float32).tobytes()
