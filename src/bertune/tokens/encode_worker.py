@@ -4,6 +4,7 @@ Not `multiprocessing`: forking with threads about is unsafe, and spawning runs t
 unless it is guarded. A worker here is a fresh interpreter that imports this module and nothing of the user's.
 """
 
+import contextlib
 import os
 import pickle
 import signal
@@ -53,7 +54,9 @@ class EncoderProcesses:
         for worker in self._workers:
             for pipe in (worker.stdin, worker.stdout):
                 assert pipe is not None
-                pipe.close()
+                # Closing writes what is still buffered, which a worker that ended cannot take.
+                with contextlib.suppress(OSError):
+                    pipe.close()
             worker.wait()
 
     def map(self, chunks: Iterable[Chunk]) -> Iterator[EncodedChunk]:
