@@ -15,13 +15,13 @@ from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.encoder.config import BertConfig
 
 # The Python of an environment with tf-models-official 2.20.0.
-ORIGINAL = os.environ.get("BERTUNE_TF_PYTHON", "")
+ORIGINAL = os.environ.get("BERTUNE_ORIGINAL_PYTHON", "")
 SCRIPT = Path(__file__).parent / "restore_with_the_original.py"
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(not ORIGINAL, reason="BERTUNE_TF_PYTHON names no Python with tf-models-official")
+@pytest.mark.skipif(not ORIGINAL, reason="BERTUNE_ORIGINAL_PYTHON names no Python with tf-models-official")
 def test_the_original_restores_what_bertune_writes(tmp_path: Path) -> None:
     folder, golden = unpack("functional", tmp_path), outputs()
     torch.manual_seed(0)
