@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bertune.batches.batch import Batch, pack_padded
+from bertune.batches.layout import PackedLayout
 from bertune.encoder.config import BertConfig
 from bertune.encoder.dense import Dense
 from bertune.encoder.dropout import Dropout
@@ -59,8 +60,21 @@ class Classifier(nn.Module):
         """
         if not isinstance(inputs, Batch):
             inputs, _ = pack_padded(inputs, self.classifier.weight.device)
-        output = self.encoder(inputs)
-        pooled = output.pooled if self.pooling == "cls" else mean_pool(output.last_hidden_state, inputs.layout)
+        hidden = self.encoder.encode(inputs, first_only=self.pooling == "cls")
+        return self.logits_of(hidden, inputs.layout)
+
+    def logits_of(self, hidden: Tensor, layout: PackedLayout) -> Tensor:
+        """Returns logits from what the encoder made: the pooling, dropout and the dense layer.
+
+        Args:
+            hidden: (sequences, hidden_size) of the first tokens for pooling `cls`; (tokens, hidden_size) for `mean`.
+            layout: where each sequence starts and ends.
+        """
+        if self.pooling == "cls":
+            assert self.encoder.pooler is not None
+            pooled = self.encoder.pooler(hidden)
+        else:
+            pooled = mean_pool(hidden, layout)
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits
 

@@ -20,6 +20,7 @@ from bertune.optim.create import create_optimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
+from bertune.training.paths import TrainingPath, training_path
 from bertune.training.precision import choose_precision, name_of
 from bertune.training.step import StepResult, take_step
 
@@ -124,11 +125,14 @@ def fit(
     history = History()
     best_weights: dict[str, Tensor] | None = None
     with _computing_in(classifier, choose_precision(config.precision, device)), torch.random.fork_rng():
+        path = training_path(classifier, optimizer, train_set)
         if observer is not None:
-            observer.on_start(total_steps, total_steps // config.epochs, name_of(classifier.encoder.compute_dtype))
+            how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
+            observer.on_start(total_steps, total_steps // config.epochs, how)
         for epoch in range(config.epochs):
             started = time.perf_counter()
-            steps = list(_train_epoch(classifier, optimizer, train_set, config, kind, epoch, observer))
+            steps = list(_train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer))
+            path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
             scores = _scores(classifier, validation_set, train_set, kind, metrics, label_names)
@@ -166,6 +170,7 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
 
 def _train_epoch(
     classifier: Classifier,
+    path: TrainingPath,
     optimizer: ScheduledAdam,
     train: Dataset,
     config: TrainingConfig,
@@ -174,18 +179,20 @@ def _train_epoch(
     observer: Observer | None,
 ) -> Iterator[StepResult]:
     classifier.train()
+    device = classifier.classifier.weight.device
     order = epoch_order(len(train), seed=config.seed, epoch=epoch)
     first_step = epoch * steps_in_epoch(len(train), config.batch_size)
     for step, indices in enumerate(batches_of(order, config.batch_size), start=first_step):
         # Seeded by step, so that dropout needs no replay of earlier steps.
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1, np.uint64)[0]))
         result = take_step(
-            classifier,
-            optimizer,
+            path,
             train,
             indices,
             step=step,
             epoch=epoch,
+            rate=optimizer.learning_rate_at(step),
+            device=device,
             micro_batch_size=config.micro_batch_size or config.batch_size,
             kind=kind,
             label_smoothing=config.label_smoothing,
