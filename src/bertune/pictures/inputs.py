@@ -110,8 +110,8 @@ def _draw(ids: NDArray[np.int64], real: NDArray[np.bool_], types: NDArray[np.int
     for panel, name in zip(panels, PADDED_NAMES, strict=True):
         panel.set_title(name, loc="left")
         panel.set_xlabel("token position")
-        panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        panel.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+        panel.yaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
         panel.spines[:].set_visible(True)
     if not real.all():
         swatch = Patch(facecolor=PADDING, edgecolor=LINE, linewidth=0.6, label="padding")

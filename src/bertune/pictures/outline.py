@@ -21,7 +21,7 @@ class Block:
     """One box.
 
     Args:
-        path: the module's name in its parent; unique among blocks, for a layer's blocks within the layer.
+        path: the module's name in the encoder (the head's in the classifier), for a layer's blocks in their layer.
         kind: gives the colour; `unused` is drawn dashed and linked to nothing.
         name: what it is.
         detail: what it does, with its sizes.
@@ -200,7 +200,7 @@ def _ends(model: Encoder | Classifier, encoder: Encoder, tally: _Tally) -> Itera
             yield _pooler(encoder.pooler, tally, "unused", "")
     dense = model.classifier
     detail = (
-        f"{_dropout(model.dropout.probability, 'dropout {:g}, ')}dense {dense.in_features:,} → {dense.out_features}"
+        f"{_dropout(model.dropout.probability, 'dropout {:g}, ')}dense {dense.in_features:,} → {dense.out_features:,}"
     )
     output = f"logits: sequences {TIMES} {dense.out_features:,}"
     yield tally.block([dense], "classifier", "head", "Classifier head", detail, output)
@@ -208,7 +208,7 @@ def _ends(model: Encoder | Classifier, encoder: Encoder, tally: _Tally) -> Itera
 
 def _pooler(pooler: Pooler, tally: _Tally, kind: BlockKind, output: str) -> Block:
     detail = "not used with mean pooling" if kind == "unused" else "[CLS] of each sequence, dense, tanh"
-    return tally.block([pooler], "encoder.pooler", kind, "Pooler", detail, output)
+    return tally.block([pooler], "pooler", kind, "Pooler", detail, output)
 
 
 def _per_token(encoder: Encoder) -> str:

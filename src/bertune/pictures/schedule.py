@@ -1,8 +1,10 @@
 """`plot_schedule`: learning rates over the steps of a run."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -48,7 +50,7 @@ def plot_schedule(
         ResourceError: the disk is full.
     """
     path = check_path(path)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise ConfigError(f"steps must be a whole number, at least 1, and is {steps!r}")
     named = _named(schedule)
     chosen = _steps_to_draw(steps, named.values())
@@ -64,7 +66,7 @@ def _named(schedule: Schedule | Mapping[str, Schedule] | Sequence[Schedule]) -> 
     if isinstance(schedule, Mapping):
         named = {str(name): each for name, each in schedule.items()}
     else:
-        several = [schedule] if callable(schedule) else list(schedule)
+        several = list(schedule) if isinstance(schedule, Sequence) else [schedule]
         names = [_name_of(each) for each in several]
         named = {
             name if names.count(name) == 1 else f"{name} {number}": each
@@ -102,10 +104,12 @@ def _steps_to_draw(steps: int, schedules: Iterable[Schedule]) -> NDArray[np.int6
 
 
 def _rates(name: str, schedule: Schedule, steps: NDArray[np.int64]) -> NDArray[np.float64]:
-    rates = np.array([float(schedule(int(step))) for step in steps])
-    wrong = np.flatnonzero(~np.isfinite(rates))
-    if wrong.size:
-        raise ConfigError(f"{name} gives {rates[wrong[0]]} at step {steps[wrong[0]]}; a rate is a finite number")
+    rates = np.empty(len(steps))
+    for row, step in enumerate(steps.tolist()):
+        rate = schedule(step)
+        if not isinstance(rate, SupportsFloat) or not math.isfinite(rate):
+            raise ConfigError(f"{name} gives {rate} at step {step}; a rate is a finite number")
+        rates[row] = rate
     return rates
 
 
@@ -136,7 +140,7 @@ def _draw(
     highest = max(float(each.max()) for each in rates.values())
     axes.set_ylim(min(0.0, *(float(each.min()) for each in rates.values())), (highest or 1.0) * 1.15)
     axes.set_xlim(0, max(1, steps - 1))
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: _rate_text(rate)))
     return picture
