@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from bertune.optim.create import create_optimizer as create_optimizer
     from bertune.optim.schedule import PolynomialDecay as PolynomialDecay
     from bertune.optim.schedule import WarmUp as WarmUp
+    from bertune.pictures.inputs import plot_inputs as plot_inputs
+    from bertune.pictures.model import plot_model as plot_model
+    from bertune.pictures.schedule import plot_schedule as plot_schedule
     from bertune.text.examples import Columns as Columns
     from bertune.text.examples import Examples as Examples
     from bertune.text.examples import LabelSet as LabelSet
@@ -79,6 +82,9 @@ _HOMES = {
     "fit": "training.loop",
     "glue_task": "text.glue",
     "load": "checkpoints.model_directory",
+    "plot_inputs": "pictures.inputs",
+    "plot_model": "pictures.model",
+    "plot_schedule": "pictures.schedule",
     "predict": "evaluation.predictions",
     "predict_logits": "evaluation.logits",
     "read_examples": "text.sources",

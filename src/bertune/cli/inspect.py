@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from bertune.errors import ConfigError
+
 
 def inspect(
     what: str,
@@ -14,6 +16,7 @@ def inspect(
     kind: Literal["classification", "regression"] = "classification",
     quoting: Literal["auto", "csv", "none"] = "auto",
     on_bad_row: Literal["error", "skip"] = "error",
+    plot: Path | None = None,
     json: bool = False,
 ) -> None:
     """Look into a model, a data set or a run.
@@ -27,11 +30,16 @@ def inspect(
         kind: of the data: whether labels are classes or values.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
+        plot: draw the model into this file, .svg or .png.
         json: print one JSON document.
     """
     from bertune.cli import inspection
-    from bertune.cli.terminal import show, show_json
+    from bertune.cli.terminal import say, show, show_json
 
+    if plot is not None:
+        from bertune.pictures.picture import check_path
+
+        check_path(plot)
     if inspection.is_run(what):
         found = inspection.inspect_run(Path(what))
     elif task is None and text_a is None and inspection.is_model(what):
@@ -43,6 +51,13 @@ def inspect(
         found = inspection.inspect_data(
             what, task=task, columns=columns, kind=kind, quoting=quoting, on_bad_row=on_bad_row
         )
+    if plot is not None:
+        from bertune.pictures.model import plot_model
+
+        if found.model is None:
+            raise ConfigError(f"--plot draws a model, and {what} holds none that can be built")
+        plot_model(found.model, plot)
+        say(f"picture: {plot}")
     if json:
         show_json(found.values)
     else:

@@ -16,6 +16,7 @@ from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
+from bertune.heads.classifier import Classifier
 from bertune.text.audit import audit_splits
 from bertune.text.examples import Columns, LabelSet, Task, TaskKind
 from bertune.text.file_kind import SUFFIXES
@@ -31,6 +32,7 @@ class Inspection:
 
     lines: list[str]
     values: dict[str, Any]
+    model: Encoder | Classifier | None = None
 
 
 def is_run(what: str) -> bool:
@@ -60,7 +62,8 @@ def inspect_run(path: Path) -> Inspection:
     lines += _config_lines(model.classifier.encoder.config)
     if scores is not None:
         lines.append(f"validation, epoch {scores['epoch'] + 1}: {scores['validation']['verdict']}")
-    return Inspection(lines, {"model": str(folder), "contract": contract.to_dict(), "scores": scores})
+    values = {"model": str(folder), "contract": contract.to_dict(), "scores": scores}
+    return Inspection(lines, values, model.classifier)
 
 
 def inspect_model(name: str) -> Inspection:
@@ -71,7 +74,8 @@ def inspect_model(name: str) -> Inspection:
         return _inspect_tensors(TensorBundle(checkpoint))
     config = BertConfig.from_json_file(config_file(folder))
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
-    receipt = restore(Encoder.from_config(config), folder, allow_new=["pooler"])
+    encoder = Encoder.from_config(config)
+    receipt = restore(encoder, folder, allow_new=["pooler"])
     lines = [f"encoder: {folder}", *_config_lines(config)]
     case = "lower-cased" if tokenizer.do_lower_case else "cased"
     lines.append(f"tokenizer: WordPiece, {tokenizer.vocab_size:,} pieces, {case}")
@@ -82,7 +86,7 @@ def inspect_model(name: str) -> Inspection:
         "tokenizer": {"pieces": tokenizer.vocab_size, "do_lower_case": tokenizer.do_lower_case},
         "receipt": receipt.to_dict(),
     }
-    return Inspection(lines, values)
+    return Inspection(lines, values, encoder)
 
 
 def _inspect_tensors(bundle: TensorBundle) -> Inspection:
