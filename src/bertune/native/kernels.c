@@ -45,6 +45,15 @@ INLINE float max_of(vf x) {
     return most;
 }
 
+#if defined(__AVX512BF16__) && W == 16
+#include <immintrin.h>
+INLINE vf load_bf16(const uint16_t *p) {
+    return (vf)((vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)) << 16);
+}
+INLINE void store_bf16(uint16_t *p, vf x) { /* one instruction; it takes numbers below 1e-38 for 0 */
+    _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh((__m512)x));
+}
+#else
 INLINE vf load_bf16(const uint16_t *p) { return (vf)(__builtin_convertvector(*(const vh *)p, vu) << 16); }
 INLINE void store_bf16(uint16_t *p, vf x) { /* to nearest, ties to even; not-a-number stays so */
     vu bits = (vu)x;
@@ -52,6 +61,7 @@ INLINE void store_bf16(uint16_t *p, vf x) { /* to nearest, ties to even; not-a-n
     vi nan = x != x;
     *(vh *)p = __builtin_convertvector((rounded & (vu)~nan) | (0x7fc0 & (vu)nan), vh);
 }
+#endif
 
 #if BF16
 typedef uint16_t elem;
@@ -194,7 +204,7 @@ INLINE void embedding_row(const embedding *e, long i, float *s) {
     for (long j = 0; j < e->h; j += W) store32(s + j, load32(a + j) + load32(b + j) + load32(c + j));
 }
 static void embed_forward_body(void *data) {
-    embedding *e = data;
+    const embedding copy = *(const embedding *)data, *e = &copy;
     float s[MAX_HIDDEN];
     long from, to, h = e->h;
     share(e->rows, &from, &to);
@@ -225,7 +235,7 @@ void embed_forward(const int32_t *token, const int32_t *position, const int32_t 
 }
 
 static void embed_backward_body(void *data) {
-    embedding *e = data;
+    const embedding copy = *(const embedding *)data, *e = &copy;
     float s[MAX_HIDDEN];
     long from, to, h = e->h;
     float *dgamma = e->parts + omp_get_thread_num() * 2 * h, *dbeta = dgamma + h;
@@ -303,7 +313,7 @@ INLINE void residual_row(const residual_norm *r, long i, float *s) {
     }
 }
 static void residual_norm_forward_body(void *data) {
-    residual_norm *r = data;
+    const residual_norm copy = *(const residual_norm *)data, *r = &copy;
     float s[MAX_HIDDEN];
     long from, to;
     share(r->rows, &from, &to);
@@ -326,7 +336,7 @@ void residual_norm_forward(const elem *x, const float *bias, const elem *residua
     zero_tail(out, rows, padded_rows, h);
 }
 static void residual_norm_backward_body(void *data) {
-    residual_norm *r = data;
+    const residual_norm copy = *(const residual_norm *)data, *r = &copy;
     float s[MAX_HIDDEN], g[MAX_HIDDEN];
     long from, to, h = r->h;
     float *dgamma = r->parts + omp_get_thread_num() * 3 * h, *dbeta = dgamma + h, *dbias = dbeta + h;
@@ -420,7 +430,7 @@ INLINE void activate_rows(const activation *a, int kind) {
             store(a->out + i * a->n + j, activate(load(a->x + i * a->n + j) + load32(a->bias + j), kind));
 }
 static void activation_forward_body(void *data) {
-    activation *a = data;
+    const activation copy = *(const activation *)data, *a = &copy;
     if (a->kind == GELU) activate_rows(a, GELU);
     else if (a->kind == GELU_TANH) activate_rows(a, GELU_TANH);
     else activate_rows(a, RELU);
@@ -445,7 +455,7 @@ INLINE void slope_rows(const activation *a, int kind) {
         }
 }
 static void activation_backward_body(void *data) {
-    activation *a = data;
+    const activation copy = *(const activation *)data, *a = &copy;
     if (a->kind == GELU) slope_rows(a, GELU);
     else if (a->kind == GELU_TANH) slope_rows(a, GELU_TANH);
     else slope_rows(a, RELU);
@@ -574,7 +584,7 @@ INLINE uint32_t cells_before(const attention *a, long b, long head) { /* a block
 }
 
 static void attention_forward_body(void *data) {
-    attention *a = data;
+    const attention copy = *(const attention *)data, *a = &copy;
     long d = a->d, from, to;
     float *q = a->scratch + omp_get_thread_num() * attention_scratch(a->max_length, a->queries_each, d);
     const float scale = 1.0f / sqrtf((float)d);
@@ -632,7 +642,7 @@ void attention_forward(const elem *q, long q_stride, const elem *k, const elem *
 }
 
 static void attention_backward_body(void *data) {
-    attention *a = data;
+    const attention copy = *(const attention *)data, *a = &copy;
     long d = a->d, h = a->heads * d, from, to;
     long size = attention_scratch(a->max_length, a->queries_each, d);
     float *q = a->scratch + omp_get_thread_num() * size, *sums = a->parts + omp_get_thread_num() * 3 * h;
