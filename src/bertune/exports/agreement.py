@@ -108,7 +108,7 @@ def compare(
             int(np.argmax(np.where(wrong, np.nan_to_num(differences, nan=np.inf), -1))), wrong.shape
         )
         raise _disagreement(
-            f"logits differ by up to {differences[row, output]:.2g}, at most {tolerance:.0e} is allowed "
+            f"logits differ by up to {differences[row, output]:.3g}, at most {tolerance:.0e} is allowed "
             f"({int(wrong.any(axis=1).sum()):,} of {len(expected):,} rows; row {row}: "
             f"{answered[row, output]:.6g} instead of {expected[row, output]:.6g})"
         )
