@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from bertune.evaluation.logits import predict_logits as predict_logits
     from bertune.evaluation.predictions import predict as predict
     from bertune.evaluation.scores import Scores as Scores
+    from bertune.exports.agreement import Agreement as Agreement
+    from bertune.exports.export import export as export
     from bertune.heads.classifier import Classifier as Classifier
     from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
     from bertune.optim.create import create_optimizer as create_optimizer
@@ -54,6 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AdamWeightDecay": "optim.adamw",
+    "Agreement": "exports.agreement",
     "Batch": "batches.batch",
     "BertConfig": "encoder.config",
     "BertTokenizer": "tokens.tokenizer",
@@ -78,6 +81,7 @@ _HOMES = {
     "create_optimizer": "optim.create",
     "encode_examples": "tokens.encoding",
     "evaluate": "evaluation.evaluate",
+    "export": "exports.export",
     "find_splits": "text.glue",
     "fit": "training.loop",
     "glue_task": "text.glue",

@@ -31,11 +31,11 @@ def evaluate(
         quiet: print nothing but the result and errors.
     """
     from bertune.checkpoints.model_directory import load
+    from bertune.checkpoints.model_files import find_model_folder
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.evaluation.evaluate import evaluate as evaluate_model
-    from bertune.training.run_directory import find_model_folder
 
     if options.data is None:
         raise ConfigError("the data are not named", hint="use --data FILE")

@@ -8,7 +8,7 @@ from typing import Any
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.model_directory import load
-from bertune.checkpoints.model_files import config_file, files_folder, tokenizer_folder
+from bertune.checkpoints.model_files import config_file, files_folder, find_model_folder, tokenizer_folder
 from bertune.checkpoints.receipt import shape_text
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
@@ -23,7 +23,6 @@ from bertune.text.file_kind import SUFFIXES
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.sources import OnBadRow, Quoting, open_table
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.training.run_directory import find_model_folder
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ def predict(
         quiet: print nothing but the result and errors.
     """
     from bertune.checkpoints.model_directory import load
+    from bertune.checkpoints.model_files import find_model_folder
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
     from bertune.cli.terminal import keep_quiet, say, show, show_data
     from bertune.evaluation.predictions import predict as predict_texts
-    from bertune.training.run_directory import find_model_folder
 
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))

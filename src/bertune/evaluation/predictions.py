@@ -82,7 +82,7 @@ def predict(
         ConfigError: single texts for a pair model, or pairs for a single-text model.
         DataError: an entry is neither a text nor a pair.
     """
-    examples = texts if isinstance(texts, Examples) else _examples_of(texts)
+    examples = texts if isinstance(texts, Examples) else examples_of(texts)
     encoded = encode_for(model, examples)
     logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
     return Predictions(logits, model.contract.labels, encoded.truncated_fraction)
@@ -118,7 +118,12 @@ def baseline_of(contract: Contract) -> NDArray[Any] | None:
     return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
 
 
-def _examples_of(given: Iterable[str] | Iterable[tuple[str, str]]) -> Examples:
+def examples_of(given: Iterable[str] | Iterable[tuple[str, str]]) -> Examples:
+    """Takes single texts, or pairs of texts, as examples without labels.
+
+    Raises:
+        DataError: there is none, or an entry is neither a text nor a pair.
+    """
     if isinstance(given, str):
         raise DataError("expected several texts, got one", hint="put it into a list: predict(model, [text])")
     texts: list[Any] = list(given)

@@ -13,10 +13,8 @@ from typing import Any
 import tomli_w
 import torch
 
-import bertune
 from bertune.atomic import write_text
-from bertune.checkpoints.contract import CONTRACT_FILE
-from bertune.errors import ConfigError, DataError
+from bertune.errors import ConfigError
 
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
 
@@ -106,22 +104,5 @@ class RunDirectory:
 
 def versions() -> dict[str, str]:
     """Returns the versions that decide a run's numbers."""
-    packages = {name: metadata.version(name) for name in ("torch", "tokenizers", "safetensors", "numpy")}
-    return {"bertune": bertune.__version__, "python": platform.python_version(), **packages}
-
-
-def find_model_folder(path: Path) -> Path:
-    """Returns the model folder of a run, or the folder itself if it is one.
-
-    Raises:
-        DataError: neither.
-    """
-    for folder in (path, path / _MODEL):
-        if (folder / CONTRACT_FILE).is_file():
-            return folder
-    if not path.exists():
-        raise DataError(f"{path}: no such folder", hint="name a run or a model folder that bertune train made")
-    raise DataError(
-        f"{path}: no model in this folder (no {CONTRACT_FILE}, and no {_MODEL}/{CONTRACT_FILE})",
-        hint="name a run or a model folder that bertune train made; did the run end before its first epoch?",
-    )
+    packages = {name: metadata.version(name) for name in ("bertune", "torch", "tokenizers", "safetensors", "numpy")}
+    return {"python": platform.python_version(), **packages}
