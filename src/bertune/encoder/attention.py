@@ -99,10 +99,11 @@ class SelfAttention(nn.Module):
         cells = _to_cells(F.linear(hidden_states, weight[size:], bias[size:]), plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         asking = torch.split(queries, [group.sequences for group in plan.groups])
-        mixed = [
-            self._attend(*self._by_head(one, group, 1, 1), *self._by_head(rows, group, group.max_length, 2), group)
-            for one, rows, group in zip(asking, rectangles, plan.groups, strict=True)
-        ]
+        mixed = []
+        for one, rows, group in zip(asking, rectangles, plan.groups, strict=True):
+            (query,) = self._by_head(one, group.sequences, 1)
+            key, value = self._by_head(rows, group.sequences, 2)
+            mixed.append(self._attend(query, key, value, group))
         in_order = torch.empty_like(plan.sequences)
         in_order[plan.sequences] = torch.arange(len(in_order), device=in_order.device)
         output: Tensor = self.output(torch.cat(mixed)[in_order])
@@ -110,11 +111,13 @@ class SelfAttention(nn.Module):
 
     def _mix(self, qkv: Tensor, group: LengthGroup) -> Tensor:
         """Attends within one rectangle: (cells, 3 x hidden_size) to (cells, hidden_size)."""
-        return self._attend(*self._by_head(qkv, group, group.max_length, 3), group)
+        query, key, value = self._by_head(qkv, group.sequences, 3)
+        return self._attend(query, key, value, group)
 
-    def _by_head(self, rows: Tensor, group: LengthGroup, length: int, parts: int) -> tuple[Tensor, ...]:
-        by_head = rows.view(group.sequences, length, parts, self.num_heads, -1)
-        return by_head.permute(2, 0, 3, 1, 4).unbind(0)
+    def _by_head(self, rows: Tensor, sequences: int, parts: int) -> tuple[Tensor, ...]:
+        """Splits rows of `parts` vectors side by side into as many (sequences, heads, length, head size)."""
+        size = rows.shape[1] // (parts * self.num_heads)
+        return rows.view(sequences, -1, parts, self.num_heads, size).permute(2, 0, 3, 1, 4).unbind(0)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, group: LengthGroup) -> Tensor:
         mask = None if group.attend is None else group.attend[:, None, None, :]

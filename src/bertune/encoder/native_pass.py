@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.batch import Batch
-from bertune.encoder.encoder import Encoder
+from bertune.encoder.encoder import Encoder, check_ids
 from bertune.encoder.layer import TransformerLayer
 from bertune.native.build import NotNativeError
 from bertune.native.kernels import (
@@ -138,7 +138,11 @@ class NativePass:
 
         Returns:
             (tokens, hidden_size), or (sequences, hidden_size) with `first_only`; float32.
+
+        Raises:
+            DataError: an id, a type or a position that the embeddings do not have.
         """
+        check_ids(batch, self.encoder.config)
         run = self._run = _Run(batch, seed, first_only=first_only, keep=keep)
         hidden = self._embed(run)
         for layer in self._layers[:-1]:
@@ -380,9 +384,7 @@ class _LayerPass:
             self.owner.threads,
         )
 
-    def _attend_backward(
-        self, run: _Run, d_context: Tensor, dx: Tensor, *, first_only: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _attend_backward(self, run: _Run, d_context: Tensor, dx: Tensor, *, first_only: bool) -> tuple[Tensor, Tensor]:
         h, shared = self.x.shape[1], self.owner.buffer
         if first_only:
             dq, dkv = shared("d_first_q", self.rows, h), shared("dqkv", run.padded, 2 * h)

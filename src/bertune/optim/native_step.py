@@ -64,10 +64,10 @@ class NativeStep:
         self.kernels = kernels_for(torch.float32)
         self.threads = torch.get_num_threads()
         self._decays: dict[int, list[float]] = {key: [] for key in self.tables}
-        self._table_moments = {
-            id(parameter): (torch.zeros(len(table.rows), parameter.shape[1]), torch.zeros(len(table.rows), parameter.shape[1]))
-            for parameter, table in self._known_tables()
-        }
+        self._table_moments: dict[int, tuple[Tensor, Tensor]] = {}
+        for parameter, table in self._known_tables():
+            shape = (len(table.rows), parameter.shape[1])
+            self._table_moments[id(parameter)] = (torch.zeros(shape), torch.zeros(shape))
 
     def step(self) -> float:
         """Clips and updates; leaves everything as it is where the norm is not finite.

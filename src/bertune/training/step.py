@@ -61,7 +61,8 @@ def take_step(
         part = indices[start : start + micro_batch_size]
         batch = pack(train.encoded, part, train.targets, device)
         assert batch.targets is not None
-        loss = loss_of(path.logits(batch, accumulate=start > 0), batch.targets, kind=kind, label_smoothing=label_smoothing)
+        logits = path.logits(batch, accumulate=start > 0)
+        loss = loss_of(logits, batch.targets, kind=kind, label_smoothing=label_smoothing)
         # Each example weighs the same, however the batch is cut.
         (loss * (len(part) / len(indices))).backward()  # type: ignore[no-untyped-call]
         loss_sum += loss.item() * len(part)
