@@ -19,8 +19,8 @@ from bertune.checkpoints.http_client import (
     opened,
     reason_of,
     unreachable,
-    without_query,
 )
+from bertune.checkpoints.model_address import without_query
 from bertune.checkpoints.part_file import FileState, PartFile, disk_errors, full
 from bertune.errors import CheckpointError
 
@@ -37,6 +37,7 @@ _MAX_FILE_BYTES = 20_000_000_000
 # Storage that does not show its lists answers 403 for a file that is not there, and 401 without a login.
 _NOT_THERE = {401, 403, 404, 410}
 _TRY_LATER = {408, 425, 429}
+_NUMBER = "[0-9]{1,18}"
 _PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 
 
@@ -230,13 +231,13 @@ def _state_of(response: "httpx.Response") -> FileState:
         # A weak ETag stays when bytes change.
         etag=etag if etag.startswith('"') else "",
         modified=headers.get("last-modified", ""),
-        size=int(length) if length.isdecimal() else None,
+        size=int(length) if re.fullmatch(_NUMBER, length) else None,
         checksums=from_headers(headers, is_whole=is_whole),
     )
 
 
 def _continues(response: "httpx.Response", start: int) -> bool:
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
+    match = re.fullmatch(rf"bytes ({_NUMBER})-{_NUMBER}/({_NUMBER}|\*)", response.headers.get("content-range", ""))
     return match is not None and int(match[1]) == start
 
 

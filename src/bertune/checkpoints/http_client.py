@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertune.checkpoints.model_address import is_loopback
+from bertune.checkpoints.model_address import is_loopback, without_query
 from bertune.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -100,8 +100,3 @@ def unreachable(url: str, reason: str) -> CheckpointError:
 def reason_of(error: Exception) -> str:
     """What an error of the client says, in one line."""
     return re.sub(r"^\[Errno -?\d+\] ", "", " ".join(str(error).split())) or type(error).__name__
-
-
-def without_query(url: str) -> str:
-    """Returns an address without what stands behind the question mark, which may be a signature."""
-    return url.partition("?")[0]

@@ -59,6 +59,11 @@ def is_address(text: str) -> bool:
     return _SCHEME.match(text) is not None
 
 
+def without_query(text: str) -> str:
+    """Returns an address without what stands behind the question mark, which may be a signature; other names as is."""
+    return text.partition("?")[0] if is_address(text) else text
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine."""
     try:
@@ -76,12 +81,12 @@ def parse_address(text: str) -> ModelAddress:
     Raises:
         CheckpointError: it is no such address.
     """
-    if len(text) > _MAX_CHARACTERS or not text.isprintable() or " " in text or "\\" in text:
+    is_bucket = text[:5].lower() == "gs://"
+    if len(text) > _MAX_CHARACTERS or not text.isprintable() or "\\" in text or (" " in text and not is_bucket):
         raise CheckpointError(
             f"{text!r:.200}: not an address: too long, or with a space, a backslash or a control character in it",
             hint="write %20 for a space",
         )
-    is_bucket = text[:5].lower() == "gs://"
     url, query = (_public_address(text), "") if is_bucket else _without_query(text)
     _check(url, text)
     shown = text.rstrip("/") if is_bucket else url

@@ -13,6 +13,7 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_address import without_query
 from bertune.checkpoints.model_directory import check_vocabulary, save
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
@@ -270,5 +271,6 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
         metrics=metrics,
         label_counts=counts,
         target_mean=float(train_targets.mean()) if task.labels is None else None,
-        base_model=settings.model,
+        # It goes with the model wherever that goes; the signature of an address must not.
+        base_model=without_query(settings.model),
     )

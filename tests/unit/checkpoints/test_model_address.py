@@ -1,6 +1,6 @@
 import pytest
 
-from bertune.checkpoints.model_address import is_address, parse_address
+from bertune.checkpoints.model_address import is_address, parse_address, without_query
 from bertune.errors import CheckpointError
 
 LESSON = "gs://cloud-tpu-checkpoints/bert/v3/uncased_L-12_H-768_A-12"
@@ -19,6 +19,7 @@ def test_a_bucket_is_read_through_its_public_address() -> None:
         assert address.file_url("vocab.txt") == f"{PUBLIC}/vocab.txt"
         assert not address.is_archive
         assert address.entry_name == parse_address(PUBLIC).entry_name
+    assert parse_address("gs://bucket/a folder").url.endswith("/a%20folder")
     # The name of an object is no address: its % is a plain character.
     assert parse_address("gs://bucket/100%").url.endswith("/100%25")
 
@@ -113,3 +114,8 @@ def test_this_machine_needs_no_encryption(host: str) -> None:
 @pytest.mark.parametrize("text", ["bert-base-uncased", "owner/name", "hf://owner/name", "/a/b", "s3://b/k", "gs:/b/k"])
 def test_other_names_are_no_addresses(text: str) -> None:
     assert not is_address(text)
+
+
+def test_a_signature_is_taken_from_addresses_alone() -> None:
+    assert without_query("https://host.example/model.zip?sig=secret") == "https://host.example/model.zip"
+    assert without_query("/what?/model") == "/what?/model"
