@@ -22,6 +22,7 @@ class Served:
         cuts: after how many bytes of the body the connection is cut, for the first, second, … request.
         statuses: answered to the first, second, … request before the file is given.
         ranges: whether parts are given.
+        largest_range: bytes of a part at most.
         if_range: whether `If-Range` is looked at.
         conditional: whether `If-None-Match` and `If-Modified-Since` are.
         etag: None for none; by default that of the content.
@@ -38,6 +39,7 @@ class Served:
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     ranges: bool = True
+    largest_range: int | None = None
     if_range: bool = True
     conditional: bool = True
     etag: str | None = "of the content"
@@ -153,9 +155,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, file: Served, status: int, request: Request, start: int = 0) -> None:
         request.status = status
         body = file.content[start:]
+        if status == 206:
+            body = body[: file.largest_range]
         self.send_response(status)
         if status == 206:
-            end = len(file.content) - 1
+            end = start + len(body) - 1
             self.send_header("Content-Range", f"bytes {start}-{end}/{len(file.content)}")
         if file.chunked:
             self.send_header("Transfer-Encoding", "chunked")

@@ -1,3 +1,4 @@
+import gzip
 import io
 import random
 import stat
@@ -125,6 +126,21 @@ def test_a_bomb_is_stopped_early(make: Maker, name: str, tmp_path: Path, monkeyp
     finally:
         tracemalloc.stop()
     assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*")) < 12_000_000
+
+
+def test_what_is_not_wanted_is_not_unpacked_to_skip_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "_ALWAYS_ALLOWED_BYTES", 1_000_000)
+    archive = make_tar(tmp_path / "archive", MODEL | {"not_wanted": bytes(60_000_000)})
+    reached: list[int] = []
+    seek = gzip.GzipFile.seek
+
+    def spy(stream: gzip.GzipFile, offset: int, whence: int = io.SEEK_SET) -> int:
+        reached.append(offset)
+        return seek(stream, offset, whence)
+
+    monkeypatch.setattr(gzip.GzipFile, "seek", spy)
+    refuses(archive, tmp_path / "out", "far larger than what went in")
+    assert max(reached, default=0) < 60_000_000
 
 
 def test_a_header_of_a_tar_that_claims_gigabytes_is_not_read_in_one_piece(tmp_path: Path) -> None:

@@ -102,7 +102,16 @@ def test_a_later_process_goes_on_with_the_part_of_an_earlier_one(server: ModelSe
     assert PartFile(target).size == 60_000
     server.requests.clear()
     assert fetch(server, target)[0] is None
-    assert [request.headers.get("range") for request in server.requests] == ["bytes=60000-"]
+    (request,) = server.requests
+    assert request.headers["range"] == "bytes=60000-"
+    assert request.headers["if-range"] == server.files["/weights"].tag
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_server_that_gives_less_than_the_rest_is_asked_again(server: ModelServer, target: Path) -> None:
+    server.files["/weights"] = Served(CONTENT, cuts=[20_000], largest_range=30_000)
+    assert fetch(server, target)[0] is None
+    assert statuses(server) == [200, 206, 206, 206]
     assert target.read_bytes() == CONTENT
 
 

@@ -149,7 +149,7 @@ def test_a_damaged_archive_is_not_kept_for_the_next_try(server: ModelServer, cac
     content = (FOLDER / "functional.zip").read_bytes()
     broken = bytearray(content)
     broken[len(content) // 2] ^= 1
-    server.files["/m.zip"] = Served(bytes(broken))
+    server.files["/m.zip"] = Served(bytes(broken), etag='"same"')
     with pytest.raises(CheckpointError, match=r"m\.zip: the archive is damaged"):
         fetch_model(f"{server.url}/m.zip")
     server.files["/m.zip"] = Served(content, etag='"same"')
