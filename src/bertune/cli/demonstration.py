@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.model_directory import LoadedModel, load
+from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import TrainingProgress
 from bertune.cli.results import prediction_lines
 from bertune.cli.terminal import say, show
@@ -45,7 +46,8 @@ def run_demo(out: Path, model: str) -> None:
     settings = RunSettings(
         data=str(folder), out=out, model=model, text_a="question1", text_b="question2", label="label", overwrite=True
     )
-    prepared = prepare(settings, DEMO_CONFIG, say=say)
+    with FetchingProgress() as fetching:
+        prepared = prepare(settings, DEMO_CONFIG, say=say, on_fetch=fetching.show)
     say("2. Training")
     with TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_files import tokenizer_folder
 from bertune.cli.encode import EncodeSettings
+from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import EncodingProgress
 from bertune.errors import ConfigError
 from bertune.text.examples import Columns, LabelSet, Task
@@ -34,7 +36,9 @@ def encode_splits(
     """
     task = _task(settings)
     splits = _chosen(settings, task)
-    tokenizer = BertTokenizer.from_directory(resolve_model(settings.model))
+    with FetchingProgress(enabled=not quiet) as progress:
+        model = resolve_model(settings.model, on_progress=progress.show)
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(model))
     done: dict[str, tuple[Path, Manifest]] = {}
     for name, split in splits.items():
         folder = settings.out if len(splits) == 1 else settings.out / name

@@ -22,7 +22,7 @@ def inspect(
     """Look into a model, a data set or a run.
 
     Args:
-        what: a run or model folder, a pretrained encoder (folder, file or name), or data (table, folder, hf://…).
+        what: a run or model folder, a pretrained encoder (folder, file, name or address), or data (table, folder, hf://…).
         task: of the data: a GLUE task by name.
         text_a: of the data: column of the first text. Without it the columns are shown.
         text_b: of the data: column of the second text.

@@ -13,6 +13,7 @@ from bertune.checkpoints.receipt import shape_text
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
+from bertune.cli.fetching import FetchingProgress
 from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
@@ -67,7 +68,8 @@ def inspect_run(path: Path) -> Inspection:
 
 def inspect_model(name: str) -> Inspection:
     """Restores an encoder and shows its sizes, its tokenizer and the whole receipt."""
-    folder = resolve_model(name)
+    with FetchingProgress() as progress:
+        folder = resolve_model(name, on_progress=progress.show)
     checkpoint = find_prefix(folder)
     if checkpoint is not None and not config_file(folder).is_file():
         return _inspect_tensors(TensorBundle(checkpoint))

@@ -118,8 +118,8 @@ class Encoder(nn.Module):
         hidden_states = self.embeddings(batch).to(self.compute_dtype)
         for layer in self.layers[:-1]:
             hidden_states = layer(hidden_states, batch.layout)
-        hidden_states = self.layers[-1](hidden_states, batch.layout, first_only=first_only)
-        return hidden_states.float()
+        last: Tensor = self.layers[-1](hidden_states, batch.layout, first_only=first_only)
+        return last.float()
 
     def _encode(self, batch: Batch) -> EncoderOutput:
         hidden_states = self.encode(batch)

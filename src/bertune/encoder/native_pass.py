@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertune.ablation import without
 from bertune.batches.batch import Batch
 from bertune.encoder.encoder import Encoder, check_ids
 from bertune.encoder.layer import TransformerLayer
@@ -80,6 +81,8 @@ class NativePass:
     """
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
+        if without("kernels"):
+            raise NotNativeError("compiled kernels are switched off")
         _check_sizes(encoder)
         self.encoder = encoder
         self.dtype = dtype
@@ -230,7 +233,8 @@ class _Run:
         self.keep = keep
         self.accumulate = False
         self.tokens = batch.layout.num_tokens
-        self.padded = -(-self.tokens // ROW_MULTIPLE) * ROW_MULTIPLE
+        multiple = 1 if without("row-rounding") else ROW_MULTIPLE
+        self.padded = -(-self.tokens // multiple) * multiple
         ids = (batch.token_ids, batch.position_ids, batch.token_type_ids)
         self.ids = tuple(tensor.to(torch.int32) for tensor in ids)
         self.cu = batch.layout.cu_seqlens

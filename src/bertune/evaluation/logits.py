@@ -58,7 +58,7 @@ def _computation_of(classifier: Classifier) -> Callable[[Batch], Tensor]:
         native = NativePass(classifier.encoder, classifier.encoder.compute_dtype)
     except NotNativeError:
         return classifier
-    first_only = classifier.pooling == "cls"
+    first_only = classifier.first_only
     return lambda batch: classifier.logits_of(native.forward(batch, first_only=first_only), batch.layout)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bertune.ablation import without
 from bertune.batches.batch import Batch
 from bertune.batches.dataset import Dataset
 from bertune.encoder.native_pass import NativePass
@@ -88,6 +89,8 @@ class NativeTrainingPath:
         self.native = NativePass(encoder, encoder.compute_dtype)
         self.native.prepare_gradients()
         rows = np.unique(np.asarray(train.encoded.token_ids)).astype(np.int32)
+        if without("compact-vocabulary"):
+            rows = np.arange(encoder.config.vocab_size, dtype=np.int32)
         self._place_of_row = np.full(encoder.config.vocab_size, -1, np.int32)
         self._place_of_row[rows] = np.arange(len(rows))
         token_gradient = self.native.token_gradient
@@ -138,7 +141,7 @@ class _Encode(torch.autograd.Function):
         del anchor  # makes autograd call `backward`
         ctx.path, ctx.accumulate = path, accumulate
         seed = int(torch.randint(0, 1 << 62, ()).item())
-        return path.native.forward(batch, seed=seed, first_only=path.classifier.pooling == "cls", keep=True)
+        return path.native.forward(batch, seed=seed, first_only=path.classifier.first_only, keep=True)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None, None]:
