@@ -41,7 +41,7 @@ def evaluate(
         raise ConfigError("the data are not named", hint="use --data FILE")
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples, split = read_for(model.contract, options, require_label=True)
+    examples, split = read_for(model, options, require_label=True)
     tell(examples.report.summary())
     if split in _SEEN:
         tell(f"{split}: {_SEEN[split]}")

@@ -19,7 +19,8 @@ def inspect(
     """Look into a model, a data set or a run.
 
     Args:
-        what: a run or model folder, a pretrained encoder (folder, file or name), or data (table, folder, hf://…).
+        what: a run or model folder, a pretrained encoder (folder, file or name), or data (table, folder, hf://…, what
+            `bertune encode` wrote, TFRecord files).
         task: of the data: a GLUE task by name.
         text_a: of the data: column of the first text. Without it the columns are shown.
         text_b: of the data: column of the second text.
@@ -29,11 +30,15 @@ def inspect(
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
         json: print one JSON document.
     """
-    from bertune.cli import inspection
+    from bertune.cli import inspection, record_inspection
     from bertune.cli.terminal import show, show_json
 
     if inspection.is_run(what):
         found = inspection.inspect_run(Path(what))
+    elif folders := record_inspection.reencoded_at(what):
+        found = record_inspection.inspect_reencoded(folders)
+    elif task is None and text_a is None and (files := record_inspection.record_files_at(what)):
+        found = record_inspection.inspect_records(files)
     elif task is None and text_a is None and inspection.is_model(what):
         found = inspection.inspect_model(what)
     else:

@@ -4,18 +4,23 @@ import sys
 from pathlib import Path
 
 from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.model_directory import LoadedModel
 from bertune.cli.data_options import DataOptions
 from bertune.errors import ConfigError, DataError
+from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Columns, Examples
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.sources import read_lines
+from bertune.tokens.manifest import find_reencoded_splits
 
 
-def read_for(contract: Contract, options: DataOptions, *, require_label: bool) -> tuple[Examples, str | None]:
+def read_for(
+    model: LoadedModel, options: DataOptions, *, require_label: bool
+) -> tuple[Examples | ReencodedExamples, str | None]:
     """Reads examples for a model; without data, lines on standard input.
 
     Args:
-        contract: of the model; gives task and columns where they are not named.
+        model: its contract gives task and columns where they are not named.
         options: what to read.
         require_label: whether each row needs a label.
 
@@ -23,19 +28,43 @@ def read_for(contract: Contract, options: DataOptions, *, require_label: bool) -
         The examples, and the split they are where there was a choice.
 
     Raises:
-        ConfigError: a file or column that does not exist.
+        ConfigError: a file or column that does not exist, or a folder that was encoded for another model.
         DataError: rows that cannot be used.
     """
     if options.data is None:
         if sys.stdin is None:
             raise ConfigError("standard input is closed", hint="name the texts with --data")
-        return read_lines(sys.stdin.buffer, pair=contract.is_pair), None
+        return read_lines(sys.stdin.buffer, pair=model.contract.is_pair), None
+    folders = find_reencoded_splits(options.data)
+    if folders:
+        return _read_reencoded(model, options, folders, require_label=require_label)
+    return _read_texts(model.contract, options, options.data, require_label=require_label)
+
+
+def _read_reencoded(
+    model: LoadedModel, options: DataOptions, folders: dict[str, Path], *, require_label: bool
+) -> tuple[ReencodedExamples, str | None]:
+    assert options.data is not None
+    options.refuse_reading_flags(f"{options.data} was encoded before")
+    if "" in folders:
+        if options.split is not None:
+            raise ConfigError(
+                f"{options.data} is one split, so --split {options.split} has no meaning", hint="leave --split out"
+            )
+        return ReencodedExamples.read(folders[""], model), None
+    name = _choose(options.data, list(folders), options.split, require_label=require_label)
+    return ReencodedExamples.read(folders[name], model), name
+
+
+def _read_texts(
+    contract: Contract, options: DataOptions, data: str, *, require_label: bool
+) -> tuple[Examples, str | None]:
     columns = _columns_from(contract, options)
     task = glue_task(contract.task) if contract.task and columns is None else None
     if columns is None and task is None:
         columns = Columns(contract.text_a, contract.text_b, contract.label)
-    found = find_splits(options.data, task)
-    name = _choose(options.data, list(found), options.split, require_label=require_label)
+    found = find_splits(data, task)
+    name = _choose(data, list(found), options.split, require_label=require_label)
     examples = read_split(
         found[name],
         columns=columns,

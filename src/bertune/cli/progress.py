@@ -92,11 +92,11 @@ class RowsProgress:
 
     Args:
         name: of what is done.
-        rows: in all.
+        rows: in all; None where that is not known.
         enabled: False shows nothing.
     """
 
-    def __init__(self, name: str, rows: int, *, enabled: bool = True) -> None:
+    def __init__(self, name: str, rows: int | None, *, enabled: bool = True) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn(name),

@@ -9,7 +9,7 @@ The messages (tensorflow/core/example/feature.proto), with their field numbers:
 Numbers are written packed, as every protobuf library writes them here; both packed and unpacked ones are read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,12 @@ _BYTES, _FLOATS, _INTEGERS = 1, 2, 3
 _LONGEST_VARINT = 10
 
 
-def parse_example(content: bytes) -> dict[str, FeatureValue]:
+def parse_example(content: bytes, only: Container[str] | None = None) -> dict[str, FeatureValue]:
     """Reads one serialized Example.
 
     Args:
         content: the bytes of a record.
+        only: names of the features whose values are wanted; None reads all.
 
     Returns:
         Name to values: int64 or float32 array, or a list of bytes. A feature without a list is an empty list.
@@ -43,7 +44,8 @@ def parse_example(content: bytes) -> dict[str, FeatureValue]:
         for entry_number, entry_kind, entry in _fields(value):
             if (entry_number, entry_kind) == (1, _LENGTH_DELIMITED):
                 name, feature = _entry(entry)
-                features[name] = feature
+                if only is None or name in only:
+                    features[name] = _values(feature)
     return features
 
 
@@ -129,7 +131,7 @@ def _feature(name: str, values: NDArray[Any] | Sequence[bytes]) -> bytes:
     return delimited(_BYTES, b"".join(delimited(1, value) for value in values))
 
 
-def _entry(content: bytes) -> tuple[str, FeatureValue]:
+def _entry(content: bytes) -> tuple[str, bytes]:
     name, feature = b"", b""
     for number, kind, value in _fields(content):
         if kind == _LENGTH_DELIMITED and number == 1:
@@ -137,7 +139,7 @@ def _entry(content: bytes) -> tuple[str, FeatureValue]:
         elif kind == _LENGTH_DELIMITED and number == 2:
             feature = value
     try:
-        return name.decode(), _values(feature)
+        return name.decode(), feature
     except UnicodeDecodeError as error:
         raise DataError("the name of a feature is not UTF-8") from error
 

@@ -10,7 +10,7 @@ from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DataError
 from bertune.text.audit import Audit, Finding
 from bertune.text.examples import LabelSet, ReadReport, Task
-from bertune.tokens.manifest import Manifest, Recipe, find_reencoded
+from bertune.tokens.manifest import Manifest, Recipe, check_tokenizer, find_reencoded
 from bertune.tokens.read_records import Records, read_reencoded
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.reading import named_task
@@ -58,11 +58,7 @@ class ReencodedData:
             ConfigError: the model has another tokenizer than the one that encoded them.
         """
         for name, manifest in self.manifests.items():
-            if manifest.recipe.tokenizer_digest != tokenizer.digest:
-                raise ConfigError(
-                    f"{self.folders[name]} was encoded with another tokenizer than that of {self.settings.model}",
-                    hint=f"encode the data again: bertune encode --model {self.settings.model} …",
-                )
+            check_tokenizer(self.folders[name], manifest, tokenizer.digest, model=self.settings.model)
         return {name: Dataset(records.encoded, records.targets) for name, records in self.records.items()}
 
 
