@@ -75,7 +75,7 @@ class TrainingProgress:
 
     def on_epoch(self, result: EpochResult) -> None:
         """Says what the epoch came to."""
-        parts = [f"epoch {result.epoch + 1}/{self._epochs}", f"loss {result.train_loss:.4f}"]
+        parts = [f"epoch {result.epoch}/{self._epochs}", f"loss {result.train_loss:.4f}"]
         if result.scores is not None:
             parts += [f"{name} {value:.2%}" for name, value in result.scores.values.items()]
             parts.append("best so far" if result.is_best else "not better")

@@ -15,10 +15,10 @@ def finished_lines(finished: FinishedRun) -> list[str]:
     best = finished.best
     lines: list[str] = []
     if best.scores is not None:
-        lines.append(f"validation, epoch {best.epoch + 1} of {len(finished.history.epochs)} (chosen on these rows):")
+        lines.append(f"validation, epoch {best.epoch} of {len(finished.history.epochs)} (chosen on these rows):")
         lines += best.scores.lines()
     if finished.history.stopped_early:
-        lines.append(f"stopped early: no better epoch after epoch {best.epoch + 1}")
+        lines.append(f"stopped early: no better epoch after epoch {best.epoch}")
     seconds = sum(epoch.train_seconds for epoch in finished.history.epochs)
     rate = sum(step.examples for step in finished.history.steps) / seconds
     lines.append(f"trained {len(finished.history.steps)} steps in {seconds:.0f} s, {rate:.0f} examples/s")

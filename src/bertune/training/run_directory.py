@@ -28,10 +28,10 @@ class RunDirectory:
     | file | what |
     |---|---|
     | `run.toml` | all settings, resolved; `bertune train --config run.toml --out NEW` repeats the run |
-    | `metrics.jsonl` | every step and epoch |
+    | `metrics.jsonl` | every step (from 0) and epoch (from 1) |
     | `data.json` | what was read from where, and the audit |
     | `receipt.json` | what became of every tensor of the checkpoint |
-    | `scores.json` | scores of the best epoch |
+    | `scores.json` | scores of the best epoch, and which one it is, from 1 |
     | `model/` | the model folder |
 
     Args:
