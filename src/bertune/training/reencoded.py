@@ -138,6 +138,10 @@ def _filled_in(settings: RunSettings, folder: Path, manifest: Manifest) -> RunSe
     if recipe.task == _CUSTOM:
         known = {name: None if column is None else str(column) for name, column in manifest.columns.items()}
         known |= {"task": None, "kind": recipe.kind}
+    for name, usual in (("quoting", "auto"), ("on_bad_row", "error")):
+        if getattr(settings, name) != usual:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{folder} was encoded before, so {flag} has no effect", hint=f"leave {flag} out")
     for name, value in known.items():
         given = getattr(settings, name)
         if given not in (None, "classification", value):
