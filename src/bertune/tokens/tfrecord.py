@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import DataError
+from bertune.protobuf_wire import delimited, varint
 from bertune.text.record_file import frame_record
-from bertune.text.tf_example import FeatureValue, delimited, varint, varints
+from bertune.text.tf_example import FeatureValue, varints
 from bertune.tokens.examples import EncodedExamples, offsets_of
 
 _FLOAT_FIELD, _INTEGER_FIELD = 2, 3
