@@ -8,8 +8,9 @@ import numpy as np
 
 from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DataError
-from bertune.text.audit import Audit, Finding
+from bertune.text.audit import Audit
 from bertune.text.examples import LabelSet, ReadReport, Task
+from bertune.text.findings import Finding
 from bertune.tokens.manifest import Manifest, Recipe, check_tokenizer, find_reencoded
 from bertune.tokens.read_records import Records, read_reencoded
 from bertune.tokens.tokenizer import BertTokenizer
