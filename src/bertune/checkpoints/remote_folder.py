@@ -14,10 +14,10 @@ from bertune.checkpoints.download import Downloader
 from bertune.checkpoints.http_client import COPY_HINT
 from bertune.checkpoints.model_address import ModelAddress
 from bertune.checkpoints.part_file import PartFile
-from bertune.checkpoints.protobuf_wire import WireError
 from bertune.checkpoints.table_file import AGAIN, read_table
 from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError
+from bertune.protobuf_wire import WireError
 
 # In the order in which a folder on this machine is read, too.
 _CONFIGS = ("config.json", "bert_config.json")

@@ -82,6 +82,8 @@ def _encode_one(
         )
     for warning in manifest.warnings:
         say(f"warning: {warning}")
+    if settings.label is not None and not manifest.labelled:
+        say(f"warning: {name}: no column '{settings.label}' in {manifest.source}: encoded without labels")
     if manifest.refused:
         say(f"warning: {len(manifest.refused):,} rows refused, the first: {manifest.refused[0]}")
     if manifest.kept:
@@ -105,6 +107,8 @@ def _task(settings: EncodeSettings) -> Task:
             "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",
             hint="see the columns with `bertune inspect DATA`, or name a GLUE task with --task",
         )
+    if settings.labels and settings.label is None:
+        raise ConfigError("--labels names the labels of a column that is not named", hint="name it with --label")
     labels = LabelSet(settings.labels) if settings.labels else None
     columns = Columns(settings.text_a, settings.text_b, settings.label)
     return Task.for_columns(columns, kind=settings.kind, labels=labels)

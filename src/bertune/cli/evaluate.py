@@ -19,6 +19,7 @@ def evaluate(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
+    label: str | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -27,6 +28,7 @@ def evaluate(
     Args:
         run: a run or model folder.
         options: which data.
+        label: column of the label, if not the one of training.
         json: print one JSON document.
         quiet: print nothing but the result and errors.
     """
@@ -41,7 +43,7 @@ def evaluate(
         raise ConfigError("the data are not named", hint="use --data FILE")
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples, split = read_for(model.contract, options, require_label=True)
+    examples, split = read_for(model, options, require_label=True, label=label)
     tell(examples.report.summary())
     if split in _SEEN:
         tell(f"{split}: {_SEEN[split]}")

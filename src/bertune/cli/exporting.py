@@ -16,6 +16,7 @@ from bertune.exports.agreement import Agreement
 from bertune.exports.export import ExportProgress, export
 from bertune.exports.export_folder import check_replaceable
 from bertune.exports.formats import FormatName, find_format
+from bertune.text.examples import Examples
 
 _STAGES = {
     "predicting": "the model answers {rows:,} rows",
@@ -46,7 +47,9 @@ def export_model(
     model = load(find_model_folder(run))
     examples = None
     if options.data is not None:
-        examples, _ = read_for(model.contract, DataOptions(**asdict(options)), require_label=False)
+        examples, _ = read_for(model, DataOptions(**asdict(options)), require_label=False)
+        if not isinstance(examples, Examples):
+            raise ConfigError(f"{options.data} was encoded before; the proof of an export needs texts")
         say(examples.report.summary())
     elif (flags := asdict(options)) != asdict(ProofOptions()):
         given = next(flag for flag, value in flags.items() if value != asdict(ProofOptions())[flag])

@@ -61,7 +61,7 @@ def inspect_run(path: Path) -> Inspection:
     lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
     lines += _config_lines(model.classifier.encoder.config)
     if scores is not None:
-        lines.append(f"validation, epoch {scores['epoch'] + 1}: {scores['validation']['verdict']}")
+        lines.append(f"validation, epoch {scores['epoch']}: {scores['validation']['verdict']}")
     values = {"model": str(folder), "contract": contract.to_dict(), "scores": scores}
     return Inspection(lines, values, model.classifier)
 

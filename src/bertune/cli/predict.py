@@ -19,7 +19,8 @@ def predict(
 
     Without --data, each line of standard input is a text, or the two texts of a pair with a tab between them. Prints
     tab-separated columns: label and its probability (or the value, for regression), then the text or texts, in which
-    tabs and line ends are written as spaces.
+    tabs and line ends are written as spaces. For data made by `bertune encode`, which hold no texts, the position of
+    each row in the data set stands first instead.
 
     Args:
         run: a run or model folder.
@@ -37,7 +38,7 @@ def predict(
 
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples, _ = read_for(model.contract, options, require_label=False)
+    examples, _ = read_for(model, options, require_label=False)
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
         predictions = predict_texts(model, examples, on_batch=progress.advance)

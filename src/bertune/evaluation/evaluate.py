@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
+from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.evaluation.scores import Scores, score
 from bertune.text.examples import Examples
 
 
 def evaluate(
-    model: LoadedModel, examples: Examples, *, on_batch: Callable[[int], None] | None = None
+    model: LoadedModel, examples: Examples | ReencodedExamples, *, on_batch: Callable[[int], None] | None = None
 ) -> tuple[Scores, Predictions]:
     """Scores a model; nothing is trained or chosen.
 
@@ -19,7 +20,8 @@ def evaluate(
         on_batch: called with the number of examples done in each batch.
 
     Raises:
-        ConfigError: single texts for a pair model, or pairs for a single-text model.
+        ConfigError: single texts for a pair model, or pairs for a single-text model; or examples that were encoded for
+            another model.
         DataError: a label the model does not have; names file and line.
     """
     targets = targets_for(model.contract, examples)

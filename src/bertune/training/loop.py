@@ -32,7 +32,7 @@ class EpochResult:
     """What one epoch was.
 
     Args:
-        epoch: from 0.
+        epoch: from 1.
         train_loss: mean over the epoch's examples, each before the update it belongs to.
         train_seconds: of the epoch's steps, without evaluation.
         examples_per_second: trained.
@@ -129,7 +129,7 @@ def fit(
         if observer is not None:
             how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
             observer.on_start(total_steps, total_steps // config.epochs, how)
-        for epoch in range(config.epochs):
+        for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             steps = list(_train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer))
             path.settle()
@@ -142,7 +142,7 @@ def fit(
                 observer.on_epoch(result)
             if result.is_best:
                 best_weights = None
-                if epoch + 1 < config.epochs:
+                if epoch < config.epochs:
                     best_weights = {name: value.clone() for name, value in classifier.state_dict().items()}
                 if on_best is not None:
                     on_best(result)
@@ -180,8 +180,9 @@ def _train_epoch(
 ) -> Iterator[StepResult]:
     classifier.train()
     device = classifier.classifier.weight.device
-    order = epoch_order(len(train), seed=config.seed, epoch=epoch)
-    first_step = epoch * steps_in_epoch(len(train), config.batch_size)
+    # The order's own count begins at 0, like that of the steps.
+    order = epoch_order(len(train), seed=config.seed, epoch=epoch - 1)
+    first_step = (epoch - 1) * steps_in_epoch(len(train), config.batch_size)
     for step, indices in enumerate(batches_of(order, config.batch_size), start=first_step):
         # Seeded by step, so that dropout needs no replay of earlier steps.
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1, np.uint64)[0]))
@@ -215,7 +216,7 @@ def _epoch_result(
 def _is_out_of_patience(history: History, patience: int | None) -> bool:
     if patience is None or history.epochs[-1].scores is None:
         return False
-    return len(history.epochs) - 1 - history.best.epoch >= patience
+    return len(history.epochs) - history.best.epoch >= patience
 
 
 def _scores(

@@ -21,7 +21,7 @@ class StepResult:
 
     Args:
         step: from 0, counted over the whole run.
-        epoch: from 0.
+        epoch: from 1.
         loss: mean over the examples of the batch, before the update.
         learning_rate: of this step.
         gradient_norm: global norm before clipping.
