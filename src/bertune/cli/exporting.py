@@ -45,11 +45,12 @@ def export_model(
     find_format(name)
     check_replaceable(out)
     model = load(find_model_folder(run))
-    examples = None
+    proof_rows: Examples | None = None
     if options.data is not None:
         examples, _ = read_for(model, DataOptions(**asdict(options)), require_label=False)
         if not isinstance(examples, Examples):
             raise ConfigError(f"{options.data} was encoded before; the proof of an export needs texts")
+        proof_rows = examples
         say(examples.report.summary())
     elif (flags := asdict(options)) != asdict(ProofOptions()):
         given = next(flag for flag, value in flags.items() if value != asdict(ProofOptions())[flag])
@@ -57,7 +58,7 @@ def export_model(
             f"--{given.replace('_', '-')} describes data, and no --data are named", hint="add --data FILE"
         )
     with _Stages(say, enabled=not quiet) as stages:
-        agreement = export(model, out, format=name, proof_rows=examples, on_progress=stages.show)
+        agreement = export(model, out, format=name, proof_rows=proof_rows, on_progress=stages.show)
     for warning in agreement.warnings:
         say(f"warning: {warning}")
     return agreement
