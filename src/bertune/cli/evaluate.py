@@ -1,7 +1,7 @@
 """`bertune evaluate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -20,6 +20,7 @@ def evaluate(
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
     label: str | None = None,
+    precision: Literal["auto", "bf16", "fp32"] = "fp32",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -29,6 +30,7 @@ def evaluate(
         run: a run or model folder.
         options: which data.
         label: column of the label, if not the one of training.
+        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         json: print one JSON document.
         quiet: print nothing but the result and errors.
     """
@@ -48,7 +50,7 @@ def evaluate(
     if split in _SEEN:
         tell(f"{split}: {_SEEN[split]}")
     with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
-        scores, predictions = evaluate_model(model, examples, on_batch=progress.advance)
+        scores, predictions = evaluate_model(model, examples, precision=precision, on_batch=progress.advance)
     tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
     if json:
         values = {

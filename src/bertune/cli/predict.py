@@ -1,7 +1,7 @@
 """`bertune predict`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,6 +12,7 @@ def predict(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
+    precision: Literal["auto", "bf16", "fp32"] = "fp32",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -25,6 +26,7 @@ def predict(
     Args:
         run: a run or model folder.
         options: which data.
+        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         json: print one JSON object a line, with the probability of every label.
         quiet: print nothing but the result and errors.
     """
@@ -41,7 +43,7 @@ def predict(
     examples, _ = read_for(model, options, require_label=False)
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
-        predictions = predict_texts(model, examples, on_batch=progress.advance)
+        predictions = predict_texts(model, examples, precision=precision, on_batch=progress.advance)
     tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
     write = show_data if json else show
     write(prediction_lines(examples, predictions, as_json=json))

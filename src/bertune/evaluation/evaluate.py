@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bertune.checkpoints.model_directory import LoadedModel
+from bertune.encoder.precision import Precision
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.evaluation.scores import Scores, score
@@ -10,13 +11,18 @@ from bertune.text.examples import Examples
 
 
 def evaluate(
-    model: LoadedModel, examples: Examples | ReencodedExamples, *, on_batch: Callable[[int], None] | None = None
+    model: LoadedModel,
+    examples: Examples | ReencodedExamples,
+    *,
+    precision: Precision = "fp32",
+    on_batch: Callable[[int], None] | None = None,
 ) -> tuple[Scores, Predictions]:
     """Scores a model; nothing is trained or chosen.
 
     Args:
         model: from `load`.
         examples: labelled; labels must be among the model's.
+        precision: see `predict`.
         on_batch: called with the number of examples done in each batch.
 
     Raises:
@@ -25,7 +31,7 @@ def evaluate(
         DataError: a label the model does not have; names file and line.
     """
     targets = targets_for(model.contract, examples)
-    predictions = predict(model, examples, on_batch=on_batch)
+    predictions = predict(model, examples, precision=precision, on_batch=on_batch)
     scores = score(
         predictions.logits,
         targets,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
+from bertune.encoder.precision import Precision, choose_precision, computing_in
 from bertune.errors import DataError
 from bertune.evaluation.logits import predict_logits, probabilities_of
 from bertune.evaluation.reencoded import ReencodedExamples
@@ -70,6 +71,7 @@ def predict(
     model: LoadedModel,
     texts: Examples | ReencodedExamples | Iterable[str] | Iterable[tuple[str, str]],
     *,
+    precision: Precision = "fp32",
     on_batch: Callable[[int], None] | None = None,
 ) -> Predictions:
     """Predicts texts as they are; encoding is that of training.
@@ -77,6 +79,8 @@ def predict(
     Args:
         model: from `load`.
         texts: examples, re-encoded ones, single texts, or pairs of texts.
+        precision: in which the layers compute: `fp32` gives the numbers a run's scores were made of, `bf16` is faster
+            where the processor multiplies it natively, `auto` takes it there.
         on_batch: called with the number of examples done in each batch.
 
     Raises:
@@ -89,7 +93,9 @@ def predict(
     else:
         encoded = encode_for(model, texts if isinstance(texts, Examples) else examples_of(texts))
         truncated_fraction = encoded.truncated_fraction
-    logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
+    device = model.classifier.classifier.weight.device
+    with computing_in(model.classifier.encoder, choose_precision(precision, device)):
+        logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
     return Predictions(logits, model.contract.labels, truncated_fraction)
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
+from bertune.encoder.precision import choose_precision, computing_in, name_of
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.scores import Scores, score
@@ -21,7 +21,6 @@ from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
 from bertune.training.paths import TrainingPath, training_path
-from bertune.training.precision import choose_precision, name_of
 from bertune.training.step import StepResult, take_step
 
 AnyData = Dataset | tuple[Inputs, Any]
@@ -124,7 +123,7 @@ def fit(
     device = classifier.classifier.weight.device
     history = History()
     best_weights: dict[str, Tensor] | None = None
-    with _computing_in(classifier, choose_precision(config.precision, device)), torch.random.fork_rng():
+    with computing_in(classifier.encoder, choose_precision(config.precision, device)), torch.random.fork_rng():
         path = training_path(classifier, optimizer, train_set)
         if observer is not None:
             how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
@@ -231,7 +230,7 @@ def _scores(
         return None
     assert validation.targets is not None
     # In fp32, as the saved model will be used, so that later evaluation gives these numbers again.
-    with _computing_in(classifier, torch.float32):
+    with computing_in(classifier.encoder, torch.float32):
         logits = predict_logits(classifier, validation)
     return score(
         logits,
@@ -258,13 +257,3 @@ def _checked(data: AnyData, name: str, classifier: Classifier, kind: TaskKind) -
             f"the classifier has labels 0..{classifier.num_labels - 1}"
         )
     return Dataset(dataset.encoded, targets)
-
-
-@contextmanager
-def _computing_in(classifier: Classifier, dtype: torch.dtype) -> Iterator[None]:
-    before = classifier.encoder.compute_dtype
-    classifier.encoder.compute_dtype = dtype
-    try:
-        yield
-    finally:
-        classifier.encoder.compute_dtype = before

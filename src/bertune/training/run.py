@@ -19,6 +19,7 @@ from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
+from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.heads.classifier import Classifier, classifier_model
@@ -30,7 +31,6 @@ from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
-from bertune.training.precision import choose_precision, name_of
 from bertune.training.reading import read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
