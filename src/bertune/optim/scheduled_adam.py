@@ -1,5 +1,6 @@
 """What both flavours of Adam share: one clip, one schedule, one step counter, one kernel launch a group."""
 
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -12,6 +13,8 @@ from bertune.errors import CheckpointError, ConfigError
 from bertune.optim.schedule import Schedule
 
 _MOMENTS = ("m", "v")
+# Torch wraps this method in one that imports its compiler, which takes a second and compiles nothing here.
+_add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
 
 
 class Coefficients(NamedTuple):
@@ -116,7 +119,7 @@ class ScheduledAdam(torch.optim.Optimizer):
         """
         if self.param_groups:
             param_group = {**param_group, "step_count": self.step_count, "lr": self.param_groups[0]["lr"]}
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         _check_group(self.param_groups[-1])
 
     @overload

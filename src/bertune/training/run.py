@@ -22,7 +22,7 @@ from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
@@ -230,9 +230,11 @@ def _restore(
             hint=f"use --max-length {bert_config.max_position_embeddings} or less",
         )
     outputs = 1 if task.labels is None else len(task.labels)
-    classifier, encoder = classifier_model(bert_config, outputs, pooling=settings.pooling, seed=config.seed)
+    classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
+    new = {f"encoder.{record.name}" for record in receipt.having("new")}
+    draw_weights(classifier, seed=config.seed, only=new | {"classifier.weight", "classifier.bias"})
     return classifier, receipt
 
 
