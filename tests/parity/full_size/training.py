@@ -35,16 +35,16 @@ def ours(folder: Path) -> None:
     """Writes the start, the batches, and losses and weights of bertune's runs."""
     import torch
 
-    from bertune.batches.dataset import Dataset
+    from bertune.batches.batch import pack
     from bertune.checkpoints.restore import restore
     from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
     from bertune.encoder.config import BertConfig
     from bertune.encoder.encoder import Encoder
     from bertune.heads.classifier import Classifier
+    from bertune.heads.losses import loss_of
     from bertune.optim.create import create_optimizer
     from bertune.tokens.encoding import encode_examples, pad
     from bertune.tokens.tokenizer import BertTokenizer
-    from bertune.training.step import take_step
 
     model = uncased_vocabulary().parent
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "hidden_act": "gelu_tanh"}
@@ -55,32 +55,27 @@ def ours(folder: Path) -> None:
     rows = pair_tables()[1]["train"][: BATCH * STEPS]
     texts = ([str(row[column]) for row in rows] for column in ("sentence1", "sentence2"))
     encoded = encode_examples(*texts, BertTokenizer(uncased_vocabulary()), MAX_LENGTH)
-    train = Dataset(encoded, np.array([row["label"] for row in rows], np.int64))
-    np.savez(folder / "batches.npz", **pad(encoded), label=train.targets)
+    labels = np.array([row["label"] for row in rows], np.int64)
+    np.savez(folder / "batches.npz", **pad(encoded), label=labels)
     for clip in (NEVER, TIGHT, LESSON):
         torch.manual_seed(0)
         classifier = Classifier(Encoder.from_config(config), 2).train()
         restore(classifier.encoder, model).assert_consumed()
         write_tf_checkpoint(classifier, folder / "start")
         optimizer = create_optimizer(LESSON_RATE, STEPS, WARMUP, model=classifier, gradient_clip_norm=clip)
-        results = [
-            take_step(
-                classifier,
-                optimizer,
-                train,
-                np.arange(step * BATCH, min((step + 1) * BATCH, len(rows))),
-                step=step,
-                epoch=0,
-                micro_batch_size=BATCH,
-                kind="classification",
-                label_smoothing=0.0,
-            )
-            for step in range(STEPS)
-        ]
+        losses, norms = [], []
+        for at in range(0, len(rows), BATCH):
+            batch = pack(encoded, np.arange(at, min(at + BATCH, len(rows))), labels)
+            assert batch.targets is not None
+            loss = loss_of(classifier(batch), batch.targets, kind="classification")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            norms.append(optimizer.last_gradient_norm)
         weights = {name: values.detach().numpy() for name, values in classifier.named_parameters()}
         np.savez(folder / f"ours-{clip:g}.npz", **weights)
-        about = {"losses": [each.loss for each in results], "norms": [each.gradient_norm for each in results]}
-        (folder / f"ours-{clip:g}.json").write_text(json.dumps(about))
+        (folder / f"ours-{clip:g}.json").write_text(json.dumps({"losses": losses, "norms": norms}))
 
 
 def compare(folder: Path) -> list[Row]:
