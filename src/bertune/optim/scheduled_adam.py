@@ -198,7 +198,7 @@ class ScheduledAdam(torch.optim.Optimizer):
         gradients = [gradient for _, _, gradients in pairs for gradient in gradients]
         if not gradients:
             raise ConfigError("no parameter has a gradient", hint="call loss.backward() before step()")
-        norm = self._last_norm = _global_norm(gradients)
+        norm = self._last_norm = _global_norm(self._norm_parts(gradients))
         count, rate = self.step_count, self._publish_rate()
         for group in self.param_groups:
             group["step_count"] = count + 1
@@ -206,6 +206,10 @@ class ScheduledAdam(torch.optim.Optimizer):
             return
         for group, parameters, gradients in pairs:
             self._update(parameters, gradients, self._coefficients(group, count + 1, rate), norm)
+
+    def _norm_parts(self, gradients: list[Tensor]) -> list[Tensor]:
+        """Returns tensors whose global norm is that of the gradients; here the gradients, as torch clips them."""
+        return gradients
 
     def _publish_rate(self) -> float:
         """Writes the rate of the step about to be taken where torch's own tools look for it."""
