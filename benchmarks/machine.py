@@ -1,4 +1,4 @@
-"""What a result was measured on: processor, cores, versions. Imports nothing heavy, so that any interpreter can use it."""
+"""What a result was measured on: processor, cores, versions. Needs no package, so that any interpreter can use it."""
 
 import os
 import platform

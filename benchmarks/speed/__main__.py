@@ -1,11 +1,11 @@
 """The command line of the speed benchmarks: `python -m benchmarks.speed`.
 
-    python -m benchmarks.speed                                     training MiniLM-L6, every system
-    python -m benchmarks.speed --model base --systems bertune,transformers --steps 3
-    python -m benchmarks.speed --systems bertune --without cls_only,flat_optimizer
-    python -m benchmarks.speed --what predict
-    python -m benchmarks.speed --what startup
-    python -m benchmarks.speed --what whole --systems bertune,transformers   three epochs each, to the end
+python -m benchmarks.speed                                     training MiniLM-L6, every system
+python -m benchmarks.speed --model base --systems bertune,transformers --steps 3
+python -m benchmarks.speed --systems bertune --without cls_only,flat_optimizer
+python -m benchmarks.speed --what predict
+python -m benchmarks.speed --what startup
+python -m benchmarks.speed --what whole --systems bertune,transformers   three epochs each, to the end
 """
 
 import argparse
@@ -25,7 +25,7 @@ from benchmarks.machine import hardware_name, machine, versions
 from benchmarks.speed.report import report
 from benchmarks.speed.rounds import take_turns
 from benchmarks.speed.startup import measure_startup
-from benchmarks.speed.systems import GEMM, PROBE, ROOT, System, ablated, chosen
+from benchmarks.speed.systems import GEMM, PROBE, ROOT, System, What, ablated, chosen
 from benchmarks.speed.whole import run_command, run_whole
 from benchmarks.speed.workload import Workload, read_workload
 
@@ -65,9 +65,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     count = min(options.examples, len(workload.test))
     command = {"do": "train", "steps": steps} if options.what == "train" else {"do": "predict", "examples": count}
     systems = [PROBE, *wanted(options)]
-    measured, loads = take_turns(
-        systems, folder, command, rounds=options.rounds, threads=options.threads, logs=folder
-    )
+    measured, loads = take_turns(systems, folder, command, rounds=options.rounds, threads=options.threads, logs=folder)
     gemm, *others = (entry.to_dict() for entry in measured)
     assert gemm["name"] == GEMM
     entries = [keep_probabilities_once(entry) for entry in others]
@@ -109,7 +107,7 @@ def make(folder: Path, model: str, *, epochs: int) -> Workload:
 
 def wanted(options: argparse.Namespace) -> list[System]:
     """Returns the systems to measure; without each trick, only the first of them is measured too."""
-    what = "predict" if options.what == "predict" else "train"
+    what: What = "predict" if options.what == "predict" else "train"
     try:
         systems = chosen(what, options.systems)
     except ValueError as error:

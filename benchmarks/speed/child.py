@@ -14,11 +14,11 @@ from benchmarks.speed.systems import ROOT, System, python_of, why_missing
 # Left out of a worker's environment, so that a shell's settings favour nobody.
 _DROPPED = (
     "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "MALLOC_", "LD_PRELOAD", "THP_", "TORCH_",
-    "TF_", "KERAS_", "XLA_", "TOKENIZERS_", "BERTUNE_WITHOUT", "PYTHONOPTIMIZE", "ATEN_",
+    "TF_", "KERAS_", "XLA_", "TOKENIZERS_", "BERTUNE_", "PYTHONOPTIMIZE", "ATEN_",
 )  # fmt: skip
 
 
-class WorkerFailed(Exception):
+class WorkerError(Exception):
     """A worker ended, answered nothing in time, or could not be started; the message says which."""
 
 
@@ -32,7 +32,7 @@ class Child:
         log: file for what it prints.
 
     Raises:
-        WorkerFailed: its environment is missing, or it fails while loading.
+        WorkerError: its environment is missing, or it fails while loading.
     """
 
     def __init__(self, system: System, folder: Path, *, threads: int, log: Path, timeout: float = 1800) -> None:
@@ -41,7 +41,7 @@ class Child:
         self._timeout = timeout
         python = python_of(system.environment)
         if python is None:
-            raise WorkerFailed(why_missing(system.environment))
+            raise WorkerError(why_missing(system.environment))
         command = [str(python), "-m", f"benchmarks.speed.workers.{system.worker}", str(folder), *system.arguments]
         if system.takes_threads:
             command += ["--threads", str(threads)]
@@ -68,7 +68,7 @@ class Child:
         """Lets the worker run for one command and returns its answer.
 
         Raises:
-            WorkerFailed: see the class.
+            WorkerError: see the class.
         """
         assert self._process.stdin is not None
         try:
@@ -76,7 +76,7 @@ class Child:
             self._process.stdin.write((json.dumps(command) + "\n").encode())
             self._process.stdin.flush()
         except OSError as error:
-            raise WorkerFailed(self._last_words()) from error
+            raise WorkerError(self._last_words()) from error
         answer = self._read()
         self._pause()
         return answer
@@ -112,10 +112,10 @@ class Child:
         while b"\n" not in self._rest:
             readable, _, _ = select.select([descriptor], [], [], max(0.0, until - time.monotonic()))
             if not readable:
-                raise WorkerFailed(f"no answer in {self._timeout:.0f} s")
+                raise WorkerError(f"no answer in {self._timeout:.0f} s")
             part = os.read(descriptor, 1 << 16)
             if not part:
-                raise WorkerFailed(self._last_words())
+                raise WorkerError(self._last_words())
             self._rest += part
         line, _, self._rest = self._rest.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)

@@ -41,7 +41,7 @@ SHAPES = {
     "base": BertConfig(),
 }
 MODELS = ("minilm", *SHAPES)
-HYPER_PARAMETERS = {
+HYPER_PARAMETERS: dict[str, Any] = {
     "batch_size": 32,
     "max_length": 128,
     "learning_rate": 5e-5,
@@ -67,7 +67,7 @@ def make_workload(folder: Path, model: str, epochs: int) -> None:
     count = len(train["labels"]) - len(train["labels"]) % HYPER_PARAMETERS["batch_size"]
     train = {name: values[:count] for name, values in train.items()}
     splits = {"train": train, "test": test}
-    lengths = {
+    lengths: dict[str, Any] = {
         f"{name}_lengths": encode_examples(
             split["first"], split["second"], tokenizer, HYPER_PARAMETERS["max_length"]
         ).lengths
@@ -103,9 +103,10 @@ def read_pairs() -> tuple[str, dict[str, list[Any]], dict[str, list[Any]]]:
         train, test = (_columns(read_split(splits[name]), task.labels) for name in ("train", "test"))
         return "MRPC", train, test
     columns = Columns("question1", "question2", "label")
-    train, test = (read_examples(ROOT / "examples" / "data" / f"{name}.csv", columns) for name in ("train", "test"))
-    labels = LabelSet(tuple(sorted(set(train.labels or ()))))
-    return "the demo's questions", _columns(train, labels), _columns(test, labels)
+    questions = [read_examples(ROOT / "examples" / "data" / f"{name}.csv", columns) for name in ("train", "test")]
+    labels = LabelSet.from_values(questions[0].labels or ())
+    train, test = (_columns(examples, labels) for examples in questions)
+    return "the demo's questions", train, test
 
 
 def _columns(examples: Examples, labels: LabelSet) -> dict[str, list[Any]]:

@@ -59,8 +59,8 @@ def tables(result: Mapping[str, Any]) -> list[str]:
 
 def training_table(measured: list[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
     lines = [
-        "| system | examples/s (range) | tokens/s | 3 epochs, from the rate | bertune is faster by (95 %) | peak memory | start-up "
-        "| model / executed FLOPs of GEMM | first loss |",
+        "| system | examples/s (range) | tokens/s | 3 epochs, from the rate | bertune is faster by (95 %) "
+        "| peak memory | start-up | model / executed FLOPs of GEMM | first loss |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for entry in measured:
@@ -83,7 +83,7 @@ def prediction_table(measured: list[Mapping[str, Any]], result: Mapping[str, Any
     ]
     for entry in measured:
         values = figures(entry, result)
-        difference = f"{differences[entry['name']]:.1e}" if entry["name"] in differences else "–"
+        difference = f"{differences[entry['name']]:.1e}" if entry["name"] in differences else "-"
         lines.append(
             f"| {entry['title']} | {values['examples_per_second']:.1f} ({values['lowest']:.1f} to "
             f"{values['highest']:.1f}) | {values['tokens_per_second']:,.0f} | {_factor(result, entry)} "
@@ -148,11 +148,11 @@ def conditions(result: Mapping[str, Any]) -> list[str]:
 
 def _factor(result: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     if entry["name"] == OURS:
-        return "–"
+        return "-"
     ratio = ratio_between(result, OURS, entry["name"])
-    return "–" if ratio is None else ratio.text()
+    return "-" if ratio is None else ratio.text()
 
 
 def _shares(values: Mapping[str, Any]) -> str:
     shares = [f"{values[name]:.0%}" for name in ("model_share", "executed_share") if name in values]
-    return " / ".join(shares) or "–"
+    return " / ".join(shares) or "-"

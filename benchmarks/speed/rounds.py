@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.child import Child, WorkerFailed
+from benchmarks.speed.child import Child, WorkerError
 from benchmarks.speed.systems import System
 
 # A worker may need this much more than the largest so far.
@@ -88,7 +88,7 @@ def _start(entry: Measured, folder: Path, threads: int, logs: Path, largest: int
         return None
     try:
         child = Child(entry.system, folder, threads=threads, log=logs / f"{name}.log")
-    except WorkerFailed as failure:
+    except WorkerError as failure:
         entry.failure = str(failure)
         _say(f"{name}: not measured: {failure}")
         return None
@@ -100,7 +100,7 @@ def _start(entry: Measured, folder: Path, threads: int, logs: Path, largest: int
 def _turn(entry: Measured, child: Child, command: Mapping[str, Any], number: int) -> None:
     try:
         answer = child.ask(**command)
-    except WorkerFailed as failure:
+    except WorkerError as failure:
         entry.failure = f"in round {number}: {failure}"
         _say(f"{entry.system.name}: {entry.failure}")
         return

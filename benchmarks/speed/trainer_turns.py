@@ -19,8 +19,9 @@ class Turns(transformers.TrainerCallback):
         self._tokens = workload.tokens_of(batches)
         self.trainer: Any = None
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        self._slices.step_done(self._batch_size, self._tokens[state.global_step - 1], lambda: float(self.trainer.last_loss))
+    def on_step_end(self, *passed: Any, **_: Any) -> None:
+        step = passed[1].global_step - 1
+        self._slices.step_done(self._batch_size, self._tokens[step], lambda: float(self.trainer.last_loss))
 
 
 def with_last_loss(trainer: Any) -> Any:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.child import Child, WorkerFailed, worker_environment
+from benchmarks.speed.child import Child, WorkerError, worker_environment
 from benchmarks.speed.data_folder import mrpc_folder
 from benchmarks.speed.systems import ROOT, System
 
@@ -31,7 +31,7 @@ def run_whole(systems: list[System], folder: Path, *, steps: int, threads: int, 
             with Child(system, folder, threads=threads, log=logs / f"{system.name}.log", timeout=7200) as child:
                 answer = child.ask(do="train", steps=steps)
                 entry |= answer | {"about": child.about, "process_seconds": time.perf_counter() - began}
-        except WorkerFailed as failure:
+        except WorkerError as failure:
             entry["failure"] = str(failure)
         print(system.name, entry.get("process_seconds") or entry["failure"], file=sys.stderr, flush=True)
         results.append(entry)

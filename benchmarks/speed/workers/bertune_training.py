@@ -64,7 +64,10 @@ def main() -> None:
     names = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "max_gradient_norm", "seed")
     config = TrainingConfig(precision=options.precision, **{name: workload.settings[name] for name in names})
     fit(
-        model.classifier, Dataset(encoded, targets), config=config, observer=Turns(workload.tokens_of(workload.batches()))
+        model.classifier,
+        Dataset(encoded, targets),
+        config=config,
+        observer=Turns(workload.tokens_of(workload.batches())),
     )
 
 

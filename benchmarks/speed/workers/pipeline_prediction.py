@@ -38,9 +38,7 @@ def main() -> None:
         count = slices.wait()["examples"]
         texts = zip(workload.test.first[:count], workload.test.second[:count], strict=True)
         answers = pipeline([{"text": first, "text_pair": second} for first, second in texts])
-        probabilities = [
-            answer["score"] if answer["label"] == yes else 1 - answer["score"] for answer in answers
-        ]
+        probabilities = [answer["score"] if answer["label"] == yes else 1 - answer["score"] for answer in answers]
         slices.done(count, int(workload.test.lengths[:count].sum()), probabilities=probabilities)
 
 

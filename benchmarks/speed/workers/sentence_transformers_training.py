@@ -39,7 +39,11 @@ def main() -> None:
     workload = read_workload(options.folder)
     transformers.set_seed(workload.settings["seed"])
     model = CrossEncoder(
-        str(workload.model), num_labels=2, max_length=workload.settings["max_length"], device="cpu", local_files_only=True
+        str(workload.model),
+        num_labels=2,
+        max_length=workload.settings["max_length"],
+        device="cpu",
+        local_files_only=True,
     )
     texts, batches = workload.train, workload.batches()
     first = batches[0]

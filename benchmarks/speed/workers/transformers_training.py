@@ -49,9 +49,7 @@ def encode(workload: Workload, *, pad_to_max_length: bool) -> tuple[Any, list[di
         padding="max_length" if pad_to_max_length else False,
     )
     workload.check_lengths([sum(mask) for mask in encoded["attention_mask"]], "train")
-    rows = [
-        {name: encoded[name][row] for name in encoded} | {"labels": texts.labels[row]} for row in range(len(texts))
-    ]
+    rows = [{name: encoded[name][row] for name in encoded} | {"labels": texts.labels[row]} for row in range(len(texts))]
     return tokenizer, rows
 
 
