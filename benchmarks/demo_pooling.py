@@ -12,8 +12,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bertune.cli.demonstration import DEMO_CONFIG, data_folder
+from bertune.cli.demonstration import DEMO_CONFIG
 from bertune.cli.terminal import keep_quiet
+from bertune.text.demo_data import demo_folder
 from bertune.training.run import execute, prepare
 from bertune.training.run_directory import versions
 from bertune.training.run_settings import RunSettings
@@ -22,7 +23,7 @@ from bertune.training.run_settings import RunSettings
 def best_accuracy(pooling: str, seed: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         settings = RunSettings(
-            data=str(data_folder()),
+            data=str(demo_folder()),
             out=Path(folder) / "run",
             text_a="question1",
             text_b="question2",

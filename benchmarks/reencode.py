@@ -131,7 +131,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--small", type=int, default=10_000)
     parser.add_argument("--large", type=int, nargs="*", default=[200_000])
-    parser.add_argument("--huge", type=int, nargs="*", default=[], help="measured once, two processes, tfrecord")
+    parser.add_argument("--huge", type=int, nargs="*", default=[], help="measured once by each tool")
+    parser.add_argument("--pause-while", type=Path, help="no measurement begins while this file is there")
     parser.add_argument("--note", default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tool", choices=["bertune", "original"])
@@ -174,7 +175,8 @@ def versions(original: str | None) -> dict[str, str]:
 
 
 def run_all(options: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
-    tables = {rows: folder / f"train-{rows}.csv" for rows in {options.small, *options.large, *options.huge}}
+    small = {options.small} if options.rounds else set()
+    tables = {rows: folder / f"train-{rows}.csv" for rows in small | {*options.large, *options.huge}}
     for rows, table in tables.items():
         write_table(table, rows, options.vocab)
     one, two = (sys.executable, "bertune", 1), (sys.executable, "bertune", 2)
@@ -184,6 +186,8 @@ def run_all(options: argparse.Namespace, folder: Path) -> list[dict[str, object]
     runs: dict[tuple[int, str, int, str], list[dict[str, float]]] = {}
 
     def take(rows: int, python: str, tool: str, processes: int, format: str) -> None:
+        while options.pause_while is not None and options.pause_while.exists():
+            time.sleep(5)
         values = measured(python, tool, tables[rows], options.vocab, processes, format)
         runs.setdefault((rows, tool, processes, format), []).append(values)
         print(rows, tool, processes, format, values, flush=True)
@@ -192,7 +196,8 @@ def run_all(options: argparse.Namespace, folder: Path) -> list[dict[str, object]
         for kind in kinds[:3]:
             take(rows, *kind)
     for rows in options.huge:
-        take(rows, *kinds[1])
+        for kind in kinds[1:]:
+            take(rows, *kind)
     for _ in range(options.rounds):
         for kind in kinds:
             take(options.small, *kind)

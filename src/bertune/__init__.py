@@ -25,11 +25,16 @@ if TYPE_CHECKING:
     from bertune.evaluation.logits import predict_logits as predict_logits
     from bertune.evaluation.predictions import predict as predict
     from bertune.evaluation.scores import Scores as Scores
+    from bertune.exports.agreement import Agreement as Agreement
+    from bertune.exports.export import export as export
     from bertune.heads.classifier import Classifier as Classifier
     from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
     from bertune.optim.create import create_optimizer as create_optimizer
     from bertune.optim.schedule import PolynomialDecay as PolynomialDecay
     from bertune.optim.schedule import WarmUp as WarmUp
+    from bertune.pictures.inputs import plot_inputs as plot_inputs
+    from bertune.pictures.model import plot_model as plot_model
+    from bertune.pictures.schedule import plot_schedule as plot_schedule
     from bertune.text.examples import Columns as Columns
     from bertune.text.examples import Examples as Examples
     from bertune.text.examples import LabelSet as LabelSet
@@ -51,6 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AdamWeightDecay": "optim.adamw",
+    "Agreement": "exports.agreement",
     "Batch": "batches.batch",
     "BertConfig": "encoder.config",
     "BertTokenizer": "tokens.tokenizer",
@@ -75,10 +81,14 @@ _HOMES = {
     "create_optimizer": "optim.create",
     "encode_examples": "tokens.encoding",
     "evaluate": "evaluation.evaluate",
+    "export": "exports.export",
     "find_splits": "text.glue",
     "fit": "training.loop",
     "glue_task": "text.glue",
     "load": "checkpoints.model_directory",
+    "plot_inputs": "pictures.inputs",
+    "plot_model": "pictures.model",
+    "plot_schedule": "pictures.schedule",
     "predict": "evaluation.predictions",
     "predict_logits": "evaluation.logits",
     "read_examples": "text.sources",

@@ -4,14 +4,18 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bertune.folder_lock import is_alive, take_lock
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_LEFTOVER = re.compile(r"\.tmp-(?P<name>.+)-(?P<process>\d+)-\d+")
 _numbers = itertools.count()
 
 
@@ -32,12 +36,13 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
-        for path in temporary.rglob("*"):
-            _flush(path)
-        _flush(temporary)
-        _put_in_place(temporary, folder)
-        _flush(folder.parent)
+        with _marked_as_used(temporary):
+            yield temporary
+            for path in temporary.rglob("*"):
+                _flush(path)
+            _flush(temporary)
+            _put_in_place(temporary, folder)
+            _flush(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -69,6 +74,51 @@ def write_text(path: Path, text: str) -> None:
     """Writes a small file, whole or not at all."""
     with replaced_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_leftovers(folder: Path, *, of: str | None = None) -> None:
+    """Removes what processes that were killed left unfinished in a folder: `.tmp-NAME-PROCESS-NUMBER`.
+
+    Nothing is removed whose process may be alive, and no folder that somebody is filling, be it in another container
+    with process numbers of its own.
+
+    Args:
+        folder: to look in.
+        of: the name of what was being written; None for anything.
+    """
+    for entry in folder.glob(".tmp-*"):
+        parts = _LEFTOVER.fullmatch(entry.name)
+        if parts is None or (of is not None and parts["name"] != of) or is_alive(int(parts["process"])):
+            continue
+        if not entry.is_dir():
+            entry.unlink(missing_ok=True)
+        elif not _is_used(entry):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextmanager
+def _marked_as_used(folder: Path) -> Iterator[None]:
+    """Locks a folder as long as it is filled; the lock ends with the process."""
+    if os.name != "posix":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        take_lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_used(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        return not take_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _beside(path: Path, kind: str) -> Path:

@@ -161,6 +161,34 @@ def test_the_command_line_refuses(arguments: list[str], code: int, words: list[s
     check(done.stderr, done.returncode, code, words)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (["predict", "RUN", "--data", "TABLES/test.csv", "--label", "mood"], "--label"),
+        (["predict", "RUN", "--split", "test"], "--split"),
+        (["predict", "RUN", "--text-a", "first"], "--text-a"),
+        (["inspect", "RUN", "--label", "mood"], "--label"),
+        (["inspect", "RUN", "--task", "mrpc"], "--task"),
+        (["inspect", "MODEL", "--on-bad-row", "skip"], "--on-bad-row"),
+        (["inspect", "TABLES/test.csv", "--label", "mood"], "--label"),
+        (["inspect", "TABLES/test.csv", "--kind", "regression"], "--kind"),
+        (["inspect", "TABLES", "--task", "mrpc", "--text-a", "first"], "--text-a"),
+        (["encode", "--data", "TABLES", "--out", "OUT", "--text-a", "first", "--labels", "up"], "--labels"),
+    ],
+    ids=lambda value: "-".join(value)[:40] if isinstance(value, list) else None,
+)
+def test_flags_that_would_have_no_effect_are_refused(
+    arguments: list[str], flag: str, run: Run, trained: Path, model: Path, tables: Path, tmp_path: Path
+) -> None:
+    places = {"RUN": trained, "MODEL": model, "TABLES": tables, "OUT": tmp_path / "out"}
+    for word, place in places.items():
+        arguments = [argument.replace(word, str(place)) for argument in arguments]
+    done = run(*arguments, stdin="")
+    check(done.stderr, done.returncode, 2, [flag])
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_earlier_run_is_kept_unless_overwriting_is_asked_for(
     run: Run, trained: Path, model: Path, tables: Path
 ) -> None:

@@ -64,3 +64,12 @@ def test_damaged_records_end_with_code_3(run: Run, model: Path, tables: Path, tm
     assert done.returncode == 3
     assert f"{path}: truncated record at" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_label_column_that_a_test_file_does_not_have_is_said(
+    run: Run, model: Path, tables: Path, tmp_path: Path
+) -> None:
+    command = ["encode", "--data", str(tables / "test.csv"), "--model", str(model), "--out", str(tmp_path / "out")]
+    done = run(*command, "--text-a", "first", "--label", "moood")
+    assert done.returncode == 0, done.stderr
+    assert f"warning: test: no column 'moood' in {tables / 'test.csv'}: encoded without labels" in done.stderr

@@ -30,7 +30,22 @@ def test_the_journal_has_every_step_and_epoch(trained: Path) -> None:
     assert [step["step"] for step in steps] == list(range(80))
     assert all(step["examples"] == 16 for step in steps)
     assert steps[0]["learning_rate"] == 0.0
-    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [0, 1, 2, 3]
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3, 4]
+    assert [step["epoch"] for step in steps] == [1] * 20 + [2] * 20 + [3] * 20 + [4] * 20
+
+
+def test_text_json_and_files_name_the_same_best_epoch(run: Run, model: Path, tables: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(tables), *COLUMNS, "--model", str(model), *TRAINING, "--seed", "3"]
+    shown, told = tmp_path / "shown", tmp_path / "told"
+    text = run("train", *arguments, "--out", str(shown))
+    values = json.loads(run("train", *arguments, "--out", str(told), "--json").stdout)
+    epochs = [json.loads(line) for line in (told / "metrics.jsonl").read_text().splitlines()]
+    best = [event["epoch"] for event in epochs if event["event"] == "epoch" and event["is_best"]][-1]
+    assert 1 <= best <= 4
+    assert values["best_epoch"] == best == json.loads((told / "scores.json").read_text())["epoch"]
+    assert text.stdout.startswith(f"validation, epoch {best} of 4 (chosen on these rows):")
+    assert f"validation, epoch {best}: " in run("inspect", str(shown)).stdout
+    assert "epoch 1/4  loss" in text.stderr
 
 
 def test_what_was_read_is_written_down_and_balances(trained: Path) -> None:

@@ -56,17 +56,23 @@ def test_a_signal_stops_training_with_one_line_and_brings_the_earlier_run_back(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_diverged_run_brings_the_earlier_run_back(
-    run: Run, trained: Path, model: Path, tables: Path, tmp_path: Path
-) -> None:
+def that_diverges(model: Path, place: Path) -> Path:
+    """A copy of a model whose first loss is not finite."""
     import torch
     from safetensors.torch import load_file, save_file
 
-    broken = copy_of(model, tmp_path / "model")
+    broken = copy_of(model, place)
     tensors = load_file(broken / "model.safetensors")
     name = "encoder.layer.0.output.dense.weight"
     tensors[name] = torch.full_like(tensors[name], 3e38)
     save_file(tensors, broken / "model.safetensors")
+    return broken
+
+
+def test_a_diverged_run_brings_the_earlier_run_back(
+    run: Run, trained: Path, model: Path, tables: Path, tmp_path: Path
+) -> None:
+    broken = that_diverges(model, tmp_path / "model")
     out = copy_of(trained, tmp_path / "run")
     before = content(out)
     done = run("train", "--data", str(tables), *COLUMNS, "--model", str(broken), "--out", str(out), "--overwrite")
@@ -161,3 +167,32 @@ def test_one_class_among_the_scored_rows_is_no_collapse(run: Run, trained: Path,
     done = run("evaluate", str(trained), "--data", str(tmp_path / "up.csv"))
     assert done.returncode == 0, done.stderr
     assert "collapsed" not in done.stdout
+
+
+def test_a_second_run_into_the_folder_of_a_first_is_refused_and_a_killed_one_stops_nobody(
+    run: Run, trained: Path, model: Path, tables: Path, tmp_path: Path
+) -> None:
+    out = copy_of(trained, tmp_path / "run")
+    before = content(out)
+    common = ["--data", str(tables), *COLUMNS, "--out", str(out), "--overwrite"]
+    first = start("train", *common, "--model", str(model), "--batch-size", "1", "--epochs", "50")
+    assert first.stderr is not None
+    for line in first.stderr:
+        if line.startswith("training "):
+            break
+    second = run("train", *common, "--model", str(model), "--epochs", "1")
+    assert second.returncode == 2
+    assert second.stderr.splitlines() == [
+        f"error: another run is writing into {out}",
+        "hint: wait for it to end, or name another folder",
+    ]
+    first.kill()
+    first.communicate(timeout=60)
+    assert not (out / "model").exists()
+    (out / f".tmp-model-{first.pid}-0").mkdir()
+    assert len(list(tmp_path.iterdir())) == 3  # the lock, the killed run and the one before it
+    # The next run ends before its first epoch too: the run before the killed one is back.
+    done = run("train", *common, "--model", str(that_diverges(model, tmp_path / "model")))
+    assert done.returncode == 5, done.stderr
+    assert content(out) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]

@@ -57,6 +57,12 @@ def main():
     classifier, _ = bert_models.classifier_model(CONFIG, stored["logits"].shape[1])
     tf.train.Checkpoint(model=classifier).restore(str(FOLDER / "classifier")).assert_consumed()
     differences["classifier, logits"] = np.abs(classifier(inputs).numpy() - stored["logits"]).max()
+    # What `export` wrote: a folder of its own, with its own configuration.
+    config = configs.BertConfig.from_json_file(str(FOLDER / "exported" / "bert_config.json"))
+    classifier, _ = bert_models.classifier_model(config, stored["logits"].shape[1])
+    checkpoint = tf.train.Checkpoint(model=classifier)
+    checkpoint.restore(str(FOLDER / "exported" / "bert_model.ckpt")).assert_consumed()
+    differences["exported classifier, logits"] = np.abs(classifier(inputs).numpy() - stored["logits"]).max()
     print(json.dumps({name: float(value) for name, value in differences.items()}))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.golden.tf_checkpoints_folder import outputs, unpack
 
-from bertune import classifier_model
+from bertune import BertTokenizer, Contract, LoadedModel, classifier_model, export
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.encoder.config import BertConfig
 
@@ -32,6 +32,9 @@ def test_the_original_restores_what_bertune_writes(tmp_path: Path) -> None:
     classifier.eval()
     write_tf_checkpoint(encoder, folder / "encoder")
     write_tf_checkpoint(classifier, folder / "classifier")
+    contract = Contract(("a", "b", "c"), is_pair=True, max_length=32)
+    model = LoadedModel(classifier, BertTokenizer(folder / "vocab.txt"), contract)
+    assert export(model, folder / "exported", format="tf_checkpoint").warnings == ()
     inputs = {name: golden[name] for name in INPUTS}
     with torch.no_grad():
         output, logits = encoder(inputs), classifier(inputs)
@@ -48,5 +51,5 @@ def test_the_original_restores_what_bertune_writes(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr[-2000:]
     differences = json.loads(ran.stdout.splitlines()[-1])
     print(differences)
-    assert len(differences) == 9
+    assert len(differences) == 10
     assert all(difference <= 1e-5 for difference in differences.values())

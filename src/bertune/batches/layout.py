@@ -48,11 +48,13 @@ class AttentionPlan:
         groups: the rectangles.
         token_of_cell: (cells,) packed token that each cell takes; padding cells take token 0 and are never attended to.
         cell_of_token: (tokens,) cell in which each packed token lies.
+        sequences: (sequences,) which sequence lies in each row, over the rows of all rectangles.
     """
 
     groups: tuple[LengthGroup, ...]
     token_of_cell: Tensor
     cell_of_token: Tensor
+    sequences: Tensor
 
 
 class PackedLayout:
@@ -129,4 +131,5 @@ def _plan_attention(
         tuple(groups),
         torch.from_numpy(np.concatenate(tokens)).to(device),
         torch.from_numpy(cell_of_token).to(device),
+        torch.from_numpy(by_length).to(device),
     )

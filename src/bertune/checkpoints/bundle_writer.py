@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.masked_crc import crc32c, masked
+from bertune.protobuf_wire import delimited, varint
 
 _TYPES = {"float32": 1, "float64": 2, "int32": 3, "int64": 9, "bool": 10, "float16": 19}
 _STRING = 7
@@ -18,21 +19,12 @@ _MAGIC = bytes.fromhex("57fb808b247547db")
 _BLOCK_BYTES = 1 << 16
 
 
-def varint(number: int) -> bytes:
-    """Returns a number from 0 as base-128 bytes."""
-    written = bytearray()
-    while number >= 0x80:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*written, number])
-
-
 def message(*parts: tuple[int, int | bytes]) -> bytes:
     """Returns a protocol buffer of numbered numbers, texts and messages, in the given order; zeros are left out."""
     written = b""
     for number, value in parts:
         if isinstance(value, bytes):
-            written += varint(number << 3 | 2) + varint(len(value)) + value
+            written += delimited(number, value)
         elif value:
             written += varint(number << 3) + varint(value)
     return written

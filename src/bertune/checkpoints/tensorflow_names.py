@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.object_graph import GRAPH_KEY, ObjectGraph, find_encoders, head_keys, optimizer_keys
-from bertune.checkpoints.protobuf_wire import WireError
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.errors import CheckpointError
+from bertune.protobuf_wire import WireError
 
 _TABLE = "embeddings/word_embeddings"
 _OPTIMIZER = "state of the optimizer"

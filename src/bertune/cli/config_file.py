@@ -62,7 +62,7 @@ def _settings_of_verbs() -> dict[str, dict[str, Any]]:
     data = _hints(DataOptions) | _SWITCHES | {"run": Path}
     return {
         "train": _hints(RunSettings) | _hints(TrainingConfig) | _SWITCHES,
-        "evaluate": data,
+        "evaluate": data | {"label": str | None},
         "predict": data,
         "encode": _hints(EncodeSettings) | _SWITCHES,
         "demo": {"out": Path, "model": str},

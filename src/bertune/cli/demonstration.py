@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.model_directory import LoadedModel, load
+from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import TrainingProgress
 from bertune.cli.results import prediction_lines
 from bertune.cli.terminal import say, show
-from bertune.errors import BertuneError, ConfigError, DataError
+from bertune.errors import BertuneError, ConfigError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.predictions import predict
+from bertune.text.demo_data import demo_folder
 from bertune.text.examples import Columns, Examples
 from bertune.text.sources import read_examples
 from bertune.training.config import TrainingConfig
@@ -38,13 +40,14 @@ def run_demo(out: Path, model: str) -> None:
         BertuneError: any step failed, or the reloaded model predicts something else.
     """
     started = time.perf_counter()
-    folder = data_folder()
+    folder = demo_folder()
     _refuse_other_runs(out, folder)
     say("1. Is the second support question a duplicate of the first? Reading, auditing, restoring")
     settings = RunSettings(
         data=str(folder), out=out, model=model, text_a="question1", text_b="question2", label="label", overwrite=True
     )
-    prepared = prepare(settings, DEMO_CONFIG, say=say)
+    with FetchingProgress() as fetching:
+        prepared = prepare(settings, DEMO_CONFIG, say=say, on_fetch=fetching.show)
     say("2. Training")
     with TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
@@ -65,16 +68,6 @@ def run_demo(out: Path, model: str) -> None:
             f"({scores.rows} pairs), the reloaded model gives the same predictions; model in {finished.directory.model}"
         ]
     )
-
-
-def data_folder() -> Path:
-    """Finds the data set: beside this file in an installed wheel, under examples/ in a checkout."""
-    here = Path(__file__).parent / "demo_data"
-    checkout = Path(__file__).parents[3] / "examples" / "data"
-    for folder in (here, checkout):
-        if (folder / "train.csv").is_file():
-            return folder
-    raise DataError("the demo's data set is missing", hint="install bertune again")
 
 
 def _refuse_other_runs(out: Path, data: Path) -> None:

@@ -16,7 +16,7 @@ class EncodeSettings:
             tensorflow-datasets, or hf://datasets/….
         out: a new folder, or that of an earlier run of the same data and settings, which is then completed. Of data
             with several splits each goes into a folder of its own in it.
-        model: whose tokenizer is used: a folder, or a name of the hub such as bert-base-uncased.
+        model: whose tokenizer is used: a folder, a name of the hub such as bert-base-uncased, gs://… or https://….
         split: encodes this split alone, into the folder itself.
         task: a GLUE task by name (mrpc, sst2, stsb, …), which knows its columns and labels.
         text_a: column of the text, or of the first text of a pair; name or number from 0.

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_files import tokenizer_folder
 from bertune.cli.encode import EncodeSettings
+from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import EncodingProgress
 from bertune.errors import ConfigError
 from bertune.text.examples import Columns, LabelSet, Task
@@ -34,7 +36,9 @@ def encode_splits(
     """
     task = _task(settings)
     splits = _chosen(settings, task)
-    tokenizer = BertTokenizer.from_directory(resolve_model(settings.model))
+    with FetchingProgress(enabled=not quiet) as progress:
+        model = resolve_model(settings.model, on_progress=progress.show)
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(model))
     done: dict[str, tuple[Path, Manifest]] = {}
     for name, split in splits.items():
         folder = settings.out if len(splits) == 1 else settings.out / name
@@ -78,6 +82,8 @@ def _encode_one(
         )
     for warning in manifest.warnings:
         say(f"warning: {warning}")
+    if settings.label is not None and not manifest.labelled:
+        say(f"warning: {name}: no column '{settings.label}' in {manifest.source}: encoded without labels")
     if manifest.refused:
         say(f"warning: {len(manifest.refused):,} rows refused, the first: {manifest.refused[0]}")
     if manifest.kept:
@@ -101,6 +107,8 @@ def _task(settings: EncodeSettings) -> Task:
             "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",
             hint="see the columns with `bertune inspect DATA`, or name a GLUE task with --task",
         )
+    if settings.labels and settings.label is None:
+        raise ConfigError("--labels names the labels of a column that is not named", hint="name it with --label")
     labels = LabelSet(settings.labels) if settings.labels else None
     columns = Columns(settings.text_a, settings.text_b, settings.label)
     return Task.for_columns(columns, kind=settings.kind, labels=labels)

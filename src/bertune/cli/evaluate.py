@@ -1,7 +1,7 @@
 """`bertune evaluate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -19,6 +19,8 @@ def evaluate(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
+    label: str | None = None,
+    precision: Literal["auto", "bf16", "fp32"] = "fp32",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -27,26 +29,28 @@ def evaluate(
     Args:
         run: a run or model folder.
         options: which data.
+        label: column of the label, if not the one of training.
+        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         json: print one JSON document.
         quiet: print nothing but the result and errors.
     """
     from bertune.checkpoints.model_directory import load
+    from bertune.checkpoints.model_files import find_model_folder
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.evaluation.evaluate import evaluate as evaluate_model
-    from bertune.training.run_directory import find_model_folder
 
     if options.data is None:
         raise ConfigError("the data are not named", hint="use --data FILE")
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples, split = read_for(model.contract, options, require_label=True)
+    examples, split = read_for(model, options, require_label=True, label=label)
     tell(examples.report.summary())
     if split in _SEEN:
         tell(f"{split}: {_SEEN[split]}")
     with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
-        scores, predictions = evaluate_model(model, examples, on_batch=progress.advance)
+        scores, predictions = evaluate_model(model, examples, precision=precision, on_batch=progress.advance)
     tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
     if json:
         values = {

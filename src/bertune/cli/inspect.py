@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
+from bertune.cli.data_options import refuse_flags
+from bertune.errors import ConfigError
+
 
 def inspect(
     what: str,
@@ -14,12 +17,14 @@ def inspect(
     kind: Literal["classification", "regression"] = "classification",
     quoting: Literal["auto", "csv", "none"] = "auto",
     on_bad_row: Literal["error", "skip"] = "error",
+    plot: Path | None = None,
     json: bool = False,
 ) -> None:
     """Look into a model, a data set or a run.
 
     Args:
-        what: a run or model folder, a pretrained encoder (folder, file or name), or data (table, folder, hf://…).
+        what: a run or model folder, a pretrained encoder (folder, file, name or address), or data (table, folder, hf://…,
+            what `bertune encode` wrote, TFRecord files).
         task: of the data: a GLUE task by name.
         text_a: of the data: column of the first text. Without it the columns are shown.
         text_b: of the data: column of the second text.
@@ -27,23 +32,67 @@ def inspect(
         kind: of the data: whether labels are classes or values.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
+        plot: draw the model into this file, .svg or .png.
         json: print one JSON document.
     """
-    from bertune.cli import inspection
-    from bertune.cli.terminal import show, show_json
+    from bertune.cli import inspection, record_inspection
+    from bertune.cli.terminal import say, show, show_json
 
+    if plot is not None:
+        from bertune.pictures.picture import check_path
+
+        check_path(plot)
+    flags = {
+        "text_a": text_a is not None,
+        "text_b": text_b is not None,
+        "label": label is not None,
+        "kind": kind != "classification",
+        "quoting": quoting != "auto",
+        "on_bad_row": on_bad_row != "error",
+    }
     if inspection.is_run(what):
+        refuse_flags(f"{what} is a model", {"task": task is not None} | flags)
         found = inspection.inspect_run(Path(what))
+    elif folders := record_inspection.reencoded_at(what):
+        refuse_flags(f"{what} was encoded before", {"task": task is not None} | flags)
+        found = record_inspection.inspect_reencoded(folders)
+    elif files := record_inspection.record_files_at(what):
+        refuse_flags(f"{what} holds records", {"task": task is not None} | flags)
+        found = record_inspection.inspect_records(files)
     elif task is None and text_a is None and inspection.is_model(what):
+        refuse_flags(f"{what} is a model", flags)
         found = inspection.inspect_model(what)
     else:
         from bertune.text.examples import Columns
 
+        _refuse_without_effect(what, task, flags)
         columns = None if text_a is None else Columns(text_a, text_b, label)
         found = inspection.inspect_data(
             what, task=task, columns=columns, kind=kind, quoting=quoting, on_bad_row=on_bad_row
         )
+    if plot is not None:
+        from bertune.pictures.model import plot_model
+
+        if found.model is None:
+            raise ConfigError(f"--plot draws a model, and {what} holds none that can be built")
+        plot_model(found.model, plot)
+        say(f"picture: {plot}")
     if json:
         show_json(found.values)
     else:
         show(found.lines)
+
+
+def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) -> None:
+    """Refuses flags about columns that the rest of the command makes void.
+
+    Raises:
+        ConfigError: names the flag.
+    """
+    about_columns = {name: flags[name] for name in ("text_a", "text_b", "label", "kind")}
+    if task is not None:
+        refuse_flags(f"task {task!r} knows its columns", about_columns)
+    elif not flags["text_a"]:
+        # Quoting decides which columns are shown.
+        why = f"without --text-a only the columns of {what} are shown"
+        refuse_flags(why, flags | {"quoting": False}, hint="name the column of the first text with --text-a")

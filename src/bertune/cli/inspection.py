@@ -8,21 +8,22 @@ from typing import Any
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.model_directory import load
-from bertune.checkpoints.model_files import config_file, files_folder, tokenizer_folder
+from bertune.checkpoints.model_files import config_file, files_folder, find_model_folder, tokenizer_folder
 from bertune.checkpoints.receipt import shape_text
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
+from bertune.cli.fetching import FetchingProgress
 from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
+from bertune.heads.classifier import Classifier
 from bertune.text.audit import audit_splits
 from bertune.text.examples import Columns, LabelSet, Task, TaskKind
 from bertune.text.file_kind import SUFFIXES
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.sources import OnBadRow, Quoting, open_table
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.training.run_directory import find_model_folder
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Inspection:
 
     lines: list[str]
     values: dict[str, Any]
+    model: Encoder | Classifier | None = None
 
 
 def is_run(what: str) -> bool:
@@ -59,19 +61,22 @@ def inspect_run(path: Path) -> Inspection:
     lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
     lines += _config_lines(model.classifier.encoder.config)
     if scores is not None:
-        lines.append(f"validation, epoch {scores['epoch'] + 1}: {scores['validation']['verdict']}")
-    return Inspection(lines, {"model": str(folder), "contract": contract.to_dict(), "scores": scores})
+        lines.append(f"validation, epoch {scores['epoch']}: {scores['validation']['verdict']}")
+    values = {"model": str(folder), "contract": contract.to_dict(), "scores": scores}
+    return Inspection(lines, values, model.classifier)
 
 
 def inspect_model(name: str) -> Inspection:
     """Restores an encoder and shows its sizes, its tokenizer and the whole receipt."""
-    folder = resolve_model(name)
+    with FetchingProgress() as progress:
+        folder = resolve_model(name, on_progress=progress.show)
     checkpoint = find_prefix(folder)
     if checkpoint is not None and not config_file(folder).is_file():
         return _inspect_tensors(TensorBundle(checkpoint))
     config = BertConfig.from_json_file(config_file(folder))
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
-    receipt = restore(Encoder.from_config(config), folder, allow_new=["pooler"])
+    encoder = Encoder.from_config(config)
+    receipt = restore(encoder, folder, allow_new=["pooler"])
     lines = [f"encoder: {folder}", *_config_lines(config)]
     case = "lower-cased" if tokenizer.do_lower_case else "cased"
     lines.append(f"tokenizer: WordPiece, {tokenizer.vocab_size:,} pieces, {case}")
@@ -82,7 +87,7 @@ def inspect_model(name: str) -> Inspection:
         "tokenizer": {"pieces": tokenizer.vocab_size, "do_lower_case": tokenizer.do_lower_case},
         "receipt": receipt.to_dict(),
     }
-    return Inspection(lines, values)
+    return Inspection(lines, values, encoder)
 
 
 def _inspect_tensors(bundle: TensorBundle) -> Inspection:

@@ -4,38 +4,68 @@ import sys
 from pathlib import Path
 
 from bertune.checkpoints.contract import Contract
-from bertune.cli.data_options import DataOptions
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.errors import ConfigError, DataError
+from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Columns, Examples
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.sources import read_lines
+from bertune.tokens.manifest import find_reencoded_splits
 
 
-def read_for(contract: Contract, options: DataOptions, *, require_label: bool) -> tuple[Examples, str | None]:
+def read_for(
+    model: LoadedModel, options: DataOptions, *, require_label: bool, label: str | None = None
+) -> tuple[Examples | ReencodedExamples, str | None]:
     """Reads examples for a model; without data, lines on standard input.
 
     Args:
-        contract: of the model; gives task and columns where they are not named.
+        model: its contract gives task and columns where they are not named.
         options: what to read.
         require_label: whether each row needs a label.
+        label: its column, if not the one of training.
 
     Returns:
         The examples, and the split they are where there was a choice.
 
     Raises:
-        ConfigError: a file or column that does not exist.
+        ConfigError: a file or column that does not exist, a folder that was encoded for another model, or a flag that
+            would have no effect.
         DataError: rows that cannot be used.
     """
     if options.data is None:
         if sys.stdin is None:
             raise ConfigError("standard input is closed", hint="name the texts with --data")
-        return read_lines(sys.stdin.buffer, pair=contract.is_pair), None
-    columns = _columns_from(contract, options)
+        flags = options.table_flags() | {"split": options.split is not None}
+        refuse_flags("without --data, standard input is read", flags)
+        return read_lines(sys.stdin.buffer, pair=model.contract.is_pair), None
+    folders = find_reencoded_splits(options.data)
+    if folders:
+        refuse_flags(f"{options.data} was encoded before", options.table_flags() | {"label": label is not None})
+        return _read_reencoded(model, options.data, options.split, folders, require_label=require_label)
+    return _read_texts(model.contract, options, options.data, label, require_label=require_label)
+
+
+def _read_reencoded(
+    model: LoadedModel, data: str, wanted: str | None, folders: dict[str, Path], *, require_label: bool
+) -> tuple[ReencodedExamples, str | None]:
+    if "" in folders:
+        if wanted is not None:
+            raise ConfigError(f"{data} is one split, so --split {wanted} has no meaning", hint="leave --split out")
+        return ReencodedExamples.read(folders[""], model), None
+    name = _choose(data, list(folders), wanted, require_label=require_label)
+    return ReencodedExamples.read(folders[name], model), name
+
+
+def _read_texts(
+    contract: Contract, options: DataOptions, data: str, label: str | None, *, require_label: bool
+) -> tuple[Examples, str | None]:
+    columns = _columns_from(contract, options, label)
     task = glue_task(contract.task) if contract.task and columns is None else None
     if columns is None and task is None:
         columns = Columns(contract.text_a, contract.text_b, contract.label)
-    found = find_splits(options.data, task)
-    name = _choose(options.data, list(found), options.split, require_label=require_label)
+    found = find_splits(data, task)
+    name = _choose(data, list(found), options.split, require_label=require_label)
     examples = read_split(
         found[name],
         columns=columns,
@@ -47,14 +77,14 @@ def read_for(contract: Contract, options: DataOptions, *, require_label: bool) -
     return examples, name if len(found) > 1 else None
 
 
-def _columns_from(contract: Contract, options: DataOptions) -> Columns | None:
+def _columns_from(contract: Contract, options: DataOptions, label: str | None) -> Columns | None:
     """Returns the columns that flags name, the others as in training; None where no flag names one."""
-    if options.text_a is None and options.text_b is None and options.label is None:
+    if options.text_a is None and options.text_b is None and label is None:
         return None
     return Columns(
         contract.text_a if options.text_a is None else options.text_a,
         contract.text_b if options.text_b is None else options.text_b,
-        contract.label if options.label is None else options.label,
+        contract.label if label is None else label,
     )
 
 

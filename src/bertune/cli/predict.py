@@ -1,7 +1,7 @@
 """`bertune predict`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,6 +12,7 @@ def predict(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
+    precision: Literal["auto", "bf16", "fp32"] = "fp32",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -19,28 +20,30 @@ def predict(
 
     Without --data, each line of standard input is a text, or the two texts of a pair with a tab between them. Prints
     tab-separated columns: label and its probability (or the value, for regression), then the text or texts, in which
-    tabs and line ends are written as spaces.
+    tabs and line ends are written as spaces. For data made by `bertune encode`, which hold no texts, the position of
+    each row in the data set stands first instead.
 
     Args:
         run: a run or model folder.
         options: which data.
+        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         json: print one JSON object a line, with the probability of every label.
         quiet: print nothing but the result and errors.
     """
     from bertune.checkpoints.model_directory import load
+    from bertune.checkpoints.model_files import find_model_folder
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
     from bertune.cli.terminal import keep_quiet, say, show, show_data
     from bertune.evaluation.predictions import predict as predict_texts
-    from bertune.training.run_directory import find_model_folder
 
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples, _ = read_for(model.contract, options, require_label=False)
+    examples, _ = read_for(model, options, require_label=False)
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
-        predictions = predict_texts(model, examples, on_batch=progress.advance)
+        predictions = predict_texts(model, examples, precision=precision, on_batch=progress.advance)
     tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
     write = show_data if json else show
     write(prediction_lines(examples, predictions, as_json=json))

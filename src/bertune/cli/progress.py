@@ -75,7 +75,7 @@ class TrainingProgress:
 
     def on_epoch(self, result: EpochResult) -> None:
         """Says what the epoch came to."""
-        parts = [f"epoch {result.epoch + 1}/{self._epochs}", f"loss {result.train_loss:.4f}"]
+        parts = [f"epoch {result.epoch}/{self._epochs}", f"loss {result.train_loss:.4f}"]
         if result.scores is not None:
             parts += [f"{name} {value:.2%}" for name, value in result.scores.values.items()]
             parts.append("best so far" if result.is_best else "not better")
@@ -92,11 +92,11 @@ class RowsProgress:
 
     Args:
         name: of what is done.
-        rows: in all.
+        rows: in all; None where that is not known.
         enabled: False shows nothing.
     """
 
-    def __init__(self, name: str, rows: int, *, enabled: bool = True) -> None:
+    def __init__(self, name: str, rows: int | None, *, enabled: bool = True) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn(name),

@@ -28,12 +28,14 @@ def train(
     """
     from contextlib import nullcontext
 
+    from bertune.cli.fetching import FetchingProgress
     from bertune.cli.progress import TrainingProgress
     from bertune.cli.results import finished_lines, finished_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.training.run import execute, prepare
 
-    prepared = prepare(settings, config, say=keep_quiet if quiet else say)
+    with FetchingProgress(enabled=not quiet) as fetching:
+        prepared = prepare(settings, config, say=keep_quiet if quiet else say, on_fetch=fetching.show)
     with nullcontext() if quiet else TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
     if json:

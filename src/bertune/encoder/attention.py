@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertune.batches.layout import LengthGroup, PackedLayout
+from bertune.batches.layout import AttentionPlan, LengthGroup, PackedLayout
 from bertune.encoder.dense import Dense
 from bertune.encoder.dropout import Dropout
 from bertune.errors import ConfigError
@@ -48,6 +48,11 @@ class _FromCells(torch.autograd.Function):
         return cells.index_copy_(0, cell_of_token, gradient), None
 
 
+def _to_cells(packed: Tensor, plan: AttentionPlan) -> Tensor:
+    cells: Tensor = _ToCells.apply(packed, plan.token_of_cell, plan.cell_of_token)  # type: ignore[no-untyped-call]
+    return cells
+
+
 class SelfAttention(nn.Module):
     """Lets every token gather from the tokens of its own sequence.
 
@@ -65,34 +70,62 @@ class SelfAttention(nn.Module):
         self.output = Dense(hidden_size, hidden_size)
         self.dropout = Dropout(dropout)
 
-    def forward(self, hidden_states: Tensor, layout: PackedLayout) -> Tensor:
+    def forward(self, hidden_states: Tensor, layout: PackedLayout, *, first_only: bool = False) -> Tensor:
         """Mixes the tokens of each sequence.
 
         Args:
             hidden_states: (tokens, hidden_size), all sequences one after another, no padding.
             layout: where each sequence starts and ends.
+            first_only: whether only the first token of each sequence asks.
 
         Returns:
-            (tokens, hidden_size).
+            (tokens, hidden_size), or (sequences, hidden_size) with `first_only`.
         """
         plan = layout.attention_plan
-        cells: Tensor = _ToCells.apply(self.qkv(hidden_states), plan.token_of_cell, plan.cell_of_token)  # type: ignore[no-untyped-call]
+        if first_only:
+            return self._mix_first(hidden_states, layout)
+        cells = _to_cells(self.qkv(hidden_states), plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         mixed = torch.cat([self._mix(rows, group) for rows, group in zip(rectangles, plan.groups, strict=True)])
         packed: Tensor = _FromCells.apply(mixed, plan.cell_of_token)  # type: ignore[no-untyped-call]
         output: Tensor = self.output(packed)
         return output
 
+    def _mix_first(self, hidden_states: Tensor, layout: PackedLayout) -> Tensor:
+        plan, size = layout.attention_plan, hidden_states.shape[1]
+        weight, bias = self.qkv.weight.to(hidden_states.dtype), self.qkv.bias.to(hidden_states.dtype)
+        first = hidden_states[layout.first_tokens[plan.sequences]]
+        queries = F.linear(first, weight[:size], bias[:size])
+        cells = _to_cells(F.linear(hidden_states, weight[size:], bias[size:]), plan)
+        rectangles = torch.split(cells, [group.cells for group in plan.groups])
+        asking = torch.split(queries, [group.sequences for group in plan.groups])
+        mixed = []
+        for one, rows, group in zip(asking, rectangles, plan.groups, strict=True):
+            (query,) = self._by_head(one, group.sequences, 1)
+            key, value = self._by_head(rows, group.sequences, 2)
+            mixed.append(self._attend(query, key, value, group))
+        in_order = torch.empty_like(plan.sequences)
+        in_order[plan.sequences] = torch.arange(len(in_order), device=in_order.device)
+        output: Tensor = self.output(torch.cat(mixed)[in_order])
+        return output
+
     def _mix(self, qkv: Tensor, group: LengthGroup) -> Tensor:
         """Attends within one rectangle: (cells, 3 x hidden_size) to (cells, hidden_size)."""
-        by_head = qkv.view(group.sequences, group.max_length, 3, self.num_heads, -1)
-        query, key, value = by_head.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = self._by_head(qkv, group.sequences, 3)
+        return self._attend(query, key, value, group)
+
+    def _by_head(self, rows: Tensor, sequences: int, parts: int) -> tuple[Tensor, ...]:
+        """Splits rows of `parts` vectors side by side into as many (sequences, heads, length, head size)."""
+        size = rows.shape[1] // (parts * self.num_heads)
+        return rows.view(sequences, -1, parts, self.num_heads, size).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, group: LengthGroup) -> Tensor:
         mask = None if group.attend is None else group.attend[:, None, None, :]
         if self.training and self.dropout.probability > 0:
             mixed = self._attend_with_dropout(query, key, value, mask)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return mixed.transpose(1, 2).reshape(group.cells, -1)
+        return mixed.transpose(1, 2).reshape(group.sequences * query.shape[2], -1)
 
     def _attend_with_dropout(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Softmax in fp32, then dropout on the probabilities, as in the original."""

@@ -100,12 +100,29 @@ class Encoder(nn.Module):
         output = self._encode(batch)
         return EncoderOutput(shape.unpack(output.last_hidden_state), output.pooled)
 
-    def _encode(self, batch: Batch) -> EncoderOutput:
+    def encode(self, batch: Batch, *, first_only: bool = False) -> Tensor:
+        """Computes the hidden states of a packed batch.
+
+        Args:
+            batch: the sequences.
+            first_only: whether only the first token of each sequence is wanted. The last layer then computes no other,
+                which changes nothing about the first ones.
+
+        Returns:
+            (tokens, hidden_size), or (sequences, hidden_size) with `first_only`; float32.
+
+        Raises:
+            DataError: an id, a type or a position that the embeddings do not have.
+        """
         check_ids(batch, self.config)
         hidden_states = self.embeddings(batch).to(self.compute_dtype)
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             hidden_states = layer(hidden_states, batch.layout)
-        hidden_states = hidden_states.float()
+        last: Tensor = self.layers[-1](hidden_states, batch.layout, first_only=first_only)
+        return last.float()
+
+    def _encode(self, batch: Batch) -> EncoderOutput:
+        hidden_states = self.encode(batch)
         if self.pooler is None:
             return EncoderOutput(hidden_states, None)
         return EncoderOutput(hidden_states, self.pooler(hidden_states[batch.layout.first_tokens]))

@@ -33,9 +33,11 @@ class TransformerLayer(nn.Module):
         self.output_norm = Norm(hidden_size, eps=norm_eps)
         self.dropout = Dropout(hidden_dropout)
 
-    def forward(self, hidden_states: Tensor, layout: PackedLayout) -> Tensor:
-        """Maps (tokens, hidden_size) to (tokens, hidden_size)."""
-        attended = self.dropout(self.attention(hidden_states, layout))
+    def forward(self, hidden_states: Tensor, layout: PackedLayout, *, first_only: bool = False) -> Tensor:
+        """Maps (tokens, hidden_size) to the same, or to (sequences, hidden_size) of the first tokens alone."""
+        attended = self.dropout(self.attention(hidden_states, layout, first_only=first_only))
+        if first_only:
+            hidden_states = hidden_states[layout.first_tokens]
         hidden_states = self.attention_norm(hidden_states + attended)
         transformed = self.dropout(self.feed_forward(hidden_states))
         output: Tensor = self.output_norm(hidden_states + transformed)

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from bertune.batches.batch import pack
+from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_by_tokens
+from bertune.encoder.native_pass import NativePass
 from bertune.heads.classifier import Classifier
+from bertune.native.build import NotNativeError
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
 BATCH_TOKENS = 2048
@@ -40,12 +43,23 @@ def predict_logits(
     encoded = as_dataset(data).encoded
     device = classifier.classifier.weight.device
     logits = np.empty((len(encoded), classifier.num_labels), dtype=np.float32)
+    compute = _computation_of(classifier)
     with evaluating(classifier), torch.inference_mode():
         for indices in batches_by_tokens(np.diff(encoded.offsets), batch_tokens):
-            logits[indices] = classifier(pack(encoded, indices, device=device)).cpu().numpy()
+            logits[indices] = compute(pack(encoded, indices, device=device)).cpu().numpy()
             if on_batch is not None:
                 on_batch(len(indices))
     return logits
+
+
+def _computation_of(classifier: Classifier) -> Callable[[Batch], Tensor]:
+    """Returns what maps a batch to logits: compiled kernels where they can be had, else the modules themselves."""
+    try:
+        native = NativePass(classifier.encoder, classifier.encoder.compute_dtype)
+    except NotNativeError:
+        return classifier
+    first_only = classifier.first_only
+    return lambda batch: classifier.logits_of(native.forward(batch, first_only=first_only), batch.layout)
 
 
 @contextmanager

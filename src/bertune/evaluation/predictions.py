@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
+from bertune.encoder.precision import Precision, choose_precision, computing_in
 from bertune.errors import DataError
 from bertune.evaluation.logits import predict_logits, probabilities_of
+from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 
@@ -67,25 +69,34 @@ class Predictions:
 
 def predict(
     model: LoadedModel,
-    texts: Examples | Iterable[str] | Iterable[tuple[str, str]],
+    texts: Examples | ReencodedExamples | Iterable[str] | Iterable[tuple[str, str]],
     *,
+    precision: Precision = "fp32",
     on_batch: Callable[[int], None] | None = None,
 ) -> Predictions:
     """Predicts texts as they are; encoding is that of training.
 
     Args:
         model: from `load`.
-        texts: examples, single texts, or pairs of texts.
+        texts: examples, re-encoded ones, single texts, or pairs of texts.
+        precision: in which the layers compute: `fp32` gives the numbers a run's scores were made of, `bf16` is faster
+            where the processor multiplies it natively, `auto` takes it there.
         on_batch: called with the number of examples done in each batch.
 
     Raises:
-        ConfigError: single texts for a pair model, or pairs for a single-text model.
+        ConfigError: single texts for a pair model, or pairs for a single-text model; or examples that were encoded for
+            another model.
         DataError: an entry is neither a text nor a pair.
     """
-    examples = texts if isinstance(texts, Examples) else _examples_of(texts)
-    encoded = encode_for(model, examples)
-    logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    return Predictions(logits, model.contract.labels, encoded.truncated_fraction)
+    if isinstance(texts, ReencodedExamples):
+        encoded, truncated_fraction = texts.encoded_for(model), texts.truncated_fraction
+    else:
+        encoded = encode_for(model, texts if isinstance(texts, Examples) else examples_of(texts))
+        truncated_fraction = encoded.truncated_fraction
+    device = model.classifier.classifier.weight.device
+    with computing_in(model.classifier.encoder, choose_precision(precision, device)):
+        logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
+    return Predictions(logits, model.contract.labels, truncated_fraction)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
@@ -98,12 +109,15 @@ def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
     return encode_examples(examples.texts_a, examples.texts_b, model.tokenizer, model.contract.max_length)
 
 
-def targets_for(contract: Contract, examples: Examples) -> NDArray[Any]:
+def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> NDArray[Any]:
     """Returns class ids in the model's label order, or values for regression.
 
     Raises:
+        ConfigError: examples that were encoded as classes for a model of values, or the other way round.
         DataError: a label that training did not know, or a value that is no number; names file and line.
     """
+    if isinstance(examples, ReencodedExamples):
+        return examples.targets_for(contract)
     if contract.kind == "regression":
         return examples.targets()
     return examples.label_ids(LabelSet(contract.labels))
@@ -118,7 +132,12 @@ def baseline_of(contract: Contract) -> NDArray[Any] | None:
     return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
 
 
-def _examples_of(given: Iterable[str] | Iterable[tuple[str, str]]) -> Examples:
+def examples_of(given: Iterable[str] | Iterable[tuple[str, str]]) -> Examples:
+    """Takes single texts, or pairs of texts, as examples without labels.
+
+    Raises:
+        DataError: there is none, or an entry is neither a text nor a pair.
+    """
     if isinstance(given, str):
         raise DataError("expected several texts, got one", hint="put it into a list: predict(model, [text])")
     texts: list[Any] = list(given)

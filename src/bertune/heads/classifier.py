@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bertune.ablation import without
 from bertune.batches.batch import Batch, pack_padded
+from bertune.batches.layout import PackedLayout
 from bertune.encoder.config import BertConfig
 from bertune.encoder.dense import Dense
 from bertune.encoder.dropout import Dropout
@@ -59,8 +61,25 @@ class Classifier(nn.Module):
         """
         if not isinstance(inputs, Batch):
             inputs, _ = pack_padded(inputs, self.classifier.weight.device)
-        output = self.encoder(inputs)
-        pooled = output.pooled if self.pooling == "cls" else mean_pool(output.last_hidden_state, inputs.layout)
+        return self.logits_of(self.encoder.encode(inputs, first_only=self.first_only), inputs.layout)
+
+    @property
+    def first_only(self) -> bool:
+        """Whether the encoder need only give the first token of each sequence."""
+        return self.pooling == "cls" and not without("first-only")
+
+    def logits_of(self, hidden: Tensor, layout: PackedLayout) -> Tensor:
+        """Returns logits from what the encoder made: the pooling, dropout and the dense layer.
+
+        Args:
+            hidden: (sequences, hidden_size) of the first tokens with `first_only`; else (tokens, hidden_size).
+            layout: where each sequence starts and ends.
+        """
+        if self.pooling == "cls":
+            assert self.encoder.pooler is not None
+            pooled = self.encoder.pooler(hidden if self.first_only else hidden[layout.first_tokens])
+        else:
+            pooled = mean_pool(hidden, layout)
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits
 

@@ -157,6 +157,39 @@ class ScheduledAdam(torch.optim.Optimizer):
         for group, expected in zip(self.param_groups, names, strict=True):
             _check_loaded_group(group, expected, self.state)
 
+    def begin_step(self, norm: float) -> tuple[int, float]:
+        """Counts a step that other code takes in this optimizer's place.
+
+        Args:
+            norm: the global norm of its gradients; not finite where it leaves everything untouched.
+
+        Returns:
+            The number of the step, from 0, and its rate.
+        """
+        self._last_norm = torch.tensor(norm)
+        count, rate = self.step_count, self._publish_rate()
+        for group in self.param_groups:
+            group["step_count"] = count + 1
+        return count, rate
+
+    def clip_divisor(self, norm: float) -> float:
+        """Returns what gradients of this norm are divided by, at least 1."""
+        if self.gradient_clip_norm is None:
+            return 1.0
+        return float(self._clip_divisor(torch.tensor(norm, dtype=torch.float32), self.gradient_clip_norm))
+
+    def coefficients(self, group: dict[str, Any], step: int, rate: float) -> Coefficients:
+        """Returns the numbers of a step, counted from 1, for a group."""
+        return self._coefficients(group, step, rate)
+
+    def moments_of(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns a parameter's moments m and v, zeros where it was never updated."""
+        state = self.state[parameter]
+        for moment in _MOMENTS:
+            if moment not in state:
+                state[moment] = torch.zeros_like(parameter)
+        return state["m"], state["v"]
+
     def _step(self) -> None:
         pairs = [(group, *_with_gradients(group)) for group in self.param_groups]
         gradients = [gradient for _, _, gradients in pairs for gradient in gradients]
@@ -181,11 +214,7 @@ class ScheduledAdam(torch.optim.Optimizer):
     def _update(self, parameters: list[Tensor], gradients: list[Tensor], by: Coefficients, norm: Tensor) -> None:
         alike: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, ...]]] = defaultdict(list)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            state = self.state[parameter]
-            for moment in _MOMENTS:
-                if moment not in state:
-                    state[moment] = torch.zeros_like(parameter)
-            alike[parameter.device, parameter.dtype].append((parameter, gradient, state["m"], state["v"]))
+            alike[parameter.device, parameter.dtype].append((parameter, gradient, *self.moments_of(parameter)))
         for (device, _), rows in alike.items():
             variables, grads, first, second = (list(column) for column in zip(*rows, strict=True))
             steps = [torch.full((), by.step, dtype=torch.float32, device=device)] * len(variables)

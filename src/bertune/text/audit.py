@@ -1,38 +1,22 @@
 """Looks at the data before anything is learned from them: duplicates, contradictions, leaks between splits, balance."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from bertune.errors import DataError
 from bertune.text.examples import Examples, LabelSet
+from bertune.text.findings import Finding
 from bertune.text.nearest import shorten
+from bertune.text.repeated_texts import Answers, overlaps_between, repetitions_in
 
-Severity = Literal["note", "warning"]
-TextKey = tuple[str, str | None]
+__all__ = ["Audit", "Finding", "SplitAudit", "audit_splits"]
 
 _QUANTILES = {"minimum": 0.0, "median": 0.5, "95 %": 0.95, "99 %": 0.99, "maximum": 1.0}
 _RARE = 0.2
 """A label is rare below this fraction of its even share: below 10 % with two labels."""
-_NOT_WORDS = re.compile(r"[\W_]+")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about the data that its user should know.
-
-    Args:
-        code: a fixed word for programs, such as ``overlap_exact``.
-        severity: ``warning`` where scores may mislead or rows are doubtful, ``note`` otherwise.
-        message: one sentence with numbers, and an example's place where there is one.
-    """
-
-    code: str
-    severity: Severity
-    message: str
 
 
 @dataclass
@@ -128,8 +112,10 @@ def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None) -> Aud
             _require_variety(examples, audits[name], labels)
         findings += _findings_of_reading(name, examples, audits[name])
         findings += _findings_of_labels(name, audits[name], labels)
-        findings += _repeated_texts(name, examples, _answers(examples, labels), audits[name])
-    findings += _overlaps(splits, {name: _answers(examples, labels) for name, examples in splits.items()})
+        repetitions = repetitions_in(name, examples, _answers(examples, labels))
+        audits[name].duplicates, audits[name].conflicts = repetitions.duplicates, repetitions.conflicts
+        findings += repetitions.findings
+    findings += overlaps_between(splits, {name: _answers(examples, labels) for name, examples in splits.items()})
     return Audit(audits, findings)
 
 
@@ -208,147 +194,9 @@ def _findings_of_labels(name: str, audit: SplitAudit, labels: LabelSet | None) -
         yield Finding("imbalance", "note", f"{name}: '{shorten(rarest)}' makes up {share:.1%} of the examples")
 
 
-def _answers(examples: Examples, labels: LabelSet | None) -> Sequence[str | float] | None:
+def _answers(examples: Examples, labels: LabelSet | None) -> Answers:
     """Gives what contradictions are judged by: label words, or targets as numbers, so that 5.0 agrees with 5.000."""
     if examples.labels is None or labels is not None:
         return examples.labels
     answers: list[float] = examples.targets().tolist()
     return answers
-
-
-def _repeated_texts(
-    name: str, examples: Examples, answers: Sequence[str | float] | None, audit: SplitAudit
-) -> Iterator[Finding]:
-    """Counts repetitions and contradictions inside one split."""
-    first_row: dict[TextKey, int] = {}
-    contradicted: dict[TextKey, int] = {}
-    first_repeat: int | None = None
-    for row, key in enumerate(_exact_keys(examples)):
-        first = first_row.setdefault(key, row)
-        if first == row:
-            continue
-        audit.duplicates += 1
-        first_repeat = row if first_repeat is None else first_repeat
-        if answers is not None and answers[row] != answers[first]:
-            contradicted.setdefault(key, row)
-    audit.conflicts = len(contradicted)
-    if first_repeat is not None:
-        original = first_row[_key(examples, first_repeat)]
-        yield Finding(
-            "duplicates",
-            "note",
-            f"{name}: {_count(audit.duplicates, 'repeats', 'repeat')} the texts of an earlier one, the first: "
-            f"{examples.where(first_repeat)} repeats {_place(examples, original, first_repeat)}",
-        )
-    if contradicted:
-        key, row = next(iter(contradicted.items()))
-        first = first_row[key]
-        yield Finding(
-            "conflicting_labels",
-            "warning",
-            f"{name}: texts with conflicting labels: {len(contradicted):,}, the first: {examples.where(row)} says "
-            f"'{_word(examples, row)}', {_place(examples, first, row)} says '{_word(examples, first)}'",
-        )
-
-
-def _overlaps(splits: Mapping[str, Examples], answers: Mapping[str, Sequence[str | float] | None]) -> Iterator[Finding]:
-    """Finds examples of a split whose texts an earlier split has, as they are and after normalising."""
-    names = list(splits)
-    exact: dict[str, dict[TextKey, int]] = {}
-    normal: dict[str, dict[TextKey, int]] = {}
-    for position, name in enumerate(names):
-        examples = splits[name]
-        exact_rows = list(_exact_keys(examples))
-        normal_rows = [_normalised(key) for key in exact_rows]
-        for earlier in names[:position]:
-            same = [row for row, key in enumerate(exact_rows) if key in exact[earlier]]
-            alike = [row for row, key in enumerate(normal_rows) if key in normal[earlier]]
-            known = set(same)
-            alike = [row for row in alike if row not in known]
-            if same:
-                origin = exact[earlier][exact_rows[same[0]]]
-                yield _overlap("overlap_exact", splits, name, earlier, same, origin)
-                origins = [(row, exact[earlier][exact_rows[row]]) for row in same]
-                yield from _contradictions(splits, answers, name, earlier, origins)
-            if alike:
-                origin = normal[earlier][normal_rows[alike[0]]]
-                yield _overlap("overlap_normalised", splits, name, earlier, alike, origin)
-        exact[name] = _first_rows(exact_rows)
-        normal[name] = _first_rows(normal_rows)
-
-
-def _overlap(
-    code: str, splits: Mapping[str, Examples], name: str, earlier: str, rows: list[int], origin: int
-) -> Finding:
-    how = "" if code == "overlap_exact" else " but for case, space and punctuation"
-    examples = splits[name]
-    return Finding(
-        code,
-        "warning",
-        f"{name}: {len(rows):,} of {len(examples):,} examples ({len(rows) / len(examples):.1%}) with the texts of an "
-        f"example in {earlier}{how}, the first: {examples.where(rows[0])} and {splits[earlier].where(origin)}",
-    )
-
-
-def _contradictions(
-    splits: Mapping[str, Examples],
-    answers: Mapping[str, Sequence[str | float] | None],
-    name: str,
-    earlier: str,
-    pairs: list[tuple[int, int]],
-) -> Iterator[Finding]:
-    """Tells of rows whose label differs from that of the same texts in an earlier split."""
-    mine, theirs = answers[name], answers[earlier]
-    if mine is None or theirs is None:
-        return
-    differing = [(row, origin) for row, origin in pairs if mine[row] != theirs[origin]]
-    if not differing:
-        return
-    row, origin = differing[0]
-    yield Finding(
-        "conflicting_labels",
-        "warning",
-        f"{name}: {_count(len(differing), 'contradicts', 'contradict')} the label of the same texts in {earlier}, the "
-        f"first: {splits[name].where(row)} says '{_word(splits[name], row)}', "
-        f"{splits[earlier].where(origin)} says '{_word(splits[earlier], origin)}'",
-    )
-
-
-def _word(examples: Examples, row: int) -> str:
-    return "" if examples.labels is None else shorten(examples.labels[row])
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"1 example {one}" if number == 1 else f"{number:,} examples {many}"
-
-
-def _place(examples: Examples, row: int, beside: int) -> str:
-    """Names a row shortly when it is in the same file as the one named before."""
-    same_file = examples.paths is None or examples.paths[row] == examples.paths[beside]
-    return f"line {examples.lines[row]}" if same_file else examples.where(row)
-
-
-def _first_rows(keys: list[TextKey]) -> dict[TextKey, int]:
-    first: dict[TextKey, int] = {}
-    for row, key in enumerate(keys):
-        first.setdefault(key, row)
-    return first
-
-
-def _exact_keys(examples: Examples) -> Iterator[TextKey]:
-    if examples.texts_b is None:
-        return ((text, None) for text in examples.texts_a)
-    return iter(zip(examples.texts_a, examples.texts_b, strict=True))
-
-
-def _key(examples: Examples, row: int) -> TextKey:
-    return examples.texts_a[row], None if examples.texts_b is None else examples.texts_b[row]
-
-
-def _normalised(key: TextKey) -> TextKey:
-    return _normalised_text(key[0]), None if key[1] is None else _normalised_text(key[1])
-
-
-def _normalised_text(text: str) -> str:
-    # A text of punctuation alone stays as it is: "!" and "?" are not the same.
-    return _NOT_WORDS.sub(" ", text.casefold()).strip() or text

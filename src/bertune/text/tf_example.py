@@ -9,26 +9,26 @@ The messages (tensorflow/core/example/feature.proto), with their field numbers:
 Numbers are written packed, as every protobuf library writes them here; both packed and unpacked ones are read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import DataError
+from bertune.protobuf_wire import FIXED32, LENGTH_DELIMITED, LONGEST_VARINT, VARINT, WireError, delimited, raw_fields
 
 FeatureValue = NDArray[np.int64] | NDArray[np.float32] | list[bytes]
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3
-_LONGEST_VARINT = 10
 
 
-def parse_example(content: bytes) -> dict[str, FeatureValue]:
+def parse_example(content: bytes, only: Container[str] | None = None) -> dict[str, FeatureValue]:
     """Reads one serialized Example.
 
     Args:
         content: the bytes of a record.
+        only: names of the features whose values are wanted; None reads all.
 
     Returns:
         Name to values: int64 or float32 array, or a list of bytes. A feature without a list is an empty list.
@@ -37,13 +37,17 @@ def parse_example(content: bytes) -> dict[str, FeatureValue]:
         DataError: the bytes are no Example; says what is wrong, not where: the caller knows the file.
     """
     features: dict[str, FeatureValue] = {}
-    for number, kind, value in _fields(content):
-        if (number, kind) != (1, _LENGTH_DELIMITED):
-            continue
-        for entry_number, entry_kind, entry in _fields(value):
-            if (entry_number, entry_kind) == (1, _LENGTH_DELIMITED):
-                name, feature = _entry(entry)
-                features[name] = feature
+    try:
+        for number, kind, value in raw_fields(content):
+            if (number, kind) != (1, LENGTH_DELIMITED):
+                continue
+            for entry_number, entry_kind, entry in raw_fields(value):
+                if (entry_number, entry_kind) == (1, LENGTH_DELIMITED):
+                    name, feature = _entry(entry)
+                    if only is None or name in only:
+                        features[name] = _values(feature)
+    except WireError as error:
+        raise DataError(str(error)) from error
     return features
 
 
@@ -77,21 +81,6 @@ def float_feature(values: NDArray[Any]) -> bytes:
     return delimited(_FLOATS, delimited(1, np.asarray(values, dtype="<f4").tobytes()))
 
 
-def delimited(number: int, content: bytes) -> bytes:
-    """Writes a length-delimited field."""
-    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(content)) + content
-
-
-def varint(value: int) -> bytes:
-    """Writes one integer, 0 to 2**64 - 1: seven bits a byte, the lowest first, the high bit set in all but the last."""
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
 def varints(values: NDArray[Any]) -> tuple[bytes, NDArray[np.int64]]:
     """Writes many integers at once.
 
@@ -103,7 +92,7 @@ def varints(values: NDArray[Any]) -> tuple[bytes, NDArray[np.int64]]:
     """
     numbers = np.asarray(values).astype(np.int64).view(np.uint64)
     sizes = np.ones(len(numbers), np.int64)
-    for position in range(1, _LONGEST_VARINT):
+    for position in range(1, LONGEST_VARINT):
         longer = numbers >= np.uint64(1 << 7 * position)
         if not longer.any():
             break
@@ -129,26 +118,26 @@ def _feature(name: str, values: NDArray[Any] | Sequence[bytes]) -> bytes:
     return delimited(_BYTES, b"".join(delimited(1, value) for value in values))
 
 
-def _entry(content: bytes) -> tuple[str, FeatureValue]:
+def _entry(content: bytes) -> tuple[str, bytes]:
     name, feature = b"", b""
-    for number, kind, value in _fields(content):
-        if kind == _LENGTH_DELIMITED and number == 1:
+    for number, kind, value in raw_fields(content):
+        if kind == LENGTH_DELIMITED and number == 1:
             name = value
-        elif kind == _LENGTH_DELIMITED and number == 2:
+        elif kind == LENGTH_DELIMITED and number == 2:
             feature = value
     try:
-        return name.decode(), _values(feature)
+        return name.decode(), feature
     except UnicodeDecodeError as error:
         raise DataError("the name of a feature is not UTF-8") from error
 
 
 def _values(content: bytes) -> FeatureValue:
     values: FeatureValue = []
-    for number, kind, value in _fields(content):
-        if kind != _LENGTH_DELIMITED:
+    for number, kind, value in raw_fields(content):
+        if kind != LENGTH_DELIMITED:
             continue
         if number == _BYTES:
-            values = [piece for inner, form, piece in _fields(value) if (inner, form) == (1, _LENGTH_DELIMITED)]
+            values = [piece for inner, form, piece in raw_fields(value) if (inner, form) == (1, LENGTH_DELIMITED)]
         elif number == _FLOATS:
             values = _floats(value)
         elif number == _INTEGERS:
@@ -158,8 +147,8 @@ def _values(content: bytes) -> FeatureValue:
 
 def _floats(content: bytes) -> NDArray[np.float32]:
     parts: list[bytes] = []
-    for number, kind, value in _fields(content):
-        if number == 1 and kind in (_LENGTH_DELIMITED, _FIXED32):
+    for number, kind, value in raw_fields(content):
+        if number == 1 and kind in (LENGTH_DELIMITED, FIXED32):
             if len(value) % 4:
                 raise DataError(f"a list of floats has {len(value)} bytes, expected a multiple of 4")
             parts.append(value)
@@ -168,7 +157,7 @@ def _floats(content: bytes) -> NDArray[np.float32]:
 
 def _integers(content: bytes) -> NDArray[np.int64]:
     packed = b"".join(
-        value for number, kind, value in _fields(content) if number == 1 and kind in (_LENGTH_DELIMITED, _VARINT)
+        value for number, kind, value in raw_fields(content) if number == 1 and kind in (LENGTH_DELIMITED, VARINT)
     )
     return _unpack_varints(packed)
 
@@ -183,45 +172,11 @@ def _unpack_varints(packed: bytes) -> NDArray[np.int64]:
         raise DataError("a list of integers ends inside a number")
     starts = np.concatenate([[0], last[:-1] + 1])
     sizes = last - starts + 1
-    if int(sizes.max()) > _LONGEST_VARINT:
-        raise DataError(f"an integer has {int(sizes.max())} bytes, at most {_LONGEST_VARINT} are allowed")
+    if int(sizes.max()) > LONGEST_VARINT:
+        raise DataError(f"an integer has {int(sizes.max())} bytes, at most {LONGEST_VARINT} are allowed")
     numbers = np.zeros(len(last), np.uint64)
     for position in range(int(sizes.max())):
         has = sizes > position
         digits = (flat[starts[has] + position] & 0x7F).astype(np.uint64)
         numbers[has] |= digits << np.uint64(7 * position)
     return numbers.view(np.int64)
-
-
-def _fields(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Walks over the fields of a message: number, wire type, raw value; a varint as its own bytes."""
-    position, end = 0, len(content)
-    while position < end:
-        tag, position = _read_varint(content, position)
-        number, kind = tag >> 3, tag & 7
-        if kind == _LENGTH_DELIMITED:
-            size, position = _read_varint(content, position)
-        elif kind == _VARINT:
-            size = _read_varint(content, position)[1] - position
-        elif kind in (_FIXED32, _FIXED64):
-            size = 4 if kind == _FIXED32 else 8
-        else:
-            raise DataError(f"field {number} has the unknown wire type {kind}")
-        if size > end - position:
-            raise DataError(f"field {number} has {size:,} bytes, but only {end - position:,} follow")
-        if number == 0:
-            raise DataError("a field has the number 0")
-        yield number, kind, content[position : position + size]
-        position += size
-
-
-def _read_varint(content: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for index in range(_LONGEST_VARINT):
-        if position + index >= len(content):
-            raise DataError("the message ends inside a number")
-        byte = content[position + index]
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, position + index + 1
-    raise DataError(f"a number has more than {_LONGEST_VARINT} bytes")

@@ -12,6 +12,7 @@ from bertune.errors import ConfigError, DataError
 from bertune.text.read_report import ReadReport, RefusedRow
 
 MANIFEST_NAME: Final = "manifest.json"
+_SPLITS: Final = ("train", "validation", "test")
 _VERSION: Final = "bertune-reencoded-1"
 
 ShardFormat = Literal["tfrecord", "store"]
@@ -163,6 +164,20 @@ def find_reencoded(path: str | os.PathLike[str], split: str = "train") -> Path |
     return next((folder for folder in (Path(path), Path(path) / split) if is_reencoded(folder)), None)
 
 
+def find_reencoded_splits(path: str | os.PathLike[str]) -> dict[str, Path]:
+    """Finds the re-encoded folders of all splits at a path: those in it, named after their splits, train first.
+
+    Returns:
+        Split to folder; an empty name where the folder itself is one split; nothing where there is none.
+    """
+    path = Path(path)
+    if is_reencoded(path):
+        return {"": path}
+    names = sorted(entry.name for entry in path.iterdir() if is_reencoded(entry)) if path.is_dir() else []
+    first = [name for name in _SPLITS if name in names]
+    return {name: path / name for name in [*first, *(name for name in names if name not in first)]}
+
+
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """Reads the manifest of a folder.
 
@@ -216,3 +231,22 @@ def check_same_recipe(folder: Path, old: Recipe, new: Recipe) -> None:
                 f"{folder} holds examples of another {what.get(entry.name, entry.name)}: {shown}",
                 hint="write into another folder, or delete this one",
             )
+
+
+def check_tokenizer(folder: Path, manifest: Manifest, tokenizer_digest: str, *, model: str) -> None:
+    """Refuses examples for a model that would have made other ids of the same texts.
+
+    Args:
+        folder: where the examples are.
+        manifest: of the folder.
+        tokenizer_digest: of the model's tokenizer.
+        model: its name.
+
+    Raises:
+        ConfigError: the tokenizer that encoded them is another one.
+    """
+    if manifest.recipe.tokenizer_digest != tokenizer_digest:
+        raise ConfigError(
+            f"{folder} was encoded with another tokenizer than that of {model}",
+            hint=f"encode the data again: bertune encode --model {model} …",
+        )

@@ -1,11 +1,11 @@
 """Encoded examples back from records or shards."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from bertune.tokens.store import load_store
 from bertune.tokens.tfrecord import RecordColumns, read_padded_example
 
 _AGAIN = "run `bertune encode` again: it makes what is missing or changed"
+_Sized = TypeVar("_Sized", bound=Sized)
 _SUFFIXES = (".tfrecord", ".tf_record", ".tfrecords", ".record")
 
 
@@ -81,17 +82,17 @@ def read_reencoded(folder: str | os.PathLike[str]) -> tuple[Manifest, Records]:
     if not manifest.complete:
         done, count = len(manifest.shards), manifest.recipe.shard_count
         raise DataError(f"{folder}: {done} of {count} shards are finished", hint=_AGAIN)
-    parts = [_read_shard(folder, manifest, number) for number in range(manifest.recipe.shard_count)]
+
+    def read(path: Path) -> Records:
+        return _shard_records(path, manifest)
+
+    parts = [read_verified(folder, manifest, number, read) for number in range(manifest.recipe.shard_count)]
     return manifest, _join(parts, manifest.recipe.max_length)
 
 
 def _files_at(path: str) -> list[Path]:
     if Path(path).is_dir():
-        files = sorted(
-            entry
-            for entry in Path(path).iterdir()
-            if entry.is_file() and any(suffix in _SUFFIXES or suffix[:9] == ".tfrecord" for suffix in entry.suffixes)
-        )
+        files = sorted(entry for entry in Path(path).iterdir() if entry.is_file() and is_record_file(entry))
     elif Path(path).is_file():
         files = [Path(path)]
     else:
@@ -109,20 +110,36 @@ def _read_file(file: Path, columns: RecordColumns) -> None:
             raise DataError(f"{file}: record at {offset}: {error.message}", hint=error.hint) from error
 
 
-def _read_shard(folder: Path, manifest: Manifest, number: int) -> Records:
+def read_verified(folder: Path, manifest: Manifest, number: int, read: Callable[[Path], _Sized]) -> _Sized:
+    """Reads one shard and makes sure that it is what was written.
+
+    Args:
+        folder: of the shards.
+        manifest: of the folder.
+        number: of the shard.
+        read: gives what is wanted of the file; as long as it has examples.
+
+    Raises:
+        DataError: the shard is missing or not what was written; names file and, for records, offset.
+    """
     name = manifest.shard_name(number)
     shard = next((shard for shard in manifest.shards if shard.name == name), None)
     path = folder / name
     if shard is None or not path.is_file():
         raise DataError(f"{path} is missing", hint=_AGAIN)
     size = path.stat().st_size
-    records = _shard_records(path, manifest) if size == shard.bytes else None
-    if records is None:
+    if size != shard.bytes:
         _explain_size(path, manifest)
         raise DataError(f"{path} has {size:,} bytes, the manifest says {shard.bytes:,}", hint=_AGAIN)
-    if len(records) != shard.rows or sha256_of(path) != shard.sha256:
+    found = read(path)
+    if len(found) != shard.rows or sha256_of(path) != shard.sha256:
         raise DataError(f"{path} is not what was written: its digest differs from the manifest's", hint=_AGAIN)
-    return records
+    return found
+
+
+def is_record_file(path: Path) -> bool:
+    """Tells by the name whether a file holds TFRecords: `eval.tf_record`, `train.tfrecord-00000-of-00004`."""
+    return any(suffix in _SUFFIXES or suffix.startswith(".tfrecord") for suffix in path.suffixes)
 
 
 def _explain_size(path: Path, manifest: Manifest) -> None:

@@ -3,12 +3,13 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from bertune.atomic import remove_leftovers
 from bertune.errors import ConfigError, DataError
+from bertune.folder_lock import only_run_in
 from bertune.text.glue import Split
 from bertune.text.row_source import RowSource
 from bertune.tokens.chunk_encoding import Chunk, ChunkEncoder, EncodedChunk
@@ -92,7 +93,8 @@ def reencode(
     tell = on_progress or (lambda _: None)
     _check_settings(format, shards, processes)
     folder = _prepare_folder(Path(out))
-    with _only_run_in(folder):
+    with only_run_in(folder):
+        remove_leftovers(folder)
         survey = Survey(rows, _ROWS_PER_CHUNK, lambda count: tell(ReencodeProgress("reading", count, None)))
         check_max_length(max_length, pairs=survey.is_pair)
         if shards > survey.rows:
@@ -127,26 +129,6 @@ def _prepare_folder(folder: Path) -> Path:
             )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@contextmanager
-def _only_run_in(folder: Path) -> Iterator[None]:
-    """Keeps two runs from writing into one folder, where the system has locks that end with their process."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    path = folder / ".lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"another run is writing into {folder}", hint="wait for it to end") from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _plan(

@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import DataError
+from bertune.protobuf_wire import delimited, varint
 from bertune.text.record_file import frame_record
-from bertune.text.tf_example import FeatureValue, delimited, varint, varints
+from bertune.text.tf_example import FeatureValue, varints
 from bertune.tokens.examples import EncodedExamples, offsets_of
 
 _FLOAT_FIELD, _INTEGER_FIELD = 2, 3
 # The names of the lesson's tool, then those of the later Model Garden.
-_DIALECTS = (("input_ids", "input_mask", "segment_ids"), ("input_word_ids", "input_mask", "input_type_ids"))
-_LABELS = ("label_ids", "label_id")
+DIALECTS = (("input_ids", "input_mask", "segment_ids"), ("input_word_ids", "input_mask", "input_type_ids"))
+LABELS = ("label_ids", "label_id")
 
 
 def framed_examples(encoded: EncodedExamples, targets: NDArray[Any] | None, *, first_id: int) -> bytes:
@@ -108,7 +109,7 @@ def read_padded_example(features: dict[str, FeatureValue]) -> PaddedExample:
     Raises:
         DataError: a feature is missing, or they are not as the original writes them; the caller knows the file.
     """
-    names = next((names for names in _DIALECTS if names[0] in features), None)
+    names = next((names for names in DIALECTS if names[0] in features), None)
     if names is None:
         raise DataError("neither input_ids nor input_word_ids is there", hint=f"it has {', '.join(sorted(features))}")
     ids, mask, types = (_integers(features, name) for name in names)
@@ -147,7 +148,7 @@ def _one(features: dict[str, FeatureValue], name: str, default: int | None = Non
 
 
 def _target(features: dict[str, FeatureValue]) -> int | float | None:
-    name = next((name for name in _LABELS if name in features), None)
+    name = next((name for name in LABELS if name in features), None)
     if name is None:
         return None
     values = features[name]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bertune.encoder.precision import Precision
 from bertune.errors import ConfigError
 
-Precision = Literal["auto", "bf16", "fp32"]
 OptimizerName = Literal["adamw", "adamw_torch"]
 
 

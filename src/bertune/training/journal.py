@@ -1,4 +1,7 @@
-"""`metrics.jsonl`: every step and every epoch, one JSON object a line, flushed as it happens."""
+"""`metrics.jsonl`: every step and every epoch, one JSON object a line, flushed as it happens.
+
+Epochs are counted from 1, as everywhere a user sees them; steps from 0, as the schedule counts them.
+"""
 
 import json
 import time

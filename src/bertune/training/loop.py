@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
+from bertune.encoder.precision import choose_precision, computing_in, name_of
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.scores import Scores, score
@@ -20,7 +20,7 @@ from bertune.optim.create import create_optimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
-from bertune.training.precision import choose_precision, name_of
+from bertune.training.paths import TrainingPath, training_path
 from bertune.training.step import StepResult, take_step
 
 AnyData = Dataset | tuple[Inputs, Any]
@@ -31,7 +31,7 @@ class EpochResult:
     """What one epoch was.
 
     Args:
-        epoch: from 0.
+        epoch: from 1.
         train_loss: mean over the epoch's examples, each before the update it belongs to.
         train_seconds: of the epoch's steps, without evaluation.
         examples_per_second: trained.
@@ -123,12 +123,15 @@ def fit(
     device = classifier.classifier.weight.device
     history = History()
     best_weights: dict[str, Tensor] | None = None
-    with _computing_in(classifier, choose_precision(config.precision, device)), torch.random.fork_rng():
+    with computing_in(classifier.encoder, choose_precision(config.precision, device)), torch.random.fork_rng():
+        path = training_path(classifier, optimizer, train_set)
         if observer is not None:
-            observer.on_start(total_steps, total_steps // config.epochs, name_of(classifier.encoder.compute_dtype))
-        for epoch in range(config.epochs):
+            how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
+            observer.on_start(total_steps, total_steps // config.epochs, how)
+        for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
-            steps = list(_train_epoch(classifier, optimizer, train_set, config, kind, epoch, observer))
+            steps = list(_train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer))
+            path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
             scores = _scores(classifier, validation_set, train_set, kind, metrics, label_names)
@@ -138,7 +141,7 @@ def fit(
                 observer.on_epoch(result)
             if result.is_best:
                 best_weights = None
-                if epoch + 1 < config.epochs:
+                if epoch < config.epochs:
                     best_weights = {name: value.clone() for name, value in classifier.state_dict().items()}
                 if on_best is not None:
                     on_best(result)
@@ -166,6 +169,7 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
 
 def _train_epoch(
     classifier: Classifier,
+    path: TrainingPath,
     optimizer: ScheduledAdam,
     train: Dataset,
     config: TrainingConfig,
@@ -174,18 +178,21 @@ def _train_epoch(
     observer: Observer | None,
 ) -> Iterator[StepResult]:
     classifier.train()
-    order = epoch_order(len(train), seed=config.seed, epoch=epoch)
-    first_step = epoch * steps_in_epoch(len(train), config.batch_size)
+    device = classifier.classifier.weight.device
+    # The order's own count begins at 0, like that of the steps.
+    order = epoch_order(len(train), seed=config.seed, epoch=epoch - 1)
+    first_step = (epoch - 1) * steps_in_epoch(len(train), config.batch_size)
     for step, indices in enumerate(batches_of(order, config.batch_size), start=first_step):
         # Seeded by step, so that dropout needs no replay of earlier steps.
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1, np.uint64)[0]))
         result = take_step(
-            classifier,
-            optimizer,
+            path,
             train,
             indices,
             step=step,
             epoch=epoch,
+            rate=optimizer.learning_rate_at(step),
+            device=device,
             micro_batch_size=config.micro_batch_size or config.batch_size,
             kind=kind,
             label_smoothing=config.label_smoothing,
@@ -208,7 +215,7 @@ def _epoch_result(
 def _is_out_of_patience(history: History, patience: int | None) -> bool:
     if patience is None or history.epochs[-1].scores is None:
         return False
-    return len(history.epochs) - 1 - history.best.epoch >= patience
+    return len(history.epochs) - history.best.epoch >= patience
 
 
 def _scores(
@@ -223,7 +230,7 @@ def _scores(
         return None
     assert validation.targets is not None
     # In fp32, as the saved model will be used, so that later evaluation gives these numbers again.
-    with _computing_in(classifier, torch.float32):
+    with computing_in(classifier.encoder, torch.float32):
         logits = predict_logits(classifier, validation)
     return score(
         logits,
@@ -250,13 +257,3 @@ def _checked(data: AnyData, name: str, classifier: Classifier, kind: TaskKind) -
             f"the classifier has labels 0..{classifier.num_labels - 1}"
         )
     return Dataset(dataset.encoded, targets)
-
-
-@contextmanager
-def _computing_in(classifier: Classifier, dtype: torch.dtype) -> Iterator[None]:
-    before = classifier.encoder.compute_dtype
-    classifier.encoder.compute_dtype = dtype
-    try:
-        yield
-    finally:
-        classifier.encoder.compute_dtype = before

@@ -8,9 +8,10 @@ import numpy as np
 
 from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DataError
-from bertune.text.audit import Audit, Finding
+from bertune.text.audit import Audit
 from bertune.text.examples import LabelSet, ReadReport, Task
-from bertune.tokens.manifest import Manifest, Recipe, find_reencoded
+from bertune.text.findings import Finding
+from bertune.tokens.manifest import Manifest, Recipe, check_tokenizer, find_reencoded
 from bertune.tokens.read_records import Records, read_reencoded
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.reading import named_task
@@ -58,11 +59,7 @@ class ReencodedData:
             ConfigError: the model has another tokenizer than the one that encoded them.
         """
         for name, manifest in self.manifests.items():
-            if manifest.recipe.tokenizer_digest != tokenizer.digest:
-                raise ConfigError(
-                    f"{self.folders[name]} was encoded with another tokenizer than that of {self.settings.model}",
-                    hint=f"encode the data again: bertune encode --model {self.settings.model} …",
-                )
+            check_tokenizer(self.folders[name], manifest, tokenizer.digest, model=self.settings.model)
         return {name: Dataset(records.encoded, records.targets) for name, records in self.records.items()}
 
 
@@ -142,6 +139,10 @@ def _filled_in(settings: RunSettings, folder: Path, manifest: Manifest) -> RunSe
     if recipe.task == _CUSTOM:
         known = {name: None if column is None else str(column) for name, column in manifest.columns.items()}
         known |= {"task": None, "kind": recipe.kind}
+    for name, usual in (("quoting", "auto"), ("on_bad_row", "error")):
+        if getattr(settings, name) != usual:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{folder} was encoded before, so {flag} has no effect", hint=f"leave {flag} out")
     for name, value in known.items():
         given = getattr(settings, name)
         if given not in (None, "classification", value):

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.download import Report
 from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_address import without_query
 from bertune.checkpoints.model_directory import check_vocabulary, save
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
+from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.heads.classifier import Classifier, classifier_model
@@ -28,7 +31,6 @@ from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
-from bertune.training.precision import choose_precision, name_of
 from bertune.training.reading import read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
@@ -69,13 +71,14 @@ class FinishedRun:
     best: EpochResult
 
 
-def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say) -> PreparedRun:
+def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
     """Reads and checks everything; writes nothing.
 
     Args:
         settings: what to read and where to start from.
         config: how to train.
         say: told each fact as a line, for the terminal.
+        on_fetch: told how far the download of a model from an address is.
 
     Raises:
         BertuneError: any part that cannot work; nothing has been written.
@@ -92,7 +95,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say) -> Prepa
         audit = audit_splits(splits, task.labels)
     for line in audit.lines() if reencoded is None else reencoded.lines():
         say(line)
-    model_folder = resolve_model(settings.model)
+    model_folder = resolve_model(settings.model, on_progress=on_fetch)
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
@@ -268,5 +271,6 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
         metrics=metrics,
         label_counts=counts,
         target_mean=float(train_targets.mean()) if task.labels is None else None,
-        base_model=settings.model,
+        # It goes with the model wherever that goes; the signature of an address must not.
+        base_model=without_query(settings.model),
     )

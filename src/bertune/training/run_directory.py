@@ -13,10 +13,9 @@ from typing import Any
 import tomli_w
 import torch
 
-import bertune
-from bertune.atomic import write_text
-from bertune.checkpoints.contract import CONTRACT_FILE
-from bertune.errors import ConfigError, DataError
+from bertune.atomic import remove_leftovers, write_text
+from bertune.errors import ConfigError
+from bertune.folder_lock import is_alive, only_run_in, refuse_second_run
 
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
 
@@ -27,10 +26,10 @@ class RunDirectory:
     | file | what |
     |---|---|
     | `run.toml` | all settings, resolved; `bertune train --config run.toml --out NEW` repeats the run |
-    | `metrics.jsonl` | every step and epoch |
+    | `metrics.jsonl` | every step (from 0) and epoch (from 1) |
     | `data.json` | what was read from where, and the audit |
     | `receipt.json` | what became of every tensor of the checkpoint |
-    | `scores.json` | scores of the best epoch |
+    | `scores.json` | scores of the best epoch, and which one it is, from 1 |
     | `model/` | the model folder |
 
     Args:
@@ -54,8 +53,13 @@ class RunDirectory:
         """Refuses a folder that cannot become this run's.
 
         Raises:
-            ConfigError: it holds an earlier run and `overwrite` is not set, or something that is not a run.
+            ConfigError: another run is writing into it; or it holds an earlier run and `overwrite` is not set, or
+                something that is not a run.
         """
+        refuse_second_run(self.path)
+        self._check_content(overwrite=overwrite)
+
+    def _check_content(self, *, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file", hint="name a folder with --out")
         if not self.path.is_dir() or not any(self.path.iterdir()):
@@ -71,20 +75,43 @@ class RunDirectory:
     def started(self, *, overwrite: bool) -> Iterator[None]:
         """Makes the folder; an earlier run steps aside, and comes back if this one fails before its first epoch ends.
 
+        No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
+
         Raises:
             ConfigError: see `check`.
         """
-        self.check(overwrite=overwrite)
-        if self.path.is_dir() and any(self.path.iterdir()):
-            self.path.rename(self._earlier)
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            yield
-        except BaseException:
-            if self._earlier.is_dir():
-                shutil.rmtree(self.path)
-                self._earlier.rename(self.path)
-            raise
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with only_run_in(self.path):
+            self._tidy_after_killed_runs()
+            self._check_content(overwrite=overwrite)
+            if self.path.is_dir() and any(self.path.iterdir()):
+                self.path.rename(self._earlier)
+            self.path.mkdir(exist_ok=True)
+            try:
+                yield
+            except BaseException:
+                if self._earlier.is_dir():
+                    shutil.rmtree(self.path)
+                    self._earlier.rename(self.path)
+                raise
+
+    def _tidy_after_killed_runs(self) -> None:
+        """Removes half-written files, and does with runs that stepped aside what the killed run would have done."""
+        remove_leftovers(self.path.parent, of=self.path.name)
+        if self.path.is_dir():
+            remove_leftovers(self.path)
+        prefix = f".earlier-{self.path.name}-"
+        stepped_aside = [entry for entry in self.path.parent.iterdir() if entry.name.startswith(prefix)]
+        for earlier in sorted(stepped_aside, key=lambda entry: not (entry / _MODEL).is_dir()):
+            process = earlier.name.removeprefix(prefix)
+            # This process has set nothing aside yet: its own number is that of one before it.
+            if not process.isdecimal() or (int(process) != os.getpid() and is_alive(int(process))):
+                continue
+            if self.model.is_dir():
+                shutil.rmtree(earlier)
+            elif not self.path.exists() or (self.path / _SETTINGS).is_file() or not any(self.path.iterdir()):
+                shutil.rmtree(self.path, ignore_errors=True)
+                earlier.rename(self.path)
 
     def forget_earlier_run(self) -> None:
         """Deletes the run that this one replaces; called when this one has a model."""
@@ -106,22 +133,5 @@ class RunDirectory:
 
 def versions() -> dict[str, str]:
     """Returns the versions that decide a run's numbers."""
-    packages = {name: metadata.version(name) for name in ("torch", "tokenizers", "safetensors", "numpy")}
-    return {"bertune": bertune.__version__, "python": platform.python_version(), **packages}
-
-
-def find_model_folder(path: Path) -> Path:
-    """Returns the model folder of a run, or the folder itself if it is one.
-
-    Raises:
-        DataError: neither.
-    """
-    for folder in (path, path / _MODEL):
-        if (folder / CONTRACT_FILE).is_file():
-            return folder
-    if not path.exists():
-        raise DataError(f"{path}: no such folder", hint="name a run or a model folder that bertune train made")
-    raise DataError(
-        f"{path}: no model in this folder (no {CONTRACT_FILE}, and no {_MODEL}/{CONTRACT_FILE})",
-        hint="name a run or a model folder that bertune train made; did the run end before its first epoch?",
-    )
+    packages = {name: metadata.version(name) for name in ("bertune", "torch", "tokenizers", "safetensors", "numpy")}
+    return {"python": platform.python_version(), **packages}

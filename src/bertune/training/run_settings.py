@@ -16,7 +16,8 @@ class RunSettings:
         data: a table (CSV, TSV, JSONL, Parquet, Arrow), a folder with train and validation files, a folder made by
             `bertune encode`, which knows its columns, or hf://datasets/….
         out: the folder of the run.
-        model: a BERT encoder: a folder, or a name of the hub such as bert-base-uncased.
+        model: a BERT encoder: a folder, a name of the hub such as bert-base-uncased, or an address: gs://bucket/folder,
+            https://host/folder, https://host/archive.zip.
         task: a GLUE task by name (mrpc, sst2, stsb, …), which knows its columns, labels and metrics.
         validation: a table to choose the best epoch by; found by itself where data is a folder.
         text_a: column of the text, or of the first text of a pair; name or number from 0.

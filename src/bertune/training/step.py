@@ -4,15 +4,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import DivergedError
-from bertune.heads.classifier import Classifier
 from bertune.heads.losses import loss_of
-from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind
+from bertune.training.paths import TrainingPath
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class StepResult:
 
     Args:
         step: from 0, counted over the whole run.
-        epoch: from 0.
+        epoch: from 1.
         loss: mean over the examples of the batch, before the update.
         learning_rate: of this step.
         gradient_norm: global norm before clipping.
@@ -39,13 +39,14 @@ class StepResult:
 
 
 def take_step(
-    classifier: Classifier,
-    optimizer: ScheduledAdam,
+    path: TrainingPath,
     train: Dataset,
     indices: NDArray[np.int64],
     *,
     step: int,
     epoch: int,
+    rate: float,
+    device: torch.device,
     micro_batch_size: int,
     kind: TaskKind,
     label_smoothing: float,
@@ -55,23 +56,20 @@ def take_step(
     Raises:
         DivergedError: the loss or the gradient is not finite; the parameters are those before the step.
     """
-    optimizer.zero_grad(set_to_none=True)
-    device = classifier.classifier.weight.device
     loss_sum, tokens = 0.0, 0
     for start in range(0, len(indices), micro_batch_size):
         part = indices[start : start + micro_batch_size]
         batch = pack(train.encoded, part, train.targets, device)
         assert batch.targets is not None
-        loss = loss_of(classifier(batch), batch.targets, kind=kind, label_smoothing=label_smoothing)
+        logits = path.logits(batch, accumulate=start > 0)
+        loss = loss_of(logits, batch.targets, kind=kind, label_smoothing=label_smoothing)
         # Each example weighs the same, however the batch is cut.
         (loss * (len(part) / len(indices))).backward()  # type: ignore[no-untyped-call]
         loss_sum += loss.item() * len(part)
         tokens += batch.layout.num_tokens
     mean_loss = loss_sum / len(indices)
-    rate = optimizer.learning_rate_at(step)
     _check_finite(mean_loss, "loss", step, rate)
-    optimizer.step()
-    norm = float(optimizer.last_gradient_norm)
+    norm = path.update()
     _check_finite(norm, "gradient norm", step, rate)
     return StepResult(step, epoch, mean_loss, rate, norm, len(indices), tokens)
 

@@ -141,7 +141,6 @@ def test_a_cache_without_weights_makes_it_the_hubs_turn(monkeypatch: pytest.Monk
         "name\nerror: x",
         "nul\0nul",
         "~nobody-has-this-name/model",
-        "https://example.org/model",
         "x" * 5000,
         "hf://owner/name",
     ],

@@ -11,12 +11,12 @@ import pytest
 from bertune.checkpoints.bundle_writer import message, write_bundle
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.object_graph import ObjectGraph, find_encoders
-from bertune.checkpoints.protobuf_wire import WireError
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, tensorflow_names
 from bertune.encoder.config import BertConfig
 from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.protobuf_wire import WireError
 
 Tree = dict[str, "Tree | str"]
 

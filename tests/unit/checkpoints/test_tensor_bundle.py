@@ -8,10 +8,10 @@ import pytest
 
 from bertune.checkpoints.bundle_entries import slice_key
 from bertune.checkpoints.bundle_writer import message, table, varint, write_bundle
-from bertune.checkpoints.protobuf_wire import WireError, fields, read_varint
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.errors import CheckpointError
 from bertune.masked_crc import crc32c, masked
+from bertune.protobuf_wire import WireError, fields, read_varint
 
 HEADER = message((1, 1))
 DATA = np.arange(6, dtype=np.float32).tobytes()
@@ -80,7 +80,7 @@ def test_the_key_of_a_slice_is_tensorflows(rows: tuple[int, int], key: str) -> N
         (entry(more=message((7, message((1, b""))))), "a slice of another rank than its tensor"),
         (entry(more=message((7, message((1, message((2, 3))), (1, b""))))), "a slice outside of its tensor"),
         (entry(more=message((7, message((1, b""), (1, b""))))), "a slice is missing"),
-        (b"\x0a", "the bytes end"),
+        (b"\x0a", "the message ends"),
     ],
 )
 def test_an_impossible_entry_is_refused_by_name(value: bytes, pattern: str, tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ def modules_after(code: str) -> set[str]:
 
 def test_importing_bertune_imports_no_torch() -> None:
     modules = modules_after("import bertune")
-    assert not modules & {"torch", "numpy", "pyarrow", "tokenizers", "rich", "cyclopts", "sklearn"}
+    assert not modules & {"torch", "numpy", "pyarrow", "tokenizers", "rich", "cyclopts", "sklearn", "matplotlib"}
 
 
 def test_the_help_of_every_verb_imports_no_torch() -> None:
-    for verb in ("", "train", "evaluate", "predict", "inspect", "encode", "demo"):
+    for verb in ("", "train", "evaluate", "predict", "inspect", "encode", "export", "demo"):
         arguments = [verb, "--help"] if verb else ["--help"]
         code = (
             f"import io, sys; sys.stdout = io.StringIO()\nfrom bertune.cli import main\nassert main({arguments!r}) == 0"
         )
-        assert not modules_after(code) & {"torch", "pyarrow", "tokenizers", "transformers", "sklearn"}
+        assert not modules_after(code) & {"torch", "pyarrow", "tokenizers", "transformers", "sklearn", "matplotlib"}
 
 
 def test_help_takes_less_than_three_tenths_of_a_second_of_processor_time() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertune.errors import DataError
+from bertune.protobuf_wire import delimited, varint
 from bertune.text.record_file import read_records_of
-from bertune.text.tf_example import delimited, encode_example, parse_example, varint, varints
+from bertune.text.tf_example import encode_example, parse_example, varints
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tfrecords"
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -144,6 +144,7 @@ def test_folders_that_do_not_fit_the_run_are_refused(
     for changed, reason in [
         (replace(usual, max_length=32), "encoded with max_length 16, the run has 32"),
         (replace(usual, text_a="mood"), "has the text_a 'first', the run 'mood'"),
+        (replace(usual, on_bad_row="skip"), "was encoded before, so --on-bad-row has no effect"),
         (replace(usual, task="mrpc"), "has the task None, the run 'mrpc'"),
         (replace(usual, validation=str(tables / "validation.csv")), "was encoded before, .*csv was not"),
         (replace(settings, validation=str(data), out=tmp_path / "run"), "was encoded before, .* was not"),

@@ -1,12 +1,21 @@
 """Which number type the layers compute in on this machine."""
 
-import torch
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 from bertune.errors import ConfigError
-from bertune.training.config import Precision
+
+# The command line's help reads the names below and must not wait for torch.
+if TYPE_CHECKING:
+    import torch
+
+    from bertune.encoder.encoder import Encoder
+
+Precision = Literal["auto", "bf16", "fp32"]
 
 
-def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
+def choose_precision(wanted: Precision, device: "torch.device") -> "torch.dtype":
     """Returns the type for the encoder's layers.
 
     Args:
@@ -16,6 +25,8 @@ def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
     Raises:
         ConfigError: an unknown name.
     """
+    import torch
+
     if wanted == "auto":
         return torch.bfloat16 if _has_native_bf16(device) else torch.float32
     if wanted not in ("bf16", "fp32"):
@@ -23,7 +34,9 @@ def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if wanted == "bf16" else torch.float32
 
 
-def _has_native_bf16(device: torch.device) -> bool:
+def _has_native_bf16(device: "torch.device") -> bool:
+    import torch
+
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
@@ -33,6 +46,19 @@ def _has_native_bf16(device: torch.device) -> bool:
     return False
 
 
-def name_of(dtype: torch.dtype) -> str:
+def name_of(dtype: "torch.dtype") -> str:
     """Returns the name by which a precision is set."""
+    import torch
+
     return {torch.bfloat16: "bf16", torch.float32: "fp32"}[dtype]
+
+
+@contextmanager
+def computing_in(encoder: "Encoder", dtype: "torch.dtype") -> Iterator[None]:
+    """Makes the encoder's layers compute in a type, and in what it was before afterwards."""
+    before = encoder.compute_dtype
+    encoder.compute_dtype = dtype
+    try:
+        yield
+    finally:
+        encoder.compute_dtype = before

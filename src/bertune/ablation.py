@@ -1,0 +1,25 @@
+"""Switches that take one trick of the training engine away, so that a benchmark can tell what each is worth."""
+
+import os
+from typing import Final, Literal, get_args
+
+from bertune.errors import ConfigError
+
+Trick = Literal["kernels", "row-rounding", "first-only", "compact-vocabulary"]
+VARIABLE: Final = "BERTUNE_WITHOUT"
+
+
+def without(trick: Trick) -> bool:
+    """Returns whether the environment variable `BERTUNE_WITHOUT` names a trick.
+
+    The variable holds names with commas between them. `kernels`: compiled kernels. `row-rounding`: token counts rounded
+    up. `first-only`: the last layer computed for [CLS] alone. `compact-vocabulary`: only rows that occur are trained.
+
+    Raises:
+        ConfigError: it names something else.
+    """
+    named = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
+    for name in named:
+        if name not in get_args(Trick):
+            raise ConfigError(f"{VARIABLE} names {name!r}, which is none of {', '.join(get_args(Trick))}")
+    return trick in named

@@ -1,0 +1,63 @@
+"""`bertune export`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bertune.exports.formats import FormatName
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofOptions:
+    """Which texts the proof is made on.
+
+    Args:
+        data: a table, a folder with splits, or hf://datasets/…; without it, the questions of the demo.
+        split: which split of a folder; by default test.
+        text_a: column of the first text, if not the one of training.
+        text_b: column of the second text, if not the one of training.
+        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
+        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
+    """
+
+    data: str | None = None
+    split: str | None = None
+    text_a: str | None = None
+    text_b: str | None = None
+    quoting: Literal["auto", "csv", "none"] = "auto"
+    on_bad_row: Literal["error", "skip"] = "error"
+
+
+def export(
+    run: Path,
+    out: Path,
+    options: Annotated[ProofOptions, Parameter(name="*")] = ProofOptions(),
+    *,
+    format: FormatName,
+    json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Export a fine-tuned model to TensorFlow, after a proof that the export equals it.
+
+    The export is read again in a fresh process and answers at least 1,000 rows as the model does: all texts of the
+    data, rows at the limits, and rows of random ids. What the proof found is in agreement.json; where it fails nothing
+    is left behind.
+
+    Args:
+        run: a run or model folder.
+        out: a new folder, or that of an earlier export, which is replaced.
+        options: the texts of the proof.
+        format: tf_checkpoint, as Google publishes BERT, or saved_model, which needs pip install "bertune[tensorflow]".
+        json: print one JSON document with what the proof found.
+        quiet: print nothing but the result and errors.
+    """
+    from bertune.cli.exporting import export_model
+    from bertune.cli.terminal import keep_quiet, say, show, show_json
+
+    agreement = export_model(run, out, options, format, say=keep_quiet if quiet else say, quiet=quiet)
+    if json:
+        show_json({"out": str(out), **agreement.to_dict()})
+    else:
+        show([f"{out}: {format}, {agreement.summary()}"])

@@ -1,0 +1,80 @@
+"""The formats a model can be exported to: one row of the table and one file each."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bertune.errors import ConfigError
+from bertune.text.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bertune.checkpoints.model_directory import LoadedModel
+    from bertune.exports.padded_rows import ProofRows
+
+FormatName = Literal["tf_checkpoint", "saved_model"]
+# The module of each format; it holds the format as `FORMAT`.
+_MODULES: dict[str, str] = {
+    "tf_checkpoint": "bertune.exports.tf_checkpoint",
+    "saved_model": "bertune.exports.saved_model",
+}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an export answered in a fresh process.
+
+    Args:
+        logits: (rows, outputs), fp32, in the order of the rows.
+        versions: of the packages that computed them.
+    """
+
+    logits: "NDArray[Any]"
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Args:
+        name: by which users name it.
+        tolerance: largest difference of a logit from the model's that the proof lets pass.
+        check: refuses a model that has no such form, with a ConfigError, before anything is made.
+        write: writes the export of a model into an empty folder; the second folder is for files in between.
+        answer: reads the export of a folder in a fresh process, and has it answer rows; the folder is followed by one
+            for files in between, and by what is called with the number of rows done each time.
+        warnings: what a user of the export has to know about this model, a line each.
+        package: the module that the format needs beside bertune's own; none if empty.
+        extra: of bertune, that installs it.
+    """
+
+    name: FormatName
+    tolerance: float
+    check: Callable[["LoadedModel"], None]
+    write: Callable[["LoadedModel", Path, Path], None]
+    answer: Callable[["ProofRows", Path, Path, Callable[[int], None]], Answers]
+    warnings: Callable[["LoadedModel"], tuple[str, ...]] = lambda _model: ()
+    package: str = ""
+    extra: str = ""
+
+
+def find_format(name: str) -> Format:
+    """Returns a format whose package is installed.
+
+    Raises:
+        ConfigError: there is no such format, or its package is not installed; says what to install.
+    """
+    if name not in _MODULES:
+        raise ConfigError(
+            f"no export format {name!r}; there are {', '.join(_MODULES)}", hint=did_you_mean(name, _MODULES)
+        )
+    found: Format = importlib.import_module(_MODULES[name]).FORMAT
+    # The message is the whole of it, one line: what is missing and what installs it.
+    if found.package and importlib.util.find_spec(found.package) is None:
+        raise ConfigError(f'export format {name} needs {found.package}: pip install "bertune[{found.extra}]"')
+    return found

@@ -1,0 +1,96 @@
+"""The format `saved_model`: a TensorFlow SavedModel, written and read by TensorFlow in processes of its own."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.tensorflow_names import tensorflow_names
+from bertune.errors import ConfigError, ResourceError
+from bertune.exports.formats import Answers, Format
+from bertune.exports.fresh_process import call_in_fresh_process
+from bertune.exports.model_description import write_config, write_texts
+from bertune.exports.padded_rows import ProofRows
+
+_TOLERANCE = 1e-4
+_PROGRAM = "bertune.exports.tensorflow_program"
+# The names of our activations, by the few that the program knows.
+ACTIVATION_KINDS = {
+    "gelu": "gelu",
+    "gelu_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+# The proof is about arithmetic: on a GPU TensorFlow may round products to 10 bits, and would take all of its memory.
+_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def _check(model: LoadedModel) -> None:
+    activation = model.classifier.encoder.config.hidden_act
+    if activation not in ACTIVATION_KINDS:
+        raise ConfigError(f"hidden_act {activation!r} cannot be exported; {', '.join(ACTIVATION_KINDS)} can")
+
+
+def _write(model: LoadedModel, folder: Path, between: Path) -> None:
+    weights, description = between / "weights.safetensors", between / "description.json"
+    assets = write_texts(model, between / "texts")
+    description.write_text(json.dumps(_description(model, assets)), encoding="utf-8")
+    try:
+        save_file(_tensors(model), weights)
+    except SafetensorError as error:
+        raise ResourceError(f"{weights}: cannot be written ({error})", hint="check the free space") from error
+    arguments = {"weights": str(weights), "description": str(description), "folder": str(folder)}
+    call_in_fresh_process(f"{_PROGRAM}:write_saved_model", arguments, environment=_ENVIRONMENT)
+    weights.unlink()
+    write_config(model, folder)
+
+
+def _description(model: LoadedModel, assets: list[Path]) -> dict[str, Any]:
+    config = model.classifier.encoder.config
+    return {
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "activation": ACTIVATION_KINDS[config.hidden_act],
+        "norm_epsilon": config.layer_norm_eps,
+        "pooling": model.classifier.pooling,
+        "has_probabilities": model.contract.kind == "classification",
+        "assets": [str(path) for path in assets],
+    }
+
+
+def _tensors(model: LoadedModel) -> dict[str, Tensor]:
+    """Returns all weights under the names of google-research/bert, kernels (in, out) as TensorFlow multiplies them."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in model.classifier.encoder.named_parameters():
+        targets = tensorflow_names(name)
+        for target, part in zip(targets, parameter.detach().float().cpu().chunk(len(targets)), strict=True):
+            tensors[target] = (part.T if target.endswith("/kernel") else part).contiguous()
+    head = model.classifier.classifier
+    tensors["classifier/kernel"] = head.weight.detach().float().cpu().T.contiguous()
+    tensors["classifier/bias"] = head.bias.detach().float().cpu().contiguous()
+    return tensors
+
+
+def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
+    rows.save(between / "rows.npz")
+    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / "logits.npy")}
+    versions = call_in_fresh_process(f"{_PROGRAM}:answer_rows", arguments, on_rows=on_rows, environment=_ENVIRONMENT)
+    return Answers(np.load(between / "logits.npy"), versions)
+
+
+FORMAT = Format(
+    name="saved_model",
+    tolerance=_TOLERANCE,
+    check=_check,
+    write=_write,
+    answer=_answer,
+    package="tensorflow",
+    extra="tensorflow",
+)

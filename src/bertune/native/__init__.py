@@ -1,0 +1,1 @@
+"""The loops between the matrix products, compiled on the user's machine."""

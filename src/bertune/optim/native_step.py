@@ -1,0 +1,187 @@
+"""One step of Adam over all parameters at once, by compiled kernels: one pass for the norm, one for the update."""
+
+import ctypes
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertune.native.kernels import Parameter, kernels_for, pointer
+from bertune.optim.scheduled_adam import ScheduledAdam
+
+
+@dataclass
+class Source:
+    """Where a parameter's gradient comes from, if not from `parameter.grad`.
+
+    Args:
+        gradient: in the parameter's shape, float32 or bfloat16; for a table, the rows that were touched.
+        shadow: bfloat16 copy that follows the parameter; None for none.
+    """
+
+    gradient: Tensor
+    shadow: Tensor | None = None
+
+
+@dataclass
+class TableSource:
+    """An embedding of which only some rows ever have a gradient.
+
+    Args:
+        rows: (rows,) int32, those that may have one; the others only decay, which `NativeStep.settle` does later.
+        gradient: (touched, width) float32, of the rows touched in this step.
+        slots: (rows,) int32, where each row's gradient lies in `gradient`, -1 for none.
+    """
+
+    rows: NDArray[np.int32]
+    gradient: Tensor
+    slots: NDArray[np.int32]
+
+
+class NativeStep:
+    """Takes the steps of an optimizer by compiled kernels, with its arithmetic.
+
+    Args:
+        optimizer: its schedule, clip, coefficients and step counter hold; its moments are kept here and in its state.
+        sources: gradients by `id` of the parameter; parameters not named here have theirs in `.grad`.
+        tables: the same for embeddings; each parameter's entry may change from step to step.
+
+    Raises:
+        NotNativeError: there are no kernels here.
+    """
+
+    def __init__(
+        self, optimizer: ScheduledAdam, sources: dict[int, Source], tables: dict[int, TableSource] | None = None
+    ) -> None:
+        self.optimizer = optimizer
+        self.sources = sources
+        self.tables = tables or {}
+        self.kernels = kernels_for(torch.float32)
+        self.threads = torch.get_num_threads()
+        self._decays: dict[int, list[float]] = {key: [] for key in self.tables}
+        self._table_moments: dict[int, tuple[Tensor, Tensor]] = {}
+        for parameter, table in self._known_tables():
+            shape = (len(table.rows), parameter.shape[1])
+            self._table_moments[id(parameter)] = (torch.zeros(shape), torch.zeros(shape))
+
+    def step(self) -> float:
+        """Clips and updates; leaves everything as it is where the norm is not finite.
+
+        Returns:
+            The global norm before clipping.
+        """
+        optimizer = self.optimizer
+        groups = [(group, self._moving(group)) for group in optimizer.param_groups]
+        everything = [self._norm_entry(parameter) for _, parameters in groups for parameter in parameters]
+        squares = self.kernels.sum_of_squares(_array(everything), len(everything), self.threads)
+        norm = math.sqrt(squares) if squares >= 0 else math.nan
+        count, rate = optimizer.begin_step(norm)
+        if not math.isfinite(norm):
+            return norm
+        divisor = optimizer.clip_divisor(norm)
+        for group, parameters in groups:
+            by = optimizer.coefficients(group, count + 1, rate)
+            first = 1.0 if math.isinf(by.step) else 1 - by.beta_1**by.step
+            second = 1.0 if math.isinf(by.step) else 1 - by.beta_2**by.step
+            decay = by.rate * by.weight_decay
+            entries = [self._entry(parameter, decay) for parameter in parameters]
+            self.kernels.adamw_step(
+                _array(entries),
+                len(entries),
+                divisor,
+                by.beta_1,
+                by.beta_2,
+                by.rate / first,
+                1 / math.sqrt(second),
+                by.epsilon,
+                self.threads,
+            )
+        return norm
+
+    def settle(self) -> None:
+        """Gives the rows that no step touches what weight decay alone would have made of them by now."""
+        for parameter, table in self._known_tables():
+            decays = np.array(self._decays[id(parameter)], dtype=np.float32)
+            if not len(decays) or not decays.any():
+                continue
+            others = np.ones(len(parameter), bool)
+            others[table.rows] = False
+            rows = torch.from_numpy(np.flatnonzero(others).astype(np.int32))
+            steps = torch.from_numpy(decays)
+            self.kernels.fade_rows(
+                *(pointer(parameter), pointer(rows), len(rows), parameter.shape[1], pointer(steps), len(steps)),
+                self.threads,
+            )
+            self._decays[id(parameter)] = []
+
+    def publish_moments(self) -> None:
+        """Writes tables' moments into the optimizer's state, in the shape of the parameter."""
+        for parameter, table in self._known_tables():
+            for name, compact in zip(("m", "v"), self._table_moments[id(parameter)], strict=True):
+                whole = torch.zeros_like(parameter)
+                whole[torch.from_numpy(table.rows.astype(np.int64))] = compact
+                self.optimizer.state[parameter][name] = whole
+
+    def _known_tables(self) -> list[tuple[Tensor, TableSource]]:
+        every = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        return [(parameter, self.tables[id(parameter)]) for parameter in every if id(parameter) in self.tables]
+
+    def _moving(self, group: dict[str, Any]) -> list[Tensor]:
+        known = {**self.sources, **self.tables}
+        return [parameter for parameter in group["params"] if id(parameter) in known or parameter.grad is not None]
+
+    def _gradient(self, parameter: Tensor) -> Tensor:
+        source: Source | TableSource | None = self.sources.get(id(parameter)) or self.tables.get(id(parameter))
+        if source is not None:
+            return source.gradient
+        assert parameter.grad is not None
+        return parameter.grad
+
+    def _norm_entry(self, parameter: Tensor) -> Parameter:
+        gradient = self._gradient(parameter)
+        return Parameter(gradient=pointer(gradient), count=1, width=gradient.numel(), narrow=_is_narrow(gradient))
+
+    def _entry(self, parameter: Tensor, decay: float) -> Parameter:
+        gradient = self._gradient(parameter)
+        table = self.tables.get(id(parameter))
+        if table is not None:
+            self._decays[id(parameter)].append(decay)
+            m, v = self._table_moments[id(parameter)]
+            return Parameter(
+                value=pointer(parameter),
+                gradient=pointer(gradient),
+                m=pointer(m),
+                v=pointer(v),
+                row_of=table.rows.ctypes.data,
+                slot_of=table.slots.ctypes.data,
+                count=len(table.rows),
+                width=parameter.shape[1],
+                narrow=_is_narrow(gradient),
+                decay=decay,
+            )
+        m, v = self.optimizer.moments_of(parameter)
+        source = self.sources.get(id(parameter))
+        return Parameter(
+            value=pointer(parameter),
+            gradient=pointer(gradient),
+            m=pointer(m),
+            v=pointer(v),
+            shadow=pointer(source.shadow if source else None),
+            count=1,
+            width=parameter.numel(),
+            narrow=_is_narrow(gradient),
+            decay=decay,
+        )
+
+
+def _is_narrow(gradient: Tensor) -> int:
+    return int(gradient.dtype == torch.bfloat16)
+
+
+def _array(entries: Sequence[Parameter]) -> ctypes.Array[Parameter]:
+    return (Parameter * len(entries))(*entries)

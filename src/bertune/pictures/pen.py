@@ -1,0 +1,89 @@
+"""Boxes, arrows and words, placed by inches from the top left of a picture."""
+
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from bertune.pictures.palette import INK, LINE
+
+Align = Literal["left", "center", "right"]
+
+
+class Pen:
+    """Draws on axes that measure inches, y downwards, and keeps the place where the next thing goes.
+
+    Args:
+        axes: over the whole figure.
+        y: where to start.
+    """
+
+    def __init__(self, axes: Axes, y: float) -> None:
+        self._axes = axes
+        self.y = y
+
+    def write(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 9,
+        color: str = INK,
+        align: Align = "left",
+        bold: bool = False,
+        name: str | None = None,
+    ) -> None:
+        """Writes one line of text with its middle at height `y`; `name` is its id in SVG."""
+        weight = "bold" if bold else "normal"
+        self._axes.text(
+            x, y, text, fontsize=size, color=color, ha=align, va="center_baseline", fontweight=weight, gid=name
+        )
+
+    def box(
+        self,
+        top: float,
+        left: float,
+        right: float,
+        height: float,
+        *,
+        fill: str,
+        dashed: bool = False,
+        behind: bool = False,
+        name: str | None = None,
+    ) -> None:
+        """Draws a box; `behind` puts it under everything, `name` is its id in SVG."""
+        self._axes.add_patch(
+            FancyBboxPatch(
+                (left, top),
+                right - left,
+                height,
+                boxstyle="round,pad=0,rounding_size=0.06",
+                facecolor=fill,
+                edgecolor=LINE,
+                linewidth=0.9,
+                linestyle=(0, (4, 3)) if dashed else "-",
+                zorder=0.5 if behind else 2,
+                gid=name,
+            )
+        )
+
+    def arrow(self, *points: tuple[float, float]) -> None:
+        """Draws a line through points with a head at the last."""
+        if len(points) > 2:
+            xs, ys = zip(*points[:-1], strict=True)
+            self._axes.add_line(Line2D(xs, ys, color=LINE, linewidth=1.0, solid_capstyle="butt", zorder=1.5))
+        self._axes.add_patch(
+            FancyArrowPatch(
+                points[-2],
+                points[-1],
+                arrowstyle="-|>",
+                mutation_scale=9,
+                shrinkA=0,
+                shrinkB=0,
+                color=LINE,
+                linewidth=1.0,
+                zorder=1.5,
+            )
+        )

@@ -1,0 +1,19 @@
+"""Where the data set that comes with bertune is."""
+
+from pathlib import Path
+
+from bertune.errors import DataError
+
+
+def demo_folder() -> Path:
+    """Finds the data set: beside this file in an installed wheel, under examples/ in a checkout.
+
+    Raises:
+        DataError: it is in neither place.
+    """
+    here = Path(__file__).parent / "demo_questions"
+    checkout = Path(__file__).parents[3] / "examples" / "data"
+    for folder in (here, checkout):
+        if (folder / "train.csv").is_file():
+            return folder
+    raise DataError("the demo's data set is missing", hint="install bertune again")

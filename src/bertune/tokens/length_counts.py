@@ -1,0 +1,47 @@
+"""How long examples are: counts of lengths, and what they come to."""
+
+from collections import Counter
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_QUANTILES: Final = {"minimum": 0.0, "median": 0.5, "95 %": 0.95, "99 %": 0.99, "maximum": 1.0}
+
+
+class LengthCounts:
+    """Counts how many examples have how many tokens; as large as there are different lengths."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add(self, length: int) -> None:
+        """Counts one example."""
+        self._counts[length] += 1
+
+    def add_all(self, lengths: NDArray[Any]) -> None:
+        """Counts examples by their lengths, (examples,)."""
+        found, times = np.unique(lengths, return_counts=True)
+        self._counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+
+    def update(self, other: "LengthCounts") -> None:
+        """Counts what was counted elsewhere."""
+        self._counts.update(other._counts)
+
+    def __len__(self) -> int:
+        return self._counts.total()
+
+    def summary(self) -> dict[str, float]:
+        """Gives quantiles, each a length that some example has, and the mean; nothing without examples."""
+        if not self._counts:
+            return {}
+        lengths = np.array(sorted(self._counts))
+        cumulated = np.cumsum([self._counts[length] for length in lengths.tolist()])
+        total = int(cumulated[-1])
+        # As `numpy.quantile(…, method="higher")` of all lengths.
+        values: dict[str, float] = {
+            name: int(lengths[np.searchsorted(cumulated, np.ceil(share * (total - 1)), side="right")])
+            for name, share in _QUANTILES.items()
+        }
+        values["mean"] = sum(length * count for length, count in self._counts.items()) / total
+        return values

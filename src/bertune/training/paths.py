@@ -1,0 +1,157 @@
+"""Two ways to compute a training step: by compiled kernels where they can be had, by torch's operators elsewhere."""
+
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertune.ablation import without
+from bertune.batches.batch import Batch
+from bertune.batches.dataset import Dataset
+from bertune.encoder.native_pass import NativePass
+from bertune.heads.classifier import Classifier
+from bertune.native.build import NotNativeError
+from bertune.optim.native_step import NativeStep, Source, TableSource
+from bertune.optim.scheduled_adam import ScheduledAdam
+
+_TABLE: Final = "embeddings.token.weight"
+
+
+class TrainingPath(Protocol):
+    """Computes logits with their gradients, and updates the parameters."""
+
+    name: str
+
+    def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
+        """Returns logits whose `backward` leaves the gradients where `update` finds them.
+
+        Args:
+            batch: in training mode.
+            accumulate: whether gradients are added to those of an earlier part of the same step.
+        """
+
+    def update(self) -> float:
+        """Takes an optimizer step; returns the gradients' norm before clipping."""
+
+    def settle(self) -> None:
+        """Brings every parameter up to date, so that the model can be scored or saved."""
+
+
+def training_path(classifier: Classifier, optimizer: ScheduledAdam, train: Dataset) -> TrainingPath:
+    """Chooses how to compute; the encoder's `compute_dtype` is the type of the layers."""
+    try:
+        return NativeTrainingPath(classifier, optimizer, train)
+    except NotNativeError as reason:
+        return TorchTrainingPath(classifier, optimizer, reason=str(reason))
+
+
+class TorchTrainingPath:
+    """Torch's operators and autograd: every device, every encoder."""
+
+    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, *, reason: str) -> None:
+        self.classifier = classifier
+        self.optimizer = optimizer
+        self.name = f"torch operators: {reason}"
+
+    def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
+        """See `TrainingPath`."""
+        if not accumulate:
+            self.optimizer.zero_grad(set_to_none=True)
+        logits: Tensor = self.classifier(batch)
+        return logits
+
+    def update(self) -> float:
+        """See `TrainingPath`."""
+        self.optimizer.step()
+        return float(self.optimizer.last_gradient_norm)
+
+    def settle(self) -> None:
+        """See `TrainingPath`."""
+
+
+class NativeTrainingPath:
+    """Compiled kernels on the processor; of the token table only the rows that occur in the data are trained.
+
+    The rows that occur nowhere have no gradient in any step: weight decay is all that happens to them, and `settle`
+    does it, step by step, before anyone looks.
+
+    Raises:
+        NotNativeError: there are no kernels here, or a parameter of the encoder does not train.
+    """
+
+    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, train: Dataset) -> None:
+        encoder = classifier.encoder
+        _check_all_train(classifier, optimizer)
+        self.name = "compiled kernels"
+        self.classifier = classifier
+        self.optimizer = optimizer
+        self.native = NativePass(encoder, encoder.compute_dtype)
+        self.native.prepare_gradients()
+        rows = np.unique(np.asarray(train.encoded.token_ids)).astype(np.int32)
+        if without("compact-vocabulary"):
+            rows = np.arange(encoder.config.vocab_size, dtype=np.int32)
+        self._place_of_row = np.full(encoder.config.vocab_size, -1, np.int32)
+        self._place_of_row[rows] = np.arange(len(rows))
+        token_gradient = self.native.token_gradient
+        assert token_gradient is not None
+        self._table = TableSource(rows, token_gradient.values[:0], np.full(len(rows), -1, np.int32))
+        table = encoder.embeddings.token.weight
+        self._step = NativeStep(optimizer, self._sources(), {id(table): self._table})
+
+    def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
+        """See `TrainingPath`."""
+        if not accumulate:
+            for parameter in self.classifier.parameters():
+                parameter.grad = None
+        anchor = torch.empty(0, requires_grad=True)
+        hidden: Tensor = _Encode.apply(anchor, self, batch, accumulate)  # type: ignore[no-untyped-call]
+        return self.classifier.logits_of(hidden, batch.layout)
+
+    def update(self) -> float:
+        """See `TrainingPath`."""
+        token_gradient = self.native.token_gradient
+        assert token_gradient is not None
+        places = self._place_of_row[token_gradient.touched]
+        self._table.gradient = token_gradient.values[: len(places)]
+        self._table.slots[places] = np.arange(len(places))
+        norm = self._step.step()
+        self._table.slots[places] = -1
+        token_gradient.clear()
+        return norm
+
+    def settle(self) -> None:
+        """See `TrainingPath`."""
+        self._step.settle()
+
+    def _sources(self) -> dict[int, Source]:
+        sources = {}
+        for name, parameter in self.classifier.encoder.named_parameters():
+            if name in self.native.gradients:
+                shadow = self.native.shadows.get(name.removeprefix("layers."))
+                sources[id(parameter)] = Source(self.native.gradients[name], shadow)
+        return sources
+
+
+class _Encode(torch.autograd.Function):
+    """The encoder as one node of autograd's graph: the gradients of its parameters go into buffers of their own."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, path: NativeTrainingPath, batch: Batch, accumulate: bool) -> Tensor:
+        del anchor  # makes autograd call `backward`
+        ctx.path, ctx.accumulate = path, accumulate
+        seed = int(torch.randint(0, 1 << 62, ()).item())
+        return path.native.forward(batch, seed=seed, first_only=path.classifier.first_only, keep=True)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None, None]:
+        ctx.path.native.backward(gradient, accumulate=ctx.accumulate)
+        return None, None, None, None
+
+
+def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam) -> None:
+    known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    unused = () if classifier.pooling == "cls" or classifier.encoder.pooler is None else ("pooler.",)
+    for name, parameter in classifier.encoder.named_parameters():
+        if not name.startswith(unused) and not (parameter.requires_grad and id(parameter) in known):
+            raise NotNativeError(f"the encoder's {name} is not trained")

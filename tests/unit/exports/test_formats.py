@@ -1,0 +1,52 @@
+"""Which formats there are, and what is said when one cannot be used."""
+
+import importlib.util
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from bertune.cli import main
+from bertune.encoder.feed_forward import ACTIVATIONS
+from bertune.errors import ConfigError
+from bertune.exports.formats import _MODULES, FormatName, find_format
+from bertune.exports.saved_model import ACTIVATION_KINDS
+
+
+@pytest.fixture
+def without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else found(name))
+
+
+def test_every_name_of_a_format_has_a_row_in_the_table() -> None:
+    assert tuple(_MODULES) == get_args(FormatName)
+
+
+def test_every_format_carries_the_name_by_which_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object())
+    assert [find_format(name).name for name in _MODULES] == list(_MODULES)
+
+
+def test_an_unknown_format_gets_the_nearest_one_as_a_hint() -> None:
+    with pytest.raises(ConfigError, match="there are tf_checkpoint, saved_model") as error:
+        find_format("savedmodel")
+    assert error.value.hint == "did you mean 'saved_model'?"
+
+
+@pytest.mark.usefixtures("without_tensorflow")
+def test_without_tensorflow_one_line_says_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["export", str(tmp_path / "model"), str(tmp_path / "out"), "--format", "saved_model"])
+    shown = capsys.readouterr()
+    assert code == 2
+    assert shown.out == ""
+    assert shown.err == 'error: export format saved_model needs tensorflow: pip install "bertune[tensorflow]"\n'
+
+
+@pytest.mark.usefixtures("without_tensorflow")
+def test_a_checkpoint_needs_no_tensorflow() -> None:
+    assert find_format("tf_checkpoint").name == "tf_checkpoint"
+
+
+def test_every_activation_of_the_encoder_can_be_exported() -> None:
+    assert set(ACTIVATION_KINDS) == set(ACTIVATIONS)
