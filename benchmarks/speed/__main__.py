@@ -2,7 +2,7 @@
 
 python -m benchmarks.speed                                     training MiniLM-L6, every system
 python -m benchmarks.speed --model base --systems bertune,transformers --steps 3
-python -m benchmarks.speed --systems bertune --without cls_only,flat_optimizer
+python -m benchmarks.speed --systems bertune --without kernels,row-rounding,first-only,compact-vocabulary --tag ablation
 python -m benchmarks.speed --what predict
 python -m benchmarks.speed --what startup
 python -m benchmarks.speed --what whole --systems bertune,transformers   three epochs each, to the end

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # The backward pass of a product is two products of the same size: one for its input, one for its weights.
 TRAINING_FACTOR = 3
 # The name by which `BERTUNE_WITHOUT` switches the shorter last layer off.
-CLS_ONLY = "cls_only"
+FIRST_ONLY = "first-only"
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ def model_flops(shape: Shape, lengths: Sequence[int], *, training: bool) -> floa
     return forward * (TRAINING_FACTOR if training else 1)
 
 
-def executed_flops(shape: Shape, lengths: Sequence[int], *, training: bool, cls_only: bool = True) -> float:
+def executed_flops(shape: Shape, lengths: Sequence[int], *, training: bool, first_only: bool = True) -> float:
     """Returns the operations that bertune executes with pooling `cls`.
 
     Args:
         shape: of the encoder.
         lengths: tokens of each sequence.
         training: whether the backward pass is counted.
-        cls_only: whether the last layer is computed for [CLS] alone, apart from keys and values.
+        first_only: whether the last layer is computed for [CLS] alone, apart from keys and values.
     """
-    last = _last_layer_for_cls if cls_only else _layer
+    last = _last_layer_for_cls if first_only else _layer
     forward = sum((shape.layers - 1) * _layer(shape, length) + last(shape, length) + _head(shape) for length in lengths)
     return forward * (TRAINING_FACTOR if training else 1)
 

@@ -41,13 +41,13 @@ What is particular about some systems:
 
 COMMANDS = """## Commands
 
-    make bench                                                   environments, then all of the following
-    python -m benchmarks.speed --model minilm                    training; also --model tiny, --model base
-    python -m benchmarks.speed --systems bertune --without A,B   the gain of each trick
+    make bench                                   environments, all of the following but whole runs, this page
+    python -m benchmarks.speed --model minilm    training; also --model tiny, --model base
+    python -m benchmarks.speed --systems bertune --tag ablation --without kernels,row-rounding,first-only,…
     python -m benchmarks.speed --what predict
     python -m benchmarks.speed --what startup
-    python -m benchmarks.speed --what whole                      three epochs to the end, nothing extrapolated
-    python -m benchmarks.speed.page                              this page
+    python -m benchmarks.speed --what whole      three epochs to the end, nothing extrapolated
+    python -m benchmarks.speed.page              this page
 """
 
 

@@ -45,6 +45,9 @@ def tables(result: Mapping[str, Any]) -> list[str]:
     if gains:
         lines += ["", "| without | gain of having it |", "|---|---|"]
         lines += [f"| {name.partition('~')[2]} | {gain.text()} |" for name, gain in gains.items()]
+    ways = {entry["name"]: entry["rounds"][0].get("computed_in") for entry in measured}
+    if any(ways.values()):
+        lines += ["", "Computed in: " + "; ".join(f"{name}: {way}" for name, way in ways.items() if way) + "."]
     losses = [loss for entry in measured if (loss := entry["about"].get("first_batch_loss")) is not None]
     if losses:
         spread = max(losses) - min(losses)

@@ -14,9 +14,14 @@ from typing import Any
 
 
 class Slices:
-    """Talks with the parent; whatever else is printed on stdout goes to the log."""
+    """Talks with the parent; whatever else is printed on stdout goes to the log.
+
+    Attributes:
+        notes: told with every answer; for what is known only when the loop runs.
+    """
 
     def __init__(self) -> None:
+        self.notes: dict[str, Any] = {}
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
         self._born = time.perf_counter()
@@ -73,7 +78,13 @@ class Slices:
         if loss is not None:
             more["loss"] = loss()
         self._answer(
-            seconds=seconds, cpu_seconds=cpu, examples=examples, tokens=tokens, peak_rss_bytes=peak_rss_bytes(), **more
+            seconds=seconds,
+            cpu_seconds=cpu,
+            **self.notes,
+            examples=examples,
+            tokens=tokens,
+            peak_rss_bytes=peak_rss_bytes(),
+            **more,
         )
 
     def _answer(self, **values: Any) -> None:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.speed.flops import CLS_ONLY, Shape, executed_flops, model_flops
+from benchmarks.speed.flops import FIRST_ONLY, Shape, executed_flops, model_flops
 from benchmarks.speed.ratio import Ratio, common_rounds, ratio_of_medians
 
 OURS = "bertune"
@@ -77,7 +77,7 @@ def flops_per_token(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict
     for kind, formula in formulas.items():
         options = {"training": training}
         if kind == "executed":
-            options["cls_only"] = CLS_ONLY not in entry["about"].get("without", ())
+            options["first_only"] = FIRST_ONLY not in entry["about"].get("without", ())
         total = sum(formula(shape, [int(length)], **options) * count for length, count in lengths.items())
         found[kind] = total / tokens
     return found

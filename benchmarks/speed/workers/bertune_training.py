@@ -19,7 +19,7 @@ from benchmarks.machine import versions
 from benchmarks.speed.workload import cross_entropy, read_workload
 from bertune import TrainingConfig, encode_examples, fit, load, predict_logits
 from bertune.batches.dataset import Dataset
-from bertune.training.precision import choose_precision, name_of
+from bertune.encoder.precision import choose_precision, name_of
 
 
 class Turns:
@@ -29,7 +29,8 @@ class Turns:
         self._tokens = tokens
 
     def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
-        assert total_steps == len(self._tokens), (total_steps, steps_per_epoch, precision)
+        assert total_steps == len(self._tokens), (total_steps, steps_per_epoch)
+        slices.notes["computed_in"] = precision
 
     def on_step(self, result: Any) -> None:
         assert result.tokens == self._tokens[result.step], f"step {result.step} trained on other examples"

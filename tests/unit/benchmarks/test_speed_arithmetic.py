@@ -37,7 +37,7 @@ def test_the_shorter_last_layer_saves_its_share() -> None:
     layer = whole / 6
     # Of a last layer only keys and values remain: 2 of its 12 units of weights, and a little for [CLS].
     assert (whole - executed) / layer == pytest.approx(10 / 12, abs=0.04)
-    assert executed_flops(MINILM, [53] * 32, training=True, cls_only=False) == whole
+    assert executed_flops(MINILM, [53] * 32, training=True, first_only=False) == whole
 
 
 def test_for_one_token_there_is_nothing_to_save() -> None:
@@ -88,8 +88,8 @@ def test_an_unknown_system_is_refused_by_name() -> None:
 
 def test_a_system_without_tricks_says_which() -> None:
     system = chosen("train", ["bertune"])[0]
-    first, second = ablated(system, ["cls_only", "a+b"])
-    assert (first.name, first.without) == ("bertune~cls_only", ("cls_only",))
+    first, second = ablated(system, ["first-only", "a+b"])
+    assert (first.name, first.without) == ("bertune~first-only", ("first-only",))
     assert (second.name, second.without) == ("bertune~a+b", ("a", "b"))
 
 
