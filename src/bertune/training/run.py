@@ -26,7 +26,8 @@ from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
-from bertune.tokens.encoding import EncodedExamples, encode_examples
+from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.journal import Journal
@@ -241,10 +242,11 @@ def _restore(
 def _encode(
     name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
 ) -> EncodedExamples:
-    encoded = encode_examples(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
+    encoded, found = encode_cached(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
     say(
         f"{name}: {int(encoded.offsets[-1]):,} tokens, {np.diff(encoded.offsets).mean():.1f} an example, "
         f"{encoded.truncated_fraction:.2%} truncated at {settings.max_length}"
+        f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
 
