@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertune.native.kernels import Parameter, kernels_for, pointer
+from bertune.native.interface import Parameter, pointer
+from bertune.native.kernels import kernels_for
 from bertune.optim.scheduled_adam import ScheduledAdam
 
 
