@@ -86,6 +86,7 @@ class NativePass:
         self.dtype = dtype
         self.kernels = kernels_for(dtype)
         self.threads = torch.get_num_threads()
+        self.passes = 0
         self.shadows: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         self.token_gradient: TokenGradient | None = None
@@ -144,6 +145,7 @@ class NativePass:
             DataError: an id, a type or a position that the embeddings do not have.
         """
         check_ids(batch, self.encoder.config)
+        self.passes += 1
         run = self._run = _Run(batch, seed, first_only=first_only, keep=keep)
         hidden = self._embed(run)
         for layer in self._layers[:-1]:

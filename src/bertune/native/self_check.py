@@ -52,15 +52,16 @@ class _Draws:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.threads = torch.get_num_threads()
-        self._source = np.random.default_rng(0)
+        # Not numpy's, whose import takes longer than the whole check.
+        self._source = torch.Generator().manual_seed(0)
 
     def narrow(self, *shape: int) -> tuple[Tensor, Array]:
-        tensor = torch.from_numpy(self._source.standard_normal(shape, np.float32)).to(self.dtype)
+        tensor = torch.randn(shape, generator=self._source).to(self.dtype)
         return tensor, _value(tensor)
 
     def wide(self, *shape: int) -> tuple[Tensor, Array]:
-        values = self._source.standard_normal(shape, np.float32)
-        return torch.from_numpy(values), values.astype(np.float64)
+        tensor = torch.randn(shape, generator=self._source)
+        return tensor, _value(tensor)
 
 
 def _value(tensor: Tensor) -> Array:
