@@ -15,18 +15,16 @@ from bertune.ablation import without
 from bertune.batches.batch import Batch
 from bertune.encoder.encoder import Encoder, check_ids
 from bertune.encoder.layer import TransformerLayer
+from bertune.encoder.native_conditions import check_computable
 from bertune.native.build import NotNativeError
-from bertune.native.kernels import (
+from bertune.native.interface import (
     ACTIVATION_CODES,
-    COLUMN_MULTIPLE,
-    HEAD_MULTIPLE,
-    MAX_HIDDEN,
     NO_DROPOUT,
     Draw,
-    kernels_for,
     pointer,
     threshold_of,
 )
+from bertune.native.kernels import kernels_for
 
 # Tokens of a batch are rounded up to a multiple of this. The library of matrix products compiles a kernel for each
 # shape it meets, 6 ms for each of a dozen products, and nearly every batch has its own number of tokens.
@@ -83,11 +81,12 @@ class NativePass:
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
         if without("kernels"):
             raise NotNativeError("compiled kernels are switched off")
-        _check_sizes(encoder)
+        check_computable(encoder)
         self.encoder = encoder
         self.dtype = dtype
         self.kernels = kernels_for(dtype)
         self.threads = torch.get_num_threads()
+        self.passes = 0
         self.shadows: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         self.token_gradient: TokenGradient | None = None
@@ -146,6 +145,7 @@ class NativePass:
             DataError: an id, a type or a position that the embeddings do not have.
         """
         check_ids(batch, self.encoder.config)
+        self.passes += 1
         run = self._run = _Run(batch, seed, first_only=first_only, keep=keep)
         hidden = self._embed(run)
         for layer in self._layers[:-1]:
@@ -162,7 +162,10 @@ class NativePass:
             accumulate: whether to add to the gradients instead.
         """
         run = self._run
+        assert run.keep, "forward was not told to keep what backward needs"
         run.accumulate = accumulate
+        if not accumulate and self.token_gradient is not None:
+            self.token_gradient.clear()
         last = self._layers[-1]
         rows = len(run.batch) if run.first_only else run.padded
         incoming = self.buffer("gradient", rows, gradient.shape[1])
@@ -236,7 +239,7 @@ class _Run:
         multiple = 1 if without("row-rounding") else ROW_MULTIPLE
         self.padded = -(-self.tokens // multiple) * multiple
         ids = (batch.token_ids, batch.position_ids, batch.token_type_ids)
-        self.ids = tuple(tensor.to(torch.int32) for tensor in ids)
+        self.ids = tuple(tensor.to(torch.int32).contiguous() for tensor in ids)
         self.cu = batch.layout.cu_seqlens
         self.max_length = batch.layout.max_seqlen
 
@@ -472,19 +475,3 @@ def _add_product(into: Tensor, g: Tensor, x: Tensor, *, accumulate: bool) -> Non
         torch.addmm(into, g.t(), x, out=into)
     else:
         torch.mm(g.t(), x, out=into)
-
-
-def _check_sizes(encoder: Encoder) -> None:
-    config = encoder.config
-    for name, size, multiple in (
-        ("hidden_size", config.hidden_size, COLUMN_MULTIPLE),
-        ("intermediate_size", config.intermediate_size, COLUMN_MULTIPLE),
-        ("the size of a head", config.hidden_size // config.num_attention_heads, HEAD_MULTIPLE),
-    ):
-        if size % multiple:
-            raise NotNativeError(f"{name} ({size}) is no multiple of {multiple}")
-    if config.hidden_size > MAX_HIDDEN:
-        raise NotNativeError(f"hidden_size ({config.hidden_size}) is above {MAX_HIDDEN}")
-    for parameter in encoder.parameters():
-        if parameter.device.type != "cpu" or parameter.dtype != torch.float32 or not parameter.is_contiguous():
-            raise NotNativeError("the encoder's parameters are not all float32 in the processor's memory")

@@ -1,39 +1,37 @@
-"""Compiles `kernels.c` with the machine's C compiler and loads it; where that cannot be, says why."""
+"""Compiles the kernels with the machine's C compiler and loads them; where that cannot be, says why."""
 
 import contextlib
 import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_SOURCE: Final = Path(__file__).with_name("kernels.c")
+_FOLDER: Final = Path(__file__).parent
 # No errno and no traps, so that square roots become vector instructions; sums keep the order they are written in.
-_FLAGS: Final = (
-    "-O3",
-    "-march=native",
-    "-mprefer-vector-width=512",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-Wno-psabi",
-    "-shared",
-    "-fPIC",
-)
-_SECONDS: Final = 120
+_FLAGS: Final = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
+_FLAGS_X86: Final = ("-mprefer-vector-width=512",)
+_SECONDS: Final = 60  # it takes one or two
+# OpenMP runtimes of GNU, LLVM and Intel; each has GNU's entry points.
+_RUNTIMES: Final = ("libgomp", "libomp", "libiomp")
+_DIGEST_BYTES: Final = 32
 
 
 class NotNativeError(Exception):
     """Why there are no compiled kernels here; the message is one line for the user."""
 
 
-@cache
 def load_library(*, narrow: bool) -> ctypes.CDLL:
     """Returns the kernels, compiled now or found in the cache of an earlier run.
+
+    The cache is `bertune/native` in `$XDG_CACHE_HOME`, else in `~/.cache`; where nothing can be written there, a
+    temporary folder that is gone once the library is loaded.
 
     Args:
         narrow: with bfloat16 activations; else with float32.
@@ -46,67 +44,120 @@ def load_library(*, narrow: bool) -> ctypes.CDLL:
     _share_threads_with_torch()
     compiler = _find_compiler()
     try:
-        target = _cache_folder() / f"{_key(compiler)}-{'bf16' if narrow else 'fp32'}.so"
-        if not target.exists():
-            _compile(compiler, target, narrow=narrow)
-        return ctypes.CDLL(str(target))
+        name = f"{_key(compiler)}-{'bf16' if narrow else 'fp32'}.so"
+        with _cache_folder() as folder:
+            # A file cut short by a full disk or a power failure would load and then crash the process.
+            if not _is_whole(folder / name):
+                _compile(compiler, folder / name, narrow=narrow)
+            return ctypes.CDLL(str(folder / name))
     except OSError as error:
         raise NotNativeError(f"the compiled kernels cannot be stored or loaded ({error})") from error
 
 
-def _find_compiler() -> str:
-    wanted = os.environ.get("CC", "").split()[:1]
-    for name in (*wanted, "cc", "gcc", "clang"):
-        if found := shutil.which(name):
-            return found
+def _find_compiler() -> tuple[str, ...]:
+    """Returns the words of the command: `$CC`, which may bring arguments (`ccache gcc`), else the usual names."""
+    try:
+        wanted = shlex.split(os.environ.get("CC", ""))
+    except ValueError:  # a quotation mark without its partner
+        wanted = []
+    for words in (wanted, ["cc"], ["gcc"], ["clang"]):
+        if words and (found := shutil.which(words[0])):
+            return (found, *words[1:])
     raise NotNativeError("no C compiler (cc, gcc, clang) on the PATH")
 
 
 def _share_threads_with_torch() -> None:
     """Makes the symbols of torch's own OpenMP runtime visible to the kernels."""
     maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-    paths = {line.split()[-1] for line in maps.splitlines() if "libgomp" in line or "libomp" in line}
-    for path in sorted(paths, key=lambda path: "torch" not in path):
+    files = (line.split(maxsplit=5)[5] for line in maps.splitlines() if any(name in line for name in _RUNTIMES))
+    # Other packages (scikit-learn) bring runtimes of their own, in folders beside torch's.
+    for path in sorted(set(files), key=lambda file: "/torch/lib/" not in file):
         with contextlib.suppress(OSError, AttributeError):
             runtime = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
-            if runtime.GOMP_parallel and runtime.omp_get_thread_num:
+            if runtime.GOMP_parallel and runtime.omp_get_thread_num and runtime.omp_get_num_threads:
                 return
     raise NotNativeError("torch's OpenMP runtime offers no GOMP_parallel")
 
 
-def _key(compiler: str) -> str:
+def _flags() -> tuple[str, ...]:
+    return (*_FLAGS, *_FLAGS_X86) if platform.machine() == "x86_64" else _FLAGS
+
+
+def _sources() -> list[Path]:
+    return sorted([*_FOLDER.glob("*.c"), *_FOLDER.glob("*.h")])
+
+
+def _key(compiler: tuple[str, ...]) -> str:
     """Names what the compiled file depends on: source, flags, compiler, and the processor `native` stands for."""
-    digest = hashlib.sha256(_SOURCE.read_bytes())
-    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603
-    with contextlib.suppress(OSError):
-        info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        for name in ("model name", "flags", "Features"):
-            digest.update(next((line for line in info if line.startswith(name)), "").encode())
-    digest.update(version.stdout + " ".join((compiler, *_FLAGS, platform.machine())).encode())
+    digest = hashlib.sha256()
+    for source in _sources():
+        digest.update(f"{source.name}\0".encode() + source.read_bytes())
+    digest.update(_run(compiler, "--version").stdout.encode())
+    digest.update("\0".join((*compiler, *_flags(), platform.machine(), *_processor())).encode())
     return digest.hexdigest()[:32]
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base).expanduser() / "bertune" / "native"
+def _processor() -> list[str]:
+    with contextlib.suppress(OSError):
+        info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return [
+            next((line for line in info if line.startswith(name)), "") for name in ("model name", "flags", "Features")
+        ]
+    return []
+
+
+@contextlib.contextmanager
+def _cache_folder() -> Iterator[Path]:
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
+        folder = (base if base.is_absolute() else Path.home() / ".cache") / "bertune" / "native"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="bertune-native-"))
+        is_writable = os.access(folder, os.W_OK | os.X_OK)
+    except (OSError, RuntimeError):  # the latter: a user without a home
+        is_writable = False
+    if is_writable:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="bertune-native-") as temporary:
+        yield Path(temporary)
 
 
-def _compile(compiler: str, target: Path, *, narrow: bool) -> None:
+def _compile(compiler: tuple[str, ...], target: Path, *, narrow: bool) -> None:
+    """Builds aside and renames, so that a second process sees the whole file or none."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         built = Path(folder) / "kernels.so"
-        command = [compiler, *_FLAGS, f"-DBF16={int(narrow)}", str(_SOURCE), "-o", str(built), "-lm"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise NotNativeError(f"{compiler} did not run ({error})") from error
-        if done.returncode:
+        done = _run(compiler, *_flags(), f"-DBF16={int(narrow)}", str(_FOLDER / "kernels.c"), "-o", str(built), "-lm")
+        if done.returncode or not built.exists():
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise NotNativeError(f"{compiler} failed: {lines[0]}")
+            first = next((line for line in lines if "error" in line), lines[0])
+            raise NotNativeError(f"{' '.join(compiler)} failed: {first.strip()}")
+        with built.open("ab") as stream:  # what follows an ELF file's last section is nobody's
+            stream.write(hashlib.sha256(built.read_bytes()).digest())
         built.replace(target)
+
+
+def _is_whole(path: Path) -> bool:
+    """Returns whether a file is there and ends with the digest of what comes before."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(content[:-_DIGEST_BYTES]).digest() == content[-_DIGEST_BYTES:]
+
+
+def _run(compiler: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603
+            [*compiler, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotNativeError(f"{' '.join(compiler)} did not end within {_SECONDS} s") from error
+    except OSError as error:
+        raise NotNativeError(f"{' '.join(compiler)} did not run ({error})") from error

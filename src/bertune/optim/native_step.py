@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertune.native.kernels import Parameter, kernels_for, pointer
+from bertune.native.build import NotNativeError
+from bertune.native.interface import Parameter, pointer
+from bertune.native.kernels import kernels_for
 from bertune.optim.scheduled_adam import ScheduledAdam
 
 
@@ -47,17 +49,19 @@ class NativeStep:
     """Takes the steps of an optimizer by compiled kernels, with its arithmetic.
 
     Args:
-        optimizer: its schedule, clip, coefficients and step counter hold; its moments are kept here and in its state.
+        optimizer: its schedule, clip, coefficients and step counter hold, and its moments but those of `tables`, which
+            are kept here until `publish_moments`.
         sources: gradients by `id` of the parameter; parameters not named here have theirs in `.grad`.
         tables: the same for embeddings; each parameter's entry may change from step to step.
 
     Raises:
-        NotNativeError: there are no kernels here.
+        NotNativeError: there are no kernels here, or a parameter is not float32 in the processor's memory.
     """
 
     def __init__(
         self, optimizer: ScheduledAdam, sources: dict[int, Source], tables: dict[int, TableSource] | None = None
     ) -> None:
+        _check_parameters(optimizer)
         self.optimizer = optimizer
         self.sources = sources
         self.tables = tables or {}
@@ -107,7 +111,8 @@ class NativeStep:
         """Gives the rows that no step touches what weight decay alone would have made of them by now."""
         for parameter, table in self._known_tables():
             decays = np.array(self._decays[id(parameter)], dtype=np.float32)
-            if not len(decays) or not decays.any():
+            self._decays[id(parameter)] = []
+            if not decays.any():
                 continue
             others = np.ones(len(parameter), bool)
             others[table.rows] = False
@@ -117,7 +122,6 @@ class NativeStep:
                 *(pointer(parameter), pointer(rows), len(rows), parameter.shape[1], pointer(steps), len(steps)),
                 self.threads,
             )
-            self._decays[id(parameter)] = []
 
     def publish_moments(self) -> None:
         """Writes tables' moments into the optimizer's state, in the shape of the parameter."""
@@ -177,6 +181,13 @@ class NativeStep:
             narrow=_is_narrow(gradient),
             decay=decay,
         )
+
+
+def _check_parameters(optimizer: ScheduledAdam) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.device.type != "cpu" or parameter.dtype != torch.float32 or not parameter.is_contiguous():
+                raise NotNativeError("the parameters are not all float32 in the processor's memory")
 
 
 def _is_narrow(gradient: Tensor) -> int:

@@ -114,6 +114,7 @@ def fit(
     train_set = _checked(train, "train", classifier, kind)
     validation_set = None if validation is None else _checked(validation, "validation", classifier, kind)
     total_steps = config.epochs * steps_in_epoch(len(train_set), config.batch_size)
+    keeps_state = optimizer is not None
     if optimizer is None:
         optimizer = optimizer_of(classifier, config, total_steps)
     if optimizer.step_count:
@@ -124,14 +125,16 @@ def fit(
     history = History()
     best_weights: dict[str, Tensor] | None = None
     with computing_in(classifier.encoder, choose_precision(config.precision, device)), torch.random.fork_rng():
-        path = training_path(classifier, optimizer, train_set)
+        path = training_path(classifier, optimizer, train_set, keeps_state=keeps_state)
         if observer is not None:
             how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
             observer.on_start(total_steps, total_steps // config.epochs, how)
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
-            steps = list(_train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer))
-            path.settle()
+            try:
+                steps = list(_train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer))
+            finally:  # where it diverged or was interrupted as well: the classifier is then the one before that step
+                path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
             scores = _scores(classifier, validation_set, train_set, kind, metrics, label_names)

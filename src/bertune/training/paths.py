@@ -35,13 +35,22 @@ class TrainingPath(Protocol):
         """Takes an optimizer step; returns the gradients' norm before clipping."""
 
     def settle(self) -> None:
-        """Brings every parameter up to date, so that the model can be scored or saved."""
+        """Brings every parameter up to date, so that the model can be scored or saved, and a kept optimizer's state."""
 
 
-def training_path(classifier: Classifier, optimizer: ScheduledAdam, train: Dataset) -> TrainingPath:
-    """Chooses how to compute; the encoder's `compute_dtype` is the type of the layers."""
+def training_path(
+    classifier: Classifier, optimizer: ScheduledAdam, train: Dataset, *, keeps_state: bool = True
+) -> TrainingPath:
+    """Chooses how to compute; the encoder's `compute_dtype` is the type of the layers.
+
+    Args:
+        classifier: trained in place.
+        optimizer: takes the steps.
+        train: all data of the run.
+        keeps_state: whether someone may look at the optimizer's moments afterwards.
+    """
     try:
-        return NativeTrainingPath(classifier, optimizer, train)
+        return NativeTrainingPath(classifier, optimizer, train, keeps_state=keeps_state)
     except NotNativeError as reason:
         return TorchTrainingPath(classifier, optimizer, reason=str(reason))
 
@@ -80,15 +89,17 @@ class NativeTrainingPath:
         NotNativeError: there are no kernels here, or a parameter of the encoder does not train.
     """
 
-    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, train: Dataset) -> None:
+    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, train: Dataset, *, keeps_state: bool) -> None:
         encoder = classifier.encoder
         _check_all_train(classifier, optimizer)
         self.name = "compiled kernels"
+        self._keeps_state = keeps_state
         self.classifier = classifier
         self.optimizer = optimizer
         self.native = NativePass(encoder, encoder.compute_dtype)
         self.native.prepare_gradients()
         rows = np.unique(np.asarray(train.encoded.token_ids)).astype(np.int32)
+        rows = rows[(rows >= 0) & (rows < encoder.config.vocab_size)]  # others are refused in the batch they are in
         if without("compact-vocabulary"):
             rows = np.arange(encoder.config.vocab_size, dtype=np.int32)
         self._place_of_row = np.full(encoder.config.vocab_size, -1, np.int32)
@@ -116,12 +127,13 @@ class NativeTrainingPath:
         self._table.slots[places] = np.arange(len(places))
         norm = self._step.step()
         self._table.slots[places] = -1
-        token_gradient.clear()
         return norm
 
     def settle(self) -> None:
         """See `TrainingPath`."""
         self._step.settle()
+        if self._keeps_state:
+            self._step.publish_moments()
 
     def _sources(self) -> dict[int, Source]:
         sources = {}
@@ -140,10 +152,13 @@ class _Encode(torch.autograd.Function):
         del anchor  # makes autograd call `backward`
         ctx.path, ctx.accumulate = path, accumulate
         seed = int(torch.randint(0, 1 << 62, ()).item())
-        return path.native.forward(batch, seed=seed, first_only=path.classifier.first_only, keep=True)
+        hidden = path.native.forward(batch, seed=seed, first_only=path.classifier.first_only, keep=True)
+        ctx.pass_number = path.native.passes
+        return hidden
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None, None]:
+        assert ctx.pass_number == ctx.path.native.passes, "another batch has used the buffers since"
         ctx.path.native.backward(gradient, accumulate=ctx.accumulate)
         return None, None, None, None
 

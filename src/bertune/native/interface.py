@@ -1,0 +1,89 @@
+"""The compiled kernels' functions and their arguments, as C declares them. Nothing is checked here."""
+
+import ctypes
+from typing import Final, NamedTuple
+
+from torch import Tensor
+
+ACTIVATION_CODES: Final = {"gelu": 0, "gelu_tanh": 1, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2}
+# Columns are taken in pairs of vectors, of at most 16 numbers each.
+COLUMN_MULTIPLE: Final = 32
+HEAD_MULTIPLE: Final = 16
+MAX_HIDDEN: Final = 8192
+_LEVELS: Final = 1 << 16
+
+_P, _L, _F, _I, _U32, _U64 = (
+    ctypes.c_void_p,
+    ctypes.c_long,
+    ctypes.c_float,
+    ctypes.c_int,
+    ctypes.c_uint32,
+    ctypes.c_uint64,
+)
+_DROPOUT = [_U32, _U64, _I]
+SIGNATURES: Final = {
+    "embed_forward": [_P] * 8 + [_F] + [_P] * 3 + [_L] * 3 + _DROPOUT,
+    "embed_backward": [_P] * 15 + [_I, _L, _L] + _DROPOUT,
+    "scatter_rows": [_P] * 3 + [_L, _L, _I],
+    "residual_norm_forward": [_P] * 5 + [_F] + [_P] * 3 + [_L] * 3 + _DROPOUT,
+    "residual_norm_backward": [_P] * 14 + [_I] + [_L] * 3 + _DROPOUT,
+    "activation_forward": [_P] * 3 + [_L] * 3 + [_I, _I],
+    "activation_backward": [_P] * 5 + [_I, _L, _L, _I, _I],
+    "attention_forward": [_P, _L, _P, _P, _L] + [_P] * 5 + [_L, _P] + [_L] * 6 + [_P] + _DROPOUT,
+    "attention_backward": [_P, _L, _P, _P, _L] + [_P] * 5 + [_L] + [_P] * 5 + [_L] * 5 + [_P, _P, _I] + _DROPOUT,
+    "sum_of_squares": [_P, ctypes.c_int64, _I],
+    "adamw_step": [_P, ctypes.c_int64] + [_F] * 6 + [_I],
+    "fade_rows": [_P, _P, _L, _L, _P, _L, _I],
+    "attention_scratch": [_L, _L, _L],
+}
+
+
+class Draw(NamedTuple):
+    """Which elements a dropout drops.
+
+    Args:
+        threshold: of 65,536 levels, how many are dropped; 0 drops nothing.
+        seed: 64 bits; the same seed drops the same elements again.
+    """
+
+    threshold: int
+    seed: int
+
+
+NO_DROPOUT: Final = Draw(0, 0)
+
+
+def threshold_of(probability: float) -> int:
+    """Returns how many of 65,536 levels a dropout drops; at least one is kept."""
+    return min(round(probability * _LEVELS), _LEVELS - 1)
+
+
+class Parameter(ctypes.Structure):
+    """One parameter as AdamW sees it; the fields are those of `parameter` in adamw.h."""
+
+    _fields_ = (
+        ("value", _P),
+        ("gradient", _P),
+        ("m", _P),
+        ("v", _P),
+        ("shadow", _P),
+        ("row_of", _P),
+        ("slot_of", _P),
+        ("count", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("narrow", ctypes.c_int32),
+        ("decay", _F),
+    )
+
+
+def pointer(tensor: Tensor | None) -> int:
+    """Returns the address of a contiguous tensor's first element; 0 for None."""
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def declare(library: ctypes.CDLL) -> None:
+    """Tells ctypes the arguments and results of a loaded library's functions."""
+    for name, arguments in SIGNATURES.items():
+        function = getattr(library, name)
+        function.argtypes = arguments
+        function.restype = {"sum_of_squares": ctypes.c_double, "attention_scratch": _L}.get(name)

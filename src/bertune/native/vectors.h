@@ -1,0 +1,82 @@
+/* Vectors of float32 as wide as the processor has them, bfloat16 in memory, and exp. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define W 16
+#else
+#define W 8
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef uint32_t vu __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef uint16_t vh __attribute__((vector_size(2 * W), aligned(2), may_alias));
+
+INLINE vf splat(float x) { return x - (vf){0}; }
+INLINE vf load32(const float *p) { return *(const vf *)p; }
+INLINE void store32(float *p, vf x) { *(vf *)p = x; }
+INLINE vf choose(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
+INLINE float sum_of(vf x) {
+    float total = 0;
+    for (int i = 0; i < W; i++) total += x[i];
+    return total;
+}
+INLINE float max_of(vf x) {
+    float most = x[0];
+    for (int i = 1; i < W; i++) most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+#if defined(__AVX512BF16__) && W == 16
+#include <immintrin.h>
+INLINE vf load_bf16(const uint16_t *p) {
+    return (vf)((vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)) << 16);
+}
+INLINE void store_bf16(uint16_t *p, vf x) { /* one instruction; it takes numbers below 1e-38 for 0 */
+    _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh((__m512)x));
+}
+#else
+INLINE vf load_bf16(const uint16_t *p) { return (vf)(__builtin_convertvector(*(const vh *)p, vu) << 16); }
+INLINE void store_bf16(uint16_t *p, vf x) { /* to nearest, ties to even; not-a-number stays so */
+    vu bits = (vu)x;
+    vu rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    vi nan = x != x;
+    *(vh *)p = __builtin_convertvector((rounded & (vu)~nan) | (0x7fc0 & (vu)nan), vh);
+}
+#endif
+
+#if BF16
+typedef uint16_t elem;
+INLINE vf load(const elem *p) { return load_bf16(p); }
+INLINE void store(elem *p, vf x) { store_bf16(p, x); }
+INLINE float load_one(const elem *p) {
+    union { uint32_t bits; float value; } both = {(uint32_t)*p << 16};
+    return both.value;
+}
+#else
+typedef float elem;
+INLINE vf load(const elem *p) { return load32(p); }
+INLINE void store(elem *p, vf x) { store32(p, x); }
+INLINE float load_one(const elem *p) { return *p; }
+#endif
+
+/* exp to 2 units in the last place; below -87 it is the smallest normal number, above 88 the largest. */
+INLINE vf exp_of(vf x) {
+    x = choose(x < splat(-87.0f), splat(-87.0f), x);
+    x = choose(x > splat(88.0f), splat(88.0f), x);
+    vf n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
+    vf r = x - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    vf y = splat(1.0f / 5040);
+    y = y * r + 1.0f / 720;
+    y = y * r + 1.0f / 120;
+    y = y * r + 1.0f / 24;
+    y = y * r + 1.0f / 6;
+    y = y * r + 0.5f;
+    y = y * r + 1.0f;
+    y = y * r + 1.0f;
+    return y * (vf)((__builtin_convertvector(n, vi) + 127) << 23);
+}
