@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jupytext
 import nbformat
@@ -43,17 +44,18 @@ def run(notebook: NotebookNode) -> None:
         RuntimeError: a cell wrote to standard error, for instance a warning.
     """
     metadata = notebook.metadata.copy()
-    client = NotebookClient(
-        notebook,
-        timeout=1200,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(FOLDER)}},
-        record_timing=False,
-        coalesce_streams=True,
-        # Its warning that anyone on this machine can listen is for kernels that serve people.
-        extra_arguments=["--log-level=ERROR"],
-    )
-    client.execute()
+    with TemporaryDirectory() as scratch:
+        client = NotebookClient(
+            notebook,
+            timeout=1200,
+            kernel_name="python3",
+            resources={"metadata": {"path": scratch}},
+            record_timing=False,
+            coalesce_streams=True,
+            # Its warning that anyone on this machine can listen is for kernels that serve people.
+            extra_arguments=["--log-level=ERROR"],
+        )
+        client.execute()
     notebook.metadata = metadata  # the client puts the version of Python into it
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
