@@ -15,10 +15,11 @@ PEERS := .venv-peers
 # What BERTUNE_WITHOUT knows.
 TRICKS := kernels,row-rounding,first-only,compact-vocabulary
 
-.PHONY: help demo test test-slow test-peers parity lint format bench clean
+.PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
+	@echo "make notebook    make examples/fine_tuning_bert.ipynb of its source, and run it"
 	@echo "make test        install what the tests need, then run them"
 	@echo "make test-slow   the tests that take minutes"
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
@@ -53,6 +54,10 @@ $(ORIGINAL)/installed: pyproject.toml
 
 demo: $(VENV)/installed
 	@$(BIN)/bertune demo
+
+# On the questions that come with bertune, whatever data are there: those of others do not belong into the repository.
+notebook: $(VENV)/installed-dev
+	@env -u BERTUNE_GLUE_DIR -u BERTUNE_NOTEBOOK_EPOCHS $(BIN)/python examples/make_notebook.py
 
 test: $(VENV)/installed-dev
 	@$(BIN)/pytest
