@@ -271,7 +271,7 @@ class EpochPrinter:
 
     def on_epoch(self, result):
         accuracy = result.scores.value("accuracy")
-        print(f"epoch {result.epoch + 1}: training loss {result.train_loss:.4f}, validation accuracy {accuracy:.1%}")
+        print(f"epoch {result.epoch}: training loss {result.train_loss:.4f}, validation accuracy {accuracy:.1%}")
 
 
 # %% [markdown]

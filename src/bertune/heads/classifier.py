@@ -1,8 +1,10 @@
 """The classifier: encoder, pooling, dropout, one dense layer."""
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bertune.ablation import without
@@ -12,7 +14,7 @@ from bertune.encoder.config import BertConfig
 from bertune.encoder.dense import Dense, without_draws
 from bertune.encoder.dropout import Dropout
 from bertune.encoder.encoder import Encoder
-from bertune.encoder.initialization import initialize
+from bertune.encoder.initialization import draw_seed, initialize
 from bertune.errors import ConfigError
 from bertune.heads.pooling import Pooling, mean_pool
 
@@ -100,7 +102,7 @@ def classifier_model(
         bert_config: the encoder's sizes.
         num_labels: outputs.
         pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
-        seed: of the new weights; None draws one from torch's generator.
+        seed: of the new weights; None draws on from torch's generator, a seed leaves that generator as it was.
     """
     classifier, encoder = undrawn_model(bert_config, num_labels, pooling=pooling)
     draw_weights(classifier, seed=seed)
@@ -124,4 +126,10 @@ def draw_weights(classifier: Classifier, *, seed: int | None = None, only: Colle
         seed: of the draws; None takes one from torch's default generator.
         only: names of the parameters that are set; None sets all. The others' draws do not change.
     """
-    initialize(classifier, classifier.encoder.config.initializer_range, seed=seed, only=only)
+    # The seeds that an encoder and a classifier built by hand after `torch.manual_seed(seed)` draw.
+    with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        for prefix, part in (("encoder.", classifier.encoder), ("classifier.", classifier.classifier)):
+            names = None if only is None else {name.removeprefix(prefix) for name in only if name.startswith(prefix)}
+            initialize(part, classifier.encoder.config.initializer_range, seed=draw_seed(), only=names)
