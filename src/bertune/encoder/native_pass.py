@@ -170,7 +170,6 @@ class NativePass:
         rows = len(run.batch) if run.first_only else run.padded
         incoming = self.buffer("gradient", rows, gradient.shape[1])
         incoming[: len(gradient)].copy_(gradient)
-        incoming[len(gradient) :].zero_()
         first, second = last.backward(incoming, None, run, first_only=run.first_only)
         for layer in reversed(self._layers[:-1]):
             first, second = layer.backward(first, second, run)
