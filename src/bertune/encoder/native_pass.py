@@ -174,7 +174,6 @@ class NativePass:
         rows = len(run.batch) if run.first_only else run.padded
         incoming = self.buffer("gradient", rows, gradient.shape[1])
         incoming[: len(gradient)].copy_(gradient)
-        incoming[len(gradient) :].zero_()
         first, second = last.backward(incoming, None, run, first_only=run.first_only)
         for layer in reversed(self._layers[:-1]):
             first, second = layer.backward(first, second, run)
@@ -263,15 +262,7 @@ class _Run:
         """Returns the dropout of a place in the encoder; places have numbers, so that each draws bits of its own."""
         if self.seed is None or probability == 0:
             return NO_DROPOUT
-        return Draw(threshold_of(probability), _mixed(self.seed + site * 0x9E3779B97F4A7C15))
-
-
-def _mixed(number: int) -> int:
-    """Spreads a number over 64 bits: the finalizer of splitmix64 (Steele, Lea and Flood, 2014)."""
-    number &= (1 << 64) - 1
-    number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
-    number = (number ^ (number >> 27)) * 0x94D049BB133111EB & (1 << 64) - 1
-    return number ^ (number >> 31)
+        return Draw(threshold_of(probability), (self.seed + site * 0x9E3779B97F4A7C15) % (1 << 64))
 
 
 class _LayerPass:

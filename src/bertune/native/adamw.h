@@ -44,7 +44,10 @@ static void squares_body(void *data) {
             }
             total += sum_of(sum);
         }
-        for (; j < to; j++) total += (double)gradient_one(p, p->gradient, j) * gradient_one(p, p->gradient, j);
+        for (; j < to; j++) { /* in float32 as well, so that what overflows does so in every place */
+            float g = gradient_one(p, p->gradient, j);
+            total += g * g;
+        }
     }
     a->squares[omp_get_thread_num()] = total;
 }

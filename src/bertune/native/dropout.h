@@ -29,6 +29,11 @@ INLINE void keep_pair(const dropout *d, uint32_t block, vf *first, vf *second) {
         *first = *second = splat(1.0f);
     }
 }
+/* The seed is spread over both halves of the key first (the finalizer of splitmix64: Steele, Lea and Flood, 2014):
+ * position and key meet by exclusive or, so that keys which are near each other would drop the same places, moved. */
 INLINE dropout make_dropout(uint32_t threshold, uint64_t seed) {
+    seed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9U;
+    seed = (seed ^ (seed >> 27)) * 0x94d049bb133111ebU;
+    seed ^= seed >> 31;
     return (dropout){threshold, 65536.0f / (65536.0f - threshold), {(uint32_t)seed, (uint32_t)(seed >> 32)}};
 }

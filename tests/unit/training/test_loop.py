@@ -23,11 +23,17 @@ def train() -> Dataset:
     return make_dataset(256, 1)
 
 
+@pytest.fixture(params=["", "kernels"], ids=["by kernels", "by torch"])
+def _both_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTUNE_WITHOUT", request.param)
+
+
 @pytest.fixture(scope="module")
 def validation() -> Dataset:
     return make_dataset(64, 2)
 
 
+@pytest.mark.usefixtures("_both_paths")
 def test_training_learns(train: Dataset, validation: Dataset) -> None:
     history = fit(make_classifier(), train, validation, config=replace(CONFIG, epochs=8))
     assert history.best.scores is not None
@@ -35,6 +41,7 @@ def test_training_learns(train: Dataset, validation: Dataset) -> None:
     assert history.steps[-1].loss < history.steps[0].loss / 2
 
 
+@pytest.mark.usefixtures("_both_paths")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(train: Dataset, precision: str) -> None:
     weights = []
@@ -46,6 +53,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(train: Dataset, precis
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.usefixtures("_both_paths")
 def test_another_seed_gives_other_weights(train: Dataset) -> None:
     first, second = make_classifier(), make_classifier()
     fit(first, train, config=replace(CONFIG, epochs=1))
@@ -53,6 +61,7 @@ def test_another_seed_gives_other_weights(train: Dataset) -> None:
     assert not torch.equal(first.classifier.weight, second.classifier.weight)
 
 
+@pytest.mark.usefixtures("_both_paths")
 def test_training_leaves_the_random_state_of_the_process_alone(train: Dataset) -> None:
     classifier = make_classifier()
     torch.manual_seed(11)
@@ -61,6 +70,7 @@ def test_training_leaves_the_random_state_of_the_process_alone(train: Dataset) -
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.usefixtures("_both_paths")
 def test_parameters_stay_fp32_in_bf16(train: Dataset) -> None:
     classifier = make_classifier()
     fit(classifier, train, config=replace(CONFIG, epochs=1, precision="bf16"))
@@ -68,6 +78,7 @@ def test_parameters_stay_fp32_in_bf16(train: Dataset) -> None:
     assert classifier.encoder.compute_dtype == torch.float32
 
 
+@pytest.mark.usefixtures("_both_paths")
 def test_the_classifier_ends_with_the_weights_of_its_best_epoch(train: Dataset, validation: Dataset) -> None:
     kept: list[tuple[EpochResult, np.ndarray]] = []
     classifier = make_classifier()
@@ -110,6 +121,7 @@ def test_the_rate_follows_warm_up_and_decay(train: Dataset) -> None:
     assert rates[-1] == pytest.approx(3e-3 / 80)
 
 
+@pytest.mark.usefixtures("_both_paths")
 @pytest.mark.parametrize("micro", [1, 5, 16])
 def test_accumulation_gives_the_gradients_of_the_whole_batch(micro: int, train: Dataset) -> None:
     still = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -130,6 +142,7 @@ def test_one_output_makes_a_regressor(train: Dataset) -> None:
     assert history.best.scores.values["pearson"] > 0.8
 
 
+@pytest.mark.usefixtures("_both_paths")
 def test_the_lessons_padded_arrays_train_like_the_packed_ones(train: Dataset) -> None:
     from bertune.tokens.encoding import pad
 
@@ -140,6 +153,7 @@ def test_the_lessons_padded_arrays_train_like_the_packed_ones(train: Dataset) ->
     assert torch.equal(packed.classifier.weight, padded.classifier.weight)
 
 
+@pytest.mark.usefixtures("_both_paths")
 def test_a_loss_that_is_not_finite_stops_before_the_step(train: Dataset) -> None:
     classifier = make_classifier()
     with torch.no_grad():
