@@ -20,7 +20,7 @@ from bertune.native.interface import COLUMN_MULTIPLE, HEAD_MULTIPLE, MAX_HIDDEN
 _KNOWN = frozenset(
     {
         *(Encoder, Embeddings, TransformerLayer, SelfAttention, FeedForward, Pooler, Dense, Dropout, Norm),
-        *(Table, nn.LayerNorm, nn.ModuleList),
+        *(Table, nn.Embedding, nn.LayerNorm, nn.ModuleList),
     }
 )
 # What torch keeps a module's or a parameter's hooks in.
