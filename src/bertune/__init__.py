@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bertune.text.glue import read_split as read_split
     from bertune.text.row_source import RowSource as RowSource
     from bertune.text.sources import read_examples as read_examples
+    from bertune.text.task import Task as Task
     from bertune.tokens.encoding import bert_encode as bert_encode
     from bertune.tokens.encoding import encode_examples as encode_examples
     from bertune.tokens.read_records import read_records as read_records
@@ -74,6 +75,7 @@ _HOMES = {
     "Receipt": "checkpoints.receipt",
     "RowSource": "text.row_source",
     "Scores": "evaluation.scores",
+    "Task": "text.task",
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
     "bert_encode": "tokens.encoding",

@@ -180,6 +180,7 @@ def test_a_second_run_into_the_folder_of_a_first_is_refused_and_a_killed_one_sto
     for line in first.stderr:
         if line.startswith("training "):
             break
+    first.send_signal(signal.SIGSTOP)  # stopped within its first epoch
     second = run("train", *common, "--model", str(model), "--epochs", "1")
     assert second.returncode == 2
     assert second.stderr.splitlines() == [

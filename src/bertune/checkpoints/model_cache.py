@@ -5,7 +5,6 @@ everything is there and checked; until then the files are in `NAME.part`, where 
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bertune.atomic import replaced_folder
+from bertune.cache_folder import cache_folder
 from bertune.checkpoints.archive import unpack
 from bertune.checkpoints.checksums import digest_file
 from bertune.checkpoints.download import Downloader, FetchProgress, Report
@@ -54,7 +54,7 @@ def fetch_model(text: str, *, on_progress: Report | None = None) -> Path:
     found = _find(address)
     if found is not None:
         return found
-    entry = cache_folder() / address.entry_name
+    entry = cache_folder("models") / address.entry_name
     problem = _problem(entry)
     if problem:
         report(FetchProgress(entry.name, note=f"{problem}; fetching {address.shown} again"))
@@ -74,21 +74,13 @@ def fetch_model(text: str, *, on_progress: Report | None = None) -> Path:
     return _named(address, entry)
 
 
-def cache_folder() -> Path:
-    """Returns the folder of all models that were fetched from addresses."""
-    given = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    # By the standard a relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec.
-    root = given if given.is_absolute() else Path.home() / ".cache"
-    return root / "bertune" / "models"
-
-
 def _find(address: ModelAddress) -> Path | None:
     """Returns a model that is here."""
-    entry = cache_folder() / address.entry_name
+    entry = cache_folder("models") / address.entry_name
     if _problem(entry) is None:
         return _named(address, entry)
     # The lesson names a folder for the configuration and the checkpoint in it for the weights: both are one download.
-    whole = cache_folder() / replace(address, checkpoint=None).entry_name
+    whole = cache_folder("models") / replace(address, checkpoint=None).entry_name
     if address.checkpoint and (whole / f"{address.checkpoint}.index").is_file() and _problem(whole) is None:
         return _named(address, whole)
     return None

@@ -21,7 +21,7 @@ from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError, ConfigError, ResourceError
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.heads.classifier import Classifier, undrawn_model
 from bertune.tokens.directory import CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILE
 from bertune.tokens.tokenizer import BertTokenizer
 
@@ -108,10 +108,7 @@ def load(directory: str | Path) -> LoadedModel:
     if tokenizer.digest != contract.tokenizer_digest:
         raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
     config = BertConfig.from_dict(read_json_object(folder / "config.json") | {"model_type": "bert"})
-    # Without memory at first: drawing new weights, all to be replaced, would take most of the time of loading.
-    with torch.device("meta"):
-        classifier, encoder = classifier_model(config, contract.num_outputs, pooling=contract.pooling)
-    classifier.to_empty(device="cpu")
+    classifier, encoder = undrawn_model(config, contract.num_outputs, pooling=contract.pooling)
     restore(encoder, folder).assert_consumed()
     _restore_head(classifier, folder / "model.safetensors")
     return LoadedModel(classifier.eval(), tokenizer, contract)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertune.batches.batch import Batch
+from bertune.encoder.dense import Table
 from bertune.encoder.dropout import Dropout
 
 
@@ -24,9 +25,9 @@ class Embeddings(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.token = nn.Embedding(vocab_size, hidden_size)
-        self.position = nn.Embedding(max_positions, hidden_size)
-        self.token_type = nn.Embedding(num_types, hidden_size)
+        self.token = Table(vocab_size, hidden_size)
+        self.position = Table(max_positions, hidden_size)
+        self.token_type = Table(num_types, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=norm_eps)
         self.dropout = Dropout(dropout)
 

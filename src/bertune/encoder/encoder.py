@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bertune.batches.batch import Batch, pack_padded
 from bertune.encoder.config import BertConfig
-from bertune.encoder.dense import Dense
+from bertune.encoder.dense import Dense, without_draws
 from bertune.encoder.embeddings import Embeddings
 from bertune.encoder.initialization import initialize
 from bertune.encoder.layer import TransformerLayer
@@ -48,13 +48,22 @@ class Encoder(nn.Module):
     Args:
         sizes: the fields of `BertConfig`, by name.
         pooler: whether to have the dense layer on [CLS].
+        draw: whether to draw new weights; without, the parameters hold nothing sensible until something is restored.
 
     Source: Devlin et al., 2018 (https://arxiv.org/abs/1810.04805).
     """
 
-    def __init__(self, *, pooler: bool = True, **sizes: Any) -> None:
+    def __init__(self, *, pooler: bool = True, draw: bool = True, **sizes: Any) -> None:
         super().__init__()
         config = self.config = BertConfig(**sizes)
+        with without_draws():
+            self._build(config, pooler=pooler)
+        # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
+        self.compute_dtype = torch.float32
+        if draw:
+            initialize(self, config.initializer_range)
+
+    def _build(self, config: BertConfig, *, pooler: bool) -> None:
         self.embeddings = Embeddings(
             config.vocab_size,
             config.hidden_size,
@@ -76,14 +85,11 @@ class Encoder(nn.Module):
             for _ in range(config.num_hidden_layers)
         )
         self.pooler = Pooler(config.hidden_size) if pooler else None
-        # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
-        self.compute_dtype = torch.float32
-        initialize(self, config.initializer_range)
 
     @classmethod
-    def from_config(cls, config: BertConfig, *, pooler: bool = True) -> Self:
+    def from_config(cls, config: BertConfig, *, pooler: bool = True, draw: bool = True) -> Self:
         """Builds an encoder of the given sizes."""
-        return cls(pooler=pooler, **config.to_dict())
+        return cls(pooler=pooler, draw=draw, **config.to_dict())
 
     def forward(self, inputs: Batch | Mapping[str, Any]) -> EncoderOutput:
         """Encodes a packed batch, or the lesson's padded arrays.

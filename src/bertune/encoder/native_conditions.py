@@ -7,7 +7,7 @@ from torch import nn
 
 from bertune.encoder.attention import SelfAttention
 from bertune.encoder.config import BertConfig
-from bertune.encoder.dense import Dense
+from bertune.encoder.dense import Dense, Table
 from bertune.encoder.dropout import Dropout
 from bertune.encoder.embeddings import Embeddings
 from bertune.encoder.encoder import Encoder, Pooler
@@ -20,7 +20,7 @@ from bertune.native.interface import COLUMN_MULTIPLE, HEAD_MULTIPLE, MAX_HIDDEN
 _KNOWN = frozenset(
     {
         *(Encoder, Embeddings, TransformerLayer, SelfAttention, FeedForward, Pooler, Dense, Dropout, Norm),
-        *(nn.Embedding, nn.LayerNorm, nn.ModuleList),
+        *(Table, nn.Embedding, nn.LayerNorm, nn.ModuleList),
     }
 )
 # What torch keeps a module's or a parameter's hooks in.

@@ -4,6 +4,7 @@ It computes what the modules compute, on their parameters, without autograd: the
 buffers that are kept from step to step, and draws dropout's random bits again instead of keeping them.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ from bertune.native.build import NotNativeError
 from bertune.native.interface import (
     ACTIVATION_CODES,
     NO_DROPOUT,
+    TURN_MULTIPLE,
     Draw,
     pointer,
     threshold_of,
@@ -29,6 +31,8 @@ from bertune.native.kernels import kernels_for
 # Tokens of a batch are rounded up to a multiple of this. The library of matrix products compiles a kernel for each
 # shape it meets, 6 ms for each of a dozen products, and nearly every batch has its own number of tokens.
 ROW_MULTIPLE = 64
+# Below this, turning a matrix costs more than it saves.
+_LEAST_ROWS_TO_TURN = 256
 
 
 @dataclass
@@ -123,7 +127,7 @@ class NativePass:
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Returns a tensor of a shape on memory that is kept under a name; its content is what was left there."""
         dtype = dtype or self.dtype
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         kept = self._buffers.get(name)
         if kept is None or kept.numel() < size:
             kept = self._buffers[name] = torch.empty(size + size // 8, dtype=dtype)
@@ -219,6 +223,18 @@ class NativePass:
                 table.zero_()
         for rows, into in zip((places, *run.ids[1:]), (self.token_gradient.values, *tables), strict=True):
             self.kernels.scatter_rows(pointer(rows), pointer(sums), pointer(into), run.tokens, h, self.threads)
+
+    def add_product(self, into: Tensor, g: Tensor, x: Tensor, *, accumulate: bool) -> None:
+        """Writes, or adds, the gradient of a weight: (outputs, inputs) = g turned, times x."""
+        turned = g.t()
+        rows, columns = g.shape
+        if g.dtype == torch.bfloat16 and rows >= _LEAST_ROWS_TO_TURN and not (rows | columns) % TURN_MULTIPLE:
+            turned = self.buffer("turned", columns, rows)
+            self.kernels.turn16(pointer(g), pointer(turned), rows, columns, self.threads)
+        if accumulate:
+            torch.addmm(into, turned, x, out=into)
+        else:
+            torch.mm(turned, x, out=into)
 
     def parts(self, width: int) -> Tensor:
         """Returns room for partial sums, a row a thread."""
@@ -341,7 +357,7 @@ class _LayerPass:
         return torch.mm(x, matrix.t(), out=self._buffer(run, name, len(x), len(matrix)))
 
     def _product_backward(self, run: _Run, name: str, g: Tensor, x: Tensor, weight: str) -> Tensor:
-        _add_product(self._gradient_tensor(weight), g, x, accumulate=run.accumulate)
+        self.owner.add_product(self._gradient_tensor(weight), g, x, accumulate=run.accumulate)
         return torch.mm(g, self._weight(weight), out=self.owner.buffer(name, len(g), x.shape[1]))
 
     def _project(self, run: _Run, *, first_only: bool) -> None:
@@ -405,10 +421,10 @@ class _LayerPass:
         )
         matrix, gradient = self._weight("attention.qkv.weight"), self._gradient_tensor("attention.qkv.weight")
         if not first_only:
-            _add_product(gradient, dkv, self.x, accumulate=run.accumulate)
+            self.owner.add_product(gradient, dkv, self.x, accumulate=run.accumulate)
             return torch.mm(dkv, matrix, out=shared("dx2", run.padded, h)), dx
-        _add_product(gradient[:h], dq, self.residual, accumulate=run.accumulate)
-        _add_product(gradient[h:], dkv, self.x, accumulate=run.accumulate)
+        self.owner.add_product(gradient[:h], dq, self.residual, accumulate=run.accumulate)
+        self.owner.add_product(gradient[h:], dkv, self.x, accumulate=run.accumulate)
         through_kv = torch.mm(dkv, matrix[h:], out=shared("dx2", run.padded, h))
         to_first = shared("to_first", run.padded, h).zero_()
         to_first[run.batch.layout.first_tokens] = torch.addmm(dx, dq, matrix[:h])
@@ -458,11 +474,3 @@ class _LayerPass:
             *run.draw(self.layer.dropout.probability, self._site(place)),
             self.owner.threads,
         )
-
-
-def _add_product(into: Tensor, g: Tensor, x: Tensor, *, accumulate: bool) -> None:
-    """Writes, or adds, the gradient of a weight: (outputs, inputs) = g transposed times x."""
-    if accumulate:
-        torch.addmm(into, g.t(), x, out=into)
-    else:
-        torch.mm(g.t(), x, out=into)

@@ -1,7 +1,7 @@
 """Which number type the layers compute in on this machine."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal
 
 from bertune.errors import ConfigError
@@ -56,9 +56,14 @@ def name_of(dtype: "torch.dtype") -> str:
 @contextmanager
 def computing_in(encoder: "Encoder", dtype: "torch.dtype") -> Iterator[None]:
     """Makes the encoder's layers compute in a type, and in what it was before afterwards."""
+    import torch
+
+    from bertune.encoder.exact_products import fast_float32_products
+
     before = encoder.compute_dtype
     encoder.compute_dtype = dtype
     try:
-        yield
+        with fast_float32_products() if dtype == torch.float32 else nullcontext():
+            yield
     finally:
         encoder.compute_dtype = before

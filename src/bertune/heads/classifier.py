@@ -1,6 +1,6 @@
 """The classifier: encoder, pooling, dropout, one dense layer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,10 +11,10 @@ from bertune.ablation import without
 from bertune.batches.batch import Batch, pack_padded
 from bertune.batches.layout import PackedLayout
 from bertune.encoder.config import BertConfig
-from bertune.encoder.dense import Dense
+from bertune.encoder.dense import Dense, without_draws
 from bertune.encoder.dropout import Dropout
 from bertune.encoder.encoder import Encoder
-from bertune.encoder.initialization import initialize
+from bertune.encoder.initialization import draw_seed, initialize
 from bertune.errors import ConfigError
 from bertune.heads.pooling import Pooling, mean_pool
 
@@ -27,6 +27,7 @@ class Classifier(nn.Module):
         num_labels: outputs.
         pooling: `cls` is BERT's pooler on [CLS], as in the lesson; `mean` averages all tokens.
         dropout: before the dense layer; None takes the encoder's hidden dropout, as the original does.
+        draw: whether to draw new weights for the dense layer.
 
     Raises:
         ConfigError: no label, a dropout outside of [0, 1), or `cls` on an encoder without pooler.
@@ -35,7 +36,13 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, encoder: Encoder, num_labels: int, *, pooling: Pooling = "cls", dropout: float | None = None
+        self,
+        encoder: Encoder,
+        num_labels: int,
+        *,
+        pooling: Pooling = "cls",
+        dropout: float | None = None,
+        draw: bool = True,
     ) -> None:
         super().__init__()
         if num_labels < 1:
@@ -50,8 +57,10 @@ class Classifier(nn.Module):
         self.num_labels = num_labels
         self.pooling: Pooling = pooling
         self.dropout = Dropout(encoder.config.hidden_dropout_prob if dropout is None else dropout)
-        self.classifier = Dense(encoder.config.hidden_size, num_labels)
-        initialize(self.classifier, encoder.config.initializer_range)
+        with without_draws():
+            self.classifier = Dense(encoder.config.hidden_size, num_labels)
+        if draw:
+            initialize(self.classifier, encoder.config.initializer_range)
 
     def forward(self, inputs: Batch | Mapping[str, Any]) -> Tensor:
         """Returns logits, (sequences, num_labels), fp32.
@@ -95,8 +104,32 @@ def classifier_model(
         pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
         seed: of the new weights; None draws on from torch's generator, a seed leaves that generator as it was.
     """
+    classifier, encoder = undrawn_model(bert_config, num_labels, pooling=pooling)
+    draw_weights(classifier, seed=seed)
+    return classifier, encoder
+
+
+def undrawn_model(bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls") -> tuple[Classifier, Encoder]:
+    """Builds the same, its parameters with memory but without values.
+
+    To draw weights that a checkpoint replaces would take most of the time of loading it.
+    """
+    encoder = Encoder.from_config(bert_config, pooler=pooling == "cls", draw=False)
+    return Classifier(encoder, num_labels, pooling=pooling, draw=False), encoder
+
+
+def draw_weights(classifier: Classifier, *, seed: int | None = None, only: Collection[str] | None = None) -> None:
+    """Gives a classifier the new weights that `classifier_model` gives it.
+
+    Args:
+        classifier: whose parameters are set.
+        seed: of the draws; None takes one from torch's default generator.
+        only: names of the parameters that are set; None sets all. The others' draws do not change.
+    """
+    # The seeds that an encoder and a classifier built by hand after `torch.manual_seed(seed)` draw.
     with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.manual_seed(seed)
-        encoder = Encoder.from_config(bert_config, pooler=pooling == "cls")
-        return Classifier(encoder, num_labels, pooling=pooling), encoder
+        for prefix, part in (("encoder.", classifier.encoder), ("classifier.", classifier.classifier)):
+            names = None if only is None else {name.removeprefix(prefix) for name in only if name.startswith(prefix)}
+            initialize(part, classifier.encoder.config.initializer_range, seed=draw_seed(), only=names)

@@ -10,6 +10,8 @@ ACTIVATION_CODES: Final = {"gelu": 0, "gelu_tanh": 1, "gelu_new": 1, "gelu_pytor
 COLUMN_MULTIPLE: Final = 32
 HEAD_MULTIPLE: Final = 16
 MAX_HIDDEN: Final = 8192
+# `turn16` takes so many columns at a time, and half as many rows.
+TURN_MULTIPLE: Final = 32
 _LEVELS: Final = 1 << 16
 
 _P, _L, _F, _I, _U32, _U64 = (
@@ -34,6 +36,7 @@ SIGNATURES: Final = {
     "sum_of_squares": [_P, ctypes.c_int64, _I],
     "adamw_step": [_P, ctypes.c_int64] + [_F] * 6 + [_I],
     "fade_rows": [_P, _P, _L, _L, _P, _L, _I],
+    "turn16": [_P, _P, _L, _L, _I],
     "attention_scratch": [_L, _L, _L],
 }
 

@@ -18,3 +18,4 @@
 #include "products.h"
 #include "attention.h"
 #include "adamw.h"
+#include "transpose.h"

@@ -1,5 +1,6 @@
 """What both flavours of Adam share: one clip, one schedule, one step counter, one kernel launch a group."""
 
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -12,6 +13,8 @@ from bertune.errors import CheckpointError, ConfigError
 from bertune.optim.schedule import Schedule
 
 _MOMENTS = ("m", "v")
+# Torch wraps this method in one that imports its compiler, which takes a second and compiles nothing here.
+_add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
 
 
 class Coefficients(NamedTuple):
@@ -116,7 +119,7 @@ class ScheduledAdam(torch.optim.Optimizer):
         """
         if self.param_groups:
             param_group = {**param_group, "step_count": self.step_count, "lr": self.param_groups[0]["lr"]}
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         _check_group(self.param_groups[-1])
 
     @overload
@@ -195,7 +198,7 @@ class ScheduledAdam(torch.optim.Optimizer):
         gradients = [gradient for _, _, gradients in pairs for gradient in gradients]
         if not gradients:
             raise ConfigError("no parameter has a gradient", hint="call loss.backward() before step()")
-        norm = self._last_norm = _global_norm(gradients)
+        norm = self._last_norm = _global_norm(self._norm_parts(gradients))
         count, rate = self.step_count, self._publish_rate()
         for group in self.param_groups:
             group["step_count"] = count + 1
@@ -203,6 +206,10 @@ class ScheduledAdam(torch.optim.Optimizer):
             return
         for group, parameters, gradients in pairs:
             self._update(parameters, gradients, self._coefficients(group, count + 1, rate), norm)
+
+    def _norm_parts(self, gradients: list[Tensor]) -> list[Tensor]:
+        """Returns tensors whose global norm is that of the gradients; here the gradients, as torch clips them."""
+        return gradients
 
     def _publish_rate(self) -> float:
         """Writes the rate of the step about to be taken where torch's own tools look for it."""

@@ -66,7 +66,7 @@ class TorchTrainingPath:
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `TrainingPath`."""
         if not accumulate:
-            self.optimizer.zero_grad(set_to_none=True)
+            _forget_gradients(self.classifier)
         logits: Tensor = self.classifier(batch)
         return logits
 
@@ -113,8 +113,7 @@ class NativeTrainingPath:
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `TrainingPath`."""
         if not accumulate:
-            for parameter in self.classifier.parameters():
-                parameter.grad = None
+            _forget_gradients(self.classifier)
         anchor = torch.empty(0, requires_grad=True)
         hidden: Tensor = _Encode.apply(anchor, self, batch, accumulate)  # type: ignore[no-untyped-call]
         return self.classifier.logits_of(hidden, batch.layout)
@@ -170,3 +169,9 @@ def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam) -> None:
     for name, parameter in classifier.encoder.named_parameters():
         if not name.startswith(unused) and not (parameter.requires_grad and id(parameter) in known):
             raise NotNativeError(f"the encoder's {name} is not trained")
+
+
+def _forget_gradients(classifier: Classifier) -> None:
+    # As `Optimizer.zero_grad` does, which imports torch's compiler first.
+    for parameter in classifier.parameters():
+        parameter.grad = None

@@ -22,11 +22,12 @@ from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
-from bertune.tokens.encoding import EncodedExamples, encode_examples
+from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.journal import Journal
@@ -230,19 +231,22 @@ def _restore(
             hint=f"use --max-length {bert_config.max_position_embeddings} or less",
         )
     outputs = 1 if task.labels is None else len(task.labels)
-    classifier, encoder = classifier_model(bert_config, outputs, pooling=settings.pooling, seed=config.seed)
+    classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
+    new = {f"encoder.{record.name}" for record in receipt.having("new")}
+    draw_weights(classifier, seed=config.seed, only=new | {"classifier.weight", "classifier.bias"})
     return classifier, receipt
 
 
 def _encode(
     name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
 ) -> EncodedExamples:
-    encoded = encode_examples(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
+    encoded, found = encode_cached(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
     say(
         f"{name}: {int(encoded.offsets[-1]):,} tokens, {np.diff(encoded.offsets).mean():.1f} an example, "
         f"{encoded.truncated_fraction:.2%} truncated at {settings.max_length}"
+        f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
 

@@ -15,11 +15,12 @@ from huggingface_hub import constants
 from tests.golden.tf_checkpoints_folder import FOLDER, unpack
 from tests.model_server import ModelServer, Served, serving
 
+from bertune.cache_folder import cache_folder
 from bertune.checkpoints import download
 from bertune.checkpoints.download import FetchProgress
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.hub_module import classifier_model
-from bertune.checkpoints.model_cache import MANIFEST_FILE, cache_folder, fetch_model
+from bertune.checkpoints.model_cache import MANIFEST_FILE, fetch_model
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
 from bertune.encoder.encoder import Encoder
@@ -42,7 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(download, "sleep", lambda seconds: None)
-    return cache_folder()
+    return cache_folder("models")
 
 
 @pytest.fixture

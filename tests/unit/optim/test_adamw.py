@@ -132,6 +132,16 @@ def test_a_repeated_tokens_gradient_is_clipped_by_its_true_norm_unlike_in_the_or
     np.testing.assert_allclose(optimizer.state[weight]["m"], 0.1 * dense / np.linalg.norm(dense), rtol=1e-5)
 
 
+def test_the_norm_of_a_word_embeddings_gradient_is_exact_to_six_digits() -> None:
+    gradient = torch.randn((30_522, 256), generator=torch.Generator().manual_seed(0)) * 1e-3
+    exact = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
+    parameter = nn.Parameter(torch.zeros_like(gradient))
+    parameter.grad = gradient
+    optimizer = AdamWeightDecay([parameter], 1e-3)
+    optimizer.step()
+    assert optimizer.last_gradient_norm == pytest.approx(exact, rel=1e-6)
+
+
 @pytest.mark.parametrize("clip", [1.0, None])
 def test_two_hundred_steps_of_the_torch_flavour_equal_torch(clip: float | None) -> None:
     ours, theirs = golden_parameters(), golden_parameters()

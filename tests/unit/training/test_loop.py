@@ -35,7 +35,7 @@ def validation() -> Dataset:
 
 @pytest.mark.usefixtures("_both_paths")
 def test_training_learns(train: Dataset, validation: Dataset) -> None:
-    history = fit(make_classifier(), train, validation, config=replace(CONFIG, epochs=5))
+    history = fit(make_classifier(), train, validation, config=replace(CONFIG, epochs=8))
     assert history.best.scores is not None
     assert history.best.scores.values["accuracy"] > 0.9
     assert history.steps[-1].loss < history.steps[0].loss / 2

@@ -1,0 +1,66 @@
+"""Floating-point operations of training and prediction, by formula. A multiplication and an addition are two.
+
+Only what matrix products do is counted: layers, pooler and head. Padding is never counted, because it is no work that
+was asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# The backward pass of a product is two products of the same size: one for its input, one for its weights.
+TRAINING_FACTOR = 3
+# The name by which `BERTUNE_WITHOUT` switches the shorter last layer off.
+FIRST_ONLY = "first-only"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of an encoder and its head."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    labels: int = 2
+
+
+def model_flops(shape: Shape, lengths: Sequence[int], *, training: bool) -> float:
+    """Returns the operations of the model as it is defined: every layer for every token.
+
+    Args:
+        shape: of the encoder.
+        lengths: tokens of each sequence.
+        training: whether the backward pass is counted.
+    """
+    forward = sum(shape.layers * _layer(shape, length) + _head(shape) for length in lengths)
+    return forward * (TRAINING_FACTOR if training else 1)
+
+
+def executed_flops(shape: Shape, lengths: Sequence[int], *, training: bool, first_only: bool = True) -> float:
+    """Returns the operations that bertune executes with pooling `cls`.
+
+    Args:
+        shape: of the encoder.
+        lengths: tokens of each sequence.
+        training: whether the backward pass is counted.
+        first_only: whether the last layer is computed for [CLS] alone, apart from keys and values.
+    """
+    last = _last_layer_for_cls if first_only else _layer
+    forward = sum((shape.layers - 1) * _layer(shape, length) + last(shape, length) + _head(shape) for length in lengths)
+    return forward * (TRAINING_FACTOR if training else 1)
+
+
+def _layer(shape: Shape, length: int) -> float:
+    """Queries, keys, values, output, feed-forward; scores and their weighted sum."""
+    weights = 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
+    return 2.0 * weights * length + 4.0 * length**2 * shape.hidden
+
+
+def _last_layer_for_cls(shape: Shape, length: int) -> float:
+    """Keys and values for every token, all else for one."""
+    for_each = 2.0 * 2 * shape.hidden**2 * length
+    for_one = 2.0 * (2 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate)
+    return for_each + for_one + 4.0 * length * shape.hidden
+
+
+def _head(shape: Shape) -> float:
+    return 2.0 * (shape.hidden**2 + shape.hidden * shape.labels)

@@ -1,0 +1,143 @@
+"""Writes the workload of a run: texts, order, hyper-parameters and one folder of initial weights for all systems.
+
+    python -m benchmarks.speed.make_workload FOLDER --model minilm
+
+MiniLM-L6 has its real weights; the shapes of BERT-tiny and BERT-base have random ones. The head is saved too, so all
+systems start from the same logits. Runs in bertune's environment.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speed.data_folder import mrpc_folder
+from bertune import (
+    BertConfig,
+    BertTokenizer,
+    Columns,
+    Contract,
+    Examples,
+    LabelSet,
+    classifier_model,
+    encode_examples,
+    find_splits,
+    glue_task,
+    read_examples,
+    read_split,
+    resolve_model,
+    restore,
+    save,
+    write_tf_checkpoint,
+)
+from bertune.batches.sampler import epoch_order
+from bertune.checkpoints.hub import DEFAULT_MODEL
+
+ROOT = Path(__file__).parents[2]
+SHAPES = {
+    "tiny": BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
+    "base": BertConfig(),
+}
+MODELS = ("minilm", *SHAPES)
+HYPER_PARAMETERS: dict[str, Any] = {
+    "batch_size": 32,
+    "max_length": 128,
+    "learning_rate": 5e-5,
+    "weight_decay": 0.01,
+    "max_gradient_norm": 1.0,
+    "warmup_fraction": 0.1,
+    "dropout": 0.1,
+    "seed": 42,
+}
+
+
+def make_workload(folder: Path, model: str, epochs: int) -> None:
+    """Writes the workload.
+
+    Args:
+        folder: an empty folder.
+        model: one of `MODELS`.
+        epochs: over which the schedule runs; it must cover all rounds.
+    """
+    source = resolve_model(DEFAULT_MODEL)
+    tokenizer = BertTokenizer.from_directory(source)
+    description, train, test = read_pairs()
+    count = len(train["labels"]) - len(train["labels"]) % HYPER_PARAMETERS["batch_size"]
+    train = {name: values[:count] for name, values in train.items()}
+    splits = {"train": train, "test": test}
+    lengths: dict[str, Any] = {
+        f"{name}_lengths": encode_examples(
+            split["first"], split["second"], tokenizer, HYPER_PARAMETERS["max_length"]
+        ).lengths
+        for name, split in splits.items()
+    }
+    order = np.stack([epoch_order(count, seed=HYPER_PARAMETERS["seed"], epoch=epoch) for epoch in range(epochs)])
+    config = write_weights(folder, model, source, tokenizer)
+    settings = HYPER_PARAMETERS | {
+        "model": model,
+        "epochs": epochs,
+        "data": description,
+        "examples": count,
+        "tokens": int(lengths["train_lengths"].sum()),
+        "test_examples": len(test["labels"]),
+        "longest_train": int(lengths["train_lengths"].max()),
+        "layers": config.num_hidden_layers,
+        "hidden": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "intermediate": config.intermediate_size,
+    }
+    (folder / "texts.json").write_text(json.dumps(splits), encoding="utf-8")
+    np.savez(folder / "arrays.npz", order=order, **lengths)
+    (folder / "workload.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def read_pairs() -> tuple[str, dict[str, list[Any]], dict[str, list[Any]]]:
+    """Returns MRPC's pairs where its files are, else those of the demo."""
+    glue = mrpc_folder()
+    if glue is not None:
+        task = glue_task("mrpc")
+        assert task.labels is not None
+        splits = find_splits(glue, task)
+        train, test = (_columns(read_split(splits[name]), task.labels) for name in ("train", "test"))
+        return "MRPC", train, test
+    columns = Columns("question1", "question2", "label")
+    questions = [read_examples(ROOT / "examples" / "data" / f"{name}.csv", columns) for name in ("train", "test")]
+    labels = LabelSet.from_values(questions[0].labels or ())
+    train, test = (_columns(examples, labels) for examples in questions)
+    return "the demo's questions", train, test
+
+
+def _columns(examples: Examples, labels: LabelSet) -> dict[str, list[Any]]:
+    ids = [int(label) for label in examples.label_ids(labels)]
+    assert examples.texts_b is not None
+    return {"first": list(examples.texts_a), "second": list(examples.texts_b), "labels": ids}
+
+
+def write_weights(folder: Path, model: str, source: Path, tokenizer: BertTokenizer) -> BertConfig:
+    """Writes `model` for torch's systems and `tensorflow` for the original, from one classifier."""
+    config = BertConfig.from_json_file(source / "config.json") if model == "minilm" else SHAPES[model]
+    classifier, encoder = classifier_model(config, 2, seed=HYPER_PARAMETERS["seed"])
+    if model == "minilm":
+        restore(encoder, source).assert_consumed()
+    contract = Contract(("no", "yes"), is_pair=True, max_length=HYPER_PARAMETERS["max_length"])
+    save(classifier, folder / "model", tokenizer=tokenizer, contract=contract)
+    tensorflow = folder / "tensorflow"
+    tensorflow.mkdir()
+    write_tf_checkpoint(classifier, tensorflow / "classifier")
+    (tensorflow / "bert_config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    return config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--epochs", type=int, default=3)
+    options = parser.parse_args()
+    make_workload(options.folder, options.model, options.epochs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Writes docs/benchmarks.md from the newest result files: `python -m benchmarks.speed.page`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.report import MIN_ROUNDS, conditions, startup_table, tables, title_of, whole_table
+from benchmarks.speed.systems import ROOT
+from benchmarks.speed.targets import TARGETS, Reached
+
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+INTRODUCTION = """# Benchmarks
+
+How fast bertune trains and predicts, beside other systems. `python -m benchmarks.speed.page` writes this page from the
+files in [benchmarks/results](../benchmarks/results); its numbers are not edited by hand.
+
+How it is measured:
+
+- All systems get the same initial weights (one folder, head included), examples, order, batch size, hyper-parameters
+  and dropout. Every table of training says the loss of the first batch with dropout off, which must be one number.
+- Each system is a process of its own, in its own environment, stopped while it is not its turn. Turns are interleaved:
+  A B C A B C …, at least five rounds after one that is thrown away.
+- A ratio is that of the medians of examples a second; its interval is a 95 % bootstrap over rounds.
+- Tokens are real ones: padding is not counted as work. *Model FLOPs* are those of all layers for all real tokens, three
+  times in training; *executed FLOPs* leave out what bertune does not compute: the last layer of all tokens but [CLS].
+  Both are shares of what torch's matrix product reaches at the workload's shape in the same turns.
+- Of the MRPC training pairs, the last 20 are left out, so that every batch is full.
+
+What is particular about some systems:
+
+- The lesson (tf-models-official) and KerasHub compute GELU's tanh approximation, the others erf.
+- The lesson pads to the longest training example (103 tokens), KerasHub and `pad_to_max_length` to 128.
+- Batches grouped by length are other batches by nature. They are those of transformers' sampler, visited in an order
+  that gives each round the same mix of lengths.
+- ONNX Runtime predicts batches sorted by length, its fastest way; its start-up and memory include the export.
+- Peak memory is that of the whole process, imports and loading included.
+"""
+
+COMMANDS = """## Commands
+
+    make bench                                   environments, all of the following but whole runs, this page
+    python -m benchmarks.speed --model minilm    training; also --model tiny, --model base
+    python -m benchmarks.speed --systems bertune --tag ablation --without kernels,row-rounding,first-only,…
+    python -m benchmarks.speed --what predict
+    python -m benchmarks.speed --what startup
+    python -m benchmarks.speed --what whole      three epochs to the end, nothing extrapolated
+    python -m benchmarks.speed.page              this page
+"""
+
+
+def newest_results(folder: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Returns the newest speed result of each name, with its file."""
+    found: dict[str, tuple[str, Path]] = {}
+    for path in sorted(folder.glob("speed-*.json")):
+        name, _, rest = path.stem.partition("_")
+        date = rest.rpartition("_")[2]
+        if name not in found or date >= found[name][0]:
+            found[name] = (date, path)
+    return {name: (path, json.loads(path.read_text("utf-8"))) for name, (_, path) in sorted(found.items())}
+
+
+def page(results: Mapping[str, tuple[Path, Mapping[str, Any]]], others: Mapping[str, list[Path]]) -> str:
+    """Returns the text of the page.
+
+    Args:
+        results: by name, with their files.
+        others: result files that other benchmarks wrote, by what they are about.
+    """
+    lines = [INTRODUCTION, "## Figures to reach", "", *figures_table(results), ""]
+    for name, (path, result) in results.items():
+        lines += [f"## {title_of(result)}{_tag(name, result)}", "", *_body(result), ""]
+        lines += [*conditions(result), "", f"[All rounds]({_link(path)})", ""]
+    for title, files in others.items():
+        lines += [f"## {title}", ""]
+        lines += [f"- [{file.stem}]({_link(file)})" for file in files] or ["Not measured yet."]
+        lines.append("")
+    return "\n".join([*lines, COMMANDS])
+
+
+def figures_table(results: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> list[str]:
+    lines = ["| what, on 2 cores | at least (at most) | reached | |", "|---|---|---|---|"]
+    for target in TARGETS:
+        reached: Reached | None = None
+        if target.source in results and counts(results[target.source][1]):
+            reached = target.read(results[target.source][1])
+        if reached is None:
+            lines.append(f"| {target.title} | {target.goal} | not measured | |")
+            continue
+        link = f"[result]({_link(results[target.source][0].with_suffix('.md'))})"
+        verdict = "yes" if reached.is_enough else "**no**"
+        lines.append(f"| {target.title} | {target.goal} | {reached.text}: {verdict} | {link} |")
+    return lines
+
+
+def counts(result: Mapping[str, Any]) -> bool:
+    """Tells whether a result may count for a figure: trials and other data may not."""
+    if result.get("workload", {}).get("data", "MRPC") != "MRPC":
+        return False
+    return bool(result.get("rounds", MIN_ROUNDS) >= MIN_ROUNDS)
+
+
+def _body(result: Mapping[str, Any]) -> list[str]:
+    if result["what"] == "startup":
+        return startup_table(result)
+    return whole_table(result) if result["what"] == "whole" else tables(result)
+
+
+def _tag(name: str, result: Mapping[str, Any]) -> str:
+    plain = f"speed-{result['what']}" + (f"-{result['model']}" if "model" in result else "")
+    rest = name.removeprefix(plain).strip("-")
+    return f" ({rest})" if rest else ""
+
+
+def _link(path: Path) -> str:
+    return f"../benchmarks/results/{path.name}"
+
+
+def other_results(folder: Path) -> dict[str, list[Path]]:
+    """Returns the results of other benchmarks, which have pages of their own."""
+    return {"One GPU": sorted(folder.glob("gpu*.md")), "Accuracy": sorted(folder.glob("mrpc-accuracy*.md"))}
+
+
+def main() -> None:
+    PAGE.write_text(page(newest_results(RESULTS), other_results(RESULTS)), encoding="utf-8")
+    print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

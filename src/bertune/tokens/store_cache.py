@@ -1,0 +1,64 @@
+"""Encoded examples kept between runs, found again by the hash of their texts and of the tokenizer."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bertune.cache_folder import cache_folder
+from bertune.errors import BertuneError
+from bertune.tokens.encoding import encode_examples
+from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.store import load_store, save_store, store_key
+from bertune.tokens.tokenizer import BertTokenizer
+
+# Fewer examples are encoded sooner than a file is written.
+_LEAST_EXAMPLES: Final = 1000
+_MOST_BYTES: Final = 2 << 30
+
+
+def encode_cached(
+    texts_a: Sequence[str], texts_b: Sequence[str] | None, tokenizer: BertTokenizer, max_length: int
+) -> tuple[EncodedExamples, bool]:
+    """Does what `encode_examples` does, or reads what it made of the same texts before.
+
+    The files lie in `$XDG_CACHE_HOME/bertune/tokens` (else `~/.cache/bertune/tokens`), together at most 2 GiB: those
+    not used for the longest time go first. A file that is damaged is made again, and where none can be written the
+    examples are encoded each time.
+
+    Args:
+        texts_a: see `encode_examples`, as for the other three.
+        texts_b: as many; None for single texts.
+        tokenizer: makes the ids.
+        max_length: in tokens.
+
+    Returns:
+        The examples, and whether they were found.
+
+    Raises:
+        ConfigError, DataError: see `encode_examples`.
+    """
+    if len(texts_a) < _LEAST_EXAMPLES:
+        return encode_examples(texts_a, texts_b, tokenizer, max_length), False
+    key = store_key(texts_a, texts_b, tokenizer_digest=tokenizer.digest, max_length=max_length)
+    path = cache_folder("tokens") / f"{key}.safetensors"
+    with contextlib.suppress(BertuneError, OSError):
+        found = load_store(path, key=key).encoded
+        os.utime(path)
+        return found, True
+    encoded = encode_examples(texts_a, texts_b, tokenizer, max_length)
+    with contextlib.suppress(BertuneError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_store(encoded, None, path, metadata={"key": key, "tokenizer_digest": tokenizer.digest})
+        _prune(path.parent)
+    return encoded, False
+
+
+def _prune(folder: Path) -> None:
+    kept = 0
+    files = [(path.stat(), path) for path in folder.glob("*.safetensors")]
+    for status, path in sorted(files, key=lambda pair: -pair[0].st_mtime):
+        kept += status.st_size
+        if kept > _MOST_BYTES:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,49 @@
+"""docs/benchmarks.md and the reports, made from results."""
+
+import json
+from pathlib import Path
+
+from benchmarks.speed.page import PAGE, RESULTS, counts, newest_results, other_results, page
+
+
+def write(folder: Path, name: str, seconds: float) -> None:
+    result = {
+        "what": "startup",
+        "date": name.rpartition("_")[2],
+        "command": "python -m benchmarks.speed --what startup",
+        "machine": {"cpu": "a processor"},
+        "versions": {"bertune": "1"},
+        "commands": [
+            {"name": "help", "title": "`bertune --help`", "seconds": [seconds] * 3},
+            {"name": "import", "title": "`import bertune`", "seconds": [0.04] * 3},
+        ],
+    }
+    (folder / f"{name}.json").write_text(json.dumps(result))
+
+
+def test_the_newest_result_of_a_name_counts_whatever_its_hardware(tmp_path: Path) -> None:
+    write(tmp_path, "speed-startup_z-machine_2026-01-02", 0.3)
+    write(tmp_path, "speed-startup_a-machine_2026-01-03", 0.1)
+    path, result = newest_results(tmp_path)["speed-startup"]
+    assert path.name == "speed-startup_a-machine_2026-01-03.json"
+    assert result["commands"][0]["seconds"] == [0.1] * 3
+
+
+def test_the_page_says_what_was_reached_missed_and_not_measured(tmp_path: Path) -> None:
+    write(tmp_path, "speed-startup_machine_2026-01-02", 0.3)
+    lines = page(newest_results(tmp_path), {"One GPU": []}).splitlines()
+    link = "[result](../benchmarks/results/speed-startup_machine_2026-01-02.md)"
+    assert f"| `bertune --help` | 0.15 s | 0.300 s: **no** | {link} |" in lines
+    assert f"| `import bertune` | 0.05 s | 0.040 s: yes | {link} |" in lines
+    assert "| BERT-tiny shape against transformers defaults | 10.0x | not measured | |" in lines
+    assert lines[lines.index("## One GPU") + 2] == "Not measured yet."
+
+
+def test_trials_and_other_data_reach_no_figure() -> None:
+    assert counts({"rounds": 5, "workload": {"data": "MRPC"}})
+    assert not counts({"rounds": 4, "workload": {"data": "MRPC"}})
+    assert not counts({"rounds": 5, "workload": {"data": "the demo's questions"}})
+
+
+def test_the_page_in_docs_is_what_the_results_make() -> None:
+    assert PAGE.read_text("utf-8") == page(newest_results(RESULTS), other_results(RESULTS))

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.encoder.config import BertConfig
+from bertune.errors import DataError
+from bertune.evaluation.logits import predict_logits, probabilities_of
+from bertune.evaluation.predictions import encode_for, examples_of, predict
+from bertune.heads.classifier import classifier_model
+from bertune.tokens.encoding import pad
+from bertune.tokens.tokenizer import BertTokenizer
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
+TEXTS = [("a b", "c"), ("d", "e f g h"), ("h", "h"), ("g f e d c", "b a"), ("b", "d")]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LoadedModel:
+    """A classifier of three labels whose answers to the texts are not all the same."""
+    (tmp_path / "vocab.txt").write_text("\n".join(PIECES) + "\n")
+    sizes = BertConfig(
+        vocab_size=len(PIECES),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        initializer_range=0.5,
+    )
+    classifier, _ = classifier_model(sizes, 3, seed=1)
+    contract = Contract(labels=("no", "perhaps", "yes"), is_pair=True, max_length=32)
+    made = LoadedModel(classifier.eval(), BertTokenizer(tmp_path / "vocab.txt"), contract)
+    with torch.no_grad():  # a new head prefers one label whatever the text
+        classifier.classifier.bias.sub_(torch.from_numpy(predict(made, TEXTS).logits.mean(axis=0)))
+    return made
+
+
+def test_each_text_gets_the_most_probable_label_of_its_own_row(model: LoadedModel) -> None:
+    predictions = predict(model, TEXTS)
+    answers = list(predictions)
+    alone = [next(iter(predict(model, [pair]))) for pair in TEXTS]
+    assert len(answers) == len(predictions) == 5  # one for each text, not one for each of the three labels
+    assert len({answer.label for answer in answers}) > 1
+    for row, answer in enumerate(answers):
+        assert answer.label == model.contract.labels[int(predictions.logits[row].argmax())] == alone[row].label
+        assert answer.probability == max(answer.probabilities.values())
+        assert sum(answer.probabilities.values()) == pytest.approx(1)
+        assert answer.probability == pytest.approx(alone[row].probability, abs=1e-5)
+
+
+def test_logits_come_in_the_order_of_the_inputs_without_dropout(model: LoadedModel) -> None:
+    encoded = encode_for(model, examples_of(TEXTS))
+    with torch.inference_mode():
+        expected = model.classifier(pad(encoded)).numpy()
+    model.classifier.train()
+    for batch_tokens in (1, 9, 2048):  # examples of like length are computed together, whatever their place
+        np.testing.assert_allclose(
+            predict_logits(model.classifier, encoded, batch_tokens=batch_tokens), expected, atol=1e-5
+        )
+    np.testing.assert_allclose(predict_logits(model.classifier, pad(encoded)), expected, atol=1e-5)
+    assert model.classifier.training  # left as it was found
+
+
+def test_probabilities_are_the_softmax_of_each_row_however_large() -> None:
+    probabilities = probabilities_of(np.array([[0, 0], [1000, 0], [np.log(3), 0]], np.float32))
+    np.testing.assert_allclose(probabilities, [[0.5, 0.5], [1, 0], [0.75, 0.25]], atol=1e-7)
+
+
+def test_texts_and_pairs_are_not_mixed() -> None:
+    with pytest.raises(DataError, match="entry 1 is not a pair like entry 0"):
+        examples_of([("a", "b"), "c"])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="expected several texts, got one"):
+        examples_of("a")
+    with pytest.raises(DataError, match="no text to predict"):
+        examples_of([])

@@ -1,0 +1,98 @@
+"""Encoded examples are found again by later runs, and never mistaken for others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertune.cache_folder import cache_folder
+from bertune.tokens import store_cache
+from bertune.tokens.encoding import encode_examples
+from bertune.tokens.store_cache import encode_cached
+from bertune.tokens.tokenizer import BertTokenizer
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(40))]
+FIRST = [f"w{i % 40} w{i % 7}" for i in range(1200)]
+SECOND = [f"w{i % 31}" for i in range(1200)]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return cache_folder("tokens")
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> BertTokenizer:
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    return BertTokenizer(tmp_path / "vocab.txt")
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*")) if folder.exists() else []
+
+
+@pytest.mark.parametrize("second", [SECOND, None])
+def test_the_second_time_the_examples_are_found_and_equal(
+    tokenizer: BertTokenizer, folder: Path, second: list[str] | None
+) -> None:
+    expected = encode_examples(FIRST, second, tokenizer, 16)
+    for known in (False, True):
+        encoded, found = encode_cached(FIRST, second, tokenizer, 16)
+        assert found is known
+        for name in ("token_ids", "offsets", "first_lengths", "truncated"):
+            assert np.array_equal(getattr(encoded, name), getattr(expected, name))
+        assert encoded.max_length == 16
+    assert len(files_of(folder)) == 1
+
+
+def test_other_texts_another_length_and_another_tokenizer_are_not_found(
+    tokenizer: BertTokenizer, tmp_path: Path
+) -> None:
+    encode_cached(FIRST, SECOND, tokenizer, 16)
+    (tmp_path / "other.txt").write_text("\n".join([*WORDS[:-1], "other"]) + "\n", encoding="utf-8")
+    assert not encode_cached([*FIRST[:-1], "w1"], SECOND, tokenizer, 16)[1]
+    assert not encode_cached(FIRST, SECOND, tokenizer, 17)[1]
+    assert not encode_cached(FIRST, SECOND, BertTokenizer(tmp_path / "other.txt"), 16)[1]
+
+
+def test_a_damaged_file_is_made_again(tokenizer: BertTokenizer, folder: Path) -> None:
+    encode_cached(FIRST, SECOND, tokenizer, 16)
+    (path,) = files_of(folder)
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    encoded, found = encode_cached(FIRST, SECOND, tokenizer, 16)
+    assert not found
+    assert np.array_equal(encoded.token_ids, encode_examples(FIRST, SECOND, tokenizer, 16).token_ids)
+    assert encode_cached(FIRST, SECOND, tokenizer, 16)[1]
+
+
+def test_few_examples_leave_no_file(tokenizer: BertTokenizer, folder: Path) -> None:
+    encode_cached(FIRST[:999], SECOND[:999], tokenizer, 16)
+    assert files_of(folder) == []
+
+
+def test_where_nothing_can_be_written_the_examples_are_encoded_each_time(
+    tokenizer: BertTokenizer, folder: Path
+) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file in the folder's place", encoding="utf-8")
+    for _ in range(2):
+        encoded, found = encode_cached(FIRST, SECOND, tokenizer, 16)
+        assert not found
+        assert len(encoded) == 1200
+
+
+def test_the_files_not_used_for_longest_go_first(
+    tokenizer: BertTokenizer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_cached(FIRST, SECOND, tokenizer, 16)
+    size = files_of(folder)[0].stat().st_size
+    monkeypatch.setattr(store_cache, "_MOST_BYTES", int(2.5 * size))
+    encode_cached(FIRST, SECOND, tokenizer, 17)
+    assert encode_cached(FIRST, SECOND, tokenizer, 16)[1]  # used last now
+    encode_cached(FIRST, SECOND, tokenizer, 18)
+    assert len(files_of(folder)) == 2
+    assert encode_cached(FIRST, SECOND, tokenizer, 16)[1]
+    assert not encode_cached(FIRST, SECOND, tokenizer, 17)[1]
