@@ -14,7 +14,7 @@ from bertune.native.build import NotNativeError
 from bertune.native.interface import ACTIVATION_CODES, NO_DROPOUT, Parameter, pointer
 
 Array = NDArray[Any]
-Finding = tuple[Array, Array]
+Finding = tuple[Tensor, Array]
 
 # Sizes at which each loop takes whole vectors and each kind of rest. A sequence of one token is one of them.
 _ROWS: Final = 5
@@ -23,7 +23,8 @@ _LENGTHS: Final = (19, 1, 33)
 _HEADS: Final = 2
 _HEAD_SIZE: Final = 48
 _PARAMETERS: Final = 83
-# Relative to the largest number; what is computed in bfloat16 is rounded to 8 bits in between.
+# Relative to the largest number. Where activations are bfloat16, sums and statistics still come as float32: they tell
+# errors that the rounding of the others would hide.
 _TOLERANCES: Final = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 
 
@@ -40,8 +41,8 @@ def check_numbers(kernels: ctypes.CDLL, dtype: torch.dtype) -> None:
     draws = _Draws(dtype)
     for check in (_norm, _activations, _attention, _adamw):
         for got, expected in check(kernels, draws):
-            error = float(np.abs(got - expected).max() / np.abs(expected).max())
-            if not error <= _TOLERANCES[dtype]:  # written so that not-a-number is an error
+            error = float(np.abs(_value(got) - expected).max() / np.abs(expected).max())
+            if not error <= _TOLERANCES[got.dtype]:  # written so that not-a-number is an error
                 name = check.__name__.strip("_")
                 raise NotNativeError(f"the compiled kernels gave wrong numbers ({name} is off by {error:.1g})")
 
@@ -83,7 +84,8 @@ def _norm(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     summed = rv + xv + bv
     rstd = 1 / summed.std(axis=1, keepdims=True)
     normal = (summed - summed.mean(axis=1, keepdims=True)) * rstd
-    yield _value(out), normal * gv + ev
+    yield out, normal * gv + ev
+    yield statistics[1], rstd[:, 0]
     kernels.residual_norm_backward(
         *(pointer(g1), pointer(g2), *inputs, *means, pointer(dx), pointer(dresidual)),
         *(*(pointer(row) for row in sums), pointer(parts), 0, _ROWS, _ROWS, _WIDTH),
@@ -92,9 +94,9 @@ def _norm(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     g = g1v + g2v
     scaled = g * gv
     through = scaled - scaled.mean(axis=1, keepdims=True) - normal * (scaled * normal).mean(axis=1, keepdims=True)
-    yield _value(dx), rstd * through
-    yield _value(dresidual), rstd * through
-    yield _value(sums), np.stack([(g * normal).sum(axis=0), g.sum(axis=0), (rstd * through).sum(axis=0)])
+    yield dx, rstd * through
+    yield dresidual, rstd * through
+    yield sums, np.stack([(g * normal).sum(axis=0), g.sum(axis=0), (rstd * through).sum(axis=0)])
 
 
 def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
@@ -116,13 +118,13 @@ def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         out, (g, gv) = torch.empty_like(x), draw.narrow(_ROWS, _WIDTH)
         kind = ACTIVATION_CODES[name]
         kernels.activation_forward(*(pointer(x), pointer(bias), pointer(out), _ROWS, _ROWS, _WIDTH, kind, draw.threads))
-        yield _value(out), value
+        yield out, value
         kernels.activation_backward(
             *(pointer(g), pointer(x), pointer(bias), pointer(dbias), pointer(parts), 0),
             *(_ROWS, _WIDTH, kind, draw.threads),
         )
-        yield _value(g), gv * slope
-        yield _value(dbias), (gv * slope).sum(axis=0)
+        yield g, gv * slope
+        yield dbias, (gv * slope).sum(axis=0)
 
 
 def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
@@ -146,12 +148,12 @@ def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         *(*NO_DROPOUT, threads),
     )
     expected, slopes = _attention_by_formula(qkv_value + bias_value, dout_value)
-    yield _value(out), expected
-    yield _value(gradient), slopes
-    yield _value(dbias), slopes.sum(axis=0)
+    yield out, expected
+    yield gradient, slopes
+    yield dbias, slopes.sum(axis=0)
 
 
-def _attention_by_formula(qkv: Array, dout: Array) -> Finding:
+def _attention_by_formula(qkv: Array, dout: Array) -> tuple[Array, Array]:
     out, gradient = np.empty_like(dout), np.empty_like(qkv)
     heads = qkv.reshape(-1, 3, _HEADS, _HEAD_SIZE)
     out_heads, dout_heads = (array.reshape(-1, _HEADS, _HEAD_SIZE) for array in (out, dout))
@@ -185,11 +187,11 @@ def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
             *(0, 0, 1, _PARAMETERS, int(kind == torch.bfloat16), decay),
         )
         squares = kernels.sum_of_squares(ctypes.byref(entry), 1, draw.threads)
-        yield np.array([squares]), np.array([(gv * gv).sum()])
+        yield torch.tensor([squares]), np.array([(gv * gv).sum()])
         kernels.adamw_step(ctypes.byref(entry), 1, divisor, beta_1, beta_2, rate, root, epsilon, draw.threads)
         first = beta_1 * mv + (1 - beta_1) * gv / divisor
         second = beta_2 * vv + (1 - beta_2) * (gv / divisor) ** 2
-        yield _value(value), before * (1 - decay) - rate * first / (np.sqrt(second) * root + epsilon)
-        yield _value(m), first
-        yield _value(v), second
-        yield _value(shadow), _value(value.to(torch.bfloat16))
+        yield value, before * (1 - decay) - rate * first / (np.sqrt(second) * root + epsilon)
+        yield m, first
+        yield v, second
+        yield shadow, _value(value.to(torch.bfloat16))
