@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bertune.batches.batch import Batch
 from bertune.encoder.config import BertConfig
-from bertune.encoder.native_pass import _Run
+from bertune.encoder.native_layer import Run
 from bertune.errors import DataError
 from bertune.heads.classifier import Classifier
 from bertune.native.interface import Draw
@@ -195,13 +195,13 @@ def test_dropout_differs_between_seeds_and_is_absent_without_one() -> None:
 
 def test_each_place_draws_bits_of_its_own_and_the_gradient_draws_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Draw] = []
-    draw = _Run.draw
+    draw = Run.draw
 
-    def recorded(run: _Run, probability: float, site: int) -> Draw:
+    def recorded(run: Run, probability: float, site: int) -> Draw:
         drawn.append(draw(run, probability, site))
         return drawn[-1]
 
-    monkeypatch.setattr(_Run, "draw", recorded)
+    monkeypatch.setattr(Run, "draw", recorded)
     made, batch = native(encoder_of(sizes(layers=3, dropout=0.1))), batch_of([9])
     made.forward(batch, seed=1, keep=True)
     forward, drawn[:] = list(drawn), []
