@@ -10,6 +10,7 @@ from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError, ConfigError
 from bertune.heads.pooling import Pooling
 from bertune.text.task import TaskKind
+from bertune.tokens.truncation import LongText
 
 CONTRACT_FILE = "bertune.json"
 FORMAT_VERSION = 1
@@ -34,6 +35,15 @@ class Contract:
         target_mean: mean of the training targets, for regression.
         base_model: what was fine-tuned.
         tokenizer_digest: SHA-256 of vocabulary and flags.
+        label_columns: for multi-label data with one 0/1 column a label: the columns, in the order of `labels`.
+        label_separator: for multi-label data with all labels of a row in one column: what stands between them.
+        target_range: lowest and highest target of a regression, where it has bounds.
+        long_text: what became of texts over `max_length`: `first` keeps the beginning, `head-tail` beginning and end,
+            `windows` reads all of it in overlapping windows whose logits are averaged.
+        window_stride: tokens by which each window of `windows` begins after the one before.
+        temperature: logits are divided by it before they become probabilities; fitted on validation data.
+        thresholds: from which probability on a label is given: of the second label for two classes (one number), of
+            each label for multi-label; empty gives the most probable label, or each label from 0.5 on.
 
     Raises:
         ConfigError: the entries do not fit together.
@@ -53,12 +63,21 @@ class Contract:
     target_mean: float | None = None
     base_model: str = ""
     tokenizer_digest: str = ""
+    label_columns: tuple[str | int, ...] = ()
+    label_separator: str | None = None
+    target_range: tuple[float, float] | None = None
+    long_text: LongText = "first"
+    window_stride: int | None = None
+    temperature: float = 1.0
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(TaskKind) or self.pooling not in get_args(Pooling):
             raise ConfigError(f"kind {self.kind!r} or pooling {self.pooling!r} is not known")
         if self.kind == "classification" and len(self.labels) < 2:
             raise ConfigError(f"a classifier needs at least two labels, not {len(self.labels)}")
+        if self.kind == "multi-label" and not self.labels:
+            raise ConfigError("a multi-label classifier needs at least one label")
         if len(set(self.labels)) != len(self.labels):
             raise ConfigError(f"the labels are not distinct: {', '.join(self.labels)}")
         if self.kind == "regression" and self.labels:
@@ -67,11 +86,32 @@ class Contract:
             raise ConfigError(f"{len(self.label_counts)} label counts for {len(self.labels)} labels")
         if self.max_length < 1:
             raise ConfigError(f"max_length must be at least 1, not {self.max_length}")
+        self._check_how_texts_are_cut()
+        self._check_how_answers_are_made()
+
+    def _check_how_texts_are_cut(self) -> None:
+        if self.long_text not in get_args(LongText):
+            raise ConfigError(f"long_text {self.long_text!r} is none of {', '.join(get_args(LongText))}")
+        if (self.window_stride is None) == (self.long_text == "windows"):
+            raise ConfigError(f"window_stride {self.window_stride} does not fit long_text {self.long_text!r}")
+
+    def _check_how_answers_are_made(self) -> None:
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ConfigError(f"temperature must be a finite number above 0, not {self.temperature}")
+        places = {"classification": 1 if len(self.labels) == 2 else 0, "multi-label": len(self.labels), "regression": 0}
+        if len(self.thresholds) not in (0, places[self.kind]):
+            raise ConfigError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels of a {self.kind}")
+        if not all(0 < threshold < 1 for threshold in self.thresholds):
+            raise ConfigError(f"thresholds must lie between 0 and 1, not {list(self.thresholds)}")
+        if self.target_range is not None and not (
+            self.kind == "regression" and self.target_range[0] < self.target_range[1]
+        ):
+            raise ConfigError(f"target_range {list(self.target_range)} does not fit a {self.kind}")
 
     @property
     def num_outputs(self) -> int:
         """Logits of the model: one a label, or the one value of a regressor."""
-        return len(self.labels) if self.kind == "classification" else 1
+        return 1 if self.kind == "regression" else len(self.labels)
 
     def check_texts(self, *, given_pair: bool, where: str) -> None:
         """Refuses single texts for a pair model, and pairs for a single-text model.
@@ -114,13 +154,14 @@ class Contract:
                 f"{path}: format_version is not {FORMAT_VERSION}", hint="use the bertune that wrote it"
             )
         known = {field.name for field in fields(cls)}
-        if set(values) != known:
-            raise CheckpointError(f"{path}: unexpected or missing entries: {', '.join(sorted(set(values) ^ known))}")
-        for name, fits in _FITS.items():
-            if not fits(values[name]):
+        # Folders written before these entries were there have what their defaults say.
+        wrong = (set(values) - known) | (known - _LATER - set(values))
+        if wrong:
+            raise CheckpointError(f"{path}: unexpected or missing entries: {', '.join(sorted(wrong))}")
+        for name in values:
+            if not _FITS[name](values[name]):
                 raise CheckpointError(f"{path}: {name} is {str(values[name])[:40]!r}, not what belongs there")
-        for name in ("labels", "metrics", "label_counts"):
-            values[name] = tuple(values[name])
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         try:
             return cls(**values)
         except ConfigError as error:
@@ -139,6 +180,14 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
+
+
 # What each entry of the file may be.
 _FITS: dict[str, Callable[[Any], bool]] = {
     "labels": _are_texts,
@@ -152,7 +201,17 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "label": lambda value: value is None or _is_column(value),
     "metrics": _are_texts,
     "label_counts": lambda value: isinstance(value, list) and all(type(count) is int for count in value),
-    "target_mean": lambda value: value is None or (type(value) in (int, float) and math.isfinite(value)),
+    "target_mean": lambda value: value is None or _is_number(value),
     "base_model": _is_text,
     "tokenizer_digest": _is_text,
+    "label_columns": lambda value: isinstance(value, list) and all(map(_is_column, value)),
+    "label_separator": lambda value: value is None or (_is_text(value) and value != ""),
+    "target_range": lambda value: value is None or (_are_numbers(value) and len(value) == 2),
+    "long_text": _is_text,
+    "window_stride": lambda value: value is None or (type(value) is int and value >= 1),
+    "temperature": _is_number,
+    "thresholds": _are_numbers,
 }
+_LATER = frozenset(
+    ("label_columns", "label_separator", "target_range", "long_text", "window_stride", "temperature", "thresholds")
+)

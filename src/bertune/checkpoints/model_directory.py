@@ -35,6 +35,12 @@ _HEAD_NAMES = ("classifier.weight", "classifier.bias")
 # transformers has no BERT classifier with mean pooling. Under a name it does not know it refuses the folder, where
 # under `bert` it would load it with a new, random pooler and answer nonsense.
 _MEAN_MODEL_TYPE = "bertune_mean_pooling"
+# What transformers calls each kind of task.
+_PROBLEM_TYPES = {
+    "classification": "single_label_classification",
+    "multi-label": "multi_label_classification",
+    "regression": "regression",
+}
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,6 @@ def _write_weights(path: Path, classifier: Classifier) -> None:
 def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]:
     names = contract.labels or ("value",)
     is_mean = classifier.pooling == "mean"
-    problem = "regression" if contract.kind == "regression" else "single_label_classification"
     values: dict[str, Any] = {
         "architectures": ["BertuneMeanPoolingClassifier" if is_mean else "BertForSequenceClassification"],
         "model_type": _MEAN_MODEL_TYPE if is_mean else "bert",
@@ -201,7 +206,7 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
         "position_embedding_type": "absolute",
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
-        "problem_type": problem,
+        "problem_type": _PROBLEM_TYPES[contract.kind],
         "dtype": "float32",
         "bertune_version": metadata.version("bertune"),
     }

@@ -6,7 +6,7 @@ from typing import Literal
 from bertune.errors import ConfigError
 from bertune.text.labels import LabelSet
 
-TaskKind = Literal["classification", "regression"]
+TaskKind = Literal["classification", "multi-label", "regression"]
 
 CLASSIFICATION_METRICS = ("accuracy", "f1", "f1_macro", "matthews")
 REGRESSION_METRICS = ("pearson", "spearman")

@@ -135,6 +135,8 @@ def _plan(
     rows: RowSource, survey: Survey, tokenizer: BertTokenizer, format: ShardFormat, max_length: int, shards: int
 ) -> Manifest:
     columns = rows.columns or rows.task.columns
+    if rows.task.kind == "multi-label":
+        raise ConfigError("rows with several labels cannot be re-encoded", hint="train on the table itself")
     recipe = Recipe(
         format=format,
         shard_count=shards,

@@ -1,12 +1,14 @@
 """How long each text of a pair may stay."""
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError
 
+#: What becomes of a text that is too long: see `Contract.long_text`.
+LongText = Literal["first", "head-tail", "windows"]
 #: One integer, or an array of them.
 Lengths = TypeVar("Lengths", int, npt.NDArray[np.int64])
 

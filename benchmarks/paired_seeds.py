@@ -1,0 +1,106 @@
+"""MRPC over paired seeds: bf16 with every trick beside fp32 with none, so that a loss of accuracy would show.
+
+    python benchmarks/paired_seeds.py --data DIR --seeds 10 --out benchmarks/results/NAME
+
+Both runs of a seed have the same first weights, order of examples and settings, each in a process of its own. DIR holds
+the original MRPC files. Writes NAME.json and NAME.md after each seed; run again, it goes on after the last one.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from scipy import stats
+
+from benchmarks.machine import machine
+from bertune.ablation import VARIABLE
+
+SYSTEMS: Final = {
+    "bf16, every trick": ({}, "bf16"),
+    "fp32, no trick": ({VARIABLE: "kernels,row-rounding,first-only,compact-vocabulary"}, "fp32"),
+}
+MEASURES: Final = ("validation, best epoch", "validation, last epoch", "test, best epoch")
+
+
+def train(system: str, data: str, seed: int, settings: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Trains one seed from the command line and scores the validation rows of each epoch, and the test rows."""
+    variables, precision = SYSTEMS[system]
+    environment = os.environ | variables | {"OMP_NUM_THREADS": str(threads)}
+    bertune = [sys.executable, "-m", "bertune"]
+    flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    with tempfile.TemporaryDirectory() as folder:
+        run = f"{folder}/run"
+        to_train = ["train", "--task", "mrpc", "--data", data, "--seed", str(seed), "--precision", precision]
+        subprocess.run([*bertune, *to_train, "--out", run, *flags], env=environment, check=True, capture_output=True)
+        journal = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+        to_score = ["evaluate", run, "--data", data, "--split", "test", "--json"]
+        scored = subprocess.run([*bertune, *to_score], env=environment, check=True, capture_output=True, text=True)
+    epochs = [line for line in journal if line["event"] == "epoch"]
+    accuracies = [line["validation"]["metrics"]["accuracy"]["value"] for line in epochs]
+    return {
+        "how": next(line["precision"] for line in journal if line["event"] == "start"),
+        "accuracy_by_epoch": accuracies,
+        "validation, best epoch": max(accuracies),
+        "validation, last epoch": accuracies[-1],
+        "test, best epoch": json.loads(scored.stdout)["scores"]["metrics"]["accuracy"]["value"],
+        "train_seconds": sum(line["train_seconds"] for line in epochs),
+    }
+
+
+def summarize(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of each measure, and of the differences, with the 95 % interval of Student's t over the seeds."""
+    summary = {}
+    fast, plain = SYSTEMS
+    for measure in MEASURES:
+        differences = [pair[fast][measure] - pair[plain][measure] for pair in pairs]
+        mean = statistics.mean(differences)
+        half = 0.0
+        if len(pairs) > 1:
+            half = float(stats.t.ppf(0.975, len(pairs) - 1)) * statistics.stdev(differences) / len(pairs) ** 0.5
+        means = {system: statistics.mean(pair[system][measure] for pair in pairs) for system in SYSTEMS}
+        summary[measure] = {"means": means, "difference": mean, "low": mean - half, "high": mean + half}
+    return summary
+
+
+def table(results: dict[str, Any]) -> str:
+    fast, plain = SYSTEMS
+    lines = [f"| MRPC accuracy | {fast} | {plain} | difference | 95 % interval |", "|---|---|---|---|---|"]
+    for measure, values in results["summary"].items():
+        lines.append(
+            f"| {measure} | {values['means'][fast]:.2%} | {values['means'][plain]:.2%} | "
+            f"{100 * values['difference']:+.2f} points | {100 * values['low']:+.2f} to {100 * values['high']:+.2f} |"
+        )
+    facts = ", ".join(f"{key} {value}" for key, value in (results["settings"] | results["machine"]).items())
+    return "\n".join([f"# MRPC, {len(results['pairs'])} paired seeds", "", *lines, "", f"{facts}.", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    settings = {"epochs": 3, "batch_size": 32, "learning_rate": options.learning_rate}
+    file = options.out.with_suffix(".json")
+    results: dict[str, Any] = {"settings": settings, "machine": machine(), "summary": {}, "pairs": []}
+    if file.is_file():
+        results["pairs"] = json.loads(file.read_text())["pairs"]
+    for seed in range(len(results["pairs"]) + 1, options.seeds + 1):
+        runs = {system: train(system, options.data, seed, settings, options.threads) for system in SYSTEMS}
+        results["pairs"].append({"seed": seed, **runs})
+        results["summary"] = summarize(results["pairs"])
+        file.write_text(json.dumps(results, indent=2) + "\n")
+        options.out.with_suffix(".md").write_text(table(results))
+        print(seed, {system: run["accuracy_by_epoch"] for system, run in runs.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
