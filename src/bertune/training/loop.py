@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
@@ -20,8 +22,9 @@ from bertune.optim.create import create_optimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
-from bertune.training.paths import TrainingPath, training_path
-from bertune.training.step import StepResult, take_step
+from bertune.training.paths import TorchTrainingPath, TrainingPath, training_path
+from bertune.training.resident import NotResidentError, ResidentTraining
+from bertune.training.step import StepResult, seed_of_step, take_step
 
 AnyData = Dataset | tuple[Inputs, Any]
 
@@ -124,8 +127,8 @@ def fit(
     device = classifier.classifier.weight.device
     history = History()
     best_weights: dict[str, Tensor] | None = None
-    with computing_in(classifier.encoder, choose_precision(config.precision, device)), torch.random.fork_rng():
-        path = training_path(classifier, optimizer, train_set, keeps_state=keeps_state)
+    with computing_in(classifier.encoder, choose_precision(config.precision, device)), _own_draws(device):
+        path = _path(classifier, optimizer, train_set, config, kind, keeps_state=keeps_state)
         if observer is not None:
             how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
             observer.on_start(total_steps, total_steps // config.epochs, how)
@@ -157,6 +160,11 @@ def fit(
     return history
 
 
+def _own_draws(device: torch.device) -> AbstractContextManager[None]:
+    """Leaves the random state of the process as it is."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
 def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: int) -> ScheduledAdam:
     """Makes the optimizer that a configuration describes."""
     return create_optimizer(
@@ -170,9 +178,26 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
     )
 
 
+def _path(
+    classifier: Classifier,
+    optimizer: ScheduledAdam,
+    train: Dataset,
+    config: TrainingConfig,
+    kind: TaskKind,
+    *,
+    keeps_state: bool,
+) -> TrainingPath | ResidentTraining:
+    if classifier.classifier.weight.device.type != "cuda":
+        return training_path(classifier, optimizer, train, keeps_state=keeps_state)
+    try:
+        return ResidentTraining(classifier, optimizer, train, config, kind)
+    except NotResidentError as reason:
+        return TorchTrainingPath(classifier, optimizer, reason=f"the data do not stay on the device: {reason}")
+
+
 def _train_epoch(
     classifier: Classifier,
-    path: TrainingPath,
+    path: TrainingPath | ResidentTraining,
     optimizer: ScheduledAdam,
     train: Dataset,
     config: TrainingConfig,
@@ -181,14 +206,33 @@ def _train_epoch(
     observer: Observer | None,
 ) -> Iterator[StepResult]:
     classifier.train()
-    device = classifier.classifier.weight.device
     # The order's own count begins at 0, like that of the steps.
     order = epoch_order(len(train), seed=config.seed, epoch=epoch - 1)
+    if isinstance(path, ResidentTraining):
+        results = path.epoch(order, epoch)
+    else:
+        results = _step_by_step(classifier, path, optimizer, train, config, kind, epoch, order)
+    for result in results:
+        if observer is not None:
+            observer.on_step(result)
+        yield result
+
+
+def _step_by_step(
+    classifier: Classifier,
+    path: TrainingPath,
+    optimizer: ScheduledAdam,
+    train: Dataset,
+    config: TrainingConfig,
+    kind: TaskKind,
+    epoch: int,
+    order: NDArray[np.int64],
+) -> Iterator[StepResult]:
+    device = classifier.classifier.weight.device
     first_step = (epoch - 1) * steps_in_epoch(len(train), config.batch_size)
     for step, indices in enumerate(batches_of(order, config.batch_size), start=first_step):
-        # Seeded by step, so that dropout needs no replay of earlier steps.
-        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1, np.uint64)[0]))
-        result = take_step(
+        torch.manual_seed(seed_of_step(config.seed, step))
+        yield take_step(
             path,
             train,
             indices,
@@ -200,9 +244,6 @@ def _train_epoch(
             kind=kind,
             label_smoothing=config.label_smoothing,
         )
-        if observer is not None:
-            observer.on_step(result)
-        yield result
 
 
 def _epoch_result(
