@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions
+from bertune.encoder.device import DeviceName
 from bertune.errors import ConfigError
 
 # What a model may have seen of a split, if the folder is the one it was trained on.
@@ -21,6 +22,7 @@ def evaluate(
     *,
     label: str | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    device: DeviceName = "auto",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -31,6 +33,7 @@ def evaluate(
         options: which data.
         label: column of the label, if not the one of training.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
+        device: where to compute; auto takes the GPU where torch finds one.
         json: print one JSON document.
         quiet: print nothing but the result and errors.
     """
@@ -39,12 +42,14 @@ def evaluate(
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.encoder.device import choose_device
     from bertune.evaluation.evaluate import evaluate as evaluate_model
 
     if options.data is None:
         raise ConfigError("the data are not named", hint="use --data FILE")
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
+    model.classifier.to(choose_device(device))
     examples, split = read_for(model, options, require_label=True, label=label)
     tell(examples.report.summary())
     if split in _SEEN:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions
+from bertune.encoder.device import DeviceName
 
 
 def predict(
@@ -13,6 +14,7 @@ def predict(
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    device: DeviceName = "auto",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -27,6 +29,7 @@ def predict(
         run: a run or model folder.
         options: which data.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
+        device: where to compute; auto takes the GPU where torch finds one.
         json: print one JSON object a line, with the probability of every label.
         quiet: print nothing but the result and errors.
     """
@@ -36,10 +39,12 @@ def predict(
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
     from bertune.cli.terminal import keep_quiet, say, show, show_data
+    from bertune.encoder.device import choose_device
     from bertune.evaluation.predictions import predict as predict_texts
 
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
+    model.classifier.to(choose_device(device))
     examples, _ = read_for(model, options, require_label=False)
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:

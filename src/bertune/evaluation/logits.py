@@ -17,13 +17,15 @@ from bertune.native.build import NotNativeError
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
 BATCH_TOKENS = 2048
+# A GPU has more to keep busy, and each batch's logits are waited for.
+_GPU_BATCH_TOKENS = 16384
 
 
 def predict_logits(
     classifier: Classifier,
     data: Dataset | Inputs,
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Returns the logits of all examples.
@@ -34,7 +36,7 @@ def predict_logits(
     Args:
         classifier: the model.
         data: examples in any form `as_dataset` takes; targets are not looked at.
-        batch_tokens: tokens computed at a time.
+        batch_tokens: tokens computed at a time; None is `BATCH_TOKENS`, and more on a GPU.
         on_batch: called with the number of examples done in each batch.
 
     Returns:
@@ -42,6 +44,8 @@ def predict_logits(
     """
     encoded = as_dataset(data).encoded
     device = classifier.classifier.weight.device
+    if batch_tokens is None:
+        batch_tokens = BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
     logits = np.empty((len(encoded), classifier.num_labels), dtype=np.float32)
     compute = _computation_of(classifier)
     with evaluating(classifier), torch.inference_mode():

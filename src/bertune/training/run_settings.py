@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bertune.encoder.device import DeviceName
 from bertune.errors import ConfigError
 from bertune.tokens.manifest import find_reencoded
 
@@ -29,6 +30,7 @@ class RunSettings:
         pooling: cls as in the lesson, or mean of all tokens.
         max_length: tokens of an example at most, special tokens included; longer ones are truncated and counted.
         metric: chooses the best epoch; the task's first metric by default.
+        device: where to train; auto takes the GPU where torch finds one.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
         overwrite: replace an earlier run in the same folder.
 
@@ -50,6 +52,7 @@ class RunSettings:
     pooling: Literal["cls", "mean"] = "cls"
     max_length: int = 128
     metric: str | None = None
+    device: DeviceName = "auto"
     allow_new: tuple[str, ...] = ()
     overwrite: bool = False
 

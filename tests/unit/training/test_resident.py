@@ -269,7 +269,7 @@ def test_a_step_stays_on_the_device_and_asks_it_nothing(
     assert any("_fused_adamw_" in name for name in watched.operators)
 
 
-# ---- what it refuses --------------------------------------------------------------------------------------------------
+# ---- what it refuses ------------------------------------------------------------------------------------------------
 
 
 def refused(train: Dataset, classifier: Classifier, config: TrainingConfig = CONFIG) -> str:
