@@ -1,4 +1,4 @@
-"""Steps recorded as CUDA graphs, one for each shape, and replayed: one launch in the place of a thousand."""
+"""Steps recorded as CUDA graphs, one for each shape, and replayed: one launch in the place of hundreds."""
 
 import warnings
 from collections.abc import Callable, Hashable
