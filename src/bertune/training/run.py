@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
+from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
@@ -31,9 +32,10 @@ from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
+from bertune.training.goal import Goal
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
-from bertune.training.reading import read_training_data
+from bertune.training.reading import ALSO_SCORED, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
@@ -56,6 +58,7 @@ class PreparedRun:
     train: Dataset
     validation: Dataset | None
     contract: Contract
+    also_scored: dict[str, Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,13 @@ class FinishedRun:
         directory: where everything is.
         history: steps and epochs.
         best: the epoch whose weights are in the model folder.
+        also: its scores on validation data that nothing was chosen by (MNLI's second set), by the name of the split.
     """
 
     directory: RunDirectory
     history: History
     best: EpochResult
+    also: dict[str, Scores] = field(default_factory=dict)
 
 
 def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
@@ -113,8 +118,9 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         say("no validation data: every epoch trains, the last is kept, and there is no score")
     assert train.targets is not None
     contract = _contract(settings, task, train.targets)
+    also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
     return PreparedRun(
-        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract
+        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract, also
     )
 
 
@@ -156,7 +162,22 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             observer=_Both(journal, observer) if observer else journal,
             on_best=keep,
         )
-    return FinishedRun(directory, history, history.best)
+        also = _score_also(run, directory, history.best)
+    return FinishedRun(directory, history, history.best, also)
+
+
+def _score_also(run: PreparedRun, directory: RunDirectory, best: EpochResult) -> dict[str, Scores]:
+    """Scores the best weights on the validation data that nothing was chosen by, and writes that beside the others."""
+    goal = Goal.of(run.contract)
+    also = {
+        name: goal.score(run.classifier, goal.checked(data, name, run.classifier), run.train.targets)
+        for name, data in run.also_scored.items()
+    }
+    if also:
+        scores = {"validation": best.scores} if best.scores is not None else {}
+        values = {name: split.to_dict() for name, split in (scores | also).items()}
+        directory.write_json("scores.json", {"epoch": best.epoch} | values)
+    return also
 
 
 def resolved_settings(run: PreparedRun) -> dict[str, Any]:
