@@ -113,6 +113,17 @@ class Contract:
         """Logits of the model: one a label, or the one value of a regressor."""
         return 1 if self.kind == "regression" else len(self.labels)
 
+    def long_text_account(self) -> str:
+        """Says in words what becomes of texts over `max_length`."""
+        if self.long_text == "first":
+            return f"cut after {self.max_length} tokens"
+        if self.long_text == "head-tail":
+            return f"the first quarter and the last three quarters of {self.max_length} tokens are kept"
+        return (
+            f"read in windows of {self.max_length} tokens that begin {self.window_stride} tokens after one another, "
+            "whose logits are averaged"
+        )
+
     def check_texts(self, *, given_pair: bool, where: str) -> None:
         """Refuses single texts for a pair model, and pairs for a single-text model.
 

@@ -15,6 +15,7 @@ from bertune.evaluation.logits import predict_logits, probabilities_of
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
+from bertune.tokens.long_texts import LongTexts
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Predictions:
     Args:
         logits: (examples, labels), fp32.
         labels: names of the classes; empty for regression.
-        truncated_fraction: share of the examples whose text was cut.
+        long_texts: how many examples were too long, and what became of them.
     """
 
     logits: NDArray[np.float32]
     labels: tuple[str, ...]
-    truncated_fraction: float
+    long_texts: LongTexts
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -89,14 +90,14 @@ def predict(
         DataError: an entry is neither a text nor a pair.
     """
     if isinstance(texts, ReencodedExamples):
-        encoded, truncated_fraction = texts.encoded_for(model), texts.truncated_fraction
+        encoded, long_texts = texts.encoded_for(model), texts.long_texts
     else:
         encoded = encode_for(model, texts if isinstance(texts, Examples) else examples_of(texts))
-        truncated_fraction = encoded.truncated_fraction
+        long_texts = LongTexts.of(encoded, model.contract.long_text)
     device = model.classifier.classifier.weight.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    return Predictions(logits, model.contract.labels, truncated_fraction)
+    return Predictions(logits, model.contract.labels, long_texts)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
@@ -106,7 +107,14 @@ def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
     model.contract.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
-    return encode_examples(examples.texts_a, examples.texts_b, model.tokenizer, model.contract.max_length)
+    return encode_examples(
+        examples.texts_a,
+        examples.texts_b,
+        model.tokenizer,
+        model.contract.max_length,
+        long_text=model.contract.long_text,
+        window_stride=model.contract.window_stride,
+    )
 
 
 def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> NDArray[Any]:

@@ -139,7 +139,8 @@ def _encode(
         kept = np.minimum(whole, max_length - 2)
     else:
         kept = np.stack(truncated_lengths(whole[0], whole[1], max_length - 3))
-    truncated, example_offsets = (kept < whole).any(axis=0), None
+    truncated: NDArray[np.bool_] = np.logical_or.reduce(kept < whole, axis=0)
+    example_offsets = None
     if window_stride is not None and truncated.any():
         counts = window_counts(whole, kept, window_stride).max(axis=0)
         example_offsets = offsets_of(counts)
