@@ -10,7 +10,7 @@ from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError, ConfigError
 from bertune.heads.pooling import Pooling
 from bertune.text.task import TaskKind
-from bertune.tokens.truncation import LongText
+from bertune.tokens.long_texts import LongText
 
 CONTRACT_FILE = "bertune.json"
 FORMAT_VERSION = 1

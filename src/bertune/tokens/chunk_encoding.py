@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongText
 from bertune.tokens.manifest import ShardFormat
 from bertune.tokens.tfrecord import framed_examples
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.tokens.truncation import LongText
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.examples import EncodedExamples, offsets_of, ragged_positions
-from bertune.tokens.long_texts import checked_stride, head_lengths, window_counts
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.tokens.truncation import LongText, check_max_length, truncated_lengths
+from bertune.tokens.truncation import check_max_length, head_lengths, truncated_lengths, window_counts
 
 __all__ = ["EncodedExamples", "bert_encode", "encode_examples", "pad"]
 

@@ -1,36 +1,22 @@
-"""What becomes of texts that are too long: which tokens stay, and where windows begin.
-
-How many tokens of each text have room is decided by `truncated_lengths` in every mode, for a pair as the original
-shares them out. The modes differ in which tokens of the text these are.
-"""
+"""What may become of texts that are too long, and the account of what did."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bertune.errors import ConfigError
-from bertune.tokens.examples import EncodedExamples
-from bertune.tokens.truncation import LongText
 
-#: Of the tokens that stay, one in four is from the beginning: 128 of 510, as Sun et al. (2019) kept them.
-_HEAD_SHARE: Final = 4
+if TYPE_CHECKING:
+    from bertune.tokens.examples import EncodedExamples
+
+#: What becomes of a text that is too long: see `Contract.long_text`.
+LongText = Literal["first", "head-tail", "windows"]
 
 _OUTCOMES: dict[LongText, Callable[["LongTexts"], str]] = {
     "first": lambda _: "cut",
     "head-tail": lambda _: "head and tail kept",
     "windows": lambda report: f"read in {report.windows_each:.1f} windows on average",
 }
-
-
-def head_lengths(kept: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Says how many of the tokens that stay of a long text are its first ones: a quarter, rounded up.
-
-    Source: Sun et al., 2019 (https://arxiv.org/abs/1905.05583), section 5.3.1: 128 of 510 tokens.
-    """
-    return -(-kept // _HEAD_SHARE)
 
 
 def checked_stride(long_text: LongText, window_stride: int | None, *, max_length: int, pairs: bool) -> int | None:
@@ -76,17 +62,6 @@ def checked_stride(long_text: LongText, window_stride: int | None, *, max_length
     return stride
 
 
-def window_counts(whole: NDArray[np.int64], kept: NDArray[np.int64], stride: int) -> NDArray[np.int64]:
-    """Says how many windows show every token of a text.
-
-    Args:
-        whole: tokens of each text.
-        kept: how many of them each window has room for.
-        stride: tokens by which each window begins after the one before.
-    """
-    return 1 - (kept - whole) // stride
-
-
 @dataclass(frozen=True)
 class LongTexts:
     """How many examples were too long, and what became of them.
@@ -106,7 +81,7 @@ class LongTexts:
     windows: int
 
     @classmethod
-    def of(cls, encoded: EncodedExamples, long_text: LongText) -> "LongTexts":
+    def of(cls, encoded: "EncodedExamples", long_text: LongText) -> "LongTexts":
         """Counts them in encoded examples."""
         over = encoded.over_length
         windows = int(encoded.sequence_counts[over].sum())

@@ -10,8 +10,7 @@ from typing import Any, Final, Literal
 from bertune.atomic import write_text
 from bertune.errors import ConfigError, DataError
 from bertune.text.read_report import ReadReport, RefusedRow
-from bertune.tokens.long_texts import LongTexts
-from bertune.tokens.truncation import LongText
+from bertune.tokens.long_texts import LongText, LongTexts
 
 MANIFEST_NAME: Final = "manifest.json"
 _SPLITS: Final = ("train", "validation", "test")

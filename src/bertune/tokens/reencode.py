@@ -14,7 +14,7 @@ from bertune.text.glue import Split
 from bertune.text.row_source import RowSource
 from bertune.tokens.chunk_encoding import Chunk, ChunkEncoder, EncodedChunk
 from bertune.tokens.encode_worker import EncoderProcesses
-from bertune.tokens.long_texts import checked_stride
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import (
     MANIFEST_NAME,
     NO_WINDOWS,
@@ -31,7 +31,7 @@ from bertune.tokens.manifest import (
 from bertune.tokens.shard_file import ShardFile, sha256_of
 from bertune.tokens.survey import RowsDigest, Survey, pieces_of, targets_of
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.tokens.truncation import LongText, check_max_length
+from bertune.tokens.truncation import check_max_length
 
 _ROWS_PER_CHUNK: Final = 1024
 _ROWS_WORTH_A_PROCESS: Final = 10_000

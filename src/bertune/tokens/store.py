@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from bertune.atomic import replaced_file
 from bertune.errors import CheckpointError, DataError, ResourceError
 from bertune.tokens.examples import EncodedExamples
-from bertune.tokens.truncation import LongText
+from bertune.tokens.long_texts import LongText
 
 FORMAT: Final = "bertune-store-1"
 _ARRAYS: Final = ("token_ids", "offsets", "first_lengths", "truncated")

@@ -10,10 +10,9 @@ from bertune.cache_folder import cache_folder
 from bertune.errors import BertuneError
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.examples import EncodedExamples
-from bertune.tokens.long_texts import checked_stride
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.store import load_store, save_store, store_key
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.tokens.truncation import LongText
 
 # Fewer examples are encoded sooner than a file is written.
 _LEAST_EXAMPLES: Final = 1000

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from bertune.errors import ConfigError
-from bertune.tokens.long_texts import checked_stride
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import find_reencoded
-from bertune.tokens.truncation import LongText
 
 
 @dataclass(frozen=True, kw_only=True)
