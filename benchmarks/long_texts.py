@@ -47,7 +47,7 @@ def measure(folder: Path, mode: str, model: str, epochs: int) -> dict[str, objec
         data=str(folder), out=folder / mode.replace(" ", "-"), text_a="text", label="label", model=model,
         max_length=MAX_LENGTH, **MODES[mode],
     )  # fmt: skip
-    config = TrainingConfig(epochs=epochs, batch_size=16, learning_rate=1e-4, seed=1)
+    config = TrainingConfig(epochs=epochs, batch_size=8, learning_rate=1e-4, seed=1)
     prepared = prepare(settings, config, say=print)
     finished = execute(prepared)
     assert finished.best.scores is not None
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="name of the result files in benchmarks/results")
     parser.add_argument("--model", default="sentence-transformers/all-MiniLM-L6-v2")
     parser.add_argument("--rows", type=int, default=240)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()
     with (demo_folder() / "train.csv").open(newline="", encoding="utf-8") as stream:
         questions = sorted({row["question1"] for row in csv.DictReader(stream)})
