@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
 from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
@@ -58,6 +59,7 @@ class PreparedRun:
     train: Dataset
     validation: Dataset | None
     contract: Contract
+    long_texts: dict[str, LongTexts]
     also_scored: dict[str, Dataset] = field(default_factory=dict)
 
 
@@ -98,6 +100,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     else:
         settings, task, audit, reports, splits = *reencoded.known(), {}
     _check_settings(settings, config, task, has_validation="validation" in reports)
+    settings = replace(settings, window_stride=_window_stride(settings, is_pair=task.columns.is_pair))
     if reencoded is None:
         audit = audit_splits(splits, task.labels)
     for line in audit.lines() if reencoded is None else reencoded.lines():
@@ -111,8 +114,9 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
             for name, examples in splits.items()
         }
+        long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
     else:
-        datasets = reencoded.datasets_for(tokenizer)
+        datasets, long_texts = reencoded.datasets_for(tokenizer), reencoded.long_texts()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
@@ -120,7 +124,19 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     contract = _contract(settings, task, train.targets)
     also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
     return PreparedRun(
-        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract, also
+        settings,
+        config,
+        task,
+        tokenizer,
+        classifier,
+        receipt,
+        audit,
+        reports,
+        train,
+        validation,
+        contract,
+        long_texts,
+        also,
     )
 
 
@@ -148,7 +164,8 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
         directory.write_settings(resolved_settings(run))
         reports = {name: report.to_dict() for name, report in run.reports.items()}
-        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports})
+        long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
+        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports, "long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())
         history = fit(
             run.classifier,
@@ -271,13 +288,25 @@ def _restore(
 def _encode(
     name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
 ) -> EncodedExamples:
-    encoded, found = encode_cached(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
+    encoded, found = encode_cached(
+        examples.texts_a,
+        examples.texts_b,
+        tokenizer,
+        settings.max_length,
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
+    )
+    tokens = int(encoded.offsets[-1])
     say(
-        f"{name}: {int(encoded.offsets[-1]):,} tokens, {np.diff(encoded.offsets).mean():.1f} an example, "
-        f"{encoded.truncated_fraction:.2%} truncated at {settings.max_length}"
+        f"{name}: {tokens:,} tokens, {tokens / len(encoded):.1f} an example, "
+        f"{LongTexts.of(encoded, settings.long_text).summary()}"
         f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
+
+
+def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
+    return checked_stride(settings.long_text, settings.window_stride, max_length=settings.max_length, pairs=is_pair)
 
 
 def _targets(examples: Examples, task: Task) -> NDArray[Any]:
@@ -315,4 +344,6 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
         target_mean=float(train_targets.mean()) if task.labels is None else None,
         # It goes with the model wherever that goes; the signature of an address must not.
         base_model=without_query(settings.model),
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
     )
