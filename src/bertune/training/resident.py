@@ -47,6 +47,7 @@ class ResidentTraining:
         train: all data of the run.
         config: of the run.
         kind: of the task.
+        class_weights: of the loss, on the classifier's device; None for none.
 
     Raises:
         NotResidentError: says what is in the way.
@@ -60,12 +61,13 @@ class ResidentTraining:
         train: Dataset,
         config: TrainingConfig,
         kind: TaskKind,
+        class_weights: Tensor | None = None,
     ) -> None:
         device = self.device = classifier.classifier.weight.device
-        _check_possible(classifier, optimizer, config)
+        _check_possible(classifier, optimizer, train, config)
         _check_ids(train, classifier)
         self.classifier, self.optimizer = classifier, optimizer
-        self._config, self._kind = config, kind
+        self._config, self._kind, self._class_weights = config, kind, class_weights
         self._lengths = np.diff(train.encoded.offsets)
         self._data = ResidentData(train, device)
         self._steps = steps_in_epoch(len(train), config.batch_size)
@@ -132,7 +134,13 @@ class ResidentTraining:
         batch = self._data.batch(self._order.index_select(0, places), tokens)
         assert batch.targets is not None
         logits = self.classifier(batch)[:-1]  # the last sequence is the filler
-        loss = loss_of(logits, batch.targets, kind=self._kind, label_smoothing=self._config.label_smoothing)
+        loss = loss_of(
+            logits,
+            batch.targets,
+            kind=self._kind,
+            label_smoothing=self._config.label_smoothing,
+            class_weights=self._class_weights,
+        )
         gradients = torch.autograd.grad(loss, self._update.parameters, allow_unused=True)
         self._update.take(loss, gradients)
         self._values.index_copy_(0, self._row, torch.stack([loss.detach(), self._update.norm])[None])
@@ -170,11 +178,13 @@ def _fetch(values: Tensor) -> Callable[[], Any]:
     return wait
 
 
-def _check_possible(classifier: Classifier, optimizer: ScheduledAdam, config: TrainingConfig) -> None:
+def _check_possible(classifier: Classifier, optimizer: ScheduledAdam, train: Dataset, config: TrainingConfig) -> None:
     if without("resident-data"):
         raise NotResidentError("it is switched off")
     if config.micro_batch_size is not None and config.micro_batch_size < config.batch_size:
         raise NotResidentError("a batch is computed in parts (micro_batch_size)")
+    if train.encoded.example_offsets is not None:
+        raise NotResidentError("texts are read in windows")
     known = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     places = {tensor.device for tensor in (*known, *classifier.parameters())}
     if len(places) > 1 or {parameter.dtype for parameter in known} != {torch.float32}:

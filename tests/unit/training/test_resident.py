@@ -44,7 +44,6 @@ def train_resident(
     config: TrainingConfig = CONFIG,
     *,
     classifier: Classifier | None = None,
-    kind: Any = "classification",
 ) -> tuple[History, Classifier, list[StepResult]]:
     """Runs `fit` as it runs on a GPU."""
     classifier = classifier or make_classifier(config=STILL)
@@ -60,11 +59,9 @@ def train_resident(
         patch.setattr(
             loop,
             "_path",
-            lambda classifier, optimizer, train, config, kind, **_: ResidentTraining(
-                classifier, optimizer, train, config, kind
-            ),
+            lambda *run, **_: ResidentTraining(*run),
         )
-        history = fit(classifier, train, config=config, observer=Watcher(), metrics=())
+        history = fit(classifier, train, config=config, observer=Watcher())
     return history, classifier, seen
 
 
@@ -121,6 +118,7 @@ def test_a_bucket_leaves_room_for_the_filler(tokens: int, bucket: int) -> None:
         {},
         {"label_smoothing": 0.1},
         {"optimizer": "adamw_torch"},
+        {"class_weights": ("0=0.3", "1=2.5")},
         {"max_gradient_norm": 0.0},
         {"max_gradient_norm": 0.01},
     ],
@@ -151,6 +149,15 @@ def test_a_regressor_trains_the_same(train: Dataset, monkeypatch: pytest.MonkeyP
     values = Dataset(train.encoded, (train.targets * 2.0 - 1.0).astype(np.float32))
     expected = fit(make_classifier(config=STILL, outputs=1), values, config=CONFIG)
     found, _, _ = train_resident(values, classifier=make_classifier(config=STILL, outputs=1))
+    np.testing.assert_allclose([s.loss for s in found.steps], [s.loss for s in expected.steps], rtol=0, atol=1e-5)
+
+
+def test_several_labels_an_example_train_the_same(train: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTUNE_WITHOUT", "kernels")
+    rows = Dataset(train.encoded, np.random.default_rng(0).integers(0, 2, (len(train), 3)))
+    config = replace(CONFIG, class_weights=("balanced",), label_smoothing=0.1)
+    expected = fit(make_classifier(config=STILL, outputs=3), rows, config=config)
+    found, _, _ = train_resident(rows, config, classifier=make_classifier(config=STILL, outputs=3))
     np.testing.assert_allclose([s.loss for s in found.steps], [s.loss for s in expected.steps], rtol=0, atol=1e-5)
 
 
@@ -260,7 +267,10 @@ def test_a_step_stays_on_the_device_and_asks_it_nothing(
     with torch.device("meta"):
         classifier = make_classifier(config=sizes).train()
     classifier.encoder.compute_dtype = torch.bfloat16
-    training = ResidentTraining(classifier, optimizer_of(classifier, CONFIG, 22), train, CONFIG, "classification")
+    training = ResidentTraining(
+        *(classifier, optimizer_of(classifier, CONFIG, 22), train, CONFIG, "classification"),
+        class_weights=torch.ones(2, device="meta"),
+    )
     with _OneDevice() as watched:
         training._step(8, 128)  # on "meta" an operator that needs a number, as `item` does, raises
     assert watched.devices == {"meta"}
@@ -280,6 +290,9 @@ def refused(train: Dataset, classifier: Classifier, config: TrainingConfig = CON
 
 def test_what_it_cannot_do_it_refuses_with_a_reason(train: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "micro_batch_size" in refused(train, make_classifier(), replace(CONFIG, micro_batch_size=4))
+    windows = replace(train.encoded, example_offsets=np.arange(0, 85, 2), truncated=train.encoded.truncated[::2])
+    assert train.targets is not None
+    assert "windows" in refused(Dataset(windows, train.targets[::2]), make_classifier())
     hooked = make_classifier()
     hooked.classifier.weight.register_post_accumulate_grad_hook(lambda parameter: None)
     assert "hook" in refused(train, hooked)
