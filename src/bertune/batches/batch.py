@@ -25,7 +25,7 @@ class Batch:
         token_type_ids: (tokens,) int64, 0 in `[CLS] a [SEP]`, 1 in `b [SEP]`.
         position_ids: (tokens,) int64, each token's place in its own sequence.
         layout: the boundaries of the sequences.
-        targets: (examples,) class ids (int64) or values (float32); None where they are not known.
+        targets: (examples,) class ids (int64) or values (float32), (examples, labels) of 0 and 1 (int64); or None.
         example_of_sequence: (sequences,) int64, the example each sequence is a window of; None where each is one.
     """
 

@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,21 @@ from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
+from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
+from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
+from bertune.training.goal import Goal
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
-from bertune.training.reading import read_training_data
+from bertune.training.reading import ALSO_SCORED, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
@@ -57,6 +60,7 @@ class PreparedRun:
     validation: Dataset | None
     contract: Contract
     long_texts: dict[str, LongTexts]
+    also_scored: dict[str, Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,13 @@ class FinishedRun:
         directory: where everything is.
         history: steps and epochs.
         best: the epoch whose weights are in the model folder.
+        also: its scores on validation data that nothing was chosen by (MNLI's second set), by the name of the split.
     """
 
     directory: RunDirectory
     history: History
     best: EpochResult
+    also: dict[str, Scores] = field(default_factory=dict)
 
 
 def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
@@ -116,8 +122,21 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         say("no validation data: every epoch trains, the last is kept, and there is no score")
     assert train.targets is not None
     contract = _contract(settings, task, train.targets)
+    also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
     return PreparedRun(
-        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract, long_texts
+        settings,
+        config,
+        task,
+        tokenizer,
+        classifier,
+        receipt,
+        audit,
+        reports,
+        train,
+        validation,
+        contract,
+        long_texts,
+        also,
     )
 
 
@@ -153,12 +172,29 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             run.train,
             run.validation,
             config=run.config,
+            kind=run.contract.kind,
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
+            target_range=run.contract.target_range,
             observer=_Both(journal, observer) if observer else journal,
             on_best=keep,
         )
-    return FinishedRun(directory, history, history.best)
+        also = _score_also(run, directory, history.best)
+    return FinishedRun(directory, history, history.best, also)
+
+
+def _score_also(run: PreparedRun, directory: RunDirectory, best: EpochResult) -> dict[str, Scores]:
+    """Scores the best weights on the validation data that nothing was chosen by, and writes that beside the others."""
+    goal = Goal.of(run.contract)
+    also = {
+        name: goal.score(run.classifier, goal.checked(data, name, run.classifier), run.train.targets)
+        for name, data in run.also_scored.items()
+    }
+    if also:
+        scores = {"validation": best.scores} if best.scores is not None else {}
+        values = {name: split.to_dict() for name, split in (scores | also).items()}
+        directory.write_json("scores.json", {"epoch": best.epoch} | values)
+    return also
 
 
 def resolved_settings(run: PreparedRun) -> dict[str, Any]:
@@ -175,13 +211,16 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
         "validation": settings.validation and _absolute(settings.validation),
         "model": _absolute(settings.model),
         "out": str(settings.out.absolute()),
-        "allow_new": list(settings.allow_new),
         "metric": run.contract.metrics[0] if run.validation is not None else None,
         "precision": name_of(precision),
         "overwrite": None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
-    return {name.replace("_", "-"): value for name, value in merged.items() if value is not None and value != []}
+    return {
+        name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
+        for name, value in merged.items()
+        if value is not None and value != ()
+    }
 
 
 def _absolute(name: str) -> str:
@@ -193,7 +232,7 @@ def _absolute(name: str) -> str:
 def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *, has_validation: bool) -> None:
     """Refuses settings that could have no effect, before anything is made."""
     if settings.metric is not None:
-        known = [name for name, metric in METRICS.items() if metric.task_kind == task.kind]
+        known = [name for name, metric in METRICS.items() if task.kind in metric.measures]
         if settings.metric not in known:
             raise ConfigError(
                 f"metric {settings.metric!r} is none of {task.kind}'s: {', '.join(known)}",
@@ -205,6 +244,8 @@ def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *
         raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
     if task.kind == "regression" and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
+    if task.kind == "regression" and config.class_weights:
+        raise ConfigError("--class-weights is for classes, not for values")
 
 
 class _Both:
@@ -269,7 +310,9 @@ def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
 
 
 def _targets(examples: Examples, task: Task) -> NDArray[Any]:
-    return examples.targets() if task.labels is None else examples.label_ids(task.labels)
+    if task.labels is None:
+        return examples.targets(task.target_range)
+    return examples.label_rows(task.labels) if task.kind == "multi-label" else examples.label_ids(task.labels)
 
 
 def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) -> Contract:
@@ -277,8 +320,11 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
     if settings.metric is not None:
         metrics = (settings.metric, *(metric for metric in metrics if metric != settings.metric))
     counts: tuple[int, ...] = ()
-    if task.labels is not None:
-        counts = tuple(int(count) for count in np.bincount(train_targets, minlength=len(task.labels)))
+    if task.kind == "multi-label":
+        counts = tuple(train_targets.sum(axis=0).tolist())
+    elif task.labels is not None:
+        counts = tuple(np.bincount(train_targets, minlength=len(task.labels)).tolist())
+    several = task.columns.several or SeveralLabels()
     return Contract(
         labels=() if task.labels is None else task.labels.names,
         is_pair=task.columns.is_pair,
@@ -291,6 +337,10 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
         label=task.columns.label,
         metrics=metrics,
         label_counts=counts,
+        train_rows=len(train_targets),
+        label_columns=several.columns,
+        label_separator=several.separator,
+        target_range=task.target_range,
         target_mean=float(train_targets.mean()) if task.labels is None else None,
         # It goes with the model wherever that goes; the signature of an address must not.
         base_model=without_query(settings.model),
