@@ -31,6 +31,7 @@ from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.journal import Journal
+from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.loop import EpochResult, History, Observer, fit
 from bertune.training.reading import read_training_data
 from bertune.training.reencoded import read_reencoded_data
@@ -100,6 +101,8 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
+    if config.reinit_layers:
+        say(f"drawn anew for training: the pooler and the top {config.reinit_layers} layers (--reinit-layers)")
     if reencoded is None:
         datasets = {
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
@@ -230,6 +233,7 @@ def _restore(
             f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
             hint=f"use --max-length {bert_config.max_position_embeddings} or less",
         )
+    check_reinit_layers(config.reinit_layers, bert_config.num_hidden_layers)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
     check_vocabulary(tokenizer, encoder, folder)
