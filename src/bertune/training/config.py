@@ -20,9 +20,10 @@ class TrainingConfig:
             result but for rounding and dropout. None takes the whole batch.
         learning_rate: the peak, reached where warm-up ends.
         warmup_fraction: share of all steps over which the rate rises from 0.
-        layer_decay: each layer's rate is this share of that of the layer above it, the embeddings' of the first layer's;
-            top layer, pooler and head have the whole rate. 1 trains all at one rate.
-        reinit_layers: so many top layers, and the pooler, start from new weights drawn from the seed, not the checkpoint's.
+        layer_decay: each layer's rate is this share of that of the layer above it, and the embeddings' of the first
+            layer's; top layer, pooler and head have the whole rate. 1 trains all at one rate.
+        reinit_layers: so many top layers, and the pooler, start from new weights drawn from the seed, not from those of
+            the checkpoint.
         weight_decay: decoupled, scaled by the rate; norms and biases are excluded.
         max_gradient_norm: gradients are clipped to this global norm; 0 does not clip.
         label_smoothing: share of each target spread over all classes.

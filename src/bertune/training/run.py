@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,19 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     return PreparedRun(
         settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract
     )
+
+
+def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
+    """Makes the same run of another seed, on the same data in memory; only the encoder is restored anew.
+
+    Args:
+        run: what was prepared; stays as it is.
+        seed: of the new run.
+        out: its folder.
+    """
+    settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
+    classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
+    return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
 
 def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
