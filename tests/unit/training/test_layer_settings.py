@@ -85,7 +85,9 @@ def test_the_first_step_moves_each_layer_by_its_rate() -> None:
     for name, share in {"layers.1.": 1.0, "layers.0.": 0.1, "embeddings.": 0.01, "pooler.": 1.0}.items():
         for parameter, step in scaled.items():
             if parameter.startswith(f"encoder.{name}"):
-                torch.testing.assert_close(step, whole[parameter] * share, rtol=0, atol=1.3e-7)  # beside 1, where norms are
+                torch.testing.assert_close(
+                    step, whole[parameter] * share, rtol=0, atol=1.3e-7
+                )  # beside 1, where norms are
 
 
 def test_an_optimizer_of_ones_own_brings_its_own_rates() -> None:
