@@ -71,11 +71,3 @@ def evaluating(classifier: Classifier) -> Iterator[None]:
         yield
     finally:
         classifier.train(was_training)
-
-
-def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Returns softmax over the labels, (examples, labels)."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities

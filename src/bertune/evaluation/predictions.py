@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision, choose_precision, computing_in
 from bertune.errors import DataError
-from bertune.evaluation.logits import predict_logits, probabilities_of
+from bertune.evaluation import answers
+from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
@@ -22,21 +24,25 @@ class Prediction:
     """The answer to one example.
 
     Args:
-        label: the most probable label; None for regression.
-        probability: of that label; None for regression.
+        label: the label given; None for multi-label and regression.
+        probability: of that label; None for multi-label and regression.
         probabilities: of every label by name; empty for regression.
-        value: the predicted value, for regression; None for classes.
+        value: the predicted value, for regression; None for labels.
+        labels: all labels given, for multi-label, and there may be none; None for other kinds.
     """
 
     label: str | None
     probability: float | None
     probabilities: dict[str, float]
     value: float | None = None
+    labels: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the answer as JSON-ready values."""
         if self.value is not None:
             return {"value": self.value}
+        if self.labels is not None:
+            return {"labels": list(self.labels), "probabilities": self.probabilities}
         return {"label": self.label, "probability": self.probability, "probabilities": self.probabilities}
 
 
@@ -45,26 +51,46 @@ class Predictions:
     """The answers to many examples, in input order.
 
     Args:
-        logits: (examples, labels), fp32.
-        labels: names of the classes; empty for regression.
+        logits: (examples, labels), fp32, as the model gives them.
+        contract: of the model: what makes answers of logits.
         truncated_fraction: share of the examples whose text was cut.
     """
 
     logits: NDArray[np.float32]
-    labels: tuple[str, ...]
+    contract: Contract
     truncated_fraction: float
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels; empty for regression."""
+        return self.contract.labels
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(examples, labels); there are none for regression."""
+        return answers.probabilities(self.logits, self.contract)
+
+    @cached_property
+    def decisions(self) -> NDArray[Any]:
+        """What is answered: (examples,) label ids; (examples, labels) of 0 and 1 for multi-label; values."""
+        if self.contract.kind == "regression":
+            return answers.values(self.logits, self.contract)
+        return answers.decide(self.probabilities, self.contract)
 
     def __len__(self) -> int:
         return len(self.logits)
 
     def __iter__(self) -> Iterator[Prediction]:
-        if not self.labels:
-            yield from (Prediction(None, None, {}, float(value)) for value in self.logits[:, 0])
+        if self.contract.kind == "regression":
+            yield from (Prediction(None, None, {}, float(value)) for value in self.decisions)
             return
-        for row in probabilities_of(self.logits):
-            best = int(row.argmax())
-            by_name = {name: float(probability) for name, probability in zip(self.labels, row, strict=True)}
-            yield Prediction(self.labels[best], float(row[best]), by_name)
+        for shares, decided in zip(self.probabilities, self.decisions, strict=True):
+            by_name = dict(zip(self.labels, shares.tolist(), strict=True))
+            if self.contract.kind == "multi-label":
+                given = tuple(name for name, is_given in zip(self.labels, decided, strict=True) if is_given)
+                yield Prediction(None, None, by_name, labels=given)
+            else:
+                yield Prediction(self.labels[decided], float(shares[decided]), by_name)
 
 
 def predict(
@@ -96,7 +122,7 @@ def predict(
     device = model.classifier.classifier.weight.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    return Predictions(logits, model.contract.labels, truncated_fraction)
+    return Predictions(logits, model.contract, truncated_fraction)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
