@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
@@ -20,6 +21,7 @@ from bertune.optim.create import create_optimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
+from bertune.training.dynamics import Dynamics
 from bertune.training.paths import TrainingPath, training_path
 from bertune.training.step import StepResult, take_step
 
@@ -37,6 +39,7 @@ class EpochResult:
         examples_per_second: trained.
         scores: on the validation data; None without any.
         is_best: whether the chosen metric is the best so far.
+        logits: (rows, labels) on the validation data, where it is the best so far.
     """
 
     epoch: int
@@ -45,6 +48,7 @@ class EpochResult:
     examples_per_second: float
     scores: Scores | None
     is_best: bool
+    logits: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -85,6 +89,7 @@ def fit(
     label_names: tuple[str, ...] | None = None,
     observer: Observer | None = None,
     on_best: Callable[[EpochResult], None] | None = None,
+    dynamics: Dynamics | None = None,
 ) -> History:
     """Trains a classifier and leaves it with the weights of its best epoch, in evaluation mode.
 
@@ -103,6 +108,7 @@ def fit(
         label_names: of the classes, for the scores.
         observer: watches.
         on_best: called each time the metric is the best so far, while the classifier holds those weights.
+        dynamics: records what the model says of each training row when it is trained on it.
 
     Raises:
         ConfigError: targets are missing, or the optimizer was used before.
@@ -132,13 +138,17 @@ def fit(
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             try:
-                steps = list(_train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer))
+                steps = list(
+                    _train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer, dynamics)
+                )
             finally:  # where it diverged or was interrupted as well: the classifier is then the one before that step
                 path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
-            scores = _scores(classifier, validation_set, train_set, kind, metrics, label_names)
-            result = _epoch_result(epoch, steps, seconds, scores, history)
+            if dynamics is not None:
+                dynamics.end_epoch()
+            scores, logits = _scores(classifier, validation_set, train_set, kind, metrics, label_names)
+            result = _epoch_result(epoch, steps, seconds, scores, logits, history)
             history.epochs.append(result)
             if observer is not None:
                 observer.on_epoch(result)
@@ -179,6 +189,7 @@ def _train_epoch(
     kind: TaskKind,
     epoch: int,
     observer: Observer | None,
+    dynamics: Dynamics | None,
 ) -> Iterator[StepResult]:
     classifier.train()
     device = classifier.classifier.weight.device
@@ -199,6 +210,7 @@ def _train_epoch(
             micro_batch_size=config.micro_batch_size or config.batch_size,
             kind=kind,
             label_smoothing=config.label_smoothing,
+            on_logits=None if dynamics is None else dynamics.record,
         )
         if observer is not None:
             observer.on_step(result)
@@ -206,13 +218,18 @@ def _train_epoch(
 
 
 def _epoch_result(
-    epoch: int, steps: list[StepResult], seconds: float, scores: Scores | None, history: History
+    epoch: int,
+    steps: list[StepResult],
+    seconds: float,
+    scores: Scores | None,
+    logits: NDArray[np.float32] | None,
+    history: History,
 ) -> EpochResult:
     examples = sum(step.examples for step in steps)
     loss = sum(step.loss * step.examples for step in steps) / examples
     earlier = [result.scores.chosen_value for result in history.epochs if result.scores is not None]
     is_best = scores is None or all(scores.chosen_value > value for value in earlier)
-    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best)
+    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best, logits if is_best else None)
 
 
 def _is_out_of_patience(history: History, patience: int | None) -> bool:
@@ -228,14 +245,14 @@ def _scores(
     kind: TaskKind,
     metrics: tuple[str, ...],
     label_names: tuple[str, ...] | None,
-) -> Scores | None:
+) -> tuple[Scores | None, NDArray[np.float32] | None]:
     if validation is None:
-        return None
+        return None, None
     assert validation.targets is not None
     # In fp32, as the saved model will be used, so that later evaluation gives these numbers again.
     with computing_in(classifier.encoder, torch.float32):
         logits = predict_logits(classifier, validation)
-    return score(
+    scores = score(
         logits,
         validation.targets,
         task_kind=kind,
@@ -243,6 +260,7 @@ def _scores(
         label_names=label_names,
         train_targets=train.targets,
     )
+    return scores, logits
 
 
 def _checked(data: AnyData, name: str, classifier: Classifier, kind: TaskKind) -> Dataset:

@@ -30,11 +30,13 @@ from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
+from bertune.training.dynamics import Dynamics
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
 from bertune.training.reading import read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
+from bertune.training.run_rows import Describe, describe_examples, write_dynamics, write_validation_rows
 from bertune.training.run_settings import RunSettings
 
 Say = Callable[[str], None]
@@ -55,6 +57,7 @@ class PreparedRun:
     train: Dataset
     validation: Dataset | None
     contract: Contract
+    describe: dict[str, Describe]
 
 
 @dataclass(frozen=True)
@@ -105,15 +108,16 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
             for name, examples in splits.items()
         }
+        describe = {name: describe_examples(examples) for name, examples in splits.items()}
     else:
-        datasets = reencoded.datasets_for(tokenizer)
+        datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
     assert train.targets is not None
     contract = _contract(settings, task, train.targets)
     return PreparedRun(
-        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract
+        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract, describe
     )
 
 
@@ -129,6 +133,8 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         DivergedError: the loss is not finite; the model folder then holds the best epoch so far, if there was one.
     """
     directory = RunDirectory(run.settings.out)
+    labels = run.contract.labels
+    dynamics = Dynamics(len(run.train), run.contract.kind)
 
     def keep(result: EpochResult) -> None:
         scores = None if result.scores is None else {"metrics": result.scores.values, "rows": result.scores.rows}
@@ -136,6 +142,10 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         # After the model, so that scores are never those of weights that are not there.
         if result.scores is not None:
             directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
+        if run.validation is not None and result.logits is not None:
+            write_validation_rows(
+                directory.path / "validation.jsonl", run.describe["validation"], run.validation, result.logits, labels
+            )
         directory.forget_earlier_run()
 
     with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
@@ -152,7 +162,9 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             label_names=run.contract.labels or None,
             observer=_Both(journal, observer) if observer else journal,
             on_best=keep,
+            dynamics=dynamics,
         )
+        write_dynamics(directory.path, run.describe["train"], run.train, dynamics, labels)
     return FinishedRun(directory, history, history.best)
 
 

@@ -1,11 +1,13 @@
 """One optimizer step: forward, backward, and the check that nothing blew up."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
@@ -50,8 +52,11 @@ def take_step(
     micro_batch_size: int,
     kind: TaskKind,
     label_smoothing: float,
+    on_logits: Callable[[NDArray[np.int64], Tensor, Tensor], None] | None = None,
 ) -> StepResult:
     """Trains on one batch, in parts of `micro_batch_size` examples whose gradients add up to the batch's.
+
+    `on_logits` is given the rows, logits and targets of each part.
 
     Raises:
         DivergedError: the loss or the gradient is not finite; the parameters are those before the step.
@@ -66,6 +71,8 @@ def take_step(
         # Each example weighs the same, however the batch is cut.
         (loss * (len(part) / len(indices))).backward()  # type: ignore[no-untyped-call]
         loss_sum += loss.item() * len(part)
+        if on_logits is not None:
+            on_logits(part, logits, batch.targets)
         tokens += batch.layout.num_tokens
     mean_loss = loss_sum / len(indices)
     _check_finite(mean_loss, "loss", step, rate)
