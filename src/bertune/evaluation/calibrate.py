@@ -88,13 +88,13 @@ class Calibration:
 
     def lines(self) -> list[str]:
         """Returns sentences for a terminal."""
-        before = f"expected calibration error {self.before.error:.1%}"
+        before = f"expected calibration error {100 * self.before.error:.1f} %"
         if self.after is None or self.why_none:
             lines = [f"probabilities as they are, temperature 1: {self.why_none}; {before}"]
         else:
             lines = [
                 f"temperature {self.temperature:.2f}, fitted on these {self.rows:,} rows; {before} without, "
-                f"{self.after.error:.1%} with one fitted on the other half of the rows"
+                f"{100 * self.after.error:.1f} % with one fitted on the other half of the rows"
             ]
         if self.thresholds is not None:
             lines += [_threshold_line(label, self.thresholds.metric) for label in self.thresholds.labels]

@@ -5,6 +5,7 @@ rows that it was not chosen on: each half of the rows with the threshold chosen 
 halvings. Only if that is better than 0.5 on the same rows is the threshold kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, ClassCounts, FloatArray
 from bertune.evaluation.temperature import halves
+from bertune.text.task import TaskKind
 
 DEFAULT_THRESHOLD = 0.5
 # One halving says little on few rows; ten give a steady mean.
@@ -83,19 +85,29 @@ def choose_thresholds(
     Raises:
         ConfigError: classes that are not two, or no metric of classification.
     """
+    own = require_threshold("classification" if targets.ndim == 1 else "multi-label", labels, metric)
     if targets.ndim == 1:
-        if len(labels) != 2:
-            raise ConfigError(
-                f"a threshold decides between two labels, not {len(labels)}", hint="leave --threshold auto out"
-            )
-        own = metric
         columns = [(labels[1], probabilities[:, 1], targets == 1)]
     else:
-        own = "f1" if metric.startswith("f1") else "accuracy"
         columns = [(name, probabilities[:, n], targets[:, n] == 1) for n, name in enumerate(labels)]
-    if own not in METRICS or METRICS[own].task_kind != "classification":
-        raise ConfigError(f"a threshold cannot be chosen for {own!r}", hint="use --threshold-for f1")
     return Thresholds(own, tuple(_choose(name, column, truth, own, seed) for name, column, truth in columns))
+
+
+def require_threshold(kind: TaskKind, labels: Sequence[str], metric: str) -> str:
+    """Returns the metric of classification that a threshold is chosen for, where one can be chosen.
+
+    Raises:
+        ConfigError: classes that are not two, or no metric of classification.
+    """
+    if kind == "multi-label":
+        return "f1" if metric.startswith("f1") else "accuracy"
+    if len(labels) != 2:
+        raise ConfigError(
+            f"a threshold decides between two labels, not {len(labels)}", hint="leave --threshold auto out"
+        )
+    if metric not in METRICS or METRICS[metric].task_kind != "classification":
+        raise ConfigError(f"a threshold cannot be chosen for {metric!r}", hint="use --threshold-for f1")
+    return metric
 
 
 def best_threshold(probabilities: FloatArray, truth: npt.NDArray[np.bool_], metric: str) -> float:

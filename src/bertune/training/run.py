@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,11 @@ from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
+from bertune.evaluation.calibrate import Calibration, calibrate
+from bertune.evaluation.evaluate import score_predictions
 from bertune.evaluation.metrics import METRICS, require_classes
+from bertune.evaluation.predictions import Predictions
+from bertune.evaluation.thresholds import require_threshold
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
@@ -67,12 +71,15 @@ class FinishedRun:
     Args:
         directory: where everything is.
         history: steps and epochs.
-        best: the epoch whose weights are in the model folder.
+        best: the epoch whose weights are in the model folder, with the scores of that model: by its temperature and
+            thresholds.
+        calibration: how temperature and thresholds were found; None for values and without validation data.
     """
 
     directory: RunDirectory
     history: History
     best: EpochResult
+    calibration: Calibration | None = None
 
 
 def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
@@ -135,13 +142,19 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     directory = RunDirectory(run.settings.out)
     labels = run.contract.labels
     dynamics = Dynamics(len(run.train), run.contract.kind)
+    best: EpochResult | None = None
+    calibration: Calibration | None = None
 
     def keep(result: EpochResult) -> None:
-        scores = None if result.scores is None else {"metrics": result.scores.values, "rows": result.scores.rows}
-        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+        nonlocal best, calibration
+        contract, best, calibration = calibrated(run, result)
+        scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
+        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         # After the model, so that scores are never those of weights that are not there.
-        if result.scores is not None:
-            directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
+        if best.scores is not None:
+            directory.write_json("scores.json", {"epoch": best.epoch, "validation": best.scores.to_dict()})
+        if calibration is not None:
+            directory.write_json("calibration.json", calibration.to_dict())
         if run.validation is not None and result.logits is not None:
             write_validation_rows(
                 directory.path / "validation.jsonl", run.describe["validation"], run.validation, result.logits, labels
@@ -165,7 +178,25 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             dynamics=dynamics,
         )
         write_dynamics(directory.path, run.describe["train"], run.train, dynamics, labels)
-    return FinishedRun(directory, history, history.best)
+    return FinishedRun(directory, history, best or history.best, calibration)
+
+
+def calibrated(run: PreparedRun, result: EpochResult) -> tuple[Contract, EpochResult, Calibration | None]:
+    """Fits temperature and thresholds on what an epoch says of the validation rows.
+
+    Returns:
+        The contract with both, the epoch with its scores by that contract, and how they were found; contract and epoch
+        as they were, and None, for values and without validation data.
+    """
+    if run.contract.kind == "regression" or run.validation is None or result.logits is None:
+        return run.contract, result, None
+    targets, settings = run.validation.targets, run.settings
+    assert targets is not None
+    wanted = None if settings.threshold == "default" else settings.threshold_for or run.contract.metrics[0]
+    found = calibrate(result.logits, targets, run.contract.labels, threshold_for=wanted)
+    contract = replace(run.contract, temperature=found.temperature, thresholds=found.threshold_values)
+    scores = score_predictions(Predictions(result.logits, contract, 0.0), targets)
+    return contract, replace(result, scores=scores), found
 
 
 def resolved_settings(run: PreparedRun) -> dict[str, Any]:
@@ -210,8 +241,19 @@ def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *
             require_classes([settings.metric], len(task.labels))
     if not has_validation and (settings.metric is not None or config.patience is not None):
         raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
+    if settings.threshold == "auto":
+        _check_thresholds(settings, task, has_validation=has_validation)
     if task.kind == "regression" and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
+
+
+def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool) -> None:
+    if not has_validation:
+        raise ConfigError("--threshold auto needs validation data", hint="name some with --validation")
+    if task.kind == "regression":
+        raise ConfigError("--threshold is for labels, not for values")
+    if task.labels is not None:
+        require_threshold(task.kind, task.labels.names, settings.threshold_for or settings.metric or task.metrics[0])
 
 
 class _Both:

@@ -29,6 +29,10 @@ class RunSettings:
         pooling: cls as in the lesson, or mean of all tokens.
         max_length: tokens of an example at most, special tokens included; longer ones are truncated and counted.
         metric: chooses the best epoch; the task's first metric by default.
+        threshold: from which probability on the second of two labels, or each of several, is given: default takes the
+            most probable label (each label from 0.5 on), auto chooses on the validation rows and keeps what also helps
+            on rows that were not chosen on.
+        threshold_for: the metric to choose thresholds for; the one that chooses the best epoch by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
         overwrite: replace an earlier run in the same folder.
 
@@ -50,6 +54,8 @@ class RunSettings:
     pooling: Literal["cls", "mean"] = "cls"
     max_length: int = 128
     metric: str | None = None
+    threshold: Literal["default", "auto"] = "default"
+    threshold_for: str | None = None
     allow_new: tuple[str, ...] = ()
     overwrite: bool = False
 
@@ -58,6 +64,8 @@ class RunSettings:
             raise ConfigError(
                 f"task {self.task!r} knows its columns", hint="leave --text-a, --text-b, --label and --kind out"
             )
+        if self.threshold_for is not None and self.threshold == "default":
+            raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
         if self.max_length < 3:
             raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
         if self.task is None and (self.text_a is None or self.label is None) and find_reencoded(self.data) is None:
