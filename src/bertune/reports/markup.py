@@ -9,7 +9,6 @@ _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 _WITHOUT_CONTENT = frozenset({"br", "circle", "col", "line", "meta", "path", "rect"})
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class Html(str):
@@ -49,10 +48,3 @@ def element(tag: str, *children: object, **attributes: object) -> Html:
     if tag in _WITHOUT_CONTENT and not children:
         return Html(f"<{tag}{given}/>")
     return Html(f"<{tag}{given}>{join(children)}</{tag}>")
-
-
-def cut(words: str, most: int) -> str:
-    """Returns a text of at most so many characters and, where it was longer, an ellipsis and how long it was."""
-    if len(words) <= most:
-        return words
-    return f"{words[:most].rstrip()} … ({len(words):,}{_NO_BREAK}characters)"

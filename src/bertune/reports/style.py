@@ -52,6 +52,11 @@ figcaption { font-size: 14px; font-weight: 600; margin-bottom: 6px; }
 figcaption span { display: block; font-weight: 400; color: var(--faint); font-size: 13px; }
 svg { display: block; width: 100%; height: auto; max-width: 480px; }
 svg text { font-size: 11px; fill: var(--faint); font-family: inherit; font-variant-numeric: tabular-nums; }
+.strip { max-width: 520px; margin: 14px 0 10px; } .strip .track { fill: var(--line); } .strip .bar { opacity: 0.45; }
+.strip .knob { fill: var(--s0); stroke: var(--paper); stroke-width: 2; }
+.strip .baseline { stroke: var(--ink); stroke-width: 1.5; }
+.spark { display: inline-block; width: 60px; height: 20px; vertical-align: -5px; }
+.measured { display: block; min-width: 76px; padding: 0 4px; border-radius: 3px; }
 svg .axis { stroke: var(--line); } svg .mark { stroke: var(--faint); stroke-dasharray: 3 3; }
 svg .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; } svg .thin { opacity: 0.3; stroke-width: 1; }
 .s0 { --c: var(--s0); } .s1 { --c: var(--s1); } .s2 { --c: var(--s2); } .s3 { --c: var(--s3); }

@@ -1,7 +1,7 @@
 """The rows of the data that a run folder keeps: what the best epoch answered, and which training rows are doubtful.
 
 A report is made from these alone, so they hold texts of the data: whoever gets the run folder can read them. Texts are
-kept up to 2,000 characters; of more than 100,000 validation rows as many are kept, evenly spaced over the file.
+kept up to 1,000 characters; of more than 100,000 validation rows as many are kept, evenly spaced over the file.
 """
 
 import json
@@ -21,7 +21,7 @@ from bertune.training.dynamics import Dynamics
 
 MOST_VALIDATION_ROWS: Final = 100_000
 MOST_DOUBTFUL_ROWS: Final = 100
-MOST_CHARACTERS: Final = 2_000
+MOST_CHARACTERS: Final = 1_000
 
 Describe = Callable[[int], dict[str, Any]]
 """From a row's number to where it stands and what its texts are."""

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertune.reports.markup import Html, cut, element, join, text
+from bertune.reports.markup import Html, element, join, text
 from bertune.reports.page import facts, page, paragraph, section, table
 
 HOSTILE = "<script>alert(1)</script> \"quotes\" 'too' </style></title> &amp; \u202eright to left \x00\x1b[31m"
@@ -59,11 +59,6 @@ def test_ordinary_text_comes_out_as_it_went_in(words: str) -> None:
 
 def test_what_turns_or_steers_text_becomes_a_replacement_character() -> None:
     assert text("a\u202eb\x1bc\ud800d\te\nf") == "a\ufffdb\ufffdc\ufffdd\te\nf"
-
-
-def test_a_long_text_is_cut_and_says_how_long_it_was() -> None:
-    assert cut("x" * 1_000_000, 600) == "x" * 600 + " … (1,000,000\u00a0characters)"
-    assert cut("short", 600) == "short"
 
 
 def test_a_page_of_hostile_parts_has_its_own_tags_only() -> None:
