@@ -1,11 +1,12 @@
 """Temperature and thresholds for a model, from its logits on validation rows; and what they are worth elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError
 from bertune.evaluation.calibration_error import (
     BINS,
@@ -74,6 +75,10 @@ class Calibration:
         """What the contract stores."""
         return () if self.thresholds is None else self.thresholds.values
 
+    def applied_to(self, contract: Contract) -> Contract:
+        """Returns a contract with this temperature and these thresholds in the place of its own."""
+        return replace(contract, temperature=self.temperature, thresholds=self.threshold_values)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns what `calibration.json` holds."""
         return {
@@ -134,7 +139,7 @@ def calibrate(
     if len(targets) < FEWEST_ROWS:
         why_none = f"{len(targets)} rows are too few to fit one, {FEWEST_ROWS} are needed"
     if not why_none:
-        after = _held_out(logits, targets, seed)
+        after = held_out_quality(logits, targets, seed=seed)
         if after.log_loss >= before.log_loss:
             why_none = "one fitted on half of the rows does not improve the other half"
     if why_none:
@@ -146,8 +151,14 @@ def calibrate(
     return Calibration(labels, len(targets), temperature, why_none, before, after, thresholds)
 
 
-def _held_out(logits: npt.NDArray[Any], targets: npt.NDArray[Any], seed: int) -> Quality:
-    """The quality of each row's probabilities by the temperature of the half without it."""
+def held_out_quality(logits: npt.NDArray[Any], targets: npt.NDArray[Any], *, seed: int) -> Quality:
+    """Returns the quality of each row's probabilities by a temperature fitted on the half of the rows without it.
+
+    Args:
+        logits: (rows, labels).
+        targets: class ids, (rows,); for multi-label which labels each row has, (rows, labels).
+        seed: of the halving.
+    """
     probabilities = np.empty(logits.shape)
     losses = 0.0
     for fitted, measured in halves(len(targets), seed=seed):

@@ -46,7 +46,8 @@ def read_compared_run(path: Path) -> ComparedRun:
     files = read_run(_run_of(path))
     if files.contract is None or not files.validation:
         raise ConfigError(
-            f"{path} has no answers to validation rows", hint="name labelled rows with --data, and its model answers them"
+            f"{path} has no answers to validation rows",
+            hint="name labelled rows with --data, and its model answers them",
         )
     try:
         logits = np.array([row["logits"] for row in files.validation], dtype=np.float32)
@@ -121,12 +122,21 @@ def targets_of(rows: Rows, contract: Contract) -> NDArray[Any]:
         raise DataError(f"the validation rows hold a target that the model does not know: {error}") from error
 
 
+def target_of(decision: Any, contract: Contract) -> str | list[str] | float:
+    """Returns one row's target, in the form of `targets_of`, as a run keeps it: a label, the labels, or a number."""
+    if contract.kind == "regression":
+        return float(decision)
+    if contract.kind == "multi-label":
+        return [name for name, is_given in zip(contract.labels, decision, strict=True) if is_given]
+    return contract.labels[int(decision)]
+
+
 def words_of(decision: Any, contract: Contract) -> str:
     """Returns one row's answer, or its target in the same form, as people read it."""
     if contract.kind == "regression":
         return f"{float(decision):.4g}"
     if contract.kind == "multi-label":
-        return ", ".join(name for name, is_given in zip(contract.labels, decision, strict=True) if is_given) or "none"
+        return ", ".join(target_of(decision, contract)) or "no label"
     return contract.labels[int(decision)]
 
 
@@ -135,10 +145,11 @@ def _run_of(path: Path) -> Path:
     study = path / "seeds.json"
     if (path / "validation.jsonl").is_file() or not study.is_file():
         return path
-    best = read_json_object(study).get("best")
-    if not isinstance(best, int) or not (path / f"seed-{best}").is_dir():
-        raise ConfigError(f"{path} keeps no single seed's model", hint="name labelled rows with --data")
-    return path / f"seed-{best}"
+    kept = read_json_object(study).get("model")
+    seeds = kept.get("seeds") if isinstance(kept, dict) else None
+    if not isinstance(seeds, list) or len(seeds) != 1:
+        raise ConfigError(f"{path} does not keep the model of one seed", hint="name labelled rows with --data")
+    return path / f"seed-{seeds[0]}"
 
 
 def _require_same_task(first: ComparedRun, other: ComparedRun) -> None:

@@ -194,7 +194,7 @@ def calibrated(run: PreparedRun, result: EpochResult) -> tuple[Contract, EpochRe
     assert targets is not None
     wanted = None if settings.threshold == "default" else settings.threshold_for or run.contract.metrics[0]
     found = calibrate(result.logits, targets, run.contract.labels, threshold_for=wanted)
-    contract = replace(run.contract, temperature=found.temperature, thresholds=found.threshold_values)
+    contract = found.applied_to(run.contract)
     scores = score_predictions(Predictions(result.logits, contract, 0.0), targets)
     return contract, replace(result, scores=scores), found
 
