@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine, versions
-
 from bertune.cli.compared import answered_by
 from bertune.cli.data_options import DataOptions
 from bertune.cli.terminal import keep_quiet
@@ -67,7 +66,7 @@ def as_markdown(results: list[dict[str, Any]], splits: int, command: str, about:
     lines = [
         "# Calibration error before and after a temperature",
         "",
-        f"Expected calibration error, {BINS} bins, of all validation rows. After: each row by the temperature fitted on "
+        f"Expected calibration error, {BINS} bins, of all validation rows. After: each row by a temperature fitted on "
         f"the half without it, mean of {splits} random halvings (standard deviation in brackets). By luck: what "
         "perfectly calibrated probabilities would show on as many rows.",
         "",
