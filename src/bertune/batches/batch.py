@@ -25,7 +25,7 @@ class Batch:
         token_type_ids: (tokens,) int64, 0 in `[CLS] a [SEP]`, 1 in `b [SEP]`.
         position_ids: (tokens,) int64, each token's place in its own sequence.
         layout: the boundaries of the sequences.
-        targets: (sequences,) class ids (int64) or values (float32); None where they are not known.
+        targets: (sequences,) class ids (int64) or values (float32), (sequences, labels) of 0 and 1 (int64); or None.
     """
 
     token_ids: Tensor

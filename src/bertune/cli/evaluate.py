@@ -20,6 +20,7 @@ def evaluate(
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
     label: str | None = None,
+    allow_no_label: bool = False,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
     json: bool = False,
     quiet: bool = False,
@@ -29,7 +30,8 @@ def evaluate(
     Args:
         run: a run or model folder.
         options: which data.
-        label: column of the label, if not the one of training.
+        label: column of the label, if not the one of training; for multi-label as for `bertune train`.
+        allow_no_label: for multi-label: rows without any label are meant; otherwise an empty list or cell is refused.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         json: print one JSON document.
         quiet: print nothing but the result and errors.
@@ -45,7 +47,7 @@ def evaluate(
         raise ConfigError("the data are not named", hint="use --data FILE")
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
-    examples, split = read_for(model, options, require_label=True, label=label)
+    examples, split = read_for(model, options, require_label=True, label=label, allow_no_label=allow_no_label)
     tell(examples.report.summary())
     if split in _SEEN:
         tell(f"{split}: {_SEEN[split]}")

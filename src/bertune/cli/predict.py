@@ -19,7 +19,8 @@ def predict(
     """Predict texts with a fine-tuned model: of a file, a folder (its test split unless another is named), or of lines.
 
     Without --data, each line of standard input is a text, or the two texts of a pair with a tab between them. Prints
-    tab-separated columns: label and its probability (or the value, for regression), then the text or texts, in which
+    tab-separated columns: label and its probability (for multi-label, those given with semicolons between them; for
+    regression the value), then the text or texts, in which
     tabs and line ends are written as spaces. For data made by `bertune encode`, which hold no texts, the position of
     each row in the data set stands first instead.
 

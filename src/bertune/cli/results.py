@@ -74,6 +74,8 @@ def _column_names(predictions: Predictions, *, is_pair: bool) -> list[str]:
 
 
 def _answer_names(predictions: Predictions) -> list[str]:
+    if predictions.contract.kind == "multi-label":
+        return ["labels", "probabilities"]
     return ["label", "probability"] if predictions.labels else ["value"]
 
 
@@ -85,6 +87,9 @@ def _as_tsv(example: Example, prediction: Prediction) -> str:
 def _answer(prediction: Prediction) -> list[str]:
     if prediction.value is not None:
         return [f"{prediction.value:.4f}"]
+    if prediction.labels is not None:
+        chances = [f"{prediction.probabilities[label]:.4f}" for label in prediction.labels]
+        return [";".join(" ".join(label.split()) for label in prediction.labels), ";".join(chances)]
     return [" ".join(str(prediction.label).split()), f"{prediction.probability:.4f}"]
 
 

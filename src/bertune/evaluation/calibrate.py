@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError
+from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.calibration_error import (
     BINS,
     Reliability,
@@ -15,7 +16,6 @@ from bertune.evaluation.calibration_error import (
     label_calibration_errors,
     reliability_of,
 )
-from bertune.evaluation.metrics import FloatArray
 from bertune.evaluation.temperature import fit_temperature, halves, log_loss, probabilities_at
 from bertune.evaluation.thresholds import LabelThreshold, Thresholds, choose_thresholds
 

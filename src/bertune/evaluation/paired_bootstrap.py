@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertune.evaluation.metrics import METRICS, ClassCounts, FloatArray, WeightedRows
+from bertune.evaluation.arrays import FloatArray
+from bertune.evaluation.class_metrics import ClassCounts
+from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
+from bertune.evaluation.metrics import METRICS
+from bertune.evaluation.value_metrics import WeightedRows
 from bertune.text.task import TaskKind
 
 Decisions = npt.NDArray[Any]
@@ -21,8 +25,8 @@ def measure_decisions(
     names: Sequence[str], decisions: Decisions, targets: Decisions, *, kind: TaskKind, num_labels: int
 ) -> dict[str, float]:
     """Computes metrics of one model's answers; for arguments see `paired_samples`."""
-    weights = np.ones((1, len(targets)))
-    return {name: float(_measure(name, decisions, targets, weights, kind, num_labels)[0]) for name in names}
+    rows = _weighted(decisions, targets, np.ones(len(targets)), kind, num_labels)
+    return {name: float(METRICS[name].measures[kind](rows)) for name in names}
 
 
 def paired_samples(
@@ -56,11 +60,9 @@ def paired_samples(
     _, first_rows, counts = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True, return_counts=True)
     found: dict[str, list[FloatArray]] = {name: [] for name in names}
     for weights in _drawn(counts, samples, seed):
+        drawn = [_weighted(each[first_rows], targets[first_rows], weights, kind, num_labels) for each in decisions]
         for name in names:
-            values = [
-                _measure(name, each[first_rows], targets[first_rows], weights, kind, num_labels) for each in decisions
-            ]
-            found[name].append(np.stack(values))
+            found[name].append(np.stack([METRICS[name].measures[kind](rows) for rows in drawn]))
     return {name: np.concatenate(chunks, axis=1) for name, chunks in found.items()}
 
 
@@ -73,13 +75,14 @@ def _drawn(counts: npt.NDArray[np.int64], samples: int, seed: int) -> Iterator[F
         yield generator.multinomial(counts.sum(), counts / counts.sum(), size=size).astype(np.float64)
 
 
-def _measure(
-    name: str, decisions: Decisions, targets: Decisions, weights: FloatArray, kind: TaskKind, num_labels: int
-) -> FloatArray:
-    """A metric for each row of weights, (draws,)."""
+def _weighted(
+    decisions: Decisions, targets: Decisions, weights: FloatArray, kind: TaskKind, num_labels: int
+) -> ClassCounts | LabelCounts | WeightedRows:
+    """What metrics are computed from, for rows that count as often as their weights, (..., rows), say."""
     if kind == "regression":
-        values, truth = decisions.astype(np.float64), targets.astype(np.float64)
-        return METRICS[name].measure(WeightedRows(values, truth, weights))
+        return WeightedRows(decisions.astype(np.float64), targets.astype(np.float64), weights)
+    if kind == "multi-label":
+        return label_counts(weights @ per_row(decisions, targets).astype(np.float64))
     classes = np.eye(num_labels)
     target, predicted = classes[targets], classes[decisions]
-    return METRICS[name].measure(ClassCounts(weights @ (target * predicted), weights @ target, weights @ predicted))
+    return ClassCounts(weights @ (target * predicted), weights @ target, weights @ predicted)

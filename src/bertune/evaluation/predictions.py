@@ -136,17 +136,19 @@ def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
 
 
 def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> NDArray[Any]:
-    """Returns class ids in the model's label order, or values for regression.
+    """Returns class ids, or rows of 0 and 1, in the model's label order, or values for regression.
 
     Raises:
         ConfigError: examples that were encoded as classes for a model of values, or the other way round.
-        DataError: a label that training did not know, or a value that is no number; names file and line.
+        DataError: a label that training did not know, or a value that is no number or out of range; names file and
+            line.
     """
     if isinstance(examples, ReencodedExamples):
         return examples.targets_for(contract)
     if contract.kind == "regression":
-        return examples.targets()
-    return examples.label_ids(LabelSet(contract.labels))
+        return examples.targets(contract.target_range)
+    labels = LabelSet(contract.labels)
+    return examples.label_rows(labels) if contract.kind == "multi-label" else examples.label_ids(labels)
 
 
 def baseline_of(contract: Contract) -> NDArray[Any] | None:
@@ -155,6 +157,10 @@ def baseline_of(contract: Contract) -> NDArray[Any] | None:
         return None if contract.target_mean is None else np.array([contract.target_mean], dtype=np.float32)
     if not contract.label_counts:
         return None
+    if contract.kind == "multi-label":
+        # Rows that have each label as often as the training data: a constant answer is judged by nothing else.
+        rows = np.arange(contract.train_rows or 0)
+        return rows[:, None] < np.array(contract.label_counts)
     return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError
-from bertune.evaluation.metrics import METRICS, ClassCounts, FloatArray
+from bertune.evaluation.arrays import FloatArray
+from bertune.evaluation.class_metrics import ClassCounts
+from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.temperature import halves
 from bertune.text.task import TaskKind
 
@@ -105,7 +107,7 @@ def require_threshold(kind: TaskKind, labels: Sequence[str], metric: str) -> str
         raise ConfigError(
             f"a threshold decides between two labels, not {len(labels)}", hint="leave --threshold auto out"
         )
-    if metric not in METRICS or METRICS[metric].task_kind != "classification":
+    if metric not in METRICS or "classification" not in METRICS[metric].measures:
         raise ConfigError(f"a threshold cannot be chosen for {metric!r}", hint="use --threshold-for f1")
     return metric
 
@@ -139,8 +141,8 @@ def _measure(has_label: FloatArray, no_rows: npt.NDArray[np.int64], metric: str)
     correct = np.stack([no_rows - missed, with_label - missed], axis=-1)
     predicted = np.stack([no_rows.astype(np.float64), given], axis=-1)
     target = np.broadcast_to(np.array([rows - with_label, with_label]), predicted.shape)
-    signed = METRICS[metric].measure(ClassCounts(correct, target, predicted))
-    return signed if METRICS[metric].higher_is_better else -signed
+    # All metrics of classification are higher when better.
+    return METRICS[metric].measures["classification"](ClassCounts(correct, target, predicted))
 
 
 def _choose(

@@ -136,7 +136,7 @@ def words_of(decision: Any, contract: Contract) -> str:
     if contract.kind == "regression":
         return f"{float(decision):.4g}"
     if contract.kind == "multi-label":
-        return ", ".join(target_of(decision, contract)) or "no label"
+        return ", ".join(np.array(contract.labels)[np.asarray(decision) == 1]) or "no label"
     return contract.labels[int(decision)]
 
 

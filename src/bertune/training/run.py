@@ -30,6 +30,7 @@ from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
+from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
@@ -171,8 +172,10 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             run.train,
             run.validation,
             config=run.config,
+            kind=run.contract.kind,
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
+            target_range=run.contract.target_range,
             observer=_Both(journal, observer) if observer else journal,
             on_best=keep,
             dynamics=dynamics,
@@ -213,13 +216,16 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
         "validation": settings.validation and _absolute(settings.validation),
         "model": _absolute(settings.model),
         "out": str(settings.out.absolute()),
-        "allow_new": list(settings.allow_new),
         "metric": run.contract.metrics[0] if run.validation is not None else None,
         "precision": name_of(precision),
         "overwrite": None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
-    return {name.replace("_", "-"): value for name, value in merged.items() if value is not None and value != []}
+    return {
+        name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
+        for name, value in merged.items()
+        if value is not None and value != ()
+    }
 
 
 def _absolute(name: str) -> str:
@@ -231,7 +237,7 @@ def _absolute(name: str) -> str:
 def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *, has_validation: bool) -> None:
     """Refuses settings that could have no effect, before anything is made."""
     if settings.metric is not None:
-        known = [name for name, metric in METRICS.items() if metric.task_kind == task.kind]
+        known = [name for name, metric in METRICS.items() if task.kind in metric.measures]
         if settings.metric not in known:
             raise ConfigError(
                 f"metric {settings.metric!r} is none of {task.kind}'s: {', '.join(known)}",
@@ -245,6 +251,8 @@ def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *
         _check_thresholds(settings, task, has_validation=has_validation)
     if task.kind == "regression" and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
+    if task.kind == "regression" and config.class_weights:
+        raise ConfigError("--class-weights is for classes, not for values")
 
 
 def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool) -> None:
@@ -306,7 +314,9 @@ def _encode(
 
 
 def _targets(examples: Examples, task: Task) -> NDArray[Any]:
-    return examples.targets() if task.labels is None else examples.label_ids(task.labels)
+    if task.labels is None:
+        return examples.targets(task.target_range)
+    return examples.label_rows(task.labels) if task.kind == "multi-label" else examples.label_ids(task.labels)
 
 
 def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) -> Contract:
@@ -314,8 +324,11 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
     if settings.metric is not None:
         metrics = (settings.metric, *(metric for metric in metrics if metric != settings.metric))
     counts: tuple[int, ...] = ()
-    if task.labels is not None:
-        counts = tuple(int(count) for count in np.bincount(train_targets, minlength=len(task.labels)))
+    if task.kind == "multi-label":
+        counts = tuple(train_targets.sum(axis=0).tolist())
+    elif task.labels is not None:
+        counts = tuple(np.bincount(train_targets, minlength=len(task.labels)).tolist())
+    several = task.columns.several or SeveralLabels()
     return Contract(
         labels=() if task.labels is None else task.labels.names,
         is_pair=task.columns.is_pair,
@@ -328,6 +341,10 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
         label=task.columns.label,
         metrics=metrics,
         label_counts=counts,
+        train_rows=len(train_targets),
+        label_columns=several.columns,
+        label_separator=several.separator,
+        target_range=task.target_range,
         target_mean=float(train_targets.mean()) if task.labels is None else None,
         # It goes with the model wherever that goes; the signature of an address must not.
         base_model=without_query(settings.model),

@@ -22,8 +22,11 @@ class RunSettings:
         validation: a table to choose the best epoch by; found by itself where data is a folder.
         text_a: column of the text, or of the first text of a pair; name or number from 0.
         text_b: column of the second text of a pair.
-        label: column of the label.
-        kind: classification, or regression for a number as target.
+        label: column of the label; for multi-label, of lists of labels, or columns of 0 and 1 with commas between them.
+        kind: classification; multi-label, where a row may have several labels or none; or regression, for a number.
+        label_separator: for multi-label: what stands between the labels of a row in the column of the label.
+        allow_no_label: for multi-label: rows without any label are meant; otherwise an empty list or cell is refused.
+        target_range: for regression: lowest and highest target; others are refused, and predictions stay within.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
         pooling: cls as in the lesson, or mean of all tokens.
@@ -48,7 +51,10 @@ class RunSettings:
     text_a: str | None = None
     text_b: str | None = None
     label: str | None = None
-    kind: Literal["classification", "regression"] = "classification"
+    kind: Literal["classification", "multi-label", "regression"] = "classification"
+    label_separator: str | None = None
+    allow_no_label: bool = False
+    target_range: tuple[float, float] | None = None
     quoting: Literal["auto", "csv", "none"] = "auto"
     on_bad_row: Literal["error", "skip"] = "error"
     pooling: Literal["cls", "mean"] = "cls"
@@ -60,12 +66,18 @@ class RunSettings:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.task is not None and (self.text_a or self.text_b or self.label or self.kind == "regression"):
+        if self.task is not None and (self.text_a or self.text_b or self.label or self.kind != "classification"):
             raise ConfigError(
                 f"task {self.task!r} knows its columns", hint="leave --text-a, --text-b, --label and --kind out"
             )
         if self.threshold_for is not None and self.threshold == "default":
             raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
+        if self.kind != "multi-label" and (self.label_separator is not None or self.allow_no_label):
+            raise ConfigError("--label-separator and --allow-no-label are for several labels a row: --kind multi-label")
+        if self.target_range is not None and not (
+            self.kind == "regression" and self.target_range[0] < self.target_range[1]
+        ):
+            raise ConfigError("--target-range is the lowest and the highest target of --kind regression")
         if self.max_length < 3:
             raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
         if self.task is None and (self.text_a is None or self.label is None) and find_reencoded(self.data) is None:

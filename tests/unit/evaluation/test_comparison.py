@@ -116,6 +116,23 @@ def test_values_are_compared_by_their_correlation_and_rows_by_their_distance() -
     assert pair.only_first[0] == int((distances[1] - distances[0]).argmax())
 
 
+def test_several_labels_a_row_are_right_where_all_of_them_are() -> None:
+    source = np.random.default_rng(6)
+    targets = source.integers(0, 2, (200, 3))
+    runs = [np.where(source.random(targets.shape) < share, targets, 1 - targets) for share in (0.7, 0.9)]
+    metrics = ("f1_micro", "subset_accuracy", "hamming_loss")
+    result = compare_decisions(runs, targets, kind="multi-label", metrics=metrics, num_labels=3)
+    (pair,) = result.pairs
+    for scores, decisions in zip(result.scores, runs, strict=True):
+        assert scores == pytest.approx(compute_metrics(metrics, decisions, targets), abs=1e-12)
+    right = [(run == targets).all(axis=1) for run in runs]
+    assert pair.only_second == tuple(np.flatnonzero(right[1] & ~right[0]))
+    assert pair.metrics["hamming_loss"].high < 0
+    assert pair.better == 1
+    lower_is_better = compare_decisions(runs, targets, kind="multi-label", metrics=["hamming_loss"], num_labels=3)
+    assert lower_is_better.pairs[0].better == 1
+
+
 def test_the_same_seed_draws_the_same_rows_for_all_models() -> None:
     targets = np.array([0, 1, 1, 0, 1] * 10)
     runs = [targets, targets.copy(), 1 - targets]
