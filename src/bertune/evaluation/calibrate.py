@@ -17,7 +17,7 @@ from bertune.evaluation.calibration_error import (
     reliability_of,
 )
 from bertune.evaluation.temperature import fit_temperature, halves, log_loss, probabilities_at
-from bertune.evaluation.thresholds import LabelThreshold, Thresholds, choose_thresholds
+from bertune.evaluation.thresholds import HALVINGS, LabelThreshold, Thresholds, choose_thresholds
 
 # Fewer rows say nothing: half of them would fit, and 15 bins would hold less than one each.
 FEWEST_ROWS = 20
@@ -175,8 +175,9 @@ def _quality(probabilities: FloatArray, loss: float, targets: npt.NDArray[Any]) 
 
 def _threshold_line(label: LabelThreshold, metric: str) -> str:
     measured = (
-        f"{metric} {label.default_score:.3f} with 0.5, {label.held_out_score:.3f} with thresholds chosen on other rows"
+        f"{metric} {label.default_score:.3f} with 0.5, {label.held_out_score:.3f} with thresholds chosen on other rows, "
+        f"better in {label.better_halvings} of {HALVINGS} halvings"
     )
     if label.is_kept:
-        return f"threshold of {label.label!r}: {label.chosen:.3f} ({measured})"
-    return f"threshold of {label.label!r}: stays 0.5, choosing one does not help ({measured})"
+        return f"threshold of {label.label!r}: {label.chosen:.3f} ({measured}); scores on these rows flatter it"
+    return f"threshold of {label.label!r}: stays 0.5, choosing one does not surely help ({measured})"

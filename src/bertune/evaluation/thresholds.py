@@ -1,8 +1,8 @@
 """From which probability on a label is given: chosen on validation rows for a metric, kept only if it holds elsewhere.
 
 A threshold chosen for the best metric on some rows looks good on them by construction. What it is worth is measured on
-rows that it was not chosen on: each half of the rows with the threshold chosen on the other half, over several random
-halvings. Only if that is better than 0.5 on the same rows is the threshold kept.
+rows that it was not chosen on: each half of the rows with the threshold chosen on the other half, over ten random
+halvings. Only if that is better than 0.5 on the same rows on average, and in at least eight of the ten, is it kept.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,9 @@ from bertune.evaluation.temperature import halves
 from bertune.text.task import TaskKind
 
 DEFAULT_THRESHOLD = 0.5
-# One halving says little on few rows; ten give a steady mean.
+# One halving says little on few rows; ten give a steady mean. A gain that hangs on the halving is no gain.
 HALVINGS = 10
+FEWEST_BETTER = 8
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,20 @@ class LabelThreshold:
         label: which label is given from the threshold on.
         chosen: the threshold that is best on all rows.
         default_score: the metric with 0.5.
-        held_out_score: the metric with thresholds chosen on other rows, mean of several halvings.
+        held_out_score: the metric with thresholds chosen on other rows, mean of the halvings.
+        better_halvings: in how many of the halvings that is above the default.
     """
 
     label: str
     chosen: float
     default_score: float
     held_out_score: float
+    better_halvings: int
 
     @property
     def is_kept(self) -> bool:
         """Whether choosing beat 0.5 on rows that were not chosen on."""
-        return self.held_out_score > self.default_score
+        return self.held_out_score > self.default_score and self.better_halvings >= FEWEST_BETTER
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,8 @@ def _choose(
             answers[measured] = probabilities[measured] >= threshold
         held_out.append(_score(answers, truth, metric))
     default = _score(probabilities >= DEFAULT_THRESHOLD, truth, metric)
-    return LabelThreshold(name, best_threshold(probabilities, truth, metric), default, float(np.mean(held_out)))
+    better = sum(value > default for value in held_out)
+    return LabelThreshold(name, best_threshold(probabilities, truth, metric), default, float(np.mean(held_out)), better)
 
 
 def _score(answers: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], metric: str) -> float:
