@@ -175,7 +175,7 @@ def _quality(probabilities: FloatArray, loss: float, targets: npt.NDArray[Any]) 
 
 def _threshold_line(label: LabelThreshold, metric: str) -> str:
     measured = (
-        f"{metric} {label.default_score:.3f} with 0.5, {label.held_out_score:.3f} with thresholds chosen on other rows, "
+        f"{metric} {label.default_score:.3f} with 0.5, {label.held_out_score:.3f} with those chosen on other rows, "
         f"better in {label.better_halvings} of {HALVINGS} halvings"
     )
     if label.is_kept:
