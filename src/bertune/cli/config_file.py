@@ -63,7 +63,7 @@ def _settings_of_verbs() -> dict[str, dict[str, Any]]:
     return {
         "train": _hints(RunSettings) | _hints(TrainingConfig) | _SWITCHES,
         "evaluate": data | {"label": str | None, "allow-no-label": bool},
-        "predict": data,
+        "predict": data | {"glue-submission": Path | None},
         "encode": _hints(EncodeSettings) | _SWITCHES,
         "demo": {"out": Path, "model": str},
     }

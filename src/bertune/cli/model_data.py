@@ -60,6 +60,22 @@ def read_for(
     )
 
 
+def also_scored(model: LoadedModel, options: DataOptions, split: str | None) -> str | None:
+    """Names the second validation set (MNLI has two) that belongs to the one just read, where there is one."""
+    if options.data is None or options.split is not None or split != "validation" or not model.contract.task:
+        return None
+    second = "validation_mismatched"
+    if find_reencoded_splits(options.data):
+        return None
+    return second if second in find_splits(options.data, glue_task(model.contract.task)) else None
+
+
+def read_texts_for(model: LoadedModel, options: DataOptions) -> Examples:
+    """Reads texts to predict from the data that the options name; raises as `read_for`."""
+    assert options.data is not None
+    return _read_texts(model.contract, options, options.data, None, require_label=False, allow_no_label=False)[0]
+
+
 def _read_reencoded(
     model: LoadedModel, data: str, wanted: str | None, folders: dict[str, Path], *, require_label: bool
 ) -> tuple[ReencodedExamples, str | None]:

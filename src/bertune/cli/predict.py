@@ -12,6 +12,7 @@ def predict(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
+    glue_submission: Path | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
     json: bool = False,
     quiet: bool = False,
@@ -27,6 +28,8 @@ def predict(
     Args:
         run: a run or model folder.
         options: which data.
+        glue_submission: of a model of a GLUE task: write what is predicted for its test sets into this folder (or file)
+            as the leaderboard takes it.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         json: print one JSON object a line, with the probability of every label.
         quiet: print nothing but the result and errors.
@@ -36,11 +39,19 @@ def predict(
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
-    from bertune.cli.terminal import keep_quiet, say, show, show_data
+    from bertune.cli.terminal import keep_quiet, say, show, show_data, show_json
     from bertune.evaluation.predictions import predict as predict_texts
 
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
+    if glue_submission is not None:
+        from bertune.cli.submission import write_submission
+
+        files = write_submission(
+            model, options, glue_submission, precision=precision, tell=tell, show_progress=not quiet
+        )
+        show_json({"files": [str(file) for file in files]}) if json else show(map(str, files))
+        return
     examples, _ = read_for(model, options, require_label=False)
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:

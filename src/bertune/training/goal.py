@@ -1,13 +1,14 @@
 """What a run learns: the kind of its targets, and how a model is judged by them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
 from bertune.encoder.precision import computing_in
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
@@ -31,6 +32,11 @@ class Goal:
     metrics: tuple[str, ...]
     label_names: tuple[str, ...] | None = None
     target_range: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, contract: Contract) -> Self:
+        """Takes it from what a model's folder will say."""
+        return cls(contract.kind, contract.metrics, contract.labels or None, contract.target_range)
 
     def names_of(self, classifier: Classifier) -> tuple[str, ...]:
         """Returns the names of the labels, or their numbers where they have none."""

@@ -7,8 +7,10 @@ from bertune.text.examples import Columns, Examples, LabelSet, Task
 from bertune.text.glue import Split, find_splits, glue_task, read_split
 from bertune.training.run_settings import RunSettings
 
+# MNLI's second validation set: scored at the end, never chosen by.
+ALSO_SCORED = "validation_mismatched"
 # The test split is not even opened: nothing of it can be used to choose anything.
-_SPLITS_OF_TRAINING = ("train", "validation")
+_SPLITS_OF_TRAINING = ("train", "validation", ALSO_SCORED)
 
 
 def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]]:

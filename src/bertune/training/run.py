@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
-from bertune.evaluation.calibrate import Calibration, calibrate
+from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.evaluate import score_predictions
 from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.evaluation.predictions import Predictions
+from bertune.evaluation.scores import Scores
 from bertune.evaluation.thresholds import require_threshold
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
@@ -34,11 +35,13 @@ from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
+from bertune.training.goal import Goal
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
-from bertune.training.reading import read_training_data
+from bertune.training.reading import ALSO_SCORED, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import Describe, describe_examples, write_dynamics, write_validation_rows
@@ -63,6 +66,7 @@ class PreparedRun:
     validation: Dataset | None
     contract: Contract
     describe: dict[str, Describe]
+    also_scored: dict[str, Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,14 @@ class FinishedRun:
         best: the epoch whose weights are in the model folder, with the scores of that model: by its temperature and
             thresholds.
         calibration: how temperature and thresholds were found; None for values and without validation data.
+        also: its scores on validation data that nothing was chosen by (MNLI's second set), by the name of the split.
     """
 
     directory: RunDirectory
     history: History
     best: EpochResult
     calibration: Calibration | None = None
+    also: dict[str, Scores] = field(default_factory=dict)
 
 
 def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
@@ -124,8 +130,21 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         say("no validation data: every epoch trains, the last is kept, and there is no score")
     assert train.targets is not None
     contract = _contract(settings, task, train.targets)
+    also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
     return PreparedRun(
-        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract, describe
+        settings,
+        config,
+        task,
+        tokenizer,
+        classifier,
+        receipt,
+        audit,
+        reports,
+        train,
+        validation,
+        contract,
+        describe,
+        also,
     )
 
 
@@ -143,12 +162,14 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     directory = RunDirectory(run.settings.out)
     labels = run.contract.labels
     dynamics = Dynamics(len(run.train), run.contract.kind)
+    contract = run.contract
     best: EpochResult | None = None
     calibration: Calibration | None = None
 
     def keep(result: EpochResult) -> None:
-        nonlocal best, calibration
-        contract, best, calibration = calibrated(run, result)
+        nonlocal contract, best, calibration
+        targets = None if run.validation is None else run.validation.targets
+        contract, best, calibration = calibrated(run.contract, result, targets, run.settings)
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         # After the model, so that scores are never those of weights that are not there.
@@ -181,25 +202,24 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             dynamics=dynamics,
         )
         write_dynamics(directory.path, run.describe["train"], run.train, dynamics, labels)
-    return FinishedRun(directory, history, best or history.best, calibration)
+        best = best or history.best
+        also = _score_also(run, directory, contract, best)
+    return FinishedRun(directory, history, best, calibration, also)
 
 
-def calibrated(run: PreparedRun, result: EpochResult) -> tuple[Contract, EpochResult, Calibration | None]:
-    """Fits temperature and thresholds on what an epoch says of the validation rows.
-
-    Returns:
-        The contract with both, the epoch with its scores by that contract, and how they were found; contract and epoch
-        as they were, and None, for values and without validation data.
-    """
-    if run.contract.kind == "regression" or run.validation is None or result.logits is None:
-        return run.contract, result, None
-    targets, settings = run.validation.targets, run.settings
-    assert targets is not None
-    wanted = None if settings.threshold == "default" else settings.threshold_for or run.contract.metrics[0]
-    found = calibrate(result.logits, targets, run.contract.labels, threshold_for=wanted)
-    contract = found.applied_to(run.contract)
-    scores = score_predictions(Predictions(result.logits, contract, 0.0), targets)
-    return contract, replace(result, scores=scores), found
+def _score_also(run: PreparedRun, directory: RunDirectory, contract: Contract, best: EpochResult) -> dict[str, Scores]:
+    """Scores the best weights on the validation data that nothing was chosen by, and writes that beside the others."""
+    goal, also = Goal.of(contract), {}
+    for name, data in run.also_scored.items():
+        checked = goal.checked(data, name, run.classifier)
+        assert checked.targets is not None
+        _, logits = goal.score(run.classifier, checked, run.train.targets)
+        also[name] = score_predictions(Predictions(logits, contract, 0.0), checked.targets)
+    if also:
+        scores = {"validation": best.scores} if best.scores is not None else {}
+        values = {name: split.to_dict() for name, split in (scores | also).items()}
+        directory.write_json("scores.json", {"epoch": best.epoch} | values)
+    return also
 
 
 def resolved_settings(run: PreparedRun) -> dict[str, Any]:
