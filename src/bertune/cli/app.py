@@ -26,6 +26,7 @@ _VERBS = {
     "predict": "Predict texts with a fine-tuned model.",
     "encode": "Encode a data set of any size once, into shards that training reads at once.",
     "export": "Export a fine-tuned model to TensorFlow, after a proof that the export equals it.",
+    "report": "Write the report of a run again, from the files of its folder.",
     "inspect": "Look into a model, a data set or a run.",
     "demo": "Do the whole job on a small data set that comes with bertune.",
 }

@@ -38,10 +38,11 @@ def scoring(numbers: dict[str, Any]) -> list[Html]:
             f"{'the training data' if scores['baseline']['source'] == 'training data' else 'these rows'}."
         ),
     ]
-    if scores["confusion"]:
-        content.append(_matrix(labels, scores["confusion"]))
+    tables = [_matrix(labels, scores["confusion"])] if scores["confusion"] else []
     if scores["labels"]:
-        content.append(_by_label(scores["labels"]))
+        tables.append(_by_label(scores["labels"]))
+    if tables:
+        content.append(element("div", *tables, class_="columns"))
     return [section("scores", "Scores", *content), *_rows_by(numbers["answers"])]
 
 
