@@ -16,6 +16,7 @@ _HEIGHT: Final = 210.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 18.0, 10.0, 36.0
 _TICKS: Final = 4
 _COLORS: Final = 7
+_LETTERS: Final = 42  # that fit under the axis side by side
 
 Point = tuple[float, float]
 Format = Callable[[float], str]
@@ -126,9 +127,12 @@ def intervals(rows: Sequence[dict[str, Any]], names: Sequence[str], axes: Axes, 
         label: what the picture shows, for those who do not see it.
     """
     parts = [Axes(axes.x, axes.y, axes.x_title, lambda _: "", axes.y_format).frame()]
+    # Names that would touch stand on two lines in turn.
+    crowded = max(map(len, names), default=0) * len(names) > _LETTERS
     for at, (row, name) in enumerate(zip(rows, names, strict=True)):
         middle, _ = axes.place(at + 0.5, axes.y[0])
-        parts.append(element("text", name, x=middle, y=_HEIGHT - _BOTTOM + 15, text_anchor="middle"))
+        line = at % 2 if crowded else 0
+        parts.append(element("text", name, x=middle, y=_HEIGHT - _BOTTOM + 15 + 14 * line, text_anchor="middle"))
         if row["value"] is None:
             continue
         top, bottom, at_value = (axes.place(0, row[key])[1] for key in ("high", "low", "value"))

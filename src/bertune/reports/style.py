@@ -74,6 +74,8 @@ th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-
 th { color: var(--faint); font-weight: 600; font-size: 13px; }
 .number { text-align: right; white-space: nowrap; }
 table.matrix td, table.matrix th { padding: 7px 12px; }
+table.matrix th { max-width: 108px; white-space: normal; font-size: 12px; vertical-align: bottom; }
+table.matrix tbody th { max-width: 180px; vertical-align: middle; }
 table.matrix td { text-align: right; border: 1px solid var(--card); }
 dl { display: grid; grid-template-columns: minmax(110px, max-content) 1fr; gap: 4px 18px; margin: 10px 0 16px; }
 dt { color: var(--faint); } dd { margin: 0; min-width: 0; }
