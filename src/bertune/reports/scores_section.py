@@ -134,7 +134,7 @@ def _group_name(row: dict[str, Any], groups: int) -> str:
     if "label" in row:
         most = max(5, 84 // groups)
         label = str(row["label"])
-        return label if len(label) <= most else label[: most - 1] + "…"
+        return label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - most // 2 + 1 :]}"
     low, high = (short(row[end]) for end in ("from", "to"))
     return low if low == high else f"{low}\N{EN DASH}{high}"
 

@@ -72,6 +72,7 @@ table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabula
 th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line);
   overflow-wrap: break-word; }
 th { color: var(--faint); font-weight: 600; font-size: 13px; }
+td:first-child, th:first-child { min-width: 6.5em; }
 .number { text-align: right; white-space: nowrap; }
 table.matrix td, table.matrix th { padding: 7px 12px; }
 table.matrix th { max-width: 108px; white-space: normal; font-size: 12px; vertical-align: bottom; }
