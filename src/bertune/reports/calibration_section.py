@@ -1,5 +1,6 @@
 """Whether the model's probabilities mean what they say, and where its thresholds come from."""
 
+import math
 from typing import Any
 
 from bertune.reports.charts import Axes, Series, legend, line_chart
@@ -48,10 +49,12 @@ def _diagram(bins: dict[str, dict[str, Any]]) -> Html:
     for number, (name, each) in enumerate(bins.items()):
         filled = [at for at, count in enumerate(each["counts"]) if count]
         points = [(each["confidence"][at], each["frequency"][at]) for at in filled]
-        series.append(Series(name, points, 1 - number if len(bins) > 1 else 0, dots=True))
-    names = [(each.name, each.color) for each in series[1:]]
+        # Their areas are the shares of the predictions.
+        sizes = [max(1.5, 22 * math.sqrt(each["counts"][at] / sum(each["counts"]))) for at in filled]
+        series.append(Series(name, points, 1 - number if len(bins) > 1 else 0, sizes=sizes))
+    names = [legend([(each.name, each.color) for each in series[1:]])] if len(bins) > 1 else []
     picture = line_chart(series, axes, label="How often the model is right, by how sure it is")
-    return figure("Reliability", "how often right, by how sure; thin: ideal", legend(names), picture)
+    return figure("Reliability", "how often right, by how sure; larger: more answers; line: ideal", *names, picture)
 
 
 def _thresholds(thresholds: dict[str, Any]) -> Html:

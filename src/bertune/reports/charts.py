@@ -13,9 +13,10 @@ from bertune.reports.markup import Html, element, join
 
 _WIDTH: Final = 360.0
 _HEIGHT: Final = 210.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 8.0, 34.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 18.0, 10.0, 36.0
 _TICKS: Final = 4
 _COLORS: Final = 7
+_LETTERS: Final = 42  # that fit under the axis side by side
 
 Point = tuple[float, float]
 Format = Callable[[float], str]
@@ -31,6 +32,7 @@ class Series:
         color: its number in the page's colours.
         faint: drawn thin, behind others.
         dots: marked points, with their titles.
+        sizes: the radius of each point; they are then not joined.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Series:
     color: int = 0
     faint: bool = False
     dots: bool = False
+    sizes: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,12 @@ def intervals(rows: Sequence[dict[str, Any]], names: Sequence[str], axes: Axes, 
         label: what the picture shows, for those who do not see it.
     """
     parts = [Axes(axes.x, axes.y, axes.x_title, lambda _: "", axes.y_format).frame()]
+    # Names that would touch stand on two lines in turn.
+    crowded = max(map(len, names), default=0) * len(names) > _LETTERS
     for at, (row, name) in enumerate(zip(rows, names, strict=True)):
         middle, _ = axes.place(at + 0.5, axes.y[0])
-        parts.append(element("text", name, x=middle, y=_HEIGHT - _BOTTOM + 15, text_anchor="middle"))
+        line = at % 2 if crowded else 0
+        parts.append(element("text", name, x=middle, y=_HEIGHT - _BOTTOM + 15 + 14 * line, text_anchor="middle"))
         if row["value"] is None:
             continue
         top, bottom, at_value = (axes.place(0, row[key])[1] for key in ("high", "low", "value"))
@@ -147,16 +153,16 @@ def strip(value: float, low: float, high: float, baseline: float, ends: Point, f
     """Draws one value with its interval and the baseline on a line from the lowest to the highest possible value."""
 
     def place(number: float) -> float:
-        return round(14 + (min(max(number, ends[0]), ends[1]) - ends[0]) / (ends[1] - ends[0]) * 332, 1)
+        return round(6 + (min(max(number, ends[0]), ends[1]) - ends[0]) / (ends[1] - ends[0]) * 348, 1)
 
     parts = [
-        element("rect", class_="track", x=14, y=24, width=332, height=6, rx=3),
+        element("rect", class_="track", x=6, y=24, width=348, height=6, rx=3),
         element("rect", class_="bar s0", x=place(low), y=22, width=max(place(high) - place(low), 2), height=10, rx=5),
         element("circle", class_="knob", cx=place(value), cy=27, r=6),
         element("line", class_="baseline", x1=place(baseline), x2=place(baseline), y1=15, y2=39),
         element("text", f"baseline {form(baseline)}", x=_inside(place(baseline), 48), y=11, text_anchor="middle"),
-        element("text", form(ends[0]), x=14, y=50),
-        element("text", form(ends[1]), x=346, y=50, text_anchor="end"),
+        element("text", form(ends[0]), x=6, y=50),
+        element("text", form(ends[1]), x=354, y=50, text_anchor="end"),
     ]
     return element("svg", *parts, viewBox="0 0 360 56", role="img", aria_label=label, class_="strip")
 
@@ -193,11 +199,15 @@ def ticks(low: float, high: float) -> list[float]:
 
 def _curve(series: Series, axes: Axes) -> Html:
     places = [axes.place(x, y) for x, y in series.points]
-    parts = [element("path", element("title", series.name), d=_path(places), class_="curve")]
-    if series.dots:
-        for (x, y), (left, top) in zip(series.points, places, strict=True):
+    parts = []
+    if not series.sizes:
+        parts.append(element("path", element("title", series.name), d=_path(places), class_="curve"))
+    if series.dots or series.sizes:
+        sizes = series.sizes or [3.0] * len(places)
+        for (x, y), (left, top), size in zip(series.points, places, sizes, strict=True):
             title = element("title", f"{series.name}: {axes.y_format(y)} at {axes.x_format(x)}")
-            parts.append(element("circle", title, class_="dot", cx=left, cy=top, r=3))
+            opacity = 0.7 if series.sizes else None
+            parts.append(element("circle", title, class_="dot", cx=left, cy=top, r=f"{size:.1f}", opacity=opacity))
     return element("g", *parts, class_=_color(series.color) + (" thin" if series.faint else ""))
 
 

@@ -20,7 +20,7 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
     sides = {"better": "better than", "unclear": "not clearly different from", "worse": "worse than"}
     against = element("b", sides[first["against_baseline"]], class_=first["against_baseline"])
     answer = scores["baseline"]["answer"]
-    always = f"{answer:.4g}" if isinstance(answer, float) else repr(name_of(answer))
+    always = f"the mean, {answer:.4g}" if isinstance(answer, float) else repr(name_of(answer))
     ends = (0.0, 1.0) if is_percentage(name) or min(first["low"], first["baseline"]) >= 0 else (-1.0, 1.0)
     return [
         element("p", value, " ", element("small", spoken), class_="headline"),

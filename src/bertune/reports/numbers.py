@@ -13,6 +13,7 @@ from bertune.reports.run_files import RunFiles, read_run
 
 MOST_DOUBTFUL: Final = 25
 _FEW_ROWS: Final = 100
+_WIDTH: Final = 96
 
 
 def report_numbers(folder: Path) -> dict[str, Any]:
@@ -44,13 +45,17 @@ def report_numbers(folder: Path) -> dict[str, Any]:
 
 
 def command_of(settings: dict[str, Any]) -> str:
-    """Returns the command that trains with these settings, as a shell takes it."""
-    words = ["bertune", "train"]
+    """Returns the command that trains with these settings, as a shell takes it, over several lines."""
+    lines = ["bertune train"]
     for name, value in settings.items():
         for each in value if isinstance(value, list) else [value]:
-            if each is not False:
-                words += [f"--{name}"] if each is True else [f"--{name}", str(each)]
-    return shlex.join(words)
+            if each is False:
+                continue
+            flag = f"--{name}" if each is True else f"--{name} {shlex.quote(str(each))}"
+            if len(lines[-1]) + len(flag) > _WIDTH:
+                lines.append("   ")
+            lines[-1] += f" {flag}"
+    return " \\\n".join(lines)
 
 
 def warnings_of(numbers: dict[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ def errors(answers: dict[str, Any] | None) -> list[Html]:
 
 
 def _error(row: dict[str, Any], *, is_value: bool) -> Html:
-    how = f"off by {row['sureness']:.3f}" if is_value else f"sure to {percent(row['sureness'])}"
+    how = f"off by {row['sureness']:.3f}" if is_value else f"{percent(row['sureness'])} sure"
     told = element(
         "div",
         "true ",
@@ -68,7 +68,7 @@ def doubtful_rows(doubtful: dict[str, Any] | None) -> list[Html]:
 
 def _doubtful_row(row: dict[str, Any], measure: str, top: float) -> Html:
     values = row[measure]
-    mean = f"off by {row['mean']:.3f}" if measure == "absolute_error" else f"believed to {percent(row['mean'])}"
+    mean = f"off by {row['mean']:.3f}" if measure == "absolute_error" else f"probability {percent(row['mean'])}"
     each = ", ".join(f"{value:.3f}" for value in values)
     told = element(
         "div",

@@ -38,10 +38,11 @@ def scoring(numbers: dict[str, Any]) -> list[Html]:
             f"{'the training data' if scores['baseline']['source'] == 'training data' else 'these rows'}."
         ),
     ]
-    if scores["confusion"]:
-        content.append(_matrix(labels, scores["confusion"]))
+    tables = [_matrix(labels, scores["confusion"])] if scores["confusion"] else []
     if scores["labels"]:
-        content.append(_by_label(scores["labels"]))
+        tables.append(_by_label(scores["labels"]))
+    if tables:
+        content.append(element("div", *tables, class_="columns"))
     return [section("scores", "Scores", *content), *_rows_by(numbers["answers"])]
 
 
@@ -118,7 +119,7 @@ def _rows_by(answers: dict[str, Any] | None) -> list[Html]:
     elif answers.get("by_target") and len(answers["by_target"]) <= _MOST_LABELS_IN_MATRIX:
         figures.append(_groups("By true label", measure, answers["by_target"], is_error=False))
     told = note("Dots with their 95 % intervals: where two overlap much, no difference is shown.")
-    return [section("rows", "Which rows it gets right", told, grid(figures))]
+    return [section("rows", "Where it is off" if is_error else "Where it is right", told, grid(figures))]
 
 
 def _groups(title: str, subtitle: str, rows: list[dict[str, Any]], *, is_error: bool) -> Html:
@@ -129,10 +130,11 @@ def _groups(title: str, subtitle: str, rows: list[dict[str, Any]], *, is_error: 
 
 
 def _group_name(row: dict[str, Any], groups: int) -> str:
+    """What stands under a group: a label, cut to the room there is, or the range of a number."""
     if "label" in row:
-        most = max(3, 48 // groups)
+        most = max(5, 84 // groups)
         label = str(row["label"])
-        return label if len(label) <= most else label[: most - 1] + "…"
+        return label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - most // 2 + 1 :]}"
     low, high = (short(row[end]) for end in ("from", "to"))
     return low if low == high else f"{low}\N{EN DASH}{high}"
 

@@ -51,8 +51,9 @@ figure { margin: 0; padding: 14px 14px 8px; background: var(--card); border: 1px
 figcaption { font-size: 14px; font-weight: 600; margin-bottom: 6px; }
 figcaption span { display: block; font-weight: 400; color: var(--faint); font-size: 13px; }
 svg { display: block; width: 100%; height: auto; max-width: 480px; }
-svg text { font-size: 11px; fill: var(--faint); font-family: inherit; font-variant-numeric: tabular-nums; }
-.strip { max-width: 520px; margin: 14px 0 10px; } .strip .track { fill: var(--line); } .strip .bar { opacity: 0.45; }
+svg text { font-size: 12px; fill: var(--faint); font-family: inherit; font-variant-numeric: tabular-nums; }
+.strip { overflow: visible; max-width: 520px; margin: 14px 0 10px; }
+.strip .track { fill: var(--line); } .strip .bar { opacity: 0.45; }
 .strip .knob { fill: var(--s0); stroke: var(--paper); stroke-width: 2; }
 .strip .baseline { stroke: var(--ink); stroke-width: 1.5; }
 .spark { display: inline-block; width: 60px; height: 20px; vertical-align: -5px; }
@@ -65,17 +66,21 @@ svg .curve, svg .whisker { stroke: var(--c); } svg .dot, svg .bar { fill: var(--
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: 12px; color: var(--faint); margin: 4px 0; }
 .legend i { display: inline-block; width: 14px; height: 3px; background: var(--c); margin-right: 5px;
   vertical-align: 3px; }
+.columns { display: flex; flex-wrap: wrap; gap: 0 56px; } .columns > * { min-width: 0; max-width: 100%; }
 .scroll { overflow-x: auto; margin: 10px 0 16px; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line);
   overflow-wrap: break-word; }
 th { color: var(--faint); font-weight: 600; font-size: 13px; }
+td:first-child, th:first-child { min-width: 6.5em; }
 .number { text-align: right; white-space: nowrap; }
 table.matrix td, table.matrix th { padding: 7px 12px; }
+table.matrix th { max-width: 108px; white-space: normal; font-size: 12px; vertical-align: bottom; }
+table.matrix tbody th { max-width: 180px; vertical-align: middle; }
 table.matrix td { text-align: right; border: 1px solid var(--card); }
 dl { display: grid; grid-template-columns: minmax(110px, max-content) 1fr; gap: 4px 18px; margin: 10px 0 16px; }
 dt { color: var(--faint); } dd { margin: 0; min-width: 0; }
-ol.rows { list-style: none; margin: 12px 0; padding: 0; }
+ol.rows { list-style: none; margin: 12px 0; padding: 0; columns: 2 420px; column-gap: 48px; }
 ol.rows li { padding: 12px 0; border-top: 1px solid var(--line); break-inside: avoid; }
 ol.rows .place { font-size: 12px; color: var(--faint); }
 ol.rows q { display: block; quotes: none; white-space: pre-wrap; margin: 4px 0; unicode-bidi: plaintext; }

@@ -12,6 +12,14 @@ _DASH: Final = "\N{EN DASH}"
 # Labels, columns and file names are words; what is longer is no name, and would push all else off the page.
 _LONGEST_NAME: Final = 60
 _LONGEST_TEXT: Final = 1_200
+_SPOKEN: Final = {
+    "f1": "F1",
+    "f1_macro": "macro F1",
+    "f1_micro": "micro F1",
+    "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+}
 
 
 def name_of(value: object) -> str:
@@ -23,7 +31,7 @@ def metric_name(name: str, labels: Sequence[str]) -> str:
     """Returns what a metric is called, with the label it is about."""
     if name == "f1" and len(labels) == 2:
         return f"F1 of {name_of(labels[1])!r}"
-    return {"f1": "F1"}.get(name, name.replace("f1_", "F1, ").replace("_", " "))
+    return _SPOKEN.get(name, name.replace("_", " "))
 
 
 def metric_text(name: str, value: float) -> str:
