@@ -121,6 +121,7 @@ def _strip(metric: str, difference: Difference, widest: float) -> Html:
         element("rect", class_="bar s0", x=low, y=8, width=max(high - low, 1.0), height=6, rx=3, opacity=0.55),
         element("circle", class_="dot s0", cx=place(difference.value), cy=11, r=5),
         viewBox=f"0 0 {_WIDTH:g} 22",
+        style="min-width: 120px",
         width=_WIDTH,
         height=22,
         role="img",
