@@ -41,8 +41,8 @@ def write_saved_model(
 
     Args:
         weights: safetensors file, names of google-research/bert, kernels (in, out).
-        description: JSON file: layers, heads, activation, norm_epsilon, pooling, probabilities (softmax, sigmoid or
-            null), temperature, assets.
+        description: JSON file: layers, heads, activation, norm_epsilon, pooling, temperature, assets, probabilities
+            (softmax, sigmoid or null).
         folder: of the SavedModel.
         on_rows: not called.
     """

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.evaluation.calibrate import Calibration, calibrate
-from bertune.evaluation.evaluate import score_predictions
-from bertune.evaluation.predictions import Predictions
+from bertune.evaluation.evaluate import score_logits
 from bertune.training.loop import EpochResult
 from bertune.training.run_settings import RunSettings
 
@@ -33,5 +32,5 @@ def calibrated(
     wanted = None if settings.threshold == "default" else settings.threshold_for or contract.metrics[0]
     found = calibrate(result.logits, targets, contract.labels, threshold_for=wanted)
     contract = found.applied_to(contract)
-    scores = score_predictions(Predictions(result.logits, contract, 0.0), targets)
+    scores = score_logits(result.logits, targets, contract)
     return contract, replace(result, scores=scores), found

@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.calibrate import Calibration
-from bertune.evaluation.evaluate import score_predictions
+from bertune.evaluation.evaluate import score_logits
 from bertune.evaluation.metrics import METRICS, require_classes
-from bertune.evaluation.predictions import Predictions
 from bertune.evaluation.scores import Scores
 from bertune.evaluation.thresholds import require_threshold
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
@@ -33,6 +32,7 @@ from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
 from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.calibrated import calibrated
@@ -66,6 +66,7 @@ class PreparedRun:
     validation: Dataset | None
     contract: Contract
     describe: dict[str, Describe]
+    long_texts: dict[str, LongTexts]
     also_scored: dict[str, Dataset] = field(default_factory=dict)
 
 
@@ -109,6 +110,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     else:
         settings, task, audit, reports, splits = *reencoded.known(), {}
     _check_settings(settings, config, task, has_validation="validation" in reports)
+    settings = replace(settings, window_stride=_window_stride(settings, is_pair=task.columns.is_pair))
     if reencoded is None:
         audit = audit_splits(splits, task.labels)
     for line in audit.lines() if reencoded is None else reencoded.lines():
@@ -123,8 +125,10 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
             for name, examples in splits.items()
         }
         describe = {name: describe_examples(examples) for name, examples in splits.items()}
+        long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
     else:
         datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
+        long_texts = reencoded.long_texts()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
@@ -144,6 +148,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         validation,
         contract,
         describe,
+        long_texts,
         also,
     )
 
@@ -186,7 +191,8 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
         directory.write_settings(resolved_settings(run))
         reports = {name: report.to_dict() for name, report in run.reports.items()}
-        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports})
+        long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
+        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports, "long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())
         history = fit(
             run.classifier,
@@ -214,7 +220,7 @@ def _score_also(run: PreparedRun, directory: RunDirectory, contract: Contract, b
         checked = goal.checked(data, name, run.classifier)
         assert checked.targets is not None
         _, logits = goal.score(run.classifier, checked, run.train.targets)
-        also[name] = score_predictions(Predictions(logits, contract, 0.0), checked.targets)
+        also[name] = score_logits(logits, checked.targets, contract)
     if also:
         scores = {"validation": best.scores} if best.scores is not None else {}
         values = {name: split.to_dict() for name, split in (scores | also).items()}
@@ -324,13 +330,25 @@ def _restore(
 def _encode(
     name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
 ) -> EncodedExamples:
-    encoded, found = encode_cached(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
+    encoded, found = encode_cached(
+        examples.texts_a,
+        examples.texts_b,
+        tokenizer,
+        settings.max_length,
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
+    )
+    tokens = int(encoded.offsets[-1])
     say(
-        f"{name}: {int(encoded.offsets[-1]):,} tokens, {np.diff(encoded.offsets).mean():.1f} an example, "
-        f"{encoded.truncated_fraction:.2%} truncated at {settings.max_length}"
+        f"{name}: {tokens:,} tokens, {tokens / len(encoded):.1f} an example, "
+        f"{LongTexts.of(encoded, settings.long_text).summary()}"
         f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
+
+
+def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
+    return checked_stride(settings.long_text, settings.window_stride, max_length=settings.max_length, pairs=is_pair)
 
 
 def _targets(examples: Examples, task: Task) -> NDArray[Any]:
@@ -368,4 +386,6 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
         target_mean=float(train_targets.mean()) if task.labels is None else None,
         # It goes with the model wherever that goes; the signature of an address must not.
         base_model=without_query(settings.model),
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
     )

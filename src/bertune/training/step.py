@@ -13,6 +13,7 @@ from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import DivergedError
 from bertune.heads.losses import loss_of, weight_of
+from bertune.heads.pooling import pool_windows
 from bertune.text.task import TaskKind
 from bertune.training.paths import TrainingPath
 
@@ -72,7 +73,7 @@ def take_step(
         part = indices[start : start + micro_batch_size]
         batch = pack(train.encoded, part, train.targets, device)
         assert batch.targets is not None
-        logits = path.logits(batch, accumulate=start > 0)
+        logits = pool_windows(path.logits(batch, accumulate=start > 0), batch)
         loss = loss_of(
             logits,
             batch.targets,
