@@ -22,6 +22,7 @@ from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
+from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.paths import TrainingPath, training_path
 from bertune.training.step import StepResult, take_step
 
@@ -119,6 +120,8 @@ def fit(
     kind: TaskKind = "regression" if classifier.num_labels == 1 else "classification"
     train_set = _checked(train, "train", classifier, kind)
     validation_set = None if validation is None else _checked(validation, "validation", classifier, kind)
+    if config.reinit_layers:
+        draw_top_layers(classifier, config.reinit_layers, seed=config.seed)
     total_steps = config.epochs * steps_in_epoch(len(train_set), config.batch_size)
     keeps_state = optimizer is not None
     if optimizer is None:
@@ -127,6 +130,8 @@ def fit(
         raise ConfigError(
             f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
         )
+    if config.layer_decay != 1 and keeps_state:
+        raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
     device = classifier.classifier.weight.device
     history = History()
     best_weights: dict[str, Tensor] | None = None
@@ -177,6 +182,7 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
         model=classifier,
         weight_decay_rate=config.weight_decay,
         gradient_clip_norm=config.max_gradient_norm or None,
+        rate_scale_of=rate_scale_by_depth(classifier, config.layer_decay) if config.layer_decay != 1 else None,
     )
 
 

@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.journal import Journal
+from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.loop import EpochResult, History, Observer, fit
 from bertune.training.reading import read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
-from bertune.training.run_rows import Describe, describe_examples, write_dynamics, write_validation_rows
+from bertune.training.run_rows import Describe, DescribeExamples, write_dynamics, write_validation_rows
 from bertune.training.run_settings import RunSettings
 
 Say = Callable[[str], None]
@@ -103,12 +104,14 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
+    if config.reinit_layers:
+        say(f"drawn anew for training: the pooler and the top {config.reinit_layers} layers (--reinit-layers)")
     if reencoded is None:
         datasets = {
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
             for name, examples in splits.items()
         }
-        describe = {name: describe_examples(examples) for name, examples in splits.items()}
+        describe = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
         datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
     train, validation = datasets["train"], datasets.get("validation")
@@ -119,6 +122,19 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     return PreparedRun(
         settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract, describe
     )
+
+
+def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
+    """Makes the same run of another seed, on the same data in memory; only the encoder is restored anew.
+
+    Args:
+        run: what was prepared; stays as it is.
+        seed: of the new run.
+        out: its folder.
+    """
+    settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
+    classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
+    return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
 
 def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
@@ -242,6 +258,7 @@ def _restore(
             f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
             hint=f"use --max-length {bert_config.max_position_embeddings} or less",
         )
+    check_reinit_layers(config.reinit_layers, bert_config.num_hidden_layers)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
     check_vocabulary(tokenizer, encoder, folder)
