@@ -111,7 +111,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
             for name, examples in splits.items()
         }
-        describe = {name: DescribeExamples(examples) for name, examples in splits.items()}
+        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
         datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
     train, validation = datasets["train"], datasets.get("validation")
