@@ -22,7 +22,9 @@ from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind, usual_metrics
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
+from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal, kind_of
+from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.paths import TorchTrainingPath, TrainingPath, training_path
 from bertune.training.resident import NotResidentError, ResidentTraining
 from bertune.training.step import StepResult, seed_of_step, take_step
@@ -41,6 +43,7 @@ class EpochResult:
         examples_per_second: trained.
         scores: on the validation data; None without any.
         is_best: whether the chosen metric is the best so far.
+        logits: (rows, labels) on the validation data, where it is the best so far.
     """
 
     epoch: int
@@ -49,6 +52,7 @@ class EpochResult:
     examples_per_second: float
     scores: Scores | None
     is_best: bool
+    logits: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -91,6 +95,7 @@ def fit(
     target_range: tuple[float, float] | None = None,
     observer: Observer | None = None,
     on_best: Callable[[EpochResult], None] | None = None,
+    dynamics: Dynamics | None = None,
 ) -> History:
     """Trains a classifier and leaves it with the weights of its best epoch, in evaluation mode.
 
@@ -112,6 +117,7 @@ def fit(
         target_range: lowest and highest target of a regression; predictions are clipped to it before they are scored.
         observer: watches.
         on_best: called each time the metric is the best so far, while the classifier holds those weights.
+        dynamics: records what the model says of each training row when it is trained on it.
 
     Raises:
         ConfigError: targets are missing, or the optimizer was used before.
@@ -128,6 +134,8 @@ def fit(
     class_weights = class_weights_of(
         config.class_weights, kind=kind, names=goal.names_of(classifier), targets=train_set.targets
     )
+    if config.reinit_layers:
+        draw_top_layers(classifier, config.reinit_layers, seed=config.seed)
     total_steps = config.epochs * steps_in_epoch(len(train_set), config.batch_size)
     keeps_state = optimizer is not None
     if optimizer is None:
@@ -136,6 +144,8 @@ def fit(
         raise ConfigError(
             f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
         )
+    if config.layer_decay != 1 and keeps_state:
+        raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
     device = classifier.classifier.weight.device
     class_weights = None if class_weights is None else class_weights.to(device)
     history = History()
@@ -149,16 +159,20 @@ def fit(
             started = time.perf_counter()
             try:
                 steps = list(
-                    _train_epoch(classifier, path, optimizer, train_set, config, kind, class_weights, epoch, observer)
+                    _train_epoch(
+                        classifier, path, optimizer, train_set, config, kind, class_weights, epoch, observer, dynamics
+                    )
                 )
             finally:  # where it diverged or was interrupted as well: the classifier is then the one before that step
                 path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
-            scores = None
+            if dynamics is not None:
+                dynamics.end_epoch()
+            scores, logits = None, None
             if validation_set is not None:
-                scores = goal.score(classifier, validation_set, train_set.targets)
-            result = _epoch_result(epoch, steps, seconds, scores, history)
+                scores, logits = goal.score(classifier, validation_set, train_set.targets)
+            result = _epoch_result(epoch, steps, seconds, scores, logits, history)
             history.epochs.append(result)
             if observer is not None:
                 observer.on_epoch(result)
@@ -192,6 +206,7 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
         model=classifier,
         weight_decay_rate=config.weight_decay,
         gradient_clip_norm=config.max_gradient_norm or None,
+        rate_scale_of=rate_scale_by_depth(classifier, config.layer_decay) if config.layer_decay != 1 else None,
     )
 
 
@@ -223,6 +238,7 @@ def _train_epoch(
     class_weights: Tensor | None,
     epoch: int,
     observer: Observer | None,
+    dynamics: Dynamics | None,
 ) -> Iterator[StepResult]:
     classifier.train()
     # The order's own count begins at 0, like that of the steps.
@@ -230,11 +246,13 @@ def _train_epoch(
     if isinstance(path, ResidentTraining):
         results = path.epoch(order, epoch)
     else:
-        results = _step_by_step(classifier, path, optimizer, train, config, kind, class_weights, epoch, order)
+        results = _step_by_step(classifier, path, optimizer, train, config, kind, class_weights, epoch, order, dynamics)
     for result in results:
         if observer is not None:
             observer.on_step(result)
         yield result
+    if dynamics is not None and isinstance(path, ResidentTraining):
+        dynamics.record(np.arange(len(train)), path.logits, path.targets)
 
 
 def _step_by_step(
@@ -247,6 +265,7 @@ def _step_by_step(
     class_weights: Tensor | None,
     epoch: int,
     order: NDArray[np.int64],
+    dynamics: Dynamics | None,
 ) -> Iterator[StepResult]:
     device = classifier.classifier.weight.device
     first_step = (epoch - 1) * steps_in_epoch(len(train), config.batch_size)
@@ -264,17 +283,23 @@ def _step_by_step(
             kind=kind,
             label_smoothing=config.label_smoothing,
             class_weights=class_weights,
+            on_logits=None if dynamics is None else dynamics.record,
         )
 
 
 def _epoch_result(
-    epoch: int, steps: list[StepResult], seconds: float, scores: Scores | None, history: History
+    epoch: int,
+    steps: list[StepResult],
+    seconds: float,
+    scores: Scores | None,
+    logits: NDArray[np.float32] | None,
+    history: History,
 ) -> EpochResult:
     examples = sum(step.examples for step in steps)
     loss = sum(step.loss * step.examples for step in steps) / examples
     earlier = [result.scores.chosen_value for result in history.epochs if result.scores is not None]
     is_best = scores is None or all(scores.chosen_value > value for value in earlier)
-    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best)
+    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best, logits if is_best else None)
 
 
 def _is_out_of_patience(history: History, patience: int | None) -> bool:

@@ -77,6 +77,8 @@ class ResidentTraining:
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._values = torch.zeros(self._steps, 2, device=device)
+        self.targets = self._data.targets
+        self.logits = torch.zeros(len(train), classifier.num_labels, device=device)  # of each example's last step
         why_not = "none on a CPU" if device.type != "cuda" else _why_no_graphs(classifier)
         self._how_run = f"no CUDA graphs: {why_not}" if why_not else "CUDA graphs over token buckets"
         self._graphs = StepGraphs(self._step, None if why_not else cuda_recorder(device))
@@ -131,7 +133,8 @@ class ResidentTraining:
     def _step(self, examples: int, tokens: int) -> None:
         """Takes a step: device work alone, on tensors that stay where they are."""
         places = self._place + torch.arange(examples, device=self.device)
-        batch = self._data.batch(self._order.index_select(0, places), tokens)
+        indices = self._order.index_select(0, places)
+        batch = self._data.batch(indices, tokens)
         assert batch.targets is not None
         logits = self.classifier(batch)[:-1]  # the last sequence is the filler
         loss = loss_of(
@@ -144,6 +147,7 @@ class ResidentTraining:
         gradients = torch.autograd.grad(loss, self._update.parameters, allow_unused=True)
         self._update.take(loss, gradients)
         self._values.index_copy_(0, self._row, torch.stack([loss.detach(), self._update.norm])[None])
+        self.logits.index_copy_(0, indices, logits.detach())
         self._place.add_(examples)
         self._row.add_(1)
 

@@ -25,6 +25,7 @@ from bertune.heads.classifier import Classifier, classifier_model
 from bertune.heads.losses import loss_of
 from bertune.training import loop
 from bertune.training.config import TrainingConfig
+from bertune.training.dynamics import Dynamics
 from bertune.training.loop import History, fit, optimizer_of
 from bertune.training.resident import NotResidentError, ResidentTraining
 from bertune.training.step import StepResult
@@ -44,6 +45,7 @@ def train_resident(
     config: TrainingConfig = CONFIG,
     *,
     classifier: Classifier | None = None,
+    dynamics: Dynamics | None = None,
 ) -> tuple[History, Classifier, list[StepResult]]:
     """Runs `fit` as it runs on a GPU."""
     classifier = classifier or make_classifier(config=STILL)
@@ -61,7 +63,7 @@ def train_resident(
             "_path",
             lambda *run, **_: ResidentTraining(*run),
         )
-        history = fit(classifier, train, config=config, observer=Watcher())
+        history = fit(classifier, train, config=config, observer=Watcher(), dynamics=dynamics)
     return history, classifier, seen
 
 
@@ -190,6 +192,24 @@ def test_dropout_depends_on_the_seed_and_the_step_alone(train: Dataset) -> None:
     )
     assert one.steps == two.steps
     assert one.steps[0].loss != other.steps[0].loss
+
+
+def test_dynamics_are_those_of_the_torch_path(train: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTUNE_WITHOUT", "kernels")
+    expected, found = Dynamics(len(train), "classification"), Dynamics(len(train), "classification")
+    fit(make_classifier(config=STILL), train, config=CONFIG, dynamics=expected)
+    train_resident(train, dynamics=found)
+    assert found.values.shape == (2, 84)
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-5)
+
+
+def test_layers_with_rates_of_their_own_train_the_same(train: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTUNE_WITHOUT", "kernels")
+    config = replace(CONFIG, layer_decay=0.5)
+    expected = fit(make_classifier(config=STILL), train, config=config)
+    found, _, _ = train_resident(train, config)
+    np.testing.assert_allclose([s.loss for s in found.steps], [s.loss for s in expected.steps], rtol=0, atol=1e-5)
+    assert found.steps[-1].loss != train_resident(train)[0].steps[-1].loss
 
 
 def test_results_come_in_order_where_an_epoch_has_many_chunks(monkeypatch: pytest.MonkeyPatch, train: Dataset) -> None:
