@@ -104,6 +104,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         BertuneError: any part that cannot work; nothing has been written.
     """
     RunDirectory(settings.out).check(overwrite=settings.overwrite)
+    device = choose_device(settings.device)
     reencoded = read_reencoded_data(settings)
     if reencoded is None:
         task, splits = read_training_data(settings)
@@ -119,6 +120,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     model_folder = resolve_model(settings.model, on_progress=on_fetch)
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
+    classifier.to(device)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
@@ -343,7 +345,7 @@ def _restore(
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
     draw_weights(classifier, seed=config.seed, only=new | {"classifier.weight", "classifier.bias"})
-    return classifier.to(choose_device(settings.device)), receipt
+    return classifier, receipt
 
 
 def _encode(
