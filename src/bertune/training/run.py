@@ -190,8 +190,13 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
 
     def keep(result: EpochResult) -> None:
         nonlocal contract, best, calibration
-        targets = None if run.validation is None else run.validation.targets
-        contract, best, calibration = calibrated(run.contract, result, targets, run.settings)
+        contract, best = run.contract, result
+        if run.validation is not None and result.logits is not None:
+            assert run.validation.targets is not None
+            contract, answered, calibration = calibrated(
+                run.contract, result.logits, run.validation.targets, run.settings
+            )
+            best = replace(result, scores=answered)
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         # After the model, so that scores are never those of weights that are not there.
