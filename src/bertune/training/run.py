@@ -45,7 +45,7 @@ from bertune.training.loop import EpochResult, History, Observer, fit
 from bertune.training.reading import ALSO_SCORED, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
-from bertune.training.run_rows import Describe, describe_examples, write_dynamics, write_validation_rows
+from bertune.training.run_rows import Describe, DescribeExamples, write_dynamics, write_validation_rows
 from bertune.training.run_settings import RunSettings
 
 Say = Callable[[str], None]
@@ -128,7 +128,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
             for name, examples in splits.items()
         }
-        describe = {name: describe_examples(examples) for name, examples in splits.items()}
+        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
     else:
         datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
