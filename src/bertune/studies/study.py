@@ -212,7 +212,8 @@ def _on_validation(run: PreparedRun, classifier: Classifier) -> tuple[Scores, ND
 
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:
-    assert run.validation is not None and run.validation.targets is not None
+    assert run.validation is not None
+    assert run.validation.targets is not None
     _, logits = _on_validation(run, classifier)
     contract, scores, calibration = calibrated(run.contract, logits, run.validation.targets, run.settings)
     card = {"metrics": scores.values, "rows": scores.rows}
