@@ -11,7 +11,7 @@ from bertune.errors import CheckpointError, ConfigError
 from bertune.heads.pooling import Pooling
 from bertune.text.several_labels import SeveralLabels
 from bertune.text.task import Columns, TaskKind
-from bertune.tokens.truncation import LongText
+from bertune.tokens.long_texts import LongText
 
 CONTRACT_FILE = "bertune.json"
 FORMAT_VERSION = 1
@@ -126,6 +126,17 @@ class Contract:
             return Columns(self.text_a, self.text_b, self.label)
         several = SeveralLabels(self.label_columns, self.label_separator, allow_none)
         return Columns(self.text_a, self.text_b, self.label, several)
+
+    def long_text_account(self) -> str:
+        """Says in words what becomes of texts over `max_length`."""
+        if self.long_text == "first":
+            return f"cut after {self.max_length} tokens"
+        if self.long_text == "head-tail":
+            return f"the first quarter and the last three quarters of {self.max_length} tokens are kept"
+        return (
+            f"read in windows of {self.max_length} tokens that begin {self.window_stride} tokens after one another, "
+            "whose logits are averaged"
+        )
 
     def check_texts(self, *, given_pair: bool, where: str) -> None:
         """Refuses single texts for a pair model, and pairs for a single-text model.

@@ -58,11 +58,11 @@ def evaluate(
             tell(f"{split}: {_SEEN[split]}")
         with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
             scores, predictions = evaluate_model(model, examples, precision=precision, on_batch=progress.advance)
-        tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
+        tell(predictions.long_texts.summary())
         values = {
             "data": examples.report.to_dict(),
             "split": split,
-            "truncated_fraction": predictions.truncated_fraction,
+            "long_texts": predictions.long_texts.to_dict(),
             "scores": scores.to_dict(),
         }
         return values, scores.lines()

@@ -56,6 +56,6 @@ def predict(
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
         predictions = predict_texts(model, examples, precision=precision, on_batch=progress.advance)
-    tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
+    tell(predictions.long_texts.summary())
     write = show_data if json else show
     write(prediction_lines(examples, predictions, as_json=json))

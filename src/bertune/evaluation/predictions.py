@@ -17,6 +17,7 @@ from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
+from bertune.tokens.long_texts import LongTexts
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ class Predictions:
     Args:
         logits: (examples, labels), fp32, as the model gives them.
         contract: of the model: what makes answers of logits.
-        truncated_fraction: share of the examples whose text was cut.
+        long_texts: how many examples were too long, and what became of them.
     """
 
     logits: NDArray[np.float32]
     contract: Contract
-    truncated_fraction: float
+    long_texts: LongTexts
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -115,14 +116,14 @@ def predict(
         DataError: an entry is neither a text nor a pair.
     """
     if isinstance(texts, ReencodedExamples):
-        encoded, truncated_fraction = texts.encoded_for(model), texts.truncated_fraction
+        encoded, long_texts = texts.encoded_for(model), texts.long_texts
     else:
         encoded = encode_for(model, texts if isinstance(texts, Examples) else examples_of(texts))
-        truncated_fraction = encoded.truncated_fraction
+        long_texts = LongTexts.of(encoded, model.contract.long_text)
     device = model.classifier.classifier.weight.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    return Predictions(logits, model.contract, truncated_fraction)
+    return Predictions(logits, model.contract, long_texts)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
@@ -132,7 +133,14 @@ def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
     model.contract.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
-    return encode_examples(examples.texts_a, examples.texts_b, model.tokenizer, model.contract.max_length)
+    return encode_examples(
+        examples.texts_a,
+        examples.texts_b,
+        model.tokenizer,
+        model.contract.max_length,
+        long_text=model.contract.long_text,
+        window_stride=model.contract.window_stride,
+    )
 
 
 def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> NDArray[Any]:

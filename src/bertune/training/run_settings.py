@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertune.errors import ConfigError
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import find_reencoded
 
 
@@ -30,8 +31,16 @@ class RunSettings:
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
         pooling: cls as in the lesson, or mean of all tokens.
-        max_length: tokens of an example at most, special tokens included; longer ones are truncated and counted.
+        max_length: tokens of an example at most, special tokens included; longer ones are counted.
+        long_text: what becomes of longer ones: first keeps their beginning, head-tail beginning and end, windows reads
+            all of them in overlapping windows and averages the logits.
+        window_stride: tokens by which each window begins after the one before; by default half of the tokens that a
+            text has room for.
         metric: chooses the best epoch; the task's first metric by default.
+        threshold: from which probability on the second of two labels, or each of several, is given: default takes the
+            most probable label (each label from 0.5 on), auto chooses on the validation rows and keeps what also helps
+            on rows that were not chosen on.
+        threshold_for: the metric to choose thresholds for; the one that chooses the best epoch by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
         overwrite: replace an earlier run in the same folder.
 
@@ -55,7 +64,11 @@ class RunSettings:
     on_bad_row: Literal["error", "skip"] = "error"
     pooling: Literal["cls", "mean"] = "cls"
     max_length: int = 128
+    long_text: LongText = "first"
+    window_stride: int | None = None
     metric: str | None = None
+    threshold: Literal["default", "auto"] = "default"
+    threshold_for: str | None = None
     allow_new: tuple[str, ...] = ()
     overwrite: bool = False
 
@@ -64,6 +77,8 @@ class RunSettings:
             raise ConfigError(
                 f"task {self.task!r} knows its columns", hint="leave --text-a, --text-b, --label and --kind out"
             )
+        if self.threshold_for is not None and self.threshold == "default":
+            raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
         if self.kind != "multi-label" and (self.label_separator is not None or self.allow_no_label):
             raise ConfigError("--label-separator and --allow-no-label are for several labels a row: --kind multi-label")
         if self.target_range is not None and not (
@@ -72,6 +87,8 @@ class RunSettings:
             raise ConfigError("--target-range is the lowest and the highest target of --kind regression")
         if self.max_length < 3:
             raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
+        pairs = self.text_b is not None
+        checked_stride(self.long_text, self.window_stride, max_length=self.max_length, pairs=pairs)
         if self.task is None and (self.text_a is None or self.label is None) and find_reencoded(self.data) is None:
             raise ConfigError(
                 "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",
