@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
@@ -20,6 +21,7 @@ from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind, usual_metrics
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
+from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal, kind_of
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.paths import TrainingPath, training_path
@@ -39,6 +41,7 @@ class EpochResult:
         examples_per_second: trained.
         scores: on the validation data; None without any.
         is_best: whether the chosen metric is the best so far.
+        logits: (rows, labels) on the validation data, where it is the best so far.
     """
 
     epoch: int
@@ -47,6 +50,7 @@ class EpochResult:
     examples_per_second: float
     scores: Scores | None
     is_best: bool
+    logits: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -89,6 +93,7 @@ def fit(
     target_range: tuple[float, float] | None = None,
     observer: Observer | None = None,
     on_best: Callable[[EpochResult], None] | None = None,
+    dynamics: Dynamics | None = None,
 ) -> History:
     """Trains a classifier and leaves it with the weights of its best epoch, in evaluation mode.
 
@@ -110,6 +115,7 @@ def fit(
         target_range: lowest and highest target of a regression; predictions are clipped to it before they are scored.
         observer: watches.
         on_best: called each time the metric is the best so far, while the classifier holds those weights.
+        dynamics: records what the model says of each training row when it is trained on it.
 
     Raises:
         ConfigError: targets are missing, or the optimizer was used before.
@@ -150,16 +156,20 @@ def fit(
             started = time.perf_counter()
             try:
                 steps = list(
-                    _train_epoch(classifier, path, optimizer, train_set, config, kind, class_weights, epoch, observer)
+                    _train_epoch(
+                        classifier, path, optimizer, train_set, config, kind, class_weights, epoch, observer, dynamics
+                    )
                 )
             finally:  # where it diverged or was interrupted as well: the classifier is then the one before that step
                 path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
-            scores = None
+            if dynamics is not None:
+                dynamics.end_epoch()
+            scores, logits = None, None
             if validation_set is not None:
-                scores = goal.score(classifier, validation_set, train_set.targets)
-            result = _epoch_result(epoch, steps, seconds, scores, history)
+                scores, logits = goal.score(classifier, validation_set, train_set.targets)
+            result = _epoch_result(epoch, steps, seconds, scores, logits, history)
             history.epochs.append(result)
             if observer is not None:
                 observer.on_epoch(result)
@@ -202,6 +212,7 @@ def _train_epoch(
     class_weights: Tensor | None,
     epoch: int,
     observer: Observer | None,
+    dynamics: Dynamics | None,
 ) -> Iterator[StepResult]:
     classifier.train()
     device = classifier.classifier.weight.device
@@ -224,6 +235,7 @@ def _train_epoch(
             kind=kind,
             label_smoothing=config.label_smoothing,
             class_weights=class_weights,
+            on_logits=None if dynamics is None else dynamics.record,
         )
         if observer is not None:
             observer.on_step(result)
@@ -231,13 +243,18 @@ def _train_epoch(
 
 
 def _epoch_result(
-    epoch: int, steps: list[StepResult], seconds: float, scores: Scores | None, history: History
+    epoch: int,
+    steps: list[StepResult],
+    seconds: float,
+    scores: Scores | None,
+    logits: NDArray[np.float32] | None,
+    history: History,
 ) -> EpochResult:
     examples = sum(step.examples for step in steps)
     loss = sum(step.loss * step.examples for step in steps) / examples
     earlier = [result.scores.chosen_value for result in history.epochs if result.scores is not None]
     is_best = scores is None or all(scores.chosen_value > value for value in earlier)
-    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best)
+    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best, logits if is_best else None)
 
 
 def _is_out_of_patience(history: History, patience: int | None) -> bool:

@@ -1,6 +1,7 @@
 """One optimizer step: forward, backward, and the check that nothing blew up."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +54,11 @@ def take_step(
     kind: TaskKind,
     label_smoothing: float,
     class_weights: Tensor | None = None,
+    on_logits: Callable[[NDArray[np.int64], Tensor, Tensor], None] | None = None,
 ) -> StepResult:
     """Trains on one batch, in parts of `micro_batch_size` examples whose gradients add up to the batch's.
+
+    `on_logits` is given the rows, logits and targets of each part.
 
     Raises:
         DivergedError: the loss or the gradient is not finite; the parameters are those before the step.
@@ -80,6 +84,8 @@ def take_step(
         )
         loss.backward()  # type: ignore[no-untyped-call]
         mean_loss += loss.item()
+        if on_logits is not None:
+            on_logits(part, logits, batch.targets)
         tokens += batch.layout.num_tokens
     _check_finite(mean_loss, "loss", step, rate)
     norm = path.update()
