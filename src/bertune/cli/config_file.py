@@ -9,8 +9,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from bertune.cli.data_options import DataOptions
 from bertune.cli.encode import EncodeSettings
 from bertune.errors import ConfigError
+from bertune.studies.seed_settings import SeedSettings
 from bertune.text.nearest import did_you_mean
 from bertune.training.config import TrainingConfig
+from bertune.training.recipe import RecipeName
 from bertune.training.run_settings import RunSettings
 
 _SWITCHES: dict[str, Any] = {"json": bool, "quiet": bool}
@@ -61,7 +63,11 @@ def _check(path: Path, verb: str, table: dict[str, Any], known: dict[str, Any]) 
 def _settings_of_verbs() -> dict[str, dict[str, Any]]:
     data = _hints(DataOptions) | _SWITCHES | {"run": Path}
     return {
-        "train": _hints(RunSettings) | _hints(TrainingConfig) | _SWITCHES,
+        "train": _hints(RunSettings)
+        | _hints(TrainingConfig)
+        | _hints(SeedSettings)
+        | _SWITCHES
+        | {"recipe": RecipeName},
         "evaluate": data | {"label": str | None, "allow-no-label": bool},
         "predict": data | {"glue-submission": Path | None},
         "encode": _hints(EncodeSettings) | _SWITCHES,

@@ -115,7 +115,9 @@ def _summary(measured: NDArray[Any]) -> dict[str, Any]:
     mean = float(measured.mean())
     if measured.dtype == np.bool_:
         middle, spread = mean + _Z**2 / (2 * count), _Z * np.sqrt(mean * (1 - mean) / count + (_Z / (2 * count)) ** 2)
-        low, high = (middle - spread) / (1 + _Z**2 / count), (middle + spread) / (1 + _Z**2 / count)
+        # Rounding may leave an end beyond the mean where all rows are alike.
+        low = min(max((middle - spread) / (1 + _Z**2 / count), 0.0), mean)
+        high = max(min((middle + spread) / (1 + _Z**2 / count), 1.0), mean)
     else:
         error = _Z * measured.std(ddof=1) / np.sqrt(count) if count > 1 else 0.0
         low, high = max(0.0, mean - error), mean + error

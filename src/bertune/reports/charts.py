@@ -75,12 +75,12 @@ class Axes:
             _, y = self.place(self.x[0], value)
             parts.append(element("line", class_="axis", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y))
             parts.append(element("text", self.y_format(value), x=_LEFT - 6, y=y + 4, text_anchor="end"))
-        for value in ticks(*self.x):
+        for value in ticks(*self.x) if self.x_format is not no_numbers else []:
             x, _ = self.place(value, self.y[0])
             parts.append(element("text", self.x_format(value), x=x, y=_HEIGHT - _BOTTOM + 15, text_anchor="middle"))
-        parts.append(
-            element("text", self.x_title, x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 4, text_anchor="middle")
-        )
+        if self.x_title:
+            middle = (_LEFT + _WIDTH - _RIGHT) / 2
+            parts.append(element("text", self.x_title, x=middle, y=_HEIGHT - 4, text_anchor="middle"))
         return join(parts)
 
 
@@ -123,10 +123,10 @@ def intervals(rows: Sequence[dict[str, Any]], names: Sequence[str], axes: Axes, 
     Args:
         rows: with value, low, high and rows; without a value where there is no row.
         names: under each.
-        axes: x from 0 to the number of rows; its numbers are not drawn.
+        axes: x from 0 to the number of rows, with `no_numbers`.
         label: what the picture shows, for those who do not see it.
     """
-    parts = [Axes(axes.x, axes.y, axes.x_title, lambda _: "", axes.y_format).frame()]
+    parts = [axes.frame()]
     # Names that would touch stand on two lines in turn.
     crowded = max(map(len, names), default=0) * len(names) > _LETTERS
     for at, (row, name) in enumerate(zip(rows, names, strict=True)):
@@ -177,6 +177,12 @@ def spark(values: Sequence[float], *, label: str, top: float = 1.0) -> Html:
         *(element("circle", cx=x, cy=y, r=1.7, class_="dot s1") for x, y in places),
     ]
     return element("svg", *parts, viewBox="0 0 60 20", role="img", aria_label=label, class_="spark")
+
+
+def no_numbers(value: float) -> str:
+    """The format of an axis without numbers."""
+    del value
+    return ""
 
 
 def legend(names: Sequence[tuple[str, int]]) -> Html:

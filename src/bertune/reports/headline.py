@@ -40,9 +40,29 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
             lambda number: metric_text(name, number),
             label=f"{spoken} {value}, interval {interval}",
         ),
+        *_seeds(numbers["seeds"], name),
         note(
-            f"Measured on {scores['rows']:,} validation rows after epoch {numbers['best_epoch']}, which was chosen on "
-            "the same rows: expect a little less on new ones."
+            f"Measured on {scores['rows']:,} validation rows{_when(numbers)}, chosen on the same rows: expect a "
+            "little less on new ones."
         ),
         *warnings,
     ]
+
+
+def _when(numbers: dict[str, Any]) -> str:
+    """Which weights were measured."""
+    if numbers["seeds"] is not None and len(numbers["seeds"]["model"]["seeds"]) > 1:
+        return ", an average of seeds"
+    seed = "" if numbers["seeds"] is None else f" of seed {numbers['seeds']['summary']['best']}"
+    return "" if numbers["best_epoch"] is None else f" after epoch {numbers['best_epoch']}{seed}"
+
+
+def _seeds(seeds: dict[str, Any] | None, metric: str) -> list[Html]:
+    """What all seeds came to; nothing for a single run."""
+    if seeds is None:
+        return []
+    spread = seeds["summary"]["metrics"][metric]
+    deviation = "" if spread["std"] is None else f" \N{PLUS-MINUS SIGN} {metric_text(metric, spread['std'])}"
+    told = f"{len(seeds['results'])} seeds: mean {metric_text(metric, spread['mean'])}{deviation}"
+    ends = f", from {metric_text(metric, spread['minimum'])} to {metric_text(metric, spread['maximum'])}."
+    return [element("p", told, ends, class_="verdict")]

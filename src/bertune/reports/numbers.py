@@ -9,7 +9,7 @@ from typing import Any, Final
 import bertune
 from bertune.reports.answered_rows import answer_numbers
 from bertune.reports.curves import curve_numbers
-from bertune.reports.run_files import RunFiles, read_run
+from bertune.reports.run_files import RunFiles, read_study
 
 MOST_DOUBTFUL: Final = 25
 _FEW_ROWS: Final = 100
@@ -23,18 +23,21 @@ def report_numbers(folder: Path) -> dict[str, Any]:
         ConfigError: the folder is not one of a run.
         DataError: a file of it is damaged.
     """
-    run = read_run(folder)
+    run = read_study(folder)
+    name = folder.absolute().name
+    journals = run.journals or {name: run.journal}
     numbers: dict[str, Any] = {
         "format_version": 1,
-        "run": folder.absolute().name,
+        "run": name,
         "reported_by": bertune.__version__,
         "made_with": run.settings.get("made_with", {}),
         "settings": run.settings.get("train", {}),
         "command": command_of(run.settings.get("train", {})),
         "model": None if run.contract is None else asdict(run.contract),
-        "best_epoch": None if run.scores is None else run.scores["epoch"],
+        "best_epoch": None if run.scores is None else run.scores.get("epoch"),
         "validation": None if run.scores is None else run.scores["validation"],
-        "curves": [curve_numbers(folder.absolute().name, run.journal)],
+        "seeds": run.seeds,
+        "curves": [curve_numbers(each, journal) for each, journal in journals.items()],
         "answers": answer_numbers(run.validation, run.contract) if run.validation and run.contract else None,
         "calibration": run.calibration,
         "doubtful": _doubtful(run),
@@ -78,8 +81,30 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
             f"Errors and scores by length are of {answers['rows']:,} of the {scores['rows']:,} validation rows, "
             "evenly spaced over the file."
         )
+    warnings += _warnings_of_seeds(numbers["seeds"])
     findings = [] if numbers["data"] is None else numbers["data"]["findings"]
     return warnings + [f"Data: {finding['message']}" for finding in findings if finding["severity"] != "note"]
+
+
+def _warnings_of_seeds(seeds: dict[str, Any] | None) -> list[str]:
+    if seeds is None:
+        return []
+    found = {
+        "gave every row the same answer (collapsed)": seeds["summary"]["collapsed"],
+        "diverged": seeds["summary"]["diverged"],
+    }
+    warnings = [
+        f"{len(numbers)} of {len(seeds['results'])} seeds {what}: {', '.join(map(str, numbers))}."
+        for what, numbers in found.items()
+        if numbers
+    ]
+    if len(seeds["model"]["seeds"]) > 1:
+        averaged = ", ".join(map(str, seeds["model"]["seeds"]))
+        warnings.append(
+            f"The model is the average of the seeds {averaged}; errors, calibration and doubtful rows are those of the "
+            f"best single seed, {seeds['summary']['best']}."
+        )
+    return warnings
 
 
 def _doubtful(run: RunFiles) -> dict[str, Any] | None:

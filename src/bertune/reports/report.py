@@ -12,6 +12,7 @@ from bertune.reports.origins import data_audit, origins, weights, what_was_run
 from bertune.reports.page import page
 from bertune.reports.rows_section import doubtful_rows, errors
 from bertune.reports.scores_section import scoring
+from bertune.reports.seeds_section import seeds_section
 from bertune.reports.training_section import training
 
 REPORT: Final = "report.html"
@@ -43,6 +44,7 @@ def report_page(numbers: dict[str, Any]) -> str:
     answers = numbers["answers"]
     sections = [
         what_was_run(numbers),
+        *seeds_section(numbers),
         *scoring(numbers),
         *calibration(numbers),
         *training(numbers),

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class RunFiles:
         doubtful: `doubtful.jsonl`: the training rows that were believed least.
         calibration: `calibration.json`.
         contract: of the model; None before the first epoch ended.
+        seeds: `seeds.json` of a study of seeds; None for a single run.
+        journals: of a study: the journal of each seed by its folder's name.
     """
 
     path: Path
@@ -40,6 +42,8 @@ class RunFiles:
     doubtful: Rows
     calibration: dict[str, Any] | None
     contract: Contract | None
+    seeds: dict[str, Any] | None = None
+    journals: dict[str, Rows] = field(default_factory=dict)
 
 
 def read_run(path: Path) -> RunFiles:
@@ -61,6 +65,32 @@ def read_run(path: Path) -> RunFiles:
         doubtful=_lines(path / "doubtful.jsonl"),
         calibration=_object(path / "calibration.json"),
         contract=Contract.read(path / "model") if contract.is_file() else None,
+    )
+
+
+def read_study(path: Path) -> RunFiles:
+    """Reads a run folder, or that of a study of seeds: of it rows, data and receipt are those of its best seed.
+
+    Raises:
+        ConfigError: the folder is not one of a run.
+        DataError: a file of it is damaged; names file and line.
+    """
+    run = read_run(path)
+    seeds = _object(path / "seeds.json")
+    if seeds is None or "summary" not in seeds:
+        return run
+    # The folder's own name only: nothing outside of the study is read.
+    folders = {result["seed"]: path / Path(result["folder"]).name for result in seeds["results"]}
+    best = read_run(folders[seeds["summary"]["best"]])
+    return replace(
+        run,
+        data=best.data,
+        receipt=best.receipt,
+        validation=best.validation,
+        doubtful=best.doubtful,
+        calibration=run.calibration or best.calibration,
+        seeds=seeds,
+        journals={folder.name: _lines(folder / "metrics.jsonl") for folder in folders.values()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from bertune.reports.charts import Axes, intervals, scatter
+from bertune.reports.charts import Axes, intervals, no_numbers, scatter
 from bertune.reports.markup import Html, element
 from bertune.reports.page import figure, grid, note, scrolling, section, table
 from bertune.reports.words import metric_interval, metric_name, metric_text, name_of, percent, short
@@ -125,7 +125,7 @@ def _rows_by(answers: dict[str, Any] | None) -> list[Html]:
 def _groups(title: str, subtitle: str, rows: list[dict[str, Any]], *, is_error: bool) -> Html:
     names = [_group_name(row, len(rows)) for row in rows]
     top = max([row["high"] for row in rows if row["high"] is not None], default=1.0) * 1.08 if is_error else 1.0
-    axes = Axes((0.0, float(len(rows))), (0.0, top or 1.0), "", short, short if is_error else _whole_percent)
+    axes = Axes((0.0, float(len(rows))), (0.0, top or 1.0), "", no_numbers, short if is_error else _whole_percent)
     return figure(title, subtitle, intervals(rows, names, axes, label=f"{title}: {subtitle}"))
 
 

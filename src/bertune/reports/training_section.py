@@ -83,7 +83,7 @@ def _metric(name: str, curves: list[Curve], numbers: dict[str, Any]) -> Html:
         (1.0, max(2.0, float(last))),
         (low, min(high, 1.0) if max(heights) <= 1 else high),
         "epoch",
-        lambda value: f"{value:.0f}" if value == int(value) else "",
+        _whole,
         (lambda value: percent(value, 0 if high - low > 0.08 else 1)) if whole else short,
     )
     title = metric_name(name, [] if numbers["validation"] is None else numbers["validation"]["label_names"])
@@ -91,6 +91,11 @@ def _metric(name: str, curves: list[Curve], numbers: dict[str, Any]) -> Html:
     content = [legend(_names(curves))] if len(curves) > 1 else []
     content.append(line_chart(series, axes, label=title, marks=marks))
     return figure(title[:1].upper() + title[1:], "on validation; dashed: the baseline", *content)
+
+
+def _whole(value: float) -> str:
+    """Epochs are whole; between two there is no number to show."""
+    return f"{value:.0f}" if value == int(value) else "\N{NO-BREAK SPACE}"
 
 
 def _over_steps(what: str, title: str, subtitle: str, curves: list[Curve]) -> Html:

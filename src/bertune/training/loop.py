@@ -23,6 +23,7 @@ from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal, kind_of
+from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.paths import TrainingPath, training_path
 from bertune.training.step import StepResult, take_step
 
@@ -131,6 +132,8 @@ def fit(
     class_weights = class_weights_of(
         config.class_weights, kind=kind, names=goal.names_of(classifier), targets=train_set.targets
     )
+    if config.reinit_layers:
+        draw_top_layers(classifier, config.reinit_layers, seed=config.seed)
     total_steps = config.epochs * steps_in_epoch(len(train_set), config.batch_size)
     keeps_state = optimizer is not None
     if optimizer is None:
@@ -139,6 +142,8 @@ def fit(
         raise ConfigError(
             f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
         )
+    if config.layer_decay != 1 and keeps_state:
+        raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
     device = classifier.classifier.weight.device
     history = History()
     best_weights: dict[str, Tensor] | None = None
@@ -193,6 +198,7 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
         model=classifier,
         weight_decay_rate=config.weight_decay,
         gradient_clip_norm=config.max_gradient_norm or None,
+        rate_scale_of=rate_scale_by_depth(classifier, config.layer_decay) if config.layer_decay != 1 else None,
     )
 
 

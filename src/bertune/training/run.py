@@ -40,11 +40,12 @@ from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal
 from bertune.training.journal import Journal
+from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.loop import EpochResult, History, Observer, fit
 from bertune.training.reading import ALSO_SCORED, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
-from bertune.training.run_rows import Describe, describe_examples, write_dynamics, write_validation_rows
+from bertune.training.run_rows import Describe, DescribeExamples, write_dynamics, write_validation_rows
 from bertune.training.run_settings import RunSettings
 
 Say = Callable[[str], None]
@@ -119,12 +120,15 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
+    if config.reinit_layers:
+        pooler = "" if classifier.encoder.pooler is None else "the pooler and "
+        say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
     if reencoded is None:
         datasets = {
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
             for name, examples in splits.items()
         }
-        describe = {name: describe_examples(examples) for name, examples in splits.items()}
+        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
     else:
         datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
@@ -151,6 +155,19 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         long_texts,
         also,
     )
+
+
+def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
+    """Makes the same run of another seed, on the same data in memory; only the encoder is restored anew.
+
+    Args:
+        run: what was prepared; stays as it is.
+        seed: of the new run.
+        out: its folder.
+    """
+    settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
+    classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
+    return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
 
 def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
@@ -318,6 +335,7 @@ def _restore(
             f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
             hint=f"use --max-length {bert_config.max_position_embeddings} or less",
         )
+    check_reinit_layers(config.reinit_layers, bert_config.num_hidden_layers)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
     check_vocabulary(tokenizer, encoder, folder)

@@ -6,6 +6,7 @@ kept up to 1,000 characters; of more than 100,000 validation rows as many are ke
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,6 @@ from bertune.atomic import replaced_file
 from bertune.batches.dataset import Dataset
 from bertune.text.examples import Examples
 from bertune.text.excerpt import excerpt
-from bertune.tokens.read_records import Records
 from bertune.training.dynamics import Dynamics
 
 MOST_VALIDATION_ROWS: Final = 100_000
@@ -24,25 +24,34 @@ MOST_DOUBTFUL_ROWS: Final = 100
 MOST_CHARACTERS: Final = 1_000
 
 Describe = Callable[[int], dict[str, Any]]
-"""From a row's number to where it stands and what its texts are."""
+"""From a row's number to where it stands and what its texts are. Runs go to other processes, so it can be pickled."""
 
 
-def describe_examples(examples: Examples) -> Describe:
+@dataclass(frozen=True)
+class DescribeExamples:
     """Rows of a table: file, line and texts."""
 
-    def describe(row: int) -> dict[str, Any]:
+    examples: Examples
+
+    def __call__(self, row: int) -> dict[str, Any]:
+        """Returns where a row stands and the beginning of its texts."""
+        examples = self.examples
         texts = {"where": examples.where(row), "text_a": excerpt(examples.texts_a[row], MOST_CHARACTERS)}
         if examples.texts_b is not None:
             texts["text_b"] = excerpt(examples.texts_b[row], MOST_CHARACTERS)
         return texts
 
-    return describe
 
-
-def describe_records(folder: Path, records: Records) -> Describe:
+@dataclass(frozen=True, eq=False)
+class DescribeRecords:
     """Rows of a folder that `bertune encode` made: they have no texts, but their number in the data set."""
-    ids = records.example_ids
-    return lambda row: {"where": f"{folder}: example {row if ids is None else int(ids[row])}"}
+
+    folder: Path
+    example_ids: NDArray[np.int64] | None
+
+    def __call__(self, row: int) -> dict[str, Any]:
+        """Returns where a row stands."""
+        return {"where": f"{self.folder}: example {row if self.example_ids is None else int(self.example_ids[row])}"}
 
 
 def write_validation_rows(
