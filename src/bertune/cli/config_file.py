@@ -68,8 +68,8 @@ def _settings_of_verbs() -> dict[str, dict[str, Any]]:
         | _hints(SeedSettings)
         | _SWITCHES
         | {"recipe": RecipeName},
-        "evaluate": data | {"label": str | None},
-        "predict": data,
+        "evaluate": data | {"label": str | None, "allow-no-label": bool},
+        "predict": data | {"glue-submission": Path | None},
         "encode": _hints(EncodeSettings) | _SWITCHES,
         "demo": {"out": Path, "model": str},
     }
@@ -87,7 +87,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin is tuple:
-        return isinstance(value, list) and all(_fits(part, arguments[0]) for part in value)
+        fits = isinstance(value, list) and all(_fits(part, arguments[0]) for part in value)
+        return fits and (arguments[-1] is Ellipsis or len(value) == len(arguments))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is (str if hint is Path else hint)
@@ -100,6 +101,6 @@ def _described(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(repr, arguments))}"
     if origin is tuple:
-        return "a list of texts"
+        return "a list of texts" if arguments[-1] is Ellipsis else f"a list of {len(arguments)} numbers"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
     return words[hint]

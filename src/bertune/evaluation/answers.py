@@ -41,10 +41,12 @@ def decide(probabilities: NDArray[np.float64], contract: Contract) -> NDArray[np
     """
     thresholds = np.array(contract.thresholds)
     if contract.kind == "multi-label":
-        return (probabilities >= (thresholds if len(thresholds) else _USUAL_THRESHOLD)).astype(np.int64)
+        given: NDArray[np.bool_] = probabilities >= (thresholds if len(thresholds) else _USUAL_THRESHOLD)
+        return given.astype(np.int64)
     if len(thresholds):
-        return (probabilities[:, 1] >= thresholds[0]).astype(np.int64)
-    return probabilities.argmax(axis=1)
+        return np.where(probabilities[:, 1] >= thresholds[0], 1, 0)
+    best: NDArray[np.int64] = probabilities.argmax(axis=1)
+    return best
 
 
 def values(logits: NDArray[Any], contract: Contract) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
+from bertune.tokens.long_texts import LongTexts
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ class Predictions:
     Args:
         logits: (examples, labels), fp32, as the model gives them.
         contract: of the model: what makes answers of logits.
-        truncated_fraction: share of the examples whose text was cut.
+        long_texts: how many examples were too long, and what became of them.
     """
 
     logits: NDArray[np.float32]
     contract: Contract
-    truncated_fraction: float
+    long_texts: LongTexts
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -115,14 +116,14 @@ def predict(
         DataError: an entry is neither a text nor a pair.
     """
     if isinstance(texts, ReencodedExamples):
-        encoded, truncated_fraction = texts.encoded_for(model), texts.truncated_fraction
+        encoded, long_texts = texts.encoded_for(model), texts.long_texts
     else:
         encoded = encode_for(model, texts if isinstance(texts, Examples) else examples_of(texts))
-        truncated_fraction = encoded.truncated_fraction
+        long_texts = LongTexts.of(encoded, model.contract.long_text)
     device = model.classifier.classifier.weight.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    return Predictions(logits, model.contract, truncated_fraction)
+    return Predictions(logits, model.contract, long_texts)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
@@ -132,21 +133,30 @@ def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
     model.contract.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
-    return encode_examples(examples.texts_a, examples.texts_b, model.tokenizer, model.contract.max_length)
+    return encode_examples(
+        examples.texts_a,
+        examples.texts_b,
+        model.tokenizer,
+        model.contract.max_length,
+        long_text=model.contract.long_text,
+        window_stride=model.contract.window_stride,
+    )
 
 
 def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> NDArray[Any]:
-    """Returns class ids in the model's label order, or values for regression.
+    """Returns class ids, or rows of 0 and 1, in the model's label order, or values for regression.
 
     Raises:
         ConfigError: examples that were encoded as classes for a model of values, or the other way round.
-        DataError: a label that training did not know, or a value that is no number; names file and line.
+        DataError: a label that training did not know, or a value that is no number or out of range; names file and
+            line.
     """
     if isinstance(examples, ReencodedExamples):
         return examples.targets_for(contract)
     if contract.kind == "regression":
-        return examples.targets()
-    return examples.label_ids(LabelSet(contract.labels))
+        return examples.targets(contract.target_range)
+    labels = LabelSet(contract.labels)
+    return examples.label_rows(labels) if contract.kind == "multi-label" else examples.label_ids(labels)
 
 
 def baseline_of(contract: Contract) -> NDArray[Any] | None:
@@ -155,6 +165,10 @@ def baseline_of(contract: Contract) -> NDArray[Any] | None:
         return None if contract.target_mean is None else np.array([contract.target_mean], dtype=np.float32)
     if not contract.label_counts:
         return None
+    if contract.kind == "multi-label":
+        # Rows that have each label as often as the training data: a constant answer is judged by nothing else.
+        rows = np.arange(contract.train_rows or 0)
+        return rows[:, None] < np.array(contract.label_counts)
     return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
 
 

@@ -51,10 +51,13 @@ def command_of(settings: dict[str, Any]) -> str:
     """Returns the command that trains with these settings, as a shell takes it, over several lines."""
     lines = ["bertune train"]
     for name, value in settings.items():
-        for each in value if isinstance(value, list) else [value]:
+        # Words are given one at a time, the numbers of a range together.
+        is_range = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+        for each in [value] if is_range or not isinstance(value, list) else value:
             if each is False:
                 continue
-            flag = f"--{name}" if each is True else f"--{name} {shlex.quote(str(each))}"
+            words = [str(word) for word in each] if is_range else [] if each is True else [str(each)]
+            flag = shlex.join([f"--{name}", *words])
             if len(lines[-1]) + len(flag) > _WIDTH:
                 lines.append("   ")
             lines[-1] += f" {flag}"

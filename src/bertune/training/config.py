@@ -26,7 +26,8 @@ class TrainingConfig:
             the checkpoint.
         weight_decay: decoupled, scaled by the rate; norms and biases are excluded.
         max_gradient_norm: gradients are clipped to this global norm; 0 does not clip.
-        label_smoothing: share of each target spread over all classes.
+        label_smoothing: share of each target spread over all classes; for multi-label over having a label or not.
+        class_weights: balanced, so that rare labels count as much as frequent ones, or LABEL=WEIGHT, once for each.
         optimizer: `adamw` has the arithmetic of tf-models-official, `adamw_torch` that of torch.optim.AdamW.
         precision: in which the layers compute; `auto` takes bf16 where the processor multiplies it natively.
         seed: of the order of the examples and dropout; `bertune train` draws the head's first weights from it too.
@@ -46,6 +47,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
     label_smoothing: float = 0.0
+    class_weights: tuple[str, ...] = ()
     optimizer: OptimizerName = "adamw"
     precision: Precision = "auto"
     seed: int = 42

@@ -108,7 +108,11 @@ def write_dynamics(
 
 def _described(row: int, describe: Describe, data: Dataset, labels: tuple[str, ...]) -> dict[str, Any]:
     assert data.targets is not None
-    tokens = int(data.encoded.offsets[row + 1] - data.encoded.offsets[row])
+    encoded = data.encoded
+    # All windows of a long text together.
+    start = row if encoded.example_offsets is None else encoded.example_offsets[row]
+    stop = row + 1 if encoded.example_offsets is None else encoded.example_offsets[row + 1]
+    tokens = int(encoded.offsets[stop] - encoded.offsets[start])
     return {**describe(row), "tokens": tokens, "target": _answer(data.targets[row], labels)}
 
 
