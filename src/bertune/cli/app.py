@@ -26,6 +26,8 @@ _VERBS = {
     "evaluate": "Score a fine-tuned model on labelled texts.",
     "predict": "Predict texts with a fine-tuned model.",
     "encode": "Encode a data set of any size once, into shards that training reads at once.",
+    "calibrate": "Fit temperature and thresholds of a fine-tuned model anew.",
+    "compare": "Compare runs on the same rows: is one better, or was it luck?",
     "export": "Export a fine-tuned model to TensorFlow, after a proof that the export equals it.",
     "report": "Write the report of a run again, from the files of its folder.",
     "inspect": "Look into a model, a data set or a run.",

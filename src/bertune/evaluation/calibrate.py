@@ -1,12 +1,14 @@
 """Temperature and thresholds for a model, from its logits on validation rows; and what they are worth elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError
+from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.calibration_error import (
     BINS,
     Reliability,
@@ -14,9 +16,8 @@ from bertune.evaluation.calibration_error import (
     label_calibration_errors,
     reliability_of,
 )
-from bertune.evaluation.metrics import FloatArray
 from bertune.evaluation.temperature import fit_temperature, halves, log_loss, probabilities_at
-from bertune.evaluation.thresholds import LabelThreshold, Thresholds, choose_thresholds
+from bertune.evaluation.thresholds import HALVINGS, LabelThreshold, Thresholds, choose_thresholds
 
 # Fewer rows say nothing: half of them would fit, and 15 bins would hold less than one each.
 FEWEST_ROWS = 20
@@ -74,6 +75,10 @@ class Calibration:
         """What the contract stores."""
         return () if self.thresholds is None else self.thresholds.values
 
+    def applied_to(self, contract: Contract) -> Contract:
+        """Returns a contract with this temperature and these thresholds in the place of its own."""
+        return replace(contract, temperature=self.temperature, thresholds=self.threshold_values)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns what `calibration.json` holds."""
         return {
@@ -88,13 +93,13 @@ class Calibration:
 
     def lines(self) -> list[str]:
         """Returns sentences for a terminal."""
-        before = f"expected calibration error {self.before.error:.1%}"
+        before = f"expected calibration error {100 * self.before.error:.1f} %"
         if self.after is None or self.why_none:
             lines = [f"probabilities as they are, temperature 1: {self.why_none}; {before}"]
         else:
             lines = [
                 f"temperature {self.temperature:.2f}, fitted on these {self.rows:,} rows; {before} without, "
-                f"{self.after.error:.1%} with one fitted on the other half of the rows"
+                f"{100 * self.after.error:.1f} % with one fitted on the other half of the rows"
             ]
         if self.thresholds is not None:
             lines += [_threshold_line(label, self.thresholds.metric) for label in self.thresholds.labels]
@@ -134,7 +139,7 @@ def calibrate(
     if len(targets) < FEWEST_ROWS:
         why_none = f"{len(targets)} rows are too few to fit one, {FEWEST_ROWS} are needed"
     if not why_none:
-        after = _held_out(logits, targets, seed)
+        after = held_out_quality(logits, targets, seed=seed)
         if after.log_loss >= before.log_loss:
             why_none = "one fitted on half of the rows does not improve the other half"
     if why_none:
@@ -146,8 +151,14 @@ def calibrate(
     return Calibration(labels, len(targets), temperature, why_none, before, after, thresholds)
 
 
-def _held_out(logits: npt.NDArray[Any], targets: npt.NDArray[Any], seed: int) -> Quality:
-    """The quality of each row's probabilities by the temperature of the half without it."""
+def held_out_quality(logits: npt.NDArray[Any], targets: npt.NDArray[Any], *, seed: int) -> Quality:
+    """Returns the quality of each row's probabilities by a temperature fitted on the half of the rows without it.
+
+    Args:
+        logits: (rows, labels).
+        targets: class ids, (rows,); for multi-label which labels each row has, (rows, labels).
+        seed: of the halving.
+    """
     probabilities = np.empty(logits.shape)
     losses = 0.0
     for fitted, measured in halves(len(targets), seed=seed):
@@ -164,8 +175,9 @@ def _quality(probabilities: FloatArray, loss: float, targets: npt.NDArray[Any]) 
 
 def _threshold_line(label: LabelThreshold, metric: str) -> str:
     measured = (
-        f"{metric} {label.default_score:.3f} with 0.5, {label.held_out_score:.3f} with thresholds chosen on other rows"
+        f"{metric} {label.default_score:.3f} with 0.5, {label.held_out_score:.3f} with those chosen on other rows, "
+        f"better in {label.better_halvings} of {HALVINGS} halvings"
     )
     if label.is_kept:
-        return f"threshold of {label.label!r}: {label.chosen:.3f} ({measured})"
-    return f"threshold of {label.label!r}: stays 0.5, choosing one does not help ({measured})"
+        return f"threshold of {label.label!r}: {label.chosen:.3f} ({measured}); scores on these rows flatter it"
+    return f"threshold of {label.label!r}: stays 0.5, choosing one does not surely help ({measured})"

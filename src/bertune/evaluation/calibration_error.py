@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertune.evaluation.metrics import FloatArray
+from bertune.evaluation.arrays import FloatArray
 
 BINS = 15
 

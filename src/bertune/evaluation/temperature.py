@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertune.evaluation.answers import sigmoid, softmax
-from bertune.evaluation.metrics import FloatArray
+from bertune.evaluation.arrays import FloatArray
 
 LOWEST, HIGHEST = 0.05, 20.0
 # Halvings of the interval on a logarithmic scale: 6 / 2^40 is far below what any data can tell.

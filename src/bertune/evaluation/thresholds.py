@@ -1,10 +1,11 @@
 """From which probability on a label is given: chosen on validation rows for a metric, kept only if it holds elsewhere.
 
 A threshold chosen for the best metric on some rows looks good on them by construction. What it is worth is measured on
-rows that it was not chosen on: each half of the rows with the threshold chosen on the other half, over several random
-halvings. Only if that is better than 0.5 on the same rows is the threshold kept.
+rows that it was not chosen on: each half of the rows with the threshold chosen on the other half, over ten random
+halvings. Only if that is better than 0.5 on the same rows on average, and in at least eight of the ten, is it kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,12 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError
-from bertune.evaluation.metrics import METRICS, ClassCounts, FloatArray
+from bertune.evaluation.arrays import FloatArray
+from bertune.evaluation.class_metrics import ClassCounts
+from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.temperature import halves
+from bertune.text.task import TaskKind
 
 DEFAULT_THRESHOLD = 0.5
-# One halving says little on few rows; ten give a steady mean.
+# One halving says little on few rows; ten give a steady mean. A gain that hangs on the halving is no gain.
 HALVINGS = 10
+FEWEST_BETTER = 8
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,20 @@ class LabelThreshold:
         label: which label is given from the threshold on.
         chosen: the threshold that is best on all rows.
         default_score: the metric with 0.5.
-        held_out_score: the metric with thresholds chosen on other rows, mean of several halvings.
+        held_out_score: the metric with thresholds chosen on other rows, mean of the halvings.
+        better_halvings: in how many of the halvings that is above the default.
     """
 
     label: str
     chosen: float
     default_score: float
     held_out_score: float
+    better_halvings: int
 
     @property
     def is_kept(self) -> bool:
         """Whether choosing beat 0.5 on rows that were not chosen on."""
-        return self.held_out_score > self.default_score
+        return self.held_out_score > self.default_score and self.better_halvings >= FEWEST_BETTER
 
 
 @dataclass(frozen=True)
@@ -83,19 +90,29 @@ def choose_thresholds(
     Raises:
         ConfigError: classes that are not two, or no metric of classification.
     """
+    own = require_threshold("classification" if targets.ndim == 1 else "multi-label", labels, metric)
     if targets.ndim == 1:
-        if len(labels) != 2:
-            raise ConfigError(
-                f"a threshold decides between two labels, not {len(labels)}", hint="leave --threshold auto out"
-            )
-        own = metric
         columns = [(labels[1], probabilities[:, 1], targets == 1)]
     else:
-        own = "f1" if metric.startswith("f1") else "accuracy"
         columns = [(name, probabilities[:, n], targets[:, n] == 1) for n, name in enumerate(labels)]
-    if own not in METRICS or METRICS[own].task_kind != "classification":
-        raise ConfigError(f"a threshold cannot be chosen for {own!r}", hint="use --threshold-for f1")
     return Thresholds(own, tuple(_choose(name, column, truth, own, seed) for name, column, truth in columns))
+
+
+def require_threshold(kind: TaskKind, labels: Sequence[str], metric: str) -> str:
+    """Returns the metric of classification that a threshold is chosen for, where one can be chosen.
+
+    Raises:
+        ConfigError: classes that are not two, or no metric of classification.
+    """
+    if kind == "multi-label":
+        return "f1" if metric.startswith("f1") else "accuracy"
+    if len(labels) != 2:
+        raise ConfigError(
+            f"a threshold decides between two labels, not {len(labels)}", hint="leave --threshold auto out"
+        )
+    if metric not in METRICS or "classification" not in METRICS[metric].measures:
+        raise ConfigError(f"a threshold cannot be chosen for {metric!r}", hint="use --threshold-for f1")
+    return metric
 
 
 def best_threshold(probabilities: FloatArray, truth: npt.NDArray[np.bool_], metric: str) -> float:
@@ -127,8 +144,8 @@ def _measure(has_label: FloatArray, no_rows: npt.NDArray[np.int64], metric: str)
     correct = np.stack([no_rows - missed, with_label - missed], axis=-1)
     predicted = np.stack([no_rows.astype(np.float64), given], axis=-1)
     target = np.broadcast_to(np.array([rows - with_label, with_label]), predicted.shape)
-    signed = METRICS[metric].measure(ClassCounts(correct, target, predicted))
-    return signed if METRICS[metric].higher_is_better else -signed
+    # All metrics of classification are higher when better.
+    return METRICS[metric].measures["classification"](ClassCounts(correct, target, predicted))
 
 
 def _choose(
@@ -142,7 +159,8 @@ def _choose(
             answers[measured] = probabilities[measured] >= threshold
         held_out.append(_score(answers, truth, metric))
     default = _score(probabilities >= DEFAULT_THRESHOLD, truth, metric)
-    return LabelThreshold(name, best_threshold(probabilities, truth, metric), default, float(np.mean(held_out)))
+    better = sum(value > default for value in held_out)
+    return LabelThreshold(name, best_threshold(probabilities, truth, metric), default, float(np.mean(held_out)), better)
 
 
 def _score(answers: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], metric: str) -> float:

@@ -65,34 +65,31 @@ class Goal:
         }[self.kind]
         return Dataset(data.encoded, check(data.targets, name, classifier.num_labels))
 
-    def score(self, classifier: Classifier, data: Dataset, train_targets: NDArray[Any] | None) -> Scores:
+    def score(
+        self, classifier: Classifier, data: Dataset, train_targets: NDArray[Any] | None
+    ) -> tuple[Scores, NDArray[np.float32]]:
         """Scores a classifier in fp32, as the saved model is used, so that later evaluation gives these numbers again.
 
         Args:
             classifier: in any mode.
             data: as `checked` returns it.
             train_targets: what the baseline learns from.
+
+        Returns:
+            The scores, and the logits as the classifier gives them.
         """
-        return self.score_logits(self.logits_of(classifier, data), data, train_targets)
-
-    def logits_of(self, classifier: Classifier, data: Dataset) -> NDArray[np.float32]:
-        """Returns the logits, (examples, outputs), in fp32."""
-        with computing_in(classifier.encoder, torch.float32):
-            return predict_logits(classifier, data)
-
-    def score_logits(self, logits: NDArray[np.float32], data: Dataset, train_targets: NDArray[Any] | None) -> Scores:
-        """Scores logits; for the other arguments see `score`."""
         assert data.targets is not None
-        if self.target_range is not None:
-            logits = np.clip(logits, *self.target_range)
-        return score(
-            logits,
+        with computing_in(classifier.encoder, torch.float32):
+            logits = predict_logits(classifier, data)
+        scores = score(
+            logits if self.target_range is None else np.clip(logits, *self.target_range),
             data.targets,
             task_kind=self.kind,
             metrics=self.metrics,
             label_names=self.label_names,
             train_targets=train_targets,
         )
+        return scores, logits
 
 
 def kind_of(classifier: Classifier, data: Dataset) -> TaskKind:

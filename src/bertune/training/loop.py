@@ -157,16 +157,7 @@ def fit(
             try:
                 steps = list(
                     _train_epoch(
-                        classifier,
-                        path,
-                        optimizer,
-                        train_set,
-                        config,
-                        kind,
-                        class_weights,
-                        epoch,
-                        observer,
-                        dynamics,
+                        classifier, path, optimizer, train_set, config, kind, class_weights, epoch, observer, dynamics
                     )
                 )
             finally:  # where it diverged or was interrupted as well: the classifier is then the one before that step
@@ -175,10 +166,9 @@ def fit(
             history.steps += steps
             if dynamics is not None:
                 dynamics.end_epoch()
-            scores = logits = None
+            scores, logits = None, None
             if validation_set is not None:
-                logits = goal.logits_of(classifier, validation_set)
-                scores = goal.score_logits(logits, validation_set, train_set.targets)
+                scores, logits = goal.score(classifier, validation_set, train_set.targets)
             result = _epoch_result(epoch, steps, seconds, scores, logits, history)
             history.epochs.append(result)
             if observer is not None:

@@ -21,8 +21,11 @@ from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
+from bertune.evaluation.calibrate import Calibration
+from bertune.evaluation.evaluate import score_logits
 from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.evaluation.scores import Scores
+from bertune.evaluation.thresholds import require_threshold
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits
 from bertune.text.examples import Examples, ReadReport, Task
@@ -32,6 +35,7 @@ from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal
@@ -74,13 +78,16 @@ class FinishedRun:
     Args:
         directory: where everything is.
         history: steps and epochs.
-        best: the epoch whose weights are in the model folder.
+        best: the epoch whose weights are in the model folder, with the scores of that model: by its temperature and
+            thresholds.
+        calibration: how temperature and thresholds were found; None for values and without validation data.
         also: its scores on validation data that nothing was chosen by (MNLI's second set), by the name of the split.
     """
 
     directory: RunDirectory
     history: History
     best: EpochResult
+    calibration: Calibration | None = None
     also: dict[str, Scores] = field(default_factory=dict)
 
 
@@ -176,13 +183,21 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     directory = RunDirectory(run.settings.out)
     labels = run.contract.labels
     dynamics = Dynamics(len(run.train), run.contract.kind)
+    contract = run.contract
+    best: EpochResult | None = None
+    calibration: Calibration | None = None
 
     def keep(result: EpochResult) -> None:
-        scores = None if result.scores is None else {"metrics": result.scores.values, "rows": result.scores.rows}
-        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+        nonlocal contract, best, calibration
+        targets = None if run.validation is None else run.validation.targets
+        contract, best, calibration = calibrated(run.contract, result, targets, run.settings)
+        scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
+        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         # After the model, so that scores are never those of weights that are not there.
-        if result.scores is not None:
-            directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
+        if best.scores is not None:
+            directory.write_json("scores.json", {"epoch": best.epoch, "validation": best.scores.to_dict()})
+        if calibration is not None:
+            directory.write_json("calibration.json", calibration.to_dict())
         if run.validation is not None and result.logits is not None:
             write_validation_rows(
                 directory.path / "validation.jsonl", run.describe["validation"], run.validation, result.logits, labels
@@ -209,17 +224,19 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             dynamics=dynamics,
         )
         write_dynamics(directory.path, run.describe["train"], run.train, dynamics, labels)
-        also = _score_also(run, directory, history.best)
-    return FinishedRun(directory, history, history.best, also)
+        best = best or history.best
+        also = _score_also(run, directory, contract, best)
+    return FinishedRun(directory, history, best, calibration, also)
 
 
-def _score_also(run: PreparedRun, directory: RunDirectory, best: EpochResult) -> dict[str, Scores]:
+def _score_also(run: PreparedRun, directory: RunDirectory, contract: Contract, best: EpochResult) -> dict[str, Scores]:
     """Scores the best weights on the validation data that nothing was chosen by, and writes that beside the others."""
-    goal = Goal.of(run.contract)
-    also = {
-        name: goal.score(run.classifier, goal.checked(data, name, run.classifier), run.train.targets)
-        for name, data in run.also_scored.items()
-    }
+    goal, also = Goal.of(contract), {}
+    for name, data in run.also_scored.items():
+        checked = goal.checked(data, name, run.classifier)
+        assert checked.targets is not None
+        _, logits = goal.score(run.classifier, checked, run.train.targets)
+        also[name] = score_logits(logits, checked.targets, contract)
     if also:
         scores = {"validation": best.scores} if best.scores is not None else {}
         values = {name: split.to_dict() for name, split in (scores | also).items()}
@@ -272,10 +289,21 @@ def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *
             require_classes([settings.metric], len(task.labels))
     if not has_validation and (settings.metric is not None or config.patience is not None):
         raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
+    if settings.threshold == "auto":
+        _check_thresholds(settings, task, has_validation=has_validation)
     if task.kind == "regression" and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
     if task.kind == "regression" and config.class_weights:
         raise ConfigError("--class-weights is for classes, not for values")
+
+
+def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool) -> None:
+    if not has_validation:
+        raise ConfigError("--threshold auto needs validation data", hint="name some with --validation")
+    if task.kind == "regression":
+        raise ConfigError("--threshold is for labels, not for values")
+    if task.labels is not None:
+        require_threshold(task.kind, task.labels.names, settings.threshold_for or settings.metric or task.metrics[0])
 
 
 class _Both:

@@ -30,6 +30,7 @@ class RunDirectory:
     | `data.json` | what was read from where, and the audit |
     | `receipt.json` | what became of every tensor of the checkpoint |
     | `scores.json` | scores of the best epoch, and which one it is, from 1 |
+    | `calibration.json` | how temperature and thresholds were found, and what they are worth on other rows |
     | `validation.jsonl` | the validation rows with their texts and the best epoch's logits |
     | `dynamics.npz` | of every training row in every epoch: the probability of its label, or the absolute error |
     | `doubtful.jsonl` | the training rows that were believed least, with their texts |

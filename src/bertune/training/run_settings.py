@@ -37,6 +37,10 @@ class RunSettings:
         window_stride: tokens by which each window begins after the one before; by default half of the tokens that a
             text has room for.
         metric: chooses the best epoch; the task's first metric by default.
+        threshold: from which probability on the second of two labels, or each of several, is given: default takes the
+            most probable label (each label from 0.5 on), auto chooses on the validation rows and keeps what also helps
+            on rows that were not chosen on.
+        threshold_for: the metric to choose thresholds for; the one that chooses the best epoch by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
         overwrite: replace an earlier run in the same folder.
 
@@ -63,6 +67,8 @@ class RunSettings:
     long_text: LongText = "first"
     window_stride: int | None = None
     metric: str | None = None
+    threshold: Literal["default", "auto"] = "default"
+    threshold_for: str | None = None
     allow_new: tuple[str, ...] = ()
     overwrite: bool = False
 
@@ -71,6 +77,8 @@ class RunSettings:
             raise ConfigError(
                 f"task {self.task!r} knows its columns", hint="leave --text-a, --text-b, --label and --kind out"
             )
+        if self.threshold_for is not None and self.threshold == "default":
+            raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
         if self.kind != "multi-label" and (self.label_separator is not None or self.allow_no_label):
             raise ConfigError("--label-separator and --allow-no-label are for several labels a row: --kind multi-label")
         if self.target_range is not None and not (

@@ -20,7 +20,10 @@ def test_a_temperature_halves_the_error_of_overconfident_logits_on_rows_it_was_n
     assert result.after.log_loss < result.before.log_loss
     assert result.after.reliability.error == result.after.error
     (line,) = result.lines()
-    assert f"{result.before.error:.1%} without, {result.after.error:.1%} with one fitted on the other half" in line
+    assert (
+        f"{100 * result.before.error:.1f} % without, {100 * result.after.error:.1f} % with one fitted on the other half"
+        in line
+    )
 
 
 def test_what_is_reported_after_is_not_measured_on_the_rows_that_were_fitted() -> None:

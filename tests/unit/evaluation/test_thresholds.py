@@ -3,7 +3,7 @@ import pytest
 
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.thresholds import best_threshold, choose_thresholds
+from bertune.evaluation.thresholds import LabelThreshold, Thresholds, best_threshold, choose_thresholds
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "f1_macro", "matthews"])
@@ -52,6 +52,15 @@ def test_a_threshold_that_only_looks_better_on_its_own_rows_is_not_kept() -> Non
     assert chosen_score > label.default_score > label.held_out_score
     assert found.values == ()
     assert found.to_dict()["labels"][0]["kept"] is False
+
+
+def test_a_gain_that_hangs_on_the_halving_is_not_kept() -> None:
+    def of(better: int) -> LabelThreshold:
+        return LabelThreshold("yes", 0.4, default_score=0.70, held_out_score=0.701, better_halvings=better)
+
+    assert [of(better).is_kept for better in (7, 8)] == [False, True]
+    assert Thresholds("f1", (of(7),)).values == ()
+    assert Thresholds("f1", (of(7), of(8))).values == (0.5, 0.4)
 
 
 def test_each_label_of_multi_label_has_a_threshold_of_its_own() -> None:
