@@ -36,6 +36,7 @@ def report_numbers(folder: Path) -> dict[str, Any]:
         "model": None if run.contract is None else asdict(run.contract),
         "best_epoch": None if run.scores is None else run.scores.get("epoch"),
         "validation": None if run.scores is None else run.scores["validation"],
+        "also_scored": {} if run.scores is None else _also_scored(run.scores),
         "seeds": run.seeds,
         "curves": [curve_numbers(each, journal) for each, journal in journals.items()],
         "answers": answer_numbers(run.validation, run.contract) if run.validation and run.contract else None,
@@ -87,6 +88,11 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
     warnings += _warnings_of_seeds(numbers["seeds"])
     findings = [] if numbers["data"] is None else numbers["data"]["findings"]
     return warnings + [f"Data: {finding['message']}" for finding in findings if finding["severity"] != "note"]
+
+
+def _also_scored(scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores of validation data that nothing was chosen by: MNLI's second set."""
+    return {name: values for name, values in scores.items() if name != "validation" and isinstance(values, dict)}
 
 
 def _warnings_of_seeds(seeds: dict[str, Any] | None) -> list[str]:

@@ -44,6 +44,8 @@ def scoring(numbers: dict[str, Any]) -> list[Html]:
             f"{'the training data' if scores['baseline']['source'] == 'training data' else 'these rows'}."
         ),
     ]
+    for name, also in numbers["also_scored"].items():
+        content.append(note(f"{name_of(name)}, by which nothing was chosen: {also['verdict']}."))
     tables = [_matrix(labels, scores["confusion"])] if scores["confusion"] else []
     if scores["labels"]:
         tables.append(_by_label(scores["labels"]))

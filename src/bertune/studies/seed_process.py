@@ -92,8 +92,10 @@ class SeedProcesses:
             self._running.append(process)
         try:
             yield process
+        except BaseException:
+            process.terminate()
+            raise
         finally:
-            process.terminate()  # nothing to one that has ended
             process.wait()
             with self._lock:
                 self._running.remove(process)
@@ -121,11 +123,23 @@ class _Reporting:
         self._send("on_epoch", result)
 
 
-def serve() -> None:
-    """Trains the seed that comes through the pipe; the work of one process."""
+def serve() -> NoReturn:
+    """Trains the seed that comes through the pipe; the work of one process, which ends with it."""
     # An interrupt goes to the whole group; the parent decides, and sends the other signal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _terminate)
+    code = 1
+    try:
+        code = _train_and_answer()
+    except SystemExit:
+        code = _TERMINATED
+    except (BrokenPipeError, EOFError, pickle.UnpicklingError):
+        pass  # the parent is gone
+    finally:
+        os._exit(code)  # at once: a signal while the interpreter shuts down would be shown as an error
+
+
+def _train_and_answer() -> int:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the answers
 
@@ -139,13 +153,13 @@ def serve() -> None:
     threads, run = pickle.load(sys.stdin.buffer)  # noqa: S301 (from our own parent)
     torch.set_num_threads(threads)
     try:
-        result = run_seed(run, _Reporting(send))
+        answer: tuple[str, object] = ("result", run_seed(run, _Reporting(send)))
     except BrokenPipeError:
-        os._exit(1)
+        raise
     except Exception as error:
-        send("error", error)
-    else:
-        send("result", result)
+        answer = ("error", error)
+    send(*answer)
+    return 0
 
 
 def _terminate(_signum: int, _frame: FrameType | None) -> NoReturn:

@@ -14,8 +14,7 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.model_directory import save
 from bertune.errors import ConfigError, DivergedError
-from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.scores import Scores, score
+from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier
 from bertune.studies.averaging import Average, averages, best_of
 from bertune.studies.seed_process import SeedProcesses
@@ -24,6 +23,7 @@ from bertune.studies.seed_settings import SeedSettings
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import Summary, summarize
 from bertune.training.config import TrainingConfig
+from bertune.training.goal import Goal
 from bertune.training.loop import Observer
 from bertune.training.run import PreparedRun, Say, prepare, resolved_settings, with_seed
 from bertune.training.run_settings import RunSettings
@@ -205,15 +205,8 @@ def _average(
 
 def _validation_scores(run: PreparedRun, classifier: Classifier) -> Scores:
     assert run.validation is not None
-    assert run.validation.targets is not None
-    return score(
-        predict_logits(classifier, run.validation),
-        run.validation.targets,
-        task_kind=run.contract.kind,
-        metrics=run.contract.metrics,
-        label_names=run.contract.labels or None,
-        train_targets=run.train.targets,
-    )
+    goal = Goal.of(run.contract)
+    return goal.score(classifier, goal.checked(run.validation, "validation", classifier), run.train.targets)
 
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:

@@ -121,7 +121,8 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
     if config.reinit_layers:
-        say(f"drawn anew for training: the pooler and the top {config.reinit_layers} layers (--reinit-layers)")
+        pooler = "" if classifier.encoder.pooler is None else "the pooler and "
+        say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
     if reencoded is None:
         datasets = {
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
