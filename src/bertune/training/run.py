@@ -128,11 +128,11 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
             name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
             for name, examples in splits.items()
         }
-        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
+        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
-        datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
-        long_texts = reencoded.long_texts()
+        datasets, long_texts = reencoded.datasets_for(tokenizer), reencoded.long_texts()
+        describe = reencoded.describe()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
