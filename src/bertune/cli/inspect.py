@@ -17,6 +17,9 @@ def inspect(
     kind: Literal["classification", "regression"] = "classification",
     quoting: Literal["auto", "csv", "none"] = "auto",
     on_bad_row: Literal["error", "skip"] = "error",
+    model: str | None = None,
+    max_length: int = 128,
+    strict: bool = False,
     plot: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -32,6 +35,9 @@ def inspect(
         kind: of the data: whether labels are classes or values.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
+        model: of the data: count tokens as this encoder's tokenizer makes them.
+        max_length: of the data, with --model: from which on tokens are cut off.
+        strict: of the data: what the audit finds is an error, exit code 3.
         plot: draw the model into this file, .svg or .png.
         json: print one JSON document.
     """
@@ -49,27 +55,37 @@ def inspect(
         "kind": kind != "classification",
         "quoting": quoting != "auto",
         "on_bad_row": on_bad_row != "error",
+        "model": model is not None,
+        "max_length": max_length != 128,
     }
+    about_data = flags | {"strict": strict}
     if inspection.is_run(what):
-        refuse_flags(f"{what} is a model", {"task": task is not None} | flags)
+        refuse_flags(f"{what} is a model", {"task": task is not None} | about_data)
         found = inspection.inspect_run(Path(what))
     elif folders := record_inspection.reencoded_at(what):
-        refuse_flags(f"{what} was encoded before", {"task": task is not None} | flags)
+        refuse_flags(f"{what} was encoded before", {"task": task is not None} | about_data)
         found = record_inspection.inspect_reencoded(folders)
     elif files := record_inspection.record_files_at(what):
-        refuse_flags(f"{what} holds records", {"task": task is not None} | flags)
+        refuse_flags(f"{what} holds records", {"task": task is not None} | about_data)
         found = record_inspection.inspect_records(files)
     elif task is None and text_a is None and inspection.is_model(what):
-        refuse_flags(f"{what} is a model", flags)
+        refuse_flags(f"{what} is a model", about_data)
         found = inspection.inspect_model(what)
     else:
         from bertune.text.examples import Columns
 
         _refuse_without_effect(what, task, flags)
         columns = None if text_a is None else Columns(text_a, text_b, label)
-        found = inspection.inspect_data(
-            what, task=task, columns=columns, kind=kind, quoting=quoting, on_bad_row=on_bad_row
+        options = inspection.AuditOptions(
+            task=task,
+            columns=columns,
+            kind=kind,
+            quoting=quoting,
+            on_bad_row=on_bad_row,
+            model=model,
+            max_length=max_length,
         )
+        found = inspection.inspect_data(what, options)
     if plot is not None:
         from bertune.pictures.model import plot_model
 
@@ -81,6 +97,8 @@ def inspect(
         show_json(found.values)
     else:
         show(found.lines)
+    if strict and found.audit is not None:
+        found.audit.refuse_findings()
 
 
 def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) -> None:
@@ -89,6 +107,8 @@ def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) 
     Raises:
         ConfigError: names the flag.
     """
+    if flags["max_length"] and not flags["model"]:
+        refuse_flags("without --model no tokens are counted", {"max_length": True}, hint="name a model with --model")
     about_columns = {name: flags[name] for name in ("text_a", "text_b", "label", "kind")}
     if task is not None:
         refuse_flags(f"task {task!r} knows its columns", about_columns)

@@ -178,6 +178,9 @@ class _Builder:
         self._table = table
         self._texts = [(position, pick.name) for position, pick in enumerate(picks) if pick.role == "text"]
         self._label = next(((position, pick.name) for position, pick in enumerate(picks) if pick.role == "label"), None)
+        self._header = (
+            () if table.names is None else tuple(table.names[pick.index] for pick in picks if pick.role != "plain")
+        )
         self._require_label = require_label
         self._columns: list[list[str]] = [[] for _ in self._texts]
         self._labels: list[str] = []
@@ -234,6 +237,7 @@ class _Builder:
                 blank_texts=self._blank,
                 rows_other_split=other_split,
                 warnings=warnings,
+                header=self._header,
             ),
         )
 

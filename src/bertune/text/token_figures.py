@@ -1,0 +1,99 @@
+"""What a tokenizer makes of a split: lengths, what is cut off, and what the vocabulary cannot spell."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bertune.text.findings import PLACES_SHOWN, Finding, share_of
+from bertune.text.length_counts import length_line
+
+_MUCH_CUT = 0.05
+"""Share of the examples from which on truncation is a finding."""
+_MANY_UNKNOWN = 0.01
+"""Share of the tokens from which on unknown ones are a finding."""
+
+
+@dataclass(frozen=True)
+class UnknownCharacter:
+    """A character that the vocabulary has not.
+
+    Args:
+        character: itself.
+        code: ``U+`` and four to six hexadecimal digits.
+        name: in Unicode, in small letters; empty for those without one.
+        words: unknown words that hold it.
+    """
+
+    character: str
+    code: str
+    name: str
+    words: int
+
+
+@dataclass(frozen=True)
+class TokenFigures:
+    """What a tokenizer makes of a split.
+
+    Args:
+        max_length: most tokens of an example, special tokens included.
+        lengths: quantiles and mean of the tokens of an example, special tokens included.
+        histogram: at most ten ranges of that number, each ``from``, ``to`` and ``count``.
+        are_cut: whether these lengths are those after truncation.
+        rows: examples.
+        truncated: examples that lose tokens.
+        tokens: of all examples, without [CLS] and [SEP].
+        unknown: those that are [UNK].
+        unknown_rows: examples with at least one.
+        unknown_characters: which characters cause it, the most frequent first; at most ten.
+        unknown_examined: unknown words that were looked at for that.
+        unknown_elsewise: those of them that hold no unknown character: too long, or a mark the vocabulary cannot join.
+        unknown_places: file and line of the first few examples with an unknown word.
+    """
+
+    max_length: int
+    lengths: dict[str, float]
+    histogram: list[dict[str, int]]
+    are_cut: bool
+    rows: int
+    truncated: int
+    tokens: int
+    unknown: int
+    unknown_rows: int
+    unknown_characters: tuple[UnknownCharacter, ...]
+    unknown_examined: int
+    unknown_elsewise: int
+    unknown_places: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Gives lines for a terminal."""
+        cut = f"{self.truncated:,} ({self.truncated / max(self.rows, 1):.1%}) cut at {self.max_length}"
+        lines = [f"  tokens      {length_line(self.lengths, self.histogram)}; {cut}"]
+        if self.unknown:
+            lines.append(f"  unknown     {self.unknown_line()}")
+        return lines
+
+    def unknown_line(self) -> str:
+        """Gives the share of unknown tokens, and the characters that cause them."""
+        share = f"{self.unknown:,} of {self.tokens:,} tokens ({self.unknown / max(self.tokens, 1):.2%})"
+        shown = [
+            f"{blame.character if blame.character.isprintable() else blame.code} {blame.words:,}"
+            for blame in self.unknown_characters[:PLACES_SHOWN]
+        ]
+        if self.unknown_elsewise:
+            shown.append(f"words too long {self.unknown_elsewise:,}")
+        return share + (f", because of {', '.join(shown)}" if shown else "")
+
+
+def findings_of_tokens(name: str, figures: TokenFigures) -> Iterator[Finding]:
+    """Tells of much that is cut off, and of much that is unknown.
+
+    Args:
+        name: of the split.
+        figures: of the split.
+    """
+    if figures.truncated > _MUCH_CUT * figures.rows:
+        lost = f"{share_of(figures.truncated, figures.rows)} lose tokens at a length of {figures.max_length}"
+        longest = "" if figures.are_cut else f"; the longest has {figures.lengths['maximum']:,}"
+        yield Finding("truncation", f"{name}: {lost}{longest}", figures.truncated)
+    if figures.unknown > _MANY_UNKNOWN * figures.tokens:
+        message = f"{name}: the vocabulary cannot spell {figures.unknown_line()}"
+        yield Finding("unknown_tokens", message, figures.unknown_rows, figures.unknown_places)
