@@ -1,6 +1,6 @@
 """Looks at the data before anything is learned from them: duplicates, contradictions, leaks between splits, balance."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from bertune.text.row_source import RowSource
 from bertune.text.split_scan import SplitScan
 from bertune.text.token_figures import TokenFigures, findings_of_tokens
 
-__all__ = ["Audit", "Finding", "SplitAudit", "audit_sources", "audit_splits"]
+__all__ = ["Audit", "Finding", "SplitAudit", "audit_sources", "audit_splits", "warning_lines"]
 
 _ROWS_PER_CHUNK = 2048
 _LABELS_SHOWN = 12
@@ -125,7 +125,7 @@ class Audit:
     def lines(self) -> list[str]:
         """Gives plain text lines for a terminal: one block a split, then the findings."""
         lines = [line for name, split in self.splits.items() for line in split.lines(name)]
-        return lines + [f"warning: {finding}" for finding in self.findings]
+        return lines + warning_lines(self.findings)
 
     def refuse_findings(self) -> None:
         """Makes an error of what was found, for ``--strict``.
@@ -134,11 +134,18 @@ class Audit:
             DataError: anything was found; names every finding with its places.
         """
         if self.findings:
-            listed = "".join(f"\n  {finding}" for finding in self.findings)
+            listed = "\n".join(line for finding in self.findings for line in finding.lines())
             raise DataError(
-                f"the audit of the data found {counted(len(self.findings), 'thing')}:{listed}",
+                f"the audit of the data has {counted(len(self.findings), 'finding')}:\n{listed}",
                 hint="mend the data, or go on as they are without --strict",
             )
+
+
+def warning_lines(findings: Sequence[Finding]) -> list[str]:
+    """Gives findings as lines for a terminal."""
+    return [
+        ("" if number else "warning: ") + line for finding in findings for number, line in enumerate(finding.lines())
+    ]
 
 
 def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None) -> Audit:

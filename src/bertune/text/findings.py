@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 CODES = {
@@ -67,17 +68,27 @@ class Finding:
         if self.code not in CODES:
             raise ValueError(f"{self.code!r} is no code of a finding")
 
-    def __str__(self) -> str:
-        shown = self.places
-        if self.counterparts:
-            shown = tuple(f"{mine} ({other})" for mine, other in zip(self.places, self.counterparts, strict=True))
-        more = ", …" if self.count > len(shown) > 0 else ""
-        places = f": {', '.join(shown)}{more}" if shown else ""
-        return f"{self.code}: {self.message}{places}"
+    def lines(self) -> list[str]:
+        """Gives the sentence, and where there are places, a line of the first ones."""
+        lines = [f"{self.code}: {self.message}"]
+        if self.places:
+            shown = _without_repeated_paths(self.places)
+            if self.counterparts:
+                others = _without_repeated_paths(self.counterparts)
+                shown = [f"{mine} ({other})" for mine, other in zip(shown, others, strict=True)]
+            lines.append(f"  at {', '.join(shown)}{', …' if self.count > len(shown) else ''}")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the finding as plain values for JSON."""
         return asdict(self)
+
+
+def _without_repeated_paths(places: Sequence[str]) -> list[str]:
+    """Leaves out the path where it is that of the place before: ``train.tsv:5, 9``."""
+    paths = [place.rpartition(":")[0] for place in places]
+    repeated = [False, *(one == other for one, other in pairwise(paths))]
+    return [place.rpartition(":")[2] if again else place for place, again in zip(places, repeated, strict=True)]
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

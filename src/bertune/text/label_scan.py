@@ -15,6 +15,8 @@ from bertune.text.text_keys import normalised
 
 _MOST_LABELS = 100_000
 _LEAST_ROWS = 10
+_FEW = 0.01
+"""Share of the rows up to which a text that is its label, such as "positive", is nothing to tell of."""
 _MOST = 0.9
 """Share of the rows from which on texts are said to name their label."""
 
@@ -117,7 +119,7 @@ class LabelScan:
         """
         if self.is_missing:
             return
-        if self._alone.count:
+        if self._alone.count > _FEW * self._rows:
             message = f"{name}: {counted(self._alone.count, 'text')} that are the label and nothing else"
             yield Finding("label_as_text", message, self._alone.count, tuple(map(where, self._alone.rows)))
         if self._named and self._rows >= _LEAST_ROWS and len(self.counts) > 1:

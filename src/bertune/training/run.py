@@ -23,11 +23,12 @@ from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
-from bertune.text.audit import Audit, audit_splits
+from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.store_cache import encode_cached
+from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.journal import Journal
@@ -101,12 +102,15 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
     if reencoded is None:
-        datasets = {
-            name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
-            for name, examples in splits.items()
-        }
+        datasets = {}
+        for name, examples in splits.items():
+            datasets[name] = Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
+            for line in _count_tokens(audit, name, examples, datasets[name], tokenizer):
+                say(line)
     else:
         datasets = reencoded.datasets_for(tokenizer)
+    if settings.strict:
+        audit.refuse_findings()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
@@ -140,8 +144,7 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
 
     with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
         directory.write_settings(resolved_settings(run))
-        reports = {name: report.to_dict() for name, report in run.reports.items()}
-        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports})
+        directory.write_json("data.json", run.audit.to_dict())
         directory.write_json("receipt.json", run.receipt.to_dict())
         history = fit(
             run.classifier,
@@ -249,6 +252,14 @@ def _encode(
         f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
+
+
+def _count_tokens(audit: Audit, name: str, examples: Examples, dataset: Dataset, tokenizer: BertTokenizer) -> list[str]:
+    """Adds lengths and unknown words to the audit, and says what there is to say of them."""
+    scan = TokenScan(tokenizer, dataset.encoded.max_length)
+    scan.add_encoded(examples, dataset.encoded)
+    figures = scan.figures()
+    return [*figures.lines(), *warning_lines(audit.add_tokens(name, figures))]
 
 
 def _targets(examples: Examples, task: Task) -> NDArray[Any]:
