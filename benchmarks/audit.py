@@ -129,10 +129,9 @@ def page(about: dict) -> str:
     load = ", ".join(f"{value:.1f}" for value in about["load_average"])
     lines += [
         "",
-        f"Asked for: a million rows in under {LIMIT_SECONDS} s. For each row: the peak less what the program had at the "
-        f"start. `python -m benchmarks.audit`; {about['machine']['cpu']}, {about['machine']['cores']} cores (load average {load}); "
-        + ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-        + ".",
+        f"Asked for: a million rows in under {LIMIT_SECONDS} s. For each row: the peak less what the program had at "
+        f"the start. `python -m benchmarks.audit`; {about['machine']['cpu']}, {about['machine']['cores']} cores "
+        f"(load average {load}); " + ", ".join(f"{name} {number}" for name, number in about["versions"].items()) + ".",
         about["note"],
         "",
     ]

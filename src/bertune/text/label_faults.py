@@ -48,9 +48,9 @@ def findings_of_labels(scan: SplitScan, labels: Sequence[str] | None) -> Iterato
         message = f"{scan.name}: {counted(rows, 'row')} with labels that the task has not, {_quoted(unknown)}"
         yield Finding("unknown_label", message, rows, _first_places(scan, unknown))
     rarest = min(counts, key=lambda word: counts[word])
-    share = counts[rarest] / scan.rows
+    share = counts[rarest] / found.counts.total()
     if counts[rarest] > 1 and share * len(counts) < _RARE:
-        message = f"{scan.name}: '{shorten(rarest)}' makes up {share:.1%} of the rows"
+        message = f"{scan.name}: '{shorten(rarest)}' makes up {share:.1%} of the labels"
         yield Finding("imbalance", message, counts[rarest], _first_places(scan, [rarest]))
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class LabelScan:
         self.is_missing = False
         self.counts: Counter[str] = Counter()
         self.first_rows: dict[str, int] = {}
-        self._ids: dict[str, int] = {}
+        self._answer_ids: dict[str, int] = {}
         self._normal: dict[str, str] = {}
         self._answers: list[NDArray[np.float32 | np.int32]] = []
         self._alone = Sightings()
@@ -43,7 +44,12 @@ class LabelScan:
     @property
     def words(self) -> tuple[str, ...]:
         """The label words so far, in the order of their first rows."""
-        return tuple(self._ids)
+        return tuple(self.first_rows)
+
+    @property
+    def answer_words(self) -> tuple[str, ...]:
+        """What the numbers in `answers` stand for."""
+        return tuple(self._answer_ids)
 
     @property
     def answers(self) -> NDArray[np.float32 | np.int32] | None:
@@ -58,7 +64,7 @@ class LabelScan:
         """Gives the label of a row as its user wrote it, or its target."""
         answers = self.answers
         assert answers is not None
-        return f"{answers[row]:g}" if self.is_regression else self.words[int(answers[row])]
+        return f"{answers[row]:g}" if self.is_regression else self.answer_words[int(answers[row])]
 
     def add(self, examples: Examples, normal: Sequence[Sequence[str]], first_row: int) -> None:
         """Takes a chunk.
@@ -78,26 +84,31 @@ class LabelScan:
         elif self.is_regression:
             self._answers.append(examples.targets())
         else:
-            self._take_words(examples, examples.labels, first_row)
+            self._take_words(examples, [(word,) for word in examples.labels], first_row)
+            self._take_answers(examples.labels)
             self._find_given_away(examples.labels, normal, first_row)
 
-    def _take_words(self, examples: Examples, words: list[str], first_row: int) -> None:
-        ids = self._ids
-        known = len(ids)
-        numbers = np.fromiter((ids.setdefault(word, len(ids)) for word in words), np.int32, len(words))
+    def _take_answers(self, answers: Sequence[str]) -> None:
+        ids = self._answer_ids
+        numbers = np.fromiter((ids.setdefault(word, len(ids)) for word in answers), np.int32, len(answers))
         self._answers.append(numbers)
-        self.counts.update(words)
-        for word in list(ids)[known:]:
-            self.first_rows[word] = first_row + words.index(word)
-            self._normal[word] = normalised(word)
-        if len(ids) > _MOST_LABELS:
+
+    def _take_words(self, examples: Examples, rows: Sequence[tuple[str, ...]], first_row: int) -> None:
+        self.counts.update(chain.from_iterable(rows))
+        if len(self.counts) > len(self.first_rows):
+            for row, words in enumerate(rows, start=first_row):
+                for word in words:
+                    self.first_rows.setdefault(word, row)
+        if len(self.counts) > _MOST_LABELS:
             raise ConfigError(
                 f"{examples.report.path}: more than {_MOST_LABELS:,} different labels",
                 hint="use --kind regression for numbers",
             )
 
     def _find_given_away(self, words: list[str], normal: Sequence[Sequence[str]], first_row: int) -> None:
-        labels = [self._normal[word] for word in words]
+        known = self._normal
+        known |= {word: normalised(word) for word in self.words[len(known) :]}
+        labels = [known[word] for word in words]
         for column in normal:
             for row, (label, text) in enumerate(zip(labels, column, strict=True), start=first_row):
                 if label == text:

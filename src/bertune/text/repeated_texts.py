@@ -153,8 +153,8 @@ def _contradictions(scan: SplitScan, earlier: SplitScan, origin: Rows) -> Iterat
     rows = np.flatnonzero(origin >= 0)
     if not scan.labels.is_regression:
         # Each split numbers its words in the order in which it meets them.
-        numbers = {word: number for number, word in enumerate(earlier.labels.words)}
-        mine = np.array([numbers.get(word, -1) for word in scan.labels.words], np.int32)[mine]
+        numbers = {word: number for number, word in enumerate(earlier.labels.answer_words)}
+        mine = np.array([numbers.get(word, -1) for word in scan.labels.answer_words], np.int32)[mine]
     rows = rows[mine[rows] != theirs[origin[rows]]]
     if len(rows):
         both = _both(scan, int(rows[0]), earlier, int(origin[rows[0]]))

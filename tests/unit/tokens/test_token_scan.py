@@ -1,0 +1,81 @@
+"""Lengths, truncation and unknown words as the audit counts them."""
+
+from pathlib import Path
+
+import pytest
+
+from bertune.text.examples import Examples
+from bertune.text.token_figures import TokenFigures, findings_of_tokens
+from bertune.tokens.encoding import encode_examples
+from bertune.tokens.token_scan import TokenScan
+from bertune.tokens.tokenizer import BertTokenizer
+
+LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", ".", *LETTERS, *(f"##{one}" for one in LETTERS)]
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> BertTokenizer:
+    (tmp_path / "vocab.txt").write_text("\n".join(PIECES) + "\n")
+    return BertTokenizer(tmp_path / "vocab.txt")
+
+
+def counted(tokenizer: BertTokenizer, *chunks: Examples, max_length: int = 6) -> TokenFigures:
+    scan = TokenScan(tokenizer, max_length)
+    for examples in chunks:
+        scan.add(examples)
+    return scan.figures()
+
+
+def test_lengths_are_those_before_truncation(tokenizer: BertTokenizer) -> None:
+    texts = ["good", "good bad", "good good good good good", "good good good good"]
+    figures = counted(tokenizer, Examples.from_lists(texts[:2]), Examples.from_lists(texts[2:]))
+    assert (figures.lengths["minimum"], figures.lengths["maximum"], figures.lengths["mean"]) == (3, 7, 5.0)
+    assert (figures.truncated, figures.rows, figures.tokens, figures.are_cut) == (1, 4, 12, False)
+    assert sum(bucket["count"] for bucket in figures.histogram) == 4
+    assert figures.lines() == ["  tokens      3 ██ ██ 7; median 6, 95 % 7, 99 % 7; 1 (25.0%) cut at 6"]
+
+
+def test_pairs_count_both_texts_and_three_special_tokens(tokenizer: BertTokenizer) -> None:
+    figures = counted(tokenizer, Examples.from_lists(["good bad"], ["bad."]))
+    assert (figures.lengths["maximum"], figures.tokens, figures.truncated) == (7, 4, 1)
+
+
+def test_the_characters_behind_unknown_words_are_named(tokenizer: BertTokenizer) -> None:
+    texts = ["good 😀 bad", "so 5€ x😀", "good", "b" * 500]
+    figures = counted(tokenizer, Examples.from_lists(texts, name="dev.tsv"))
+    assert (figures.unknown, figures.unknown_rows, figures.unknown_examined) == (4, 3, 4)
+    blamed = {blame.character: (blame.code, blame.name, blame.words) for blame in figures.unknown_characters}
+    assert blamed == {
+        "😀": ("U+1F600", "grinning face", 2),
+        "5": ("U+0035", "digit five", 1),
+        "€": ("U+20AC", "euro sign", 1),
+    }
+    assert figures.unknown_elsewise == 1
+    assert figures.unknown_places == ("dev.tsv:1", "dev.tsv:2", "dev.tsv:4")
+    assert figures.unknown_line() == "4 of 9 tokens (44.44%), because of 😀 2, 5 1, € 1, words too long 1"
+
+
+def test_what_was_encoded_already_is_counted_as_it_is(tokenizer: BertTokenizer) -> None:
+    examples = Examples.from_lists(["good good good 😀", "bad"], ["bad bad bad bad", "good"], name="train.tsv")
+    encoded = encode_examples(examples.texts_a, examples.texts_b, tokenizer, 10)
+    scan = TokenScan(tokenizer, 10)
+    scan.add_encoded(examples, encoded)
+    figures = scan.figures()
+    assert (figures.truncated, figures.are_cut, figures.lengths["maximum"]) == (1, True, 10)
+    assert figures.tokens == int(encoded.offsets[-1]) - 2 * 3
+    assert (figures.unknown, figures.unknown_places) == (1, ("train.tsv:1",))
+
+
+def test_much_truncation_and_many_unknown_words_are_findings(tokenizer: BertTokenizer) -> None:
+    texts = ["good"] * 50 + ["good bad good bad good"] * 3 + ["日本"] * 2
+    found = list(findings_of_tokens("train", counted(tokenizer, Examples.from_lists(texts, name="t.tsv"))))
+    assert [finding.code for finding in found] == ["truncation", "unknown_tokens"]
+    assert found[0].message.startswith("train: 3 of 55 rows (5.5%) lose tokens at a length of 6; the longest has 7")
+    assert "because of 日 2, 本 2" in found[1].message
+    assert found[1].places == ("t.tsv:54", "t.tsv:55")
+
+
+def test_a_little_of_both_is_none(tokenizer: BertTokenizer) -> None:
+    texts = ["good bad good."] * 99 + ["good bad good bad good 😀"]
+    assert list(findings_of_tokens("train", counted(tokenizer, Examples.from_lists(texts)))) == []
