@@ -78,7 +78,7 @@ class SplitAudit:
         shown = list(self.label_counts.items())[:_LABELS_SHOWN]
         more = f", … ({len(self.label_counts):,} in all)" if len(self.label_counts) > len(shown) else ""
         rows = max(self.rows_used, 1)
-        return ", ".join(f"{shorten(label)} {count:,} ({count / rows:.1%})" for label, count in shown) + more
+        return ", ".join(f"{_visible(label)} {count:,} ({count / rows:.1%})" for label, count in shown) + more
 
 
 @dataclass
@@ -139,6 +139,12 @@ class Audit:
                 f"the audit of the data has {counted(len(self.findings), 'finding')}:\n{listed}",
                 hint="mend the data, or go on as they are without --strict",
             )
+
+
+def _visible(label: str) -> str:
+    """Puts a label in quotes where the space around it would not be seen."""
+    shown = shorten(label)
+    return shown if label == label.strip() else f"'{shown}'"
 
 
 def warning_lines(findings: Sequence[Finding]) -> list[str]:

@@ -131,9 +131,9 @@ def _variants(scan: SplitScan) -> Iterator[Finding]:
     if several:
         counts = scan.labels.counts
         shown = "; ".join(", ".join(f"'{shorten(word)}' {counts[word]:,}" for word in words) for words in several[:5])
-        rare = [min(words, key=lambda word: counts[word]) for words in several]
+        rare = [word for words in several for word in sorted(words, key=lambda word: counts[word])[:-1]]
         message = f"{scan.name}: labels that differ only in case, space or the way a number is written: {shown}"
-        yield Finding("label_variants", message, sum(map(len, several)), _first_places(scan, rare))
+        yield Finding("label_variants", message, len(rare), _first_places(scan, rare))
 
 
 def _plain(word: str) -> str | float:

@@ -10,6 +10,8 @@ _MUCH_CUT = 0.05
 """Share of the examples from which on truncation is a finding."""
 _MANY_UNKNOWN = 0.01
 """Share of the tokens from which on unknown ones are a finding."""
+_MANY_ROWS = 0.05
+"""Share of the examples with an unknown word from which on they are one."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def findings_of_tokens(name: str, figures: TokenFigures) -> Iterator[Finding]:
         lost = f"{share_of(figures.truncated, figures.rows)} lose tokens at a length of {figures.max_length}"
         longest = "" if figures.are_cut else f"; the longest has {figures.lengths['maximum']:,}"
         yield Finding("truncation", f"{name}: {lost}{longest}", figures.truncated)
-    if figures.unknown > _MANY_UNKNOWN * figures.tokens:
-        message = f"{name}: the vocabulary cannot spell {figures.unknown_line()}"
+    if figures.unknown > _MANY_UNKNOWN * figures.tokens or figures.unknown_rows > _MANY_ROWS * figures.rows:
+        rows = share_of(figures.unknown_rows, figures.rows)
+        message = f"{name}: {rows} with words that the vocabulary cannot spell, {figures.unknown_line()}"
         yield Finding("unknown_tokens", message, figures.unknown_rows, figures.unknown_places)

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from itertools import compress
 
 import numpy as np
@@ -16,6 +17,9 @@ from bertune.tokens.tokenizer import BertTokenizer
 
 _WORDS_EXAMINED = 10_000
 _CHARACTERS_SHOWN = 10
+_WORDS_REMEMBERED = 200_000
+_UNKNOWN = 1 << 32
+"""Tokens of a word, and so many times its unknown ones, are one number: a sum over words adds up both."""
 
 
 class TokenScan:
@@ -32,20 +36,22 @@ class TokenScan:
         self._lengths = LengthCounts()
         self._are_cut = False
         self._truncated = self._tokens = self._unknown = self._unknown_rows = 0
+        self._word_counts: dict[str, int] = {}
         self._unknown_words: Counter[str] = Counter()
         self._places: list[str] = []
         self._is_unknown: dict[str, bool] = {}
 
     def add(self, examples: Examples) -> None:
         """Tokenizes a chunk whole, so that the lengths are those before truncation."""
-        lengths = np.full(len(examples), 2 if examples.texts_b is None else 3, np.int64)
+        tokens = np.zeros(len(examples), np.int64)
         unknown = np.zeros(len(examples), np.int64)
         for texts in (examples.texts_a, examples.texts_b):
             if texts is not None:
-                ids, offsets = self._tokenizer.encode_flat(texts)
-                lengths += np.diff(offsets)
-                unknown += _per_row(ids == self._tokenizer.unk_id, offsets)
-                self._tokens += len(ids)
+                found, strange = self._count(texts)
+                tokens += found
+                unknown += strange
+        self._tokens += int(tokens.sum())
+        lengths = tokens + (2 if examples.texts_b is None else 3)
         self._lengths.add_all(lengths)
         self._truncated += int((lengths > self._max_length).sum())
         self._blame(unknown, examples)
@@ -85,6 +91,22 @@ class TokenScan:
             unknown_elsewise=elsewise,
             unknown_places=tuple(self._places),
         )
+
+    def _count(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gives tokens and unknown tokens of each text, (texts,) both.
+
+        A space parts tokens whatever stands around it, and most words occur again: a word is tokenized once.
+        """
+        known = self._word_counts
+        words = [text.split(" ") for text in texts]
+        if len(known) > _WORDS_REMEMBERED:
+            known.clear()
+        new = list({word for row in words for word in row if word not in known})
+        ids, offsets = self._tokenizer.encode_flat(new)
+        unknown = _per_row(ids == self._tokenizer.unk_id, offsets)
+        known.update(zip(new, (np.diff(offsets) + unknown * _UNKNOWN).tolist(), strict=True))
+        sums = np.fromiter((sum(map(known.__getitem__, row)) for row in words), np.int64, len(words))
+        return sums % _UNKNOWN, sums // _UNKNOWN
 
     def _blame(self, unknown: NDArray[np.int64], examples: Examples) -> None:
         """Counts unknown tokens by row, and keeps the words that became them."""

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bertune.text.examples import Examples
 from bertune.text.token_figures import TokenFigures, findings_of_tokens
@@ -79,3 +81,13 @@ def test_much_truncation_and_many_unknown_words_are_findings(tokenizer: BertToke
 def test_a_little_of_both_is_none(tokenizer: BertTokenizer) -> None:
     texts = ["good bad good."] * 99 + ["good bad good bad good 😀"]
     assert list(findings_of_tokens("train", counted(tokenizer, Examples.from_lists(texts)))) == []
+
+
+@given(st.lists(st.text("abgod .!é日😀\t\n\x1c\u0301Σ\u3000 ", max_size=30), min_size=1))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_counting_by_words_is_counting_by_texts(tokenizer: BertTokenizer, texts: list[str]) -> None:
+    figures = counted(tokenizer, Examples.from_lists(texts, texts[::-1]))
+    ids = [index for row in tokenizer.encode_batch(texts) for index in row]
+    assert figures.tokens == 2 * len(ids)
+    assert figures.unknown == 2 * ids.count(tokenizer.unk_id)
+    assert figures.lengths["mean"] == pytest.approx(2 * len(ids) / len(texts) + 3)
