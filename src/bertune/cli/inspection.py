@@ -22,6 +22,7 @@ from bertune.heads.classifier import Classifier
 from bertune.text.audit import Audit, audit_sources
 from bertune.text.examples import Columns, Examples, Task, TaskKind
 from bertune.text.file_kind import SUFFIXES
+from bertune.text.findings import counted
 from bertune.text.glue import find_splits, glue_task
 from bertune.text.header_faults import findings_of_header
 from bertune.text.row_source import RowSource
@@ -173,7 +174,10 @@ def _show_columns(paths: tuple[Path, ...], quoting: Quoting) -> Inspection:
         raise DataError("the columns of data on the hub are shown with a task or --text-a only")
     table = open_table(paths[0], quoting=quoting)
     names = list(table.names) if table.names is not None else [str(number) for number in range(table.width)]
-    lines = [f"{paths[0]}: {len(names)} columns", *(f"  {number}  {name}" for number, name in enumerate(names))]
+    lines = [
+        f"{paths[0]}: {counted(len(names), 'column')}",
+        *(f"  {number}  {name}" for number, name in enumerate(names)),
+    ]
     lines.append("audit it with --text-a NAME [--text-b NAME] --label NAME, or --task for a GLUE task")
     audit = Audit({}, findings_of_header(table))
     values = {"path": str(paths[0]), "columns": names, "findings": audit.to_dict()["findings"]}
