@@ -26,6 +26,7 @@ def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any]
         f"A BERT encoder ({config.num_hidden_layers} layers, {config.hidden_size} wide, {parameters:,} parameters) "
         f"fine-tuned{f' from {contract.base_model}' if contract.base_model else ''} with bertune.\n",
         f"- takes {inputs} of at most {contract.max_length} tokens together; gives {outputs}",
+        f"- longer texts: {contract.long_text_account()}",
         f"- pooling: {_pooling_text(classifier)}",
     ]
     if scores:
@@ -57,10 +58,15 @@ def _usage(classifier: Classifier, contract: Contract) -> str:
             "(its `model_type` says so); fine-tune with `--pooling cls` for a folder that does.\n"
         )
     text = '{"text": "…", "text_pair": "…"}' if contract.is_pair else '"…"'
+    cut = (
+        "bertune truncates as in training and counts how many"
+        if contract.long_text == "first"
+        else "bertune reads longer texts as in training, where transformers cuts off their end and so answers otherwise"
+    )
     return (
         f"{predict}\n```python\nfrom transformers import pipeline\n\n"
         'classify = pipeline("text-classification", "THIS_FOLDER")\n'
         f"classify({text}, truncation=True, max_length={contract.max_length})\n```\n\n"
         f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_position_embeddings} tokens "
-        "fail there; bertune truncates as in training and counts how many.\n"
+        f"fail there; {cut}.\n"
     )

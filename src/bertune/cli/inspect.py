@@ -14,7 +14,9 @@ def inspect(
     text_a: str | None = None,
     text_b: str | None = None,
     label: str | None = None,
-    kind: Literal["classification", "regression"] = "classification",
+    kind: Literal["classification", "multi-label", "regression"] = "classification",
+    label_separator: str | None = None,
+    allow_no_label: bool = False,
     quoting: Literal["auto", "csv", "none"] = "auto",
     on_bad_row: Literal["error", "skip"] = "error",
     model: str | None = None,
@@ -33,6 +35,8 @@ def inspect(
         text_b: of the data: column of the second text.
         label: of the data: column of the label.
         kind: of the data: whether labels are classes or values.
+        label_separator: of the data, multi-label: what stands between the labels of a row.
+        allow_no_label: of the data, multi-label: whether a row may have none.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
         model: of the data: count tokens as this encoder's tokenizer makes them.
@@ -53,6 +57,8 @@ def inspect(
         "text_b": text_b is not None,
         "label": label is not None,
         "kind": kind != "classification",
+        "label_separator": label_separator is not None,
+        "allow_no_label": allow_no_label,
         "quoting": quoting != "auto",
         "on_bad_row": on_bad_row != "error",
         "model": model is not None,
@@ -75,7 +81,14 @@ def inspect(
         from bertune.text.examples import Columns
 
         _refuse_without_effect(what, task, flags)
-        columns = None if text_a is None else Columns(text_a, text_b, label)
+        if kind != "multi-label":
+            several = {name: flags[name] for name in ("label_separator", "allow_no_label")}
+            refuse_flags("only --kind multi-label has several labels a row", several)
+        columns = (
+            None
+            if text_a is None
+            else Columns.of_kind(kind, text_a, text_b, label, separator=label_separator, allow_none=allow_no_label)
+        )
         options = inspection.AuditOptions(
             task=task,
             columns=columns,
@@ -109,7 +122,9 @@ def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) 
     """
     if flags["max_length"] and not flags["model"]:
         refuse_flags("without --model no tokens are counted", {"max_length": True}, hint="name a model with --model")
-    about_columns = {name: flags[name] for name in ("text_a", "text_b", "label", "kind")}
+    about_columns = {
+        name: flags[name] for name in ("text_a", "text_b", "label", "kind", "label_separator", "allow_no_label")
+    }
     if task is not None:
         refuse_flags(f"task {task!r} knows its columns", about_columns)
     elif not flags["text_a"]:

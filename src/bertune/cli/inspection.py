@@ -19,8 +19,10 @@ from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
 from bertune.heads.classifier import Classifier
+from bertune.studies.study_directory import StudyDirectory
+from bertune.studies.summary import summarize
 from bertune.text.audit import Audit, audit_sources
-from bertune.text.examples import Columns, Examples, Task, TaskKind
+from bertune.text.examples import Columns, Examples, LabelSet, Task, TaskKind
 from bertune.text.file_kind import SUFFIXES
 from bertune.text.findings import counted
 from bertune.text.glue import find_splits, glue_task
@@ -67,9 +69,22 @@ def inspect_run(path: Path) -> Inspection:
     lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
     lines += _config_lines(model.classifier.encoder.config)
     if scores is not None:
-        lines.append(f"validation, epoch {scores['epoch']}: {scores['validation']['verdict']}")
+        lines.append(f"validation, {_whose(scores)}: {scores['validation']['verdict']}")
     values = {"model": str(folder), "contract": contract.to_dict(), "scores": scores}
+    study = StudyDirectory(path).earlier()
+    if study is not None and study.results:
+        summary = summarize(study.results)
+        lines += ["", *summary.lines()]
+        values["seeds"] = summary.to_dict() | {"results": [result.to_dict() for result in summary.results]}
     return Inspection(lines, values, model.classifier)
+
+
+def _whose(scores: dict[str, Any]) -> str:
+    """Says which weights were scored: those of an epoch, of a seed's epoch, or an average of seeds."""
+    if "average" in scores:
+        return f"{scores['average']} of seeds {', '.join(str(seed) for seed in scores['seeds'])}"
+    epoch = f"epoch {scores['epoch']}"
+    return f"seed {scores['seed']}, {epoch}" if "seed" in scores else epoch
 
 
 def inspect_model(name: str) -> Inspection:
@@ -138,7 +153,9 @@ def inspect_data(data: str, options: AuditOptions) -> Inspection:
     """Audits all splits, row by row; without task and columns shows what columns there are."""
     task: Task | None = glue_task(options.task) if options.task else None
     if options.columns is not None:
-        task = Task.for_columns(options.columns, kind=options.kind)
+        several = options.columns.several
+        labels = LabelSet(tuple(map(str, several.columns))) if several is not None and several.columns else None
+        task = Task.for_columns(options.columns, kind=options.kind, labels=labels)
     found = find_splits(data, task)
     if task is None:
         return _show_columns(found[next(iter(found))].paths, options.quoting)

@@ -12,6 +12,7 @@ def predict(
     run: Path,
     options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
     *,
+    glue_submission: Path | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
     json: bool = False,
     quiet: bool = False,
@@ -19,13 +20,16 @@ def predict(
     """Predict texts with a fine-tuned model: of a file, a folder (its test split unless another is named), or of lines.
 
     Without --data, each line of standard input is a text, or the two texts of a pair with a tab between them. Prints
-    tab-separated columns: label and its probability (or the value, for regression), then the text or texts, in which
+    tab-separated columns: label and its probability (for multi-label, those given with semicolons between them; for
+    regression the value), then the text or texts, in which
     tabs and line ends are written as spaces. For data made by `bertune encode`, which hold no texts, the position of
     each row in the data set stands first instead.
 
     Args:
         run: a run or model folder.
         options: which data.
+        glue_submission: of a model of a GLUE task: write what is predicted for its test sets into this folder (or file)
+            as the leaderboard takes it.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         json: print one JSON object a line, with the probability of every label.
         quiet: print nothing but the result and errors.
@@ -35,15 +39,23 @@ def predict(
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
-    from bertune.cli.terminal import keep_quiet, say, show, show_data
+    from bertune.cli.terminal import keep_quiet, say, show, show_data, show_json
     from bertune.evaluation.predictions import predict as predict_texts
 
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
+    if glue_submission is not None:
+        from bertune.cli.submission import write_submission
+
+        files = write_submission(
+            model, options, glue_submission, precision=precision, tell=tell, show_progress=not quiet
+        )
+        show_json({"files": [str(file) for file in files]}) if json else show(map(str, files))
+        return
     examples, _ = read_for(model, options, require_label=False)
     tell(examples.report.summary())
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
         predictions = predict_texts(model, examples, precision=precision, on_batch=progress.advance)
-    tell(f"{predictions.truncated_fraction:.2%} truncated at {model.contract.max_length} tokens")
+    tell(predictions.long_texts.summary())
     write = show_data if json else show
     write(prediction_lines(examples, predictions, as_json=json))

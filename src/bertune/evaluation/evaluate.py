@@ -1,9 +1,13 @@
 """Scores of a fine-tuned model on labelled examples."""
 
 from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
 
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision
+from bertune.evaluation.answers import scaled
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.evaluation.scores import Scores, score
@@ -32,12 +36,24 @@ def evaluate(
     """
     targets = targets_for(model.contract, examples)
     predictions = predict(model, examples, precision=precision, on_batch=on_batch)
-    scores = score(
-        predictions.logits,
+    return score_predictions(predictions, targets), predictions
+
+
+def score_predictions(predictions: Predictions, targets: NDArray[Any]) -> Scores:
+    """Scores the answers that a model gives, by its temperature, thresholds and range.
+
+    Args:
+        predictions: of some rows.
+        targets: of the same rows, as `targets_for` gives them.
+    """
+    contract = predictions.contract
+    is_regression = contract.kind == "regression"
+    return score(
+        predictions.decisions if is_regression else scaled(predictions.logits, contract),
         targets,
-        task_kind=model.contract.kind,
-        metrics=model.contract.metrics,
-        label_names=model.contract.labels or None,
-        train_targets=baseline_of(model.contract),
+        task_kind=contract.kind,
+        metrics=contract.metrics,
+        label_names=contract.labels or None,
+        train_targets=baseline_of(contract),
+        decisions=None if is_regression else predictions.decisions,
     )
-    return scores, predictions

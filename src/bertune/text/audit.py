@@ -169,7 +169,9 @@ def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None) -> Aud
     """
     if labels is not None:
         for examples in splits.values():
-            if examples.labels is not None:
+            if examples.label_sets is not None:
+                examples.label_rows(labels)
+            elif examples.labels is not None:
                 examples.label_ids(labels)  # raises where one is none of the task's
     audit = _audit({name: [examples] for name, examples in splits.items()}, labels, is_regression=labels is None)
     for finding in audit.findings:

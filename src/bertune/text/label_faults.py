@@ -34,7 +34,8 @@ def findings_of_labels(scan: SplitScan, labels: Sequence[str] | None) -> Iterato
     found = scan.labels
     if found.is_missing or not found.counts:
         return
-    yield from _headers(scan)
+    if not found.are_several:
+        yield from _headers(scan)
     yield from _variants(scan)
     known = found.words if labels is None else labels
     counts = {word: found.counts[word] for word in known}

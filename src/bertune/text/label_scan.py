@@ -32,6 +32,7 @@ class LabelScan:
     def __init__(self, *, is_regression: bool) -> None:
         self.is_regression = is_regression
         self.is_missing = False
+        self.are_several = False
         self.counts: Counter[str] = Counter()
         self.first_rows: dict[str, int] = {}
         self._answer_ids: dict[str, int] = {}
@@ -79,7 +80,11 @@ class LabelScan:
             DataError: a target is no finite number.
         """
         self._rows += len(examples)
-        if examples.labels is None:
+        if examples.label_sets is not None:
+            self.are_several = True
+            self._take_words(examples, examples.label_sets, first_row)
+            self._take_answers([", ".join(sorted(words)) for words in examples.label_sets])
+        elif examples.labels is None:
             self.is_missing = True
         elif self.is_regression:
             self._answers.append(examples.targets())
@@ -128,7 +133,7 @@ class LabelScan:
             name: of the split.
             where: names the place of a row.
         """
-        if self.is_missing:
+        if self.is_missing or self.are_several:
             return
         if self._alone.count > _FEW * self._rows:
             message = f"{name}: {counted(self._alone.count, 'text')} that are the label and nothing else"

@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a split: lengths, what is cut off, and what the vocabulary cannot spell."""
+"""What a tokenizer makes of a split: lengths, how many are too long, and what the vocabulary cannot spell."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,9 +39,9 @@ class TokenFigures:
         max_length: most tokens of an example, special tokens included.
         lengths: quantiles and mean of the tokens of an example, special tokens included.
         histogram: at most ten ranges of that number, each ``from``, ``to`` and ``count``.
-        are_cut: whether these lengths are those after truncation.
         rows: examples.
-        truncated: examples that lose tokens.
+        over_length: those with more tokens than `max_length`.
+        loses_tokens: whether these lose tokens; they do not where they are read in windows.
         tokens: of all examples, without [CLS] and [SEP].
         unknown: those that are [UNK].
         unknown_rows: examples with at least one.
@@ -54,9 +54,9 @@ class TokenFigures:
     max_length: int
     lengths: dict[str, float]
     histogram: list[dict[str, int]]
-    are_cut: bool
     rows: int
-    truncated: int
+    over_length: int
+    loses_tokens: bool
     tokens: int
     unknown: int
     unknown_rows: int
@@ -67,8 +67,8 @@ class TokenFigures:
 
     def lines(self) -> list[str]:
         """Gives lines for a terminal."""
-        cut = f"{self.truncated:,} ({self.truncated / max(self.rows, 1):.1%}) cut at {self.max_length}"
-        lines = [f"  tokens      {length_line(self.lengths, self.histogram)}; {cut}"]
+        over = f"{self.over_length:,} ({self.over_length / max(self.rows, 1):.1%}) over {self.max_length}"
+        lines = [f"  tokens      {length_line(self.lengths, self.histogram)}; {over}"]
         if self.unknown:
             lines.append(f"  unknown     {self.unknown_line()}")
         return lines
@@ -92,10 +92,10 @@ def findings_of_tokens(name: str, figures: TokenFigures) -> Iterator[Finding]:
         name: of the split.
         figures: of the split.
     """
-    if figures.truncated > _MUCH_CUT * figures.rows:
-        lost = f"{share_of(figures.truncated, figures.rows)} lose tokens at a length of {figures.max_length}"
-        longest = "" if figures.are_cut else f"; the longest has {figures.lengths['maximum']:,}"
-        yield Finding("truncation", f"{name}: {lost}{longest}", figures.truncated)
+    if figures.loses_tokens and figures.over_length > _MUCH_CUT * figures.rows:
+        lose = f"{share_of(figures.over_length, figures.rows)} lose tokens at a length of {figures.max_length}"
+        longest = f"{figures.lengths['maximum']:,}"
+        yield Finding("truncation", f"{name}: {lose}; the longest has {longest}", figures.over_length)
     if figures.unknown > _MANY_UNKNOWN * figures.tokens or figures.unknown_rows > _MANY_ROWS * figures.rows:
         rows = share_of(figures.unknown_rows, figures.rows)
         message = f"{name}: {rows} with words that the vocabulary cannot spell, {figures.unknown_line()}"

@@ -12,7 +12,6 @@ from bertune.text.examples import Examples
 from bertune.text.findings import PLACES_SHOWN
 from bertune.text.length_counts import LengthCounts
 from bertune.text.token_figures import TokenFigures, UnknownCharacter
-from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.tokenizer import BertTokenizer
 
 _WORDS_EXAMINED = 10_000
@@ -28,14 +27,15 @@ class TokenScan:
     Args:
         tokenizer: makes the ids.
         max_length: most tokens of an example, special tokens included.
+        loses_tokens: whether longer ones lose tokens; they do not where they are read in windows.
     """
 
-    def __init__(self, tokenizer: BertTokenizer, max_length: int) -> None:
+    def __init__(self, tokenizer: BertTokenizer, max_length: int, *, loses_tokens: bool = True) -> None:
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._lengths = LengthCounts()
-        self._are_cut = False
-        self._truncated = self._tokens = self._unknown = self._unknown_rows = 0
+        self._loses_tokens = loses_tokens
+        self._over_length = self._tokens = self._unknown = self._unknown_rows = 0
         self._word_counts: dict[str, int] = {}
         self._unknown_words: Counter[str] = Counter()
         self._places: list[str] = []
@@ -53,16 +53,8 @@ class TokenScan:
         self._tokens += int(tokens.sum())
         lengths = tokens + (2 if examples.texts_b is None else 3)
         self._lengths.add_all(lengths)
-        self._truncated += int((lengths > self._max_length).sum())
+        self._over_length += int((lengths > self._max_length).sum())
         self._blame(unknown, examples)
-
-    def add_encoded(self, examples: Examples, encoded: EncodedExamples) -> None:
-        """Takes a chunk that was encoded already, a row each; its lengths are those after truncation."""
-        self._are_cut = True
-        self._lengths.add_all(encoded.lengths)
-        self._truncated += int(encoded.truncated.sum())
-        self._tokens += len(encoded.token_ids) - len(encoded) * (2 if examples.texts_b is None else 3)
-        self._blame(_per_row(encoded.token_ids == self._tokenizer.unk_id, encoded.offsets), examples)
 
     def figures(self) -> TokenFigures:
         """Gives what was counted."""
@@ -77,9 +69,9 @@ class TokenScan:
             max_length=self._max_length,
             lengths=self._lengths.summary(),
             histogram=self._lengths.histogram(),
-            are_cut=self._are_cut,
+            loses_tokens=self._loses_tokens,
             rows=len(self._lengths),
-            truncated=self._truncated,
+            over_length=self._over_length,
             tokens=self._tokens,
             unknown=self._unknown,
             unknown_rows=self._unknown_rows,

@@ -1,7 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,23 @@ from bertune.encoder.config import BertConfig
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
+from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
+from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
+from bertune.training.goal import Goal
 from bertune.training.journal import Journal
+from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.loop import EpochResult, History, Observer, fit
-from bertune.training.reading import read_training_data
+from bertune.training.reading import ALSO_SCORED, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
@@ -56,6 +61,8 @@ class PreparedRun:
     train: Dataset
     validation: Dataset | None
     contract: Contract
+    long_texts: dict[str, LongTexts]
+    also_scored: dict[str, Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,13 @@ class FinishedRun:
         directory: where everything is.
         history: steps and epochs.
         best: the epoch whose weights are in the model folder.
+        also: its scores on validation data that nothing was chosen by (MNLI's second set), by the name of the split.
     """
 
     directory: RunDirectory
     history: History
     best: EpochResult
+    also: dict[str, Scores] = field(default_factory=dict)
 
 
 def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
@@ -93,6 +102,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     else:
         settings, task, audit, reports, splits = *reencoded.known(), {}
     _check_settings(settings, config, task, has_validation="validation" in reports)
+    settings = replace(settings, window_stride=_window_stride(settings, is_pair=task.columns.is_pair))
     if reencoded is None:
         audit = audit_splits(splits, task.labels)
     for line in audit.lines() if reencoded is None else reencoded.lines():
@@ -101,14 +111,18 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
+    if config.reinit_layers:
+        pooler = "" if classifier.encoder.pooler is None else "the pooler and "
+        say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
     if reencoded is None:
         datasets = {}
         for name, examples in splits.items():
             datasets[name] = Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
-            for line in _count_tokens(audit, name, examples, datasets[name], tokenizer):
+            for line in _count_tokens(audit, name, examples, tokenizer, settings):
                 say(line)
+        long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
     else:
-        datasets = reencoded.datasets_for(tokenizer)
+        datasets, long_texts = reencoded.datasets_for(tokenizer), reencoded.long_texts()
     if settings.strict:
         audit.refuse_findings()
     train, validation = datasets["train"], datasets.get("validation")
@@ -116,9 +130,35 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         say("no validation data: every epoch trains, the last is kept, and there is no score")
     assert train.targets is not None
     contract = _contract(settings, task, train.targets)
+    also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
     return PreparedRun(
-        settings, config, task, tokenizer, classifier, receipt, audit, reports, train, validation, contract
+        settings,
+        config,
+        task,
+        tokenizer,
+        classifier,
+        receipt,
+        audit,
+        reports,
+        train,
+        validation,
+        contract,
+        long_texts,
+        also,
     )
+
+
+def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
+    """Makes the same run of another seed, on the same data in memory; only the encoder is restored anew.
+
+    Args:
+        run: what was prepared; stays as it is.
+        seed: of the new run.
+        out: its folder.
+    """
+    settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
+    classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
+    return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
 
 def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
@@ -144,19 +184,37 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
 
     with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
         directory.write_settings(resolved_settings(run))
-        directory.write_json("data.json", run.audit.to_dict())
+        long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
+        directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())
         history = fit(
             run.classifier,
             run.train,
             run.validation,
             config=run.config,
+            kind=run.contract.kind,
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
+            target_range=run.contract.target_range,
             observer=_Both(journal, observer) if observer else journal,
             on_best=keep,
         )
-    return FinishedRun(directory, history, history.best)
+        also = _score_also(run, directory, history.best)
+    return FinishedRun(directory, history, history.best, also)
+
+
+def _score_also(run: PreparedRun, directory: RunDirectory, best: EpochResult) -> dict[str, Scores]:
+    """Scores the best weights on the validation data that nothing was chosen by, and writes that beside the others."""
+    goal = Goal.of(run.contract)
+    also = {
+        name: goal.score(run.classifier, goal.checked(data, name, run.classifier), run.train.targets)
+        for name, data in run.also_scored.items()
+    }
+    if also:
+        scores = {"validation": best.scores} if best.scores is not None else {}
+        values = {name: split.to_dict() for name, split in (scores | also).items()}
+        directory.write_json("scores.json", {"epoch": best.epoch} | values)
+    return also
 
 
 def resolved_settings(run: PreparedRun) -> dict[str, Any]:
@@ -173,13 +231,16 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
         "validation": settings.validation and _absolute(settings.validation),
         "model": _absolute(settings.model),
         "out": str(settings.out.absolute()),
-        "allow_new": list(settings.allow_new),
         "metric": run.contract.metrics[0] if run.validation is not None else None,
         "precision": name_of(precision),
         "overwrite": None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
-    return {name.replace("_", "-"): value for name, value in merged.items() if value is not None and value != []}
+    return {
+        name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
+        for name, value in merged.items()
+        if value is not None and value != ()
+    }
 
 
 def _absolute(name: str) -> str:
@@ -191,7 +252,7 @@ def _absolute(name: str) -> str:
 def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *, has_validation: bool) -> None:
     """Refuses settings that could have no effect, before anything is made."""
     if settings.metric is not None:
-        known = [name for name, metric in METRICS.items() if metric.task_kind == task.kind]
+        known = [name for name, metric in METRICS.items() if task.kind in metric.measures]
         if settings.metric not in known:
             raise ConfigError(
                 f"metric {settings.metric!r} is none of {task.kind}'s: {', '.join(known)}",
@@ -203,6 +264,8 @@ def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *
         raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
     if task.kind == "regression" and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
+    if task.kind == "regression" and config.class_weights:
+        raise ConfigError("--class-weights is for classes, not for values")
 
 
 class _Both:
@@ -233,6 +296,7 @@ def _restore(
             f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
             hint=f"use --max-length {bert_config.max_position_embeddings} or less",
         )
+    check_reinit_layers(config.reinit_layers, bert_config.num_hidden_layers)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
     check_vocabulary(tokenizer, encoder, folder)
@@ -245,25 +309,41 @@ def _restore(
 def _encode(
     name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
 ) -> EncodedExamples:
-    encoded, found = encode_cached(examples.texts_a, examples.texts_b, tokenizer, settings.max_length)
+    encoded, found = encode_cached(
+        examples.texts_a,
+        examples.texts_b,
+        tokenizer,
+        settings.max_length,
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
+    )
+    tokens = int(encoded.offsets[-1])
     say(
-        f"{name}: {int(encoded.offsets[-1]):,} tokens, {np.diff(encoded.offsets).mean():.1f} an example, "
-        f"{encoded.truncated_fraction:.2%} truncated at {settings.max_length}"
+        f"{name}: {tokens:,} tokens, {tokens / len(encoded):.1f} an example, "
+        f"{LongTexts.of(encoded, settings.long_text).summary()}"
         f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
 
 
-def _count_tokens(audit: Audit, name: str, examples: Examples, dataset: Dataset, tokenizer: BertTokenizer) -> list[str]:
+def _count_tokens(
+    audit: Audit, name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings
+) -> list[str]:
     """Adds lengths and unknown words to the audit, and says what there is to say of them."""
-    scan = TokenScan(tokenizer, dataset.encoded.max_length)
-    scan.add_encoded(examples, dataset.encoded)
+    scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
+    scan.add(examples)
     figures = scan.figures()
     return [*figures.lines(), *warning_lines(audit.add_tokens(name, figures))]
 
 
+def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
+    return checked_stride(settings.long_text, settings.window_stride, max_length=settings.max_length, pairs=is_pair)
+
+
 def _targets(examples: Examples, task: Task) -> NDArray[Any]:
-    return examples.targets() if task.labels is None else examples.label_ids(task.labels)
+    if task.labels is None:
+        return examples.targets(task.target_range)
+    return examples.label_rows(task.labels) if task.kind == "multi-label" else examples.label_ids(task.labels)
 
 
 def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) -> Contract:
@@ -271,8 +351,11 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
     if settings.metric is not None:
         metrics = (settings.metric, *(metric for metric in metrics if metric != settings.metric))
     counts: tuple[int, ...] = ()
-    if task.labels is not None:
-        counts = tuple(int(count) for count in np.bincount(train_targets, minlength=len(task.labels)))
+    if task.kind == "multi-label":
+        counts = tuple(train_targets.sum(axis=0).tolist())
+    elif task.labels is not None:
+        counts = tuple(np.bincount(train_targets, minlength=len(task.labels)).tolist())
+    several = task.columns.several or SeveralLabels()
     return Contract(
         labels=() if task.labels is None else task.labels.names,
         is_pair=task.columns.is_pair,
@@ -285,7 +368,13 @@ def _contract(settings: RunSettings, task: Task, train_targets: NDArray[Any]) ->
         label=task.columns.label,
         metrics=metrics,
         label_counts=counts,
+        train_rows=len(train_targets),
+        label_columns=several.columns,
+        label_separator=several.separator,
+        target_range=task.target_range,
         target_mean=float(train_targets.mean()) if task.labels is None else None,
         # It goes with the model wherever that goes; the signature of an address must not.
         base_model=without_query(settings.model),
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
     )

@@ -72,10 +72,14 @@ class RunDirectory:
             )
 
     @contextmanager
-    def started(self, *, overwrite: bool) -> Iterator[None]:
+    def started(self, *, overwrite: bool, goes_on: bool = False) -> Iterator[None]:
         """Makes the folder; an earlier run steps aside, and comes back if this one fails before its first epoch ends.
 
         No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
+
+        Args:
+            overwrite: whether an earlier run may be replaced.
+            goes_on: whether what is in the folder stays, to be added to.
 
         Raises:
             ConfigError: see `check`.
@@ -83,8 +87,8 @@ class RunDirectory:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with only_run_in(self.path):
             self._tidy_after_killed_runs()
-            self._check_content(overwrite=overwrite)
-            if self.path.is_dir() and any(self.path.iterdir()):
+            self._check_content(overwrite=overwrite or goes_on)
+            if not goes_on and self.path.is_dir() and any(self.path.iterdir()):
                 self.path.rename(self._earlier)
             self.path.mkdir(exist_ok=True)
             try:

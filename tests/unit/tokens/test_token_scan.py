@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from bertune.text.examples import Examples
 from bertune.text.token_figures import TokenFigures, findings_of_tokens
-from bertune.tokens.encoding import encode_examples
 from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 
@@ -33,14 +32,14 @@ def test_lengths_are_those_before_truncation(tokenizer: BertTokenizer) -> None:
     texts = ["good", "good bad", "good good good good good", "good good good good"]
     figures = counted(tokenizer, Examples.from_lists(texts[:2]), Examples.from_lists(texts[2:]))
     assert (figures.lengths["minimum"], figures.lengths["maximum"], figures.lengths["mean"]) == (3, 7, 5.0)
-    assert (figures.truncated, figures.rows, figures.tokens, figures.are_cut) == (1, 4, 12, False)
+    assert (figures.over_length, figures.rows, figures.tokens) == (1, 4, 12)
     assert sum(bucket["count"] for bucket in figures.histogram) == 4
-    assert figures.lines() == ["  tokens      3 ██ ██ 7; median 6, 95 % 7, 99 % 7; 1 (25.0%) cut at 6"]
+    assert figures.lines() == ["  tokens      3 ██ ██ 7; median 6, 95 % 7, 99 % 7; 1 (25.0%) over 6"]
 
 
 def test_pairs_count_both_texts_and_three_special_tokens(tokenizer: BertTokenizer) -> None:
     figures = counted(tokenizer, Examples.from_lists(["good bad"], ["bad."]))
-    assert (figures.lengths["maximum"], figures.tokens, figures.truncated) == (7, 4, 1)
+    assert (figures.lengths["maximum"], figures.tokens, figures.over_length) == (7, 4, 1)
 
 
 def test_the_characters_behind_unknown_words_are_named(tokenizer: BertTokenizer) -> None:
@@ -58,15 +57,13 @@ def test_the_characters_behind_unknown_words_are_named(tokenizer: BertTokenizer)
     assert figures.unknown_line() == "4 of 9 tokens (44.44%), because of 😀 2, 5 1, € 1, words too long 1"
 
 
-def test_what_was_encoded_already_is_counted_as_it_is(tokenizer: BertTokenizer) -> None:
-    examples = Examples.from_lists(["good good good 😀", "bad"], ["bad bad bad bad", "good"], name="train.tsv")
-    encoded = encode_examples(examples.texts_a, examples.texts_b, tokenizer, 10)
-    scan = TokenScan(tokenizer, 10)
-    scan.add_encoded(examples, encoded)
+def test_texts_that_are_read_in_windows_lose_nothing(tokenizer: BertTokenizer) -> None:
+    examples = Examples.from_lists(["good bad good bad good"] * 4)
+    scan = TokenScan(tokenizer, 6, loses_tokens=False)
+    scan.add(examples)
     figures = scan.figures()
-    assert (figures.truncated, figures.are_cut, figures.lengths["maximum"]) == (1, True, 10)
-    assert figures.tokens == int(encoded.offsets[-1]) - 2 * 3
-    assert (figures.unknown, figures.unknown_places) == (1, ("train.tsv:1",))
+    assert (figures.over_length, figures.loses_tokens) == (4, False)
+    assert list(findings_of_tokens("train", figures)) == []
 
 
 def test_much_truncation_and_many_unknown_words_are_findings(tokenizer: BertTokenizer) -> None:
