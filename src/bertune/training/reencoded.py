@@ -46,7 +46,7 @@ class ReencodedData:
         """Gives settings, task, audit and the accounts of the rows, as reading the texts would."""
         message = "the data were encoded before: their texts were not looked at for duplicates and overlaps"
         reports = {name: manifest.report() for name, manifest in self.manifests.items()}
-        return self.settings, self.task, Audit({}, [Finding("reencoded", "note", message)]), reports
+        return self.settings, self.task, Audit({}, [Finding("not_audited", message, 0)], reports=reports), reports
 
     def lines(self) -> list[str]:
         """Says what is in the folders."""

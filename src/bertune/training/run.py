@@ -27,13 +27,14 @@ from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.evaluation.scores import Scores
 from bertune.evaluation.thresholds import require_threshold
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
-from bertune.text.audit import Audit, audit_splits
+from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
 from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
+from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
@@ -124,15 +125,18 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
         say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
     if reencoded is None:
-        datasets = {
-            name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
-            for name, examples in splits.items()
-        }
+        datasets = {}
+        for name, examples in splits.items():
+            datasets[name] = Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
+            for line in _count_tokens(audit, name, examples, tokenizer, settings):
+                say(line)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
         describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
         datasets, long_texts = reencoded.datasets_for(tokenizer), reencoded.long_texts()
         describe = reencoded.describe()
+    if settings.strict:
+        audit.refuse_findings()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
@@ -212,9 +216,8 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
 
     with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
         directory.write_settings(resolved_settings(run))
-        reports = {name: report.to_dict() for name, report in run.reports.items()}
         long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
-        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports, "long_texts": long_texts})
+        directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())
         history = fit(
             run.classifier,
@@ -368,6 +371,16 @@ def _encode(
         f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
+
+
+def _count_tokens(
+    audit: Audit, name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings
+) -> list[str]:
+    """Adds lengths and unknown words to the audit, and says what there is to say of them."""
+    scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
+    scan.add(examples)
+    figures = scan.figures()
+    return [*figures.lines(), *warning_lines(audit.add_tokens(name, figures))]
 
 
 def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
