@@ -140,7 +140,8 @@ class BertTokenizer:
         """
         found = self._pipeline.encode(self._valid_text(text, 0), add_special_tokens=False)
         aligned = zip(found.tokens, found.word_ids, found.offsets, strict=True)
-        return [AlignedPiece(piece, word, *place) for piece, word, place in aligned]
+        # Only special tokens belong to no word, and there are none.
+        return [AlignedPiece(piece, word, *place) for piece, word, place in aligned if word is not None]
 
     def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
         """Ids of pieces.

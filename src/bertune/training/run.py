@@ -1,6 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from bertune.training.reading import read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
+from bertune.training.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
 
@@ -138,11 +140,13 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
         directory.forget_earlier_run()
 
-    with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
+    with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
+        journal = kept_open.enter_context(Journal(directory.journal))
         directory.write_settings(resolved_settings(run))
         reports = {name: report.to_dict() for name, report in run.reports.items()}
         directory.write_json("data.json", run.audit.to_dict() | {"reports": reports})
         directory.write_json("receipt.json", run.receipt.to_dict())
+        curves = kept_open.enter_context(TensorBoard(directory.tensorboard)) if run.settings.tensorboard else None
         history = fit(
             run.classifier,
             run.train,
@@ -150,7 +154,7 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             config=run.config,
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
-            observer=_Both(journal, observer) if observer else journal,
+            observer=_All(each for each in (journal, curves, observer) if each is not None),
             on_best=keep,
         )
     return FinishedRun(directory, history, history.best)
@@ -202,11 +206,11 @@ def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *
         raise ConfigError("--label-smoothing is for classes, not for values")
 
 
-class _Both:
-    """Two observers as one."""
+class _All:
+    """Several observers as one."""
 
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self._observers = (first, second)
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
 
     def on_start(self, *arguments: Any) -> None:
         for observer in self._observers:

@@ -31,6 +31,7 @@ class RunDirectory:
     | `receipt.json` | what became of every tensor of the checkpoint |
     | `scores.json` | scores of the best epoch, and which one it is, from 1 |
     | `model/` | the model folder |
+    | `tensorboard/` | curves, where they were asked for |
 
     Args:
         path: of the folder.
@@ -48,6 +49,11 @@ class RunDirectory:
     def journal(self) -> Path:
         """The file with every step and epoch."""
         return self.path / _JOURNAL
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event file."""
+        return self.path / "tensorboard"
 
     def check(self, *, overwrite: bool) -> None:
         """Refuses a folder that cannot become this run's.

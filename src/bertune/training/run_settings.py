@@ -30,6 +30,7 @@ class RunSettings:
         max_length: tokens of an example at most, special tokens included; longer ones are truncated and counted.
         metric: chooses the best epoch; the task's first metric by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
+        tensorboard: write curves for TensorBoard, into the folder `tensorboard` of the run.
         overwrite: replace an earlier run in the same folder.
 
     Raises:
@@ -51,6 +52,7 @@ class RunSettings:
     max_length: int = 128
     metric: str | None = None
     allow_new: tuple[str, ...] = ()
+    tensorboard: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
