@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from bertune.cli.data_options import DataOptions
 from bertune.cli.encode import EncodeSettings
 from bertune.errors import ConfigError
+from bertune.studies.sweep_settings import SweepSettings
 from bertune.text.nearest import did_you_mean
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
@@ -62,6 +63,7 @@ def _settings_of_verbs() -> dict[str, dict[str, Any]]:
     data = _hints(DataOptions) | _SWITCHES | {"run": Path}
     return {
         "train": _hints(RunSettings) | _hints(TrainingConfig) | _SWITCHES,
+        "sweep": _hints(RunSettings) | _hints(TrainingConfig) | _hints(SweepSettings) | _SWITCHES,
         "evaluate": data | {"label": str | None},
         "predict": data,
         "encode": _hints(EncodeSettings) | _SWITCHES,
@@ -94,6 +96,7 @@ def _described(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(repr, arguments))}"
     if origin is tuple:
-        return "a list of texts"
+        kinds = {str: "texts", int: "whole numbers", float: "numbers"}
+        return f"a list of {kinds[arguments[0]]}"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
     return words[hint]
