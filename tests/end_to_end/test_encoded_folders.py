@@ -35,7 +35,7 @@ def test_evaluate_gives_the_scores_of_the_texts(run: Run, trained: Path, tables:
         assert folder.returncode == 0, folder.stderr
         theirs, ours = json.loads(texts.stdout), json.loads(folder.stdout)
         assert ours["scores"] == theirs["scores"]
-        assert (ours["split"], ours["truncated_fraction"]) == (theirs["split"], theirs["truncated_fraction"])
+        assert (ours["split"], ours["long_texts"]) == (theirs["split"], theirs["long_texts"])
         assert ours["data"]["rows_used"] == theirs["data"]["rows_used"] == 80
         assert ("chosen on these rows" in folder.stderr) == ("chosen on these rows" in texts.stderr) == (not split)
 

@@ -14,7 +14,7 @@ from benchmarks.machine import versions
 from benchmarks.speed.workload import read_workload
 from bertune import encode_examples, load, predict_logits
 from bertune.encoder.precision import choose_precision, name_of
-from bertune.evaluation.logits import probabilities_of
+from bertune.evaluation.answers import softmax
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
         count = slices.wait()["examples"]
         first, second = workload.test.first[:count], workload.test.second[:count]
         encoded = encode_examples(first, second, model.tokenizer, workload.settings["max_length"])
-        probabilities = probabilities_of(predict_logits(model.classifier, encoded))[:, 1]
+        probabilities = softmax(predict_logits(model.classifier, encoded))[:, 1]
         slices.done(count, int(encoded.lengths.sum()), probabilities=probabilities.tolist())
 
 

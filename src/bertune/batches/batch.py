@@ -25,7 +25,8 @@ class Batch:
         token_type_ids: (tokens,) int64, 0 in `[CLS] a [SEP]`, 1 in `b [SEP]`.
         position_ids: (tokens,) int64, each token's place in its own sequence.
         layout: the boundaries of the sequences.
-        targets: (sequences,) class ids (int64) or values (float32); None where they are not known.
+        targets: (examples,) class ids (int64) or values (float32), (examples, labels) of 0 and 1 (int64); or None.
+        example_of_sequence: (sequences,) int64, the example each sequence is a window of; None where each is one.
     """
 
     token_ids: Tensor
@@ -33,6 +34,7 @@ class Batch:
     position_ids: Tensor
     layout: PackedLayout
     targets: Tensor | None = None
+    example_of_sequence: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.layout)
@@ -66,7 +68,14 @@ def pack(
         position_ids=torch.from_numpy(positions).to(device),
         layout=PackedLayout(lengths, device),
         targets=picked,
+        example_of_sequence=_examples_of(chosen, device),
     )
+
+
+def _examples_of(encoded: EncodedExamples, device: torch.device | str) -> Tensor | None:
+    if encoded.example_offsets is None:
+        return None
+    return torch.from_numpy(np.repeat(np.arange(len(encoded)), encoded.sequence_counts)).to(device)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ class Dataset:
 
     Args:
         encoded: flat ids and offsets.
-        targets: (examples,) class ids (int64) or values (float32); None where they are not known.
+        targets: (examples,) class ids (int64) or values (float32); (examples, labels) of 0 and 1 (int64) for
+            multi-label; None where they are not known.
 
     Raises:
         ConfigError: there are more or fewer targets than examples.
@@ -43,11 +44,12 @@ def as_dataset(data: Dataset | Inputs | tuple[Inputs, Any]) -> Dataset:
 
     Args:
         data: a `Dataset`, encoded examples, the lesson's padded arrays, or a pair of either with targets. Whole-number
-            targets become class ids (int64), others values (float32).
+            targets become class ids (int64), others values (float32); rows of 0 and 1 say which labels an example has.
 
     Raises:
         ConfigError: an array is missing, or the arrays' shapes or kinds do not fit.
-        DataError: the arrays are not as bert_encode makes them, or targets are not one number an example.
+        DataError: the arrays are not as bert_encode makes them, or targets are neither one number an example nor
+            rows of 0 and 1.
     """
     if isinstance(data, Dataset):
         return data
@@ -60,10 +62,15 @@ def as_dataset(data: Dataset | Inputs | tuple[Inputs, Any]) -> Dataset:
 
 def _as_targets(targets: Any) -> NDArray[Any]:
     array = np.asarray(targets)
+    if array.ndim == 2 and array.dtype.kind in "bui":
+        wrong = np.argwhere((array != 0) & (array != 1))
+        if len(wrong):
+            raise DataError(f"target {wrong[0][0]} holds {array[tuple(wrong[0])]}, expected 0 or 1 for each label")
+        return array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "buif":
         raise DataError(
             f"expected one number an example as its target, found {array.dtype} of shape {array.shape}",
-            hint="a LabelSet turns label words into class ids",
+            hint="a LabelSet turns label words into class ids; several labels an example are rows of 0 and 1",
         )
     if not np.isfinite(array).all():
         raise DataError(f"target {int(np.argmin(np.isfinite(array)))} is not a finite number")

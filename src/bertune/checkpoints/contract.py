@@ -9,8 +9,9 @@ from typing import Any, Self, get_args
 from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError, ConfigError
 from bertune.heads.pooling import Pooling
-from bertune.text.task import TaskKind
-from bertune.tokens.truncation import LongText
+from bertune.text.several_labels import SeveralLabels
+from bertune.text.task import Columns, TaskKind
+from bertune.tokens.long_texts import LongText
 
 CONTRACT_FILE = "bertune.json"
 FORMAT_VERSION = 1
@@ -32,6 +33,7 @@ class Contract:
         label: column of the label.
         metrics: what evaluation reports; the first chose the best epoch.
         label_counts: training examples of each class, in the order of `labels`: the majority baseline of later scores.
+        train_rows: training examples; with several labels an example, `label_counts` do not say it.
         target_mean: mean of the training targets, for regression.
         base_model: what was fine-tuned.
         tokenizer_digest: SHA-256 of vocabulary and flags.
@@ -63,6 +65,7 @@ class Contract:
     target_mean: float | None = None
     base_model: str = ""
     tokenizer_digest: str = ""
+    train_rows: int | None = None
     label_columns: tuple[str | int, ...] = ()
     label_separator: str | None = None
     target_range: tuple[float, float] | None = None
@@ -112,6 +115,28 @@ class Contract:
     def num_outputs(self) -> int:
         """Logits of the model: one a label, or the one value of a regressor."""
         return 1 if self.kind == "regression" else len(self.labels)
+
+    def columns(self, *, allow_none: bool = False) -> Columns:
+        """Returns where a table of the kind of training has texts and labels.
+
+        Args:
+            allow_none: whether rows without a label are used; see `SeveralLabels`.
+        """
+        if self.kind != "multi-label":
+            return Columns(self.text_a, self.text_b, self.label)
+        several = SeveralLabels(self.label_columns, self.label_separator, allow_none)
+        return Columns(self.text_a, self.text_b, self.label, several)
+
+    def long_text_account(self) -> str:
+        """Says in words what becomes of texts over `max_length`."""
+        if self.long_text == "first":
+            return f"cut after {self.max_length} tokens"
+        if self.long_text == "head-tail":
+            return f"the first quarter and the last three quarters of {self.max_length} tokens are kept"
+        return (
+            f"read in windows of {self.max_length} tokens that begin {self.window_stride} tokens after one another, "
+            "whose logits are averaged"
+        )
 
     def check_texts(self, *, given_pair: bool, where: str) -> None:
         """Refuses single texts for a pair model, and pairs for a single-text model.
@@ -204,6 +229,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "target_mean": lambda value: value is None or _is_number(value),
     "base_model": _is_text,
     "tokenizer_digest": _is_text,
+    "train_rows": lambda value: value is None or (type(value) is int and value >= 1),
     "label_columns": lambda value: isinstance(value, list) and all(map(_is_column, value)),
     "label_separator": lambda value: value is None or (_is_text(value) and value != ""),
     "target_range": lambda value: value is None or (_are_numbers(value) and len(value) == 2),
@@ -213,5 +239,14 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "thresholds": _are_numbers,
 }
 _LATER = frozenset(
-    ("label_columns", "label_separator", "target_range", "long_text", "window_stride", "temperature", "thresholds")
+    (
+        "train_rows",
+        "label_columns",
+        "label_separator",
+        "target_range",
+        "long_text",
+        "window_stride",
+        "temperature",
+        "thresholds",
+    )
 )

@@ -10,12 +10,13 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict, Env
 
 import bertune
+from bertune.cli.recipe_layer import recipe_layer
 from bertune.cli.terminal import say
 from bertune.errors import BertuneError, ConfigError
 
@@ -26,7 +27,10 @@ _VERBS = {
     "evaluate": "Score a fine-tuned model on labelled texts.",
     "predict": "Predict texts with a fine-tuned model.",
     "encode": "Encode a data set of any size once, into shards that training reads at once.",
+    "calibrate": "Fit temperature and thresholds of a fine-tuned model anew.",
+    "compare": "Compare runs on the same rows: is one better, or was it luck?",
     "export": "Export a fine-tuned model to TensorFlow, after a proof that the export equals it.",
+    "report": "Write the report of a run again, from the files of its folder.",
     "inspect": "Look into a model, a data set or a run.",
     "demo": "Do the whole job on a small data set that comes with bertune.",
 }
@@ -43,11 +47,12 @@ def make_app(config_file: Path | None = None) -> App:
     Raises:
         ConfigError: the file has a setting that does not exist, or one of another type.
     """
-    layers: list[Env | Dict] = [Env("BERTUNE_")]
+    layers: list[Any] = [Env("BERTUNE_")]
     if config_file is not None:
         from bertune.cli.config_file import read_config_file
 
         layers.append(Dict(read_config_file(config_file), source=str(config_file)))
+    layers.append(recipe_layer)
     app = App(
         name="bertune",
         help="Fine-tune BERT-family encoders on texts and text pairs, see honestly how good the result is, "

@@ -8,10 +8,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bertune.cli.data_options import DataOptions
 from bertune.cli.encode import EncodeSettings
+from bertune.cli.predict import ExplainBy
 from bertune.errors import ConfigError
+from bertune.studies.seed_settings import SeedSettings
 from bertune.studies.sweep_settings import SweepSettings
 from bertune.text.nearest import did_you_mean
 from bertune.training.config import TrainingConfig
+from bertune.training.recipe import RecipeName
 from bertune.training.run_settings import RunSettings
 
 _SWITCHES: dict[str, Any] = {"json": bool, "quiet": bool}
@@ -62,10 +65,15 @@ def _check(path: Path, verb: str, table: dict[str, Any], known: dict[str, Any]) 
 def _settings_of_verbs() -> dict[str, dict[str, Any]]:
     data = _hints(DataOptions) | _SWITCHES | {"run": Path}
     return {
-        "train": _hints(RunSettings) | _hints(TrainingConfig) | _SWITCHES,
+        "train": _hints(RunSettings)
+        | _hints(TrainingConfig)
+        | _hints(SeedSettings)
+        | _SWITCHES
+        | {"recipe": RecipeName},
         "sweep": _hints(RunSettings) | _hints(TrainingConfig) | _hints(SweepSettings) | _SWITCHES,
-        "evaluate": data | {"label": str | None},
-        "predict": data,
+        "evaluate": data | {"label": str | None, "allow-no-label": bool},
+        "predict": data
+        | {"glue-submission": Path | None, "explain": bool, "explain-by": ExplainBy | None, "limit": int | None},
         "encode": _hints(EncodeSettings) | _SWITCHES,
         "demo": {"out": Path, "model": str},
     }
@@ -83,7 +91,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin is tuple:
-        return isinstance(value, list) and all(_fits(part, arguments[0]) for part in value)
+        fits = isinstance(value, list) and all(_fits(part, arguments[0]) for part in value)
+        return fits and (arguments[-1] is Ellipsis or len(value) == len(arguments))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is (str if hint is Path else hint)
@@ -96,7 +105,8 @@ def _described(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(repr, arguments))}"
     if origin is tuple:
-        kinds = {str: "texts", int: "whole numbers", float: "numbers"}
-        return f"a list of {kinds[arguments[0]]}"
+        if arguments[-1] is not Ellipsis:
+            return f"a list of {len(arguments)} numbers"
+        return "a list of texts" if arguments[0] is str else "a list of whole numbers"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
     return words[hint]

@@ -25,7 +25,8 @@ class EncodeSettings:
         kind: classification, or regression for a number as target.
         labels: label words in the order of their ids; by default those of the training data, sorted.
         format: tfrecord, the records of the TensorFlow lesson, or store, flat ids for memory mapping.
-        max_length: tokens of an example at most, special tokens included; longer ones are truncated and counted.
+        max_length: tokens of an example at most, special tokens included; longer ones are cut and counted.
+        long_text: which tokens of longer ones stay: first keeps their beginning, head-tail beginning and end.
         shards: files of each split.
         processes: that encode; by default one a core, and this process alone for few rows.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
@@ -44,6 +45,7 @@ class EncodeSettings:
     labels: tuple[str, ...] = ()
     format: Literal["tfrecord", "store"] = "tfrecord"
     max_length: int = 128
+    long_text: Literal["first", "head-tail", "windows"] = "first"
     shards: int = 1
     processes: int | None = None
     quoting: Literal["auto", "csv", "none"] = "auto"

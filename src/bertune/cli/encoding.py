@@ -76,6 +76,7 @@ def _encode_one(
             folder,
             format=settings.format,
             max_length=settings.max_length,
+            long_text=settings.long_text,
             shards=settings.shards,
             processes=settings.processes,
             on_progress=progress.show,

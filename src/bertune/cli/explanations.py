@@ -63,7 +63,8 @@ def explanation_lines(number: int, explanation: Explanation, *, coloured: bool) 
 
 
 def _is_given(explanation: Explanation, reason: Reason) -> bool:
-    return reason.label == explanation.prediction.label
+    answer = explanation.prediction
+    return reason.label in ((answer.label,) if answer.labels is None else answer.labels)
 
 
 def _shaded_text(explanation: Explanation, reason: Reason, text: int, *, coloured: bool) -> Text:

@@ -18,6 +18,8 @@ from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
 from bertune.heads.classifier import Classifier
+from bertune.studies.study_directory import StudyDirectory
+from bertune.studies.summary import summarize
 from bertune.text.audit import audit_splits
 from bertune.text.examples import Columns, LabelSet, Task, TaskKind
 from bertune.text.file_kind import SUFFIXES
@@ -61,9 +63,22 @@ def inspect_run(path: Path) -> Inspection:
     lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
     lines += _config_lines(model.classifier.encoder.config)
     if scores is not None:
-        lines.append(f"validation, epoch {scores['epoch']}: {scores['validation']['verdict']}")
+        lines.append(f"validation, {_whose(scores)}: {scores['validation']['verdict']}")
     values = {"model": str(folder), "contract": contract.to_dict(), "scores": scores}
+    study = StudyDirectory(path).earlier()
+    if study is not None and study.results:
+        summary = summarize(study.results)
+        lines += ["", *summary.lines()]
+        values["seeds"] = summary.to_dict() | {"results": [result.to_dict() for result in summary.results]}
     return Inspection(lines, values, model.classifier)
+
+
+def _whose(scores: dict[str, Any]) -> str:
+    """Says which weights were scored: those of an epoch, of a seed's epoch, or an average of seeds."""
+    if "average" in scores:
+        return f"{scores['average']} of seeds {', '.join(str(seed) for seed in scores['seeds'])}"
+    epoch = f"epoch {scores['epoch']}"
+    return f"seed {scores['seed']}, {epoch}" if "seed" in scores else epoch
 
 
 def inspect_model(name: str) -> Inspection:

@@ -1,6 +1,7 @@
 """Reading data for a model that is already there: its contract says which columns."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bertune.checkpoints.contract import Contract
@@ -15,7 +16,12 @@ from bertune.tokens.manifest import find_reencoded_splits
 
 
 def read_for(
-    model: LoadedModel, options: DataOptions, *, require_label: bool, label: str | None = None
+    model: LoadedModel,
+    options: DataOptions,
+    *,
+    require_label: bool,
+    label: str | None = None,
+    allow_no_label: bool = False,
 ) -> tuple[Examples | ReencodedExamples, str | None]:
     """Reads examples for a model; without data, lines on standard input.
 
@@ -24,6 +30,7 @@ def read_for(
         options: what to read.
         require_label: whether each row needs a label.
         label: its column, if not the one of training.
+        allow_no_label: whether a row without any of several labels is used.
 
     Returns:
         The examples, and the split they are where there was a choice.
@@ -41,9 +48,32 @@ def read_for(
         return read_lines(sys.stdin.buffer, pair=model.contract.is_pair), None
     folders = find_reencoded_splits(options.data)
     if folders:
-        refuse_flags(f"{options.data} was encoded before", options.table_flags() | {"label": label is not None})
+        refuse_flags(
+            f"{options.data} was encoded before",
+            options.table_flags() | {"label": label is not None, "allow_no_label": allow_no_label},
+        )
         return _read_reencoded(model, options.data, options.split, folders, require_label=require_label)
-    return _read_texts(model.contract, options, options.data, label, require_label=require_label)
+    if allow_no_label and model.contract.kind != "multi-label":
+        raise ConfigError("every row has one label in this model's task, so --allow-no-label has no effect")
+    return _read_texts(
+        model.contract, options, options.data, label, require_label=require_label, allow_no_label=allow_no_label
+    )
+
+
+def also_scored(model: LoadedModel, options: DataOptions, split: str | None) -> str | None:
+    """Names the second validation set (MNLI has two) that belongs to the one just read, where there is one."""
+    if options.data is None or options.split is not None or split != "validation" or not model.contract.task:
+        return None
+    second = "validation_mismatched"
+    if find_reencoded_splits(options.data):
+        return None
+    return second if second in find_splits(options.data, glue_task(model.contract.task)) else None
+
+
+def read_texts_for(model: LoadedModel, options: DataOptions) -> Examples:
+    """Reads texts to predict from the data that the options name; raises as `read_for`."""
+    assert options.data is not None
+    return _read_texts(model.contract, options, options.data, None, require_label=False, allow_no_label=False)[0]
 
 
 def _read_reencoded(
@@ -58,12 +88,18 @@ def _read_reencoded(
 
 
 def _read_texts(
-    contract: Contract, options: DataOptions, data: str, label: str | None, *, require_label: bool
+    contract: Contract,
+    options: DataOptions,
+    data: str,
+    label: str | None,
+    *,
+    require_label: bool,
+    allow_no_label: bool,
 ) -> tuple[Examples, str | None]:
-    columns = _columns_from(contract, options, label)
+    columns = _columns_from(contract, options, label, allow_no_label=allow_no_label)
     task = glue_task(contract.task) if contract.task and columns is None else None
     if columns is None and task is None:
-        columns = Columns(contract.text_a, contract.text_b, contract.label)
+        columns = contract.columns(allow_none=allow_no_label)
     found = find_splits(data, task)
     name = _choose(data, list(found), options.split, require_label=require_label)
     examples = read_split(
@@ -77,15 +113,19 @@ def _read_texts(
     return examples, name if len(found) > 1 else None
 
 
-def _columns_from(contract: Contract, options: DataOptions, label: str | None) -> Columns | None:
+def _columns_from(
+    contract: Contract, options: DataOptions, label: str | None, *, allow_no_label: bool
+) -> Columns | None:
     """Returns the columns that flags name, the others as in training; None where no flag names one."""
     if options.text_a is None and options.text_b is None and label is None:
         return None
-    return Columns(
-        contract.text_a if options.text_a is None else options.text_a,
-        contract.text_b if options.text_b is None else options.text_b,
-        contract.label if label is None else label,
-    )
+    usual = contract.columns(allow_none=allow_no_label)
+    text_a = usual.text_a if options.text_a is None else options.text_a
+    text_b = usual.text_b if options.text_b is None else options.text_b
+    if label is None:
+        return replace(usual, text_a=text_a, text_b=text_b)
+    separator = contract.label_separator
+    return Columns.of_kind(contract.kind, text_a, text_b, label, separator=separator, allow_none=allow_no_label)
 
 
 def _choose(data: str, names: list[str], wanted: str | None, *, require_label: bool) -> str:

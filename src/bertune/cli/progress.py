@@ -18,22 +18,18 @@ _SMOOTHING = 0.9
 
 
 class TrainingProgress:
-    """Shows examples a second, loss and time left; an `Observer` of `fit`."""
+    """Shows examples a second, loss and time left; an `Observer` of `fit`.
 
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("training", total=None, state="")
-        self._is_terminal = console.is_terminal
+    Args:
+        name: of the run, where there are several: a line begins with it.
+        progress: shows the bars of several runs together; None makes one.
+    """
+
+    def __init__(self, name: str = "", progress: Progress | None = None) -> None:
+        self._progress = _training_bars() if progress is None else progress
+        self._prefix = f"{name}: " if name else ""
+        self._task = self._progress.add_task(name or "training", total=None, state="", visible=not name)
+        self._is_terminal = self._progress.console.is_terminal
         self._total = 0
         self._epochs = 0
         self._loss: float | None = None
@@ -52,8 +48,8 @@ class TrainingProgress:
         """Says how long the run will be."""
         self._total = total_steps
         self._epochs = total_steps // steps_per_epoch
-        self._progress.update(self._task, total=total_steps)
-        say(f"training {total_steps} steps ({self._epochs} epochs of {steps_per_epoch}) in {precision}")
+        self._progress.update(self._task, total=total_steps, visible=True)
+        say(f"{self._prefix}training {total_steps} steps ({self._epochs} epochs of {steps_per_epoch}) in {precision}")
         self._started = self._last_line = time.perf_counter()
         self._progress.start()
 
@@ -70,12 +66,13 @@ class TrainingProgress:
             self._last_line = now
             left = (now - self._started) / (result.step + 1) * (self._total - result.step - 1)
             say(
-                f"step {result.step + 1}/{self._total}  loss {self._loss:.4f}  {rate:.0f} examples/s  {left:.0f} s left"
+                f"{self._prefix}step {result.step + 1}/{self._total}  loss {self._loss:.4f}  "
+                f"{rate:.0f} examples/s  {left:.0f} s left"
             )
 
     def on_epoch(self, result: EpochResult) -> None:
         """Says what the epoch came to."""
-        parts = [f"epoch {result.epoch}/{self._epochs}", f"loss {result.train_loss:.4f}"]
+        parts = [f"{self._prefix}epoch {result.epoch}/{self._epochs}", f"loss {result.train_loss:.4f}"]
         if result.scores is not None:
             parts += [f"{name} {value:.2%}" for name, value in result.scores.values.items()]
             parts.append("best so far" if result.is_best else "not better")
@@ -85,6 +82,56 @@ class TrainingProgress:
             self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             say(line)
+        if self._prefix and result.epoch == self._epochs:
+            self._progress.update(self._task, visible=False)
+
+
+class SeedsProgress:
+    """The bars of several seeds, one below the other where they are trained together.
+
+    Args:
+        seeds: how many there are.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, seeds: int, *, enabled: bool = True) -> None:
+        self._seeds = seeds
+        self._progress = _training_bars() if enabled else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def observer_of(self, seed: int, place: int) -> TrainingProgress | None:
+        """Makes what shows one seed.
+
+        Args:
+            seed: its number.
+            place: among all, from 1.
+        """
+        if self._progress is None:
+            return None
+        number = "" if seed == place else f" (seed {seed})"
+        return TrainingProgress(f"seed {place} of {self._seeds}{number}", self._progress)
+
+
+def _training_bars() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 class RowsProgress:

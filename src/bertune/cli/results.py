@@ -17,6 +17,10 @@ def finished_lines(finished: FinishedRun) -> list[str]:
     if best.scores is not None:
         lines.append(f"validation, epoch {best.epoch} of {len(finished.history.epochs)} (chosen on these rows):")
         lines += best.scores.lines()
+    if finished.calibration is not None:
+        lines += ["", *finished.calibration.lines()]
+    for name, scores in finished.also.items():
+        lines += [f"{name} (nothing was chosen by these rows):", *scores.lines()]
     if finished.history.stopped_early:
         lines.append(f"stopped early: no better epoch after epoch {best.epoch}")
     seconds = sum(epoch.train_seconds for epoch in finished.history.epochs)
@@ -34,6 +38,8 @@ def finished_values(finished: FinishedRun) -> dict[str, Any]:
         "model": str(finished.directory.model),
         "best_epoch": best.epoch,
         "validation": None if best.scores is None else best.scores.to_dict(),
+        "calibration": None if finished.calibration is None else finished.calibration.to_dict(),
+        **{name: scores.to_dict() for name, scores in finished.also.items()},
         "steps": len(finished.history.steps),
         "train_seconds": sum(epoch.train_seconds for epoch in finished.history.epochs),
         "stopped_early": finished.history.stopped_early,
@@ -71,6 +77,8 @@ def _column_names(predictions: Predictions, *, is_pair: bool) -> list[str]:
 
 
 def _answer_names(predictions: Predictions) -> list[str]:
+    if predictions.contract.kind == "multi-label":
+        return ["labels", "probabilities"]
     return ["label", "probability"] if predictions.labels else ["value"]
 
 
@@ -82,6 +90,9 @@ def _as_tsv(example: Example, prediction: Prediction) -> str:
 def _answer(prediction: Prediction) -> list[str]:
     if prediction.value is not None:
         return [f"{prediction.value:.4f}"]
+    if prediction.labels is not None:
+        chances = [f"{prediction.probabilities[label]:.4f}" for label in prediction.labels]
+        return [";".join(" ".join(label.split()) for label in prediction.labels), ";".join(chances)]
     return [" ".join(str(prediction.label).split()), f"{prediction.probability:.4f}"]
 
 

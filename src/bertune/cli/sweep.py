@@ -15,7 +15,7 @@ _TRAINING = Group("Training", sort_key=3)
 
 def sweep(
     settings: Annotated[RunSettings, Parameter(name="*", group=_FILES)],
-    search: Annotated[SweepSettings, Parameter(name="*", group=_SEARCH)] = SweepSettings(),  # noqa: B008 (frozen)
+    search: Annotated[SweepSettings, Parameter(name="*", group=_SEARCH, consume_multiple=True)] = SweepSettings(),  # noqa: B008 (frozen)
     config: Annotated[TrainingConfig, Parameter(name="*", group=_TRAINING)] = TrainingConfig(),  # noqa: B008 (frozen)
     *,
     json: bool = False,

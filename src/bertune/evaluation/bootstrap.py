@@ -4,14 +4,20 @@ Rows are drawn anew with replacement, as many as there are, again and again; the
 its interval (Efron's percentile method). It answers for the choice of the rows alone, not for another seed of training.
 
 For classes, a drawn set of rows matters only by its confusion matrix, so the matrix is drawn itself, from the
-multinomial distribution that drawing rows gives it. For values, each set is written as how often each row was drawn.
+multinomial distribution that drawing rows gives it. With several labels a row the cells of that matrix are the
+combinations of labels that occur. For values, each set is written as how often each row was drawn.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bertune.evaluation.metrics import METRICS, ClassCounts, FloatArray, IntArray, WeightedRows
+from bertune.evaluation.arrays import FloatArray, IntArray
+from bertune.evaluation.class_metrics import ClassCounts
+from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
+from bertune.evaluation.metrics import METRICS
+from bertune.evaluation.value_metrics import WeightedRows
+from bertune.text.task import TaskKind
 
 LEVEL_PERCENT = 95.0
 # Numbers worked on at a time: few enough to stay in the processor's cache, which makes it three times faster.
@@ -29,7 +35,24 @@ def class_intervals(names: Sequence[str], confusion: IntArray, *, samples: int, 
         samples: how many sets of rows are drawn.
         seed: the same seed gives the same interval.
     """
-    return _intervals(names, (_measure(names, counts) for counts in _drawn_counts(confusion, samples, seed)))
+    drawn = _drawn_counts(confusion, samples, seed)
+    return _intervals(names, (_measure(names, "classification", counts) for counts in drawn))
+
+
+def label_intervals(
+    names: Sequence[str], predictions: IntArray, targets: IntArray, *, samples: int, seed: int
+) -> dict[str, Interval]:
+    """Draws rows and returns each multi-label metric's 95 % interval.
+
+    Args:
+        names: multi-label metrics.
+        predictions: 0 and 1, (rows, labels).
+        targets: 0 and 1, (rows, labels).
+        samples: how many sets of rows are drawn.
+        seed: the same seed gives the same interval.
+    """
+    drawn = _drawn_label_counts(predictions, targets, samples, seed)
+    return _intervals(names, (_measure(names, "multi-label", counts) for counts in drawn))
 
 
 def value_intervals(
@@ -45,7 +68,8 @@ def value_intervals(
         seed: the same seed gives the same interval.
     """
     weights = _drawn_weights(len(targets), samples, seed)
-    return _intervals(names, (_measure(names, WeightedRows(predictions, targets, drawn)) for drawn in weights))
+    rows = (WeightedRows(predictions, targets, drawn) for drawn in weights)
+    return _intervals(names, (_measure(names, "regression", drawn) for drawn in rows))
 
 
 def _drawn_counts(confusion: IntArray, samples: int, seed: int) -> Iterator[ClassCounts]:
@@ -61,6 +85,18 @@ def _drawn_counts(confusion: IntArray, samples: int, seed: int) -> Iterator[Clas
         yield ClassCounts(drawn @ of_correct, drawn @ of_true, drawn @ of_predicted)
 
 
+def _drawn_label_counts(predictions: IntArray, targets: IntArray, samples: int, seed: int) -> Iterator[LabelCounts]:
+    # Rows with the same labels, there and given, are one cell.
+    keys = np.packbits(np.hstack([predictions, targets]).astype(bool), axis=1)
+    _, first, rows_of_cell = np.unique(keys, axis=0, return_index=True, return_counts=True)
+    cells = per_row(predictions[first], targets[first]).astype(np.float64)
+    rows = len(targets)
+    generator = np.random.default_rng(seed)
+    for size in _chunks(samples, max(len(cells), cells.shape[1])):
+        drawn = generator.multinomial(rows, rows_of_cell / rows, size=size)
+        yield label_counts(drawn.astype(np.float64) @ cells)
+
+
 def _drawn_weights(rows: int, samples: int, seed: int) -> Iterator[FloatArray]:
     generator = np.random.default_rng(seed)
     for size in _chunks(samples, rows):
@@ -74,8 +110,8 @@ def _chunks(samples: int, width: int) -> Iterator[int]:
         yield min(most, samples - start)
 
 
-def _measure(names: Sequence[str], drawn: ClassCounts | WeightedRows) -> FloatArray:
-    return np.stack([METRICS[name].measure(drawn) for name in names])
+def _measure(names: Sequence[str], kind: TaskKind, drawn: ClassCounts | LabelCounts | WeightedRows) -> FloatArray:
+    return np.stack([METRICS[name].measures[kind](drawn) for name in names])
 
 
 def _intervals(names: Sequence[str], chunks: Iterator[FloatArray]) -> dict[str, Interval]:

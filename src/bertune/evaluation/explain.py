@@ -195,6 +195,9 @@ def _targets(contract: Contract, prediction: Prediction) -> list[int]:
     """Returns the numbers of the outputs that are explained."""
     if contract.kind == "regression":
         return [0]
+    if prediction.labels is not None:
+        most_probable = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
+        return [contract.labels.index(label) for label in prediction.labels or (most_probable,)]
     assert prediction.label is not None
     return [contract.labels.index(prediction.label)]
 

@@ -78,7 +78,7 @@ def blanked_scores(
         (variants, scores).
     """
     sequences, variants = texts.sequences, len(blank_pieces)
-    count = len(sequences.first_lengths)
+    count = len(sequences)
     copies = sequences.take(np.tile(np.arange(count), variants))
     is_blank = np.concatenate([np.isin(texts.piece_of_token, pieces) for pieces in blank_pieces])
     ids = np.where(is_blank, blank_id, copies.token_ids).astype(copies.token_ids.dtype)
@@ -95,7 +95,7 @@ def _gradients(classifier: Classifier, texts: ReadTexts, vectors: Tensor, score:
         vectors: (points, tokens, hidden_size), of the tokens.
         score: what is explained.
     """
-    count = len(texts.sequences.first_lengths)
+    count = len(texts.sequences)
     copies = texts.sequences.take(np.tile(np.arange(count), len(vectors)))
     batch = pack(copies, device=vectors.device)
     leaves = vectors.flatten(0, 1).requires_grad_()

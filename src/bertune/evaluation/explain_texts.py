@@ -62,8 +62,8 @@ def read_texts(model: LoadedModel, examples: Examples, row: int) -> ReadTexts:
     one = examples.select([row])
     texts = tuple(one.texts_a + (one.texts_b or []))
     aligned = [model.tokenizer.align(text) for text in texts]
-    sequences = encode_for(model, one)
-    numbered = encode_for(replace(model, tokenizer=_PieceNumbers(model.tokenizer)), one)
+    sequences = encode_for(model, one).sequences
+    numbered = encode_for(replace(model, tokenizer=_PieceNumbers(model.tokenizer)), one).sequences
     piece_of_token = numbered.token_ids.astype(np.int64)
     place = np.arange(len(piece_of_token)) - np.repeat(numbered.offsets[:-1], numbered.lengths)
     in_second = (place >= np.repeat(numbered.first_lengths, numbered.lengths)) & (piece_of_token != _NO_PIECE)

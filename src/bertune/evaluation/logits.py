@@ -14,6 +14,7 @@ from bertune.batches.sampler import batches_by_tokens
 from bertune.encoder.native_pass import NativePass
 from bertune.heads.classifier import Classifier
 from bertune.native.build import NotNativeError
+from bertune.tokens.examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
 BATCH_TOKENS = 2048
@@ -28,28 +29,39 @@ def predict_logits(
 ) -> NDArray[np.float32]:
     """Returns the logits of all examples.
 
-    Examples of similar length are computed together; the result does not depend on it beyond rounding. The classifier
-    is in evaluation mode meanwhile and is left as it was found.
+    Sequences of similar length are computed together; the result does not depend on it beyond rounding. An example of
+    several windows has the mean of their logits. The classifier is in evaluation mode meanwhile and is left as it was
+    found.
 
     Args:
         classifier: the model.
         data: examples in any form `as_dataset` takes; targets are not looked at.
         batch_tokens: tokens computed at a time.
-        on_batch: called with the number of examples done in each batch.
+        on_batch: called with the number of examples done in each batch, each with its first window.
 
     Returns:
         (examples, labels), fp32, in input order.
     """
     encoded = as_dataset(data).encoded
+    sequences = encoded.sequences
+    begins_example = np.zeros(len(sequences), bool)
+    begins_example[encoded.first_sequences] = True
     device = classifier.classifier.weight.device
-    logits = np.empty((len(encoded), classifier.num_labels), dtype=np.float32)
+    logits = np.empty((len(sequences), classifier.num_labels), dtype=np.float32)
     compute = _computation_of(classifier)
     with evaluating(classifier), torch.inference_mode():
-        for indices in batches_by_tokens(np.diff(encoded.offsets), batch_tokens):
-            logits[indices] = compute(pack(encoded, indices, device=device)).cpu().numpy()
+        for indices in batches_by_tokens(sequences.lengths, batch_tokens):
+            logits[indices] = compute(pack(sequences, indices, device=device)).cpu().numpy()
             if on_batch is not None:
-                on_batch(len(indices))
-    return logits
+                on_batch(int(begins_example[indices].sum()))
+    return _mean_of_windows(logits, encoded)
+
+
+def _mean_of_windows(logits: NDArray[np.float32], encoded: EncodedExamples) -> NDArray[np.float32]:
+    if encoded.example_offsets is None:
+        return logits
+    sums = np.add.reduceat(logits, encoded.first_sequences, axis=0, dtype=np.float64)
+    return (sums / encoded.sequence_counts[:, None]).astype(np.float32)
 
 
 def _computation_of(classifier: Classifier) -> Callable[[Batch], Tensor]:
@@ -71,11 +83,3 @@ def evaluating(classifier: Classifier) -> Iterator[None]:
         yield
     finally:
         classifier.train(was_training)
-
-
-def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Returns softmax over the labels, (examples, labels)."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision, choose_precision, computing_in
 from bertune.errors import DataError
-from bertune.evaluation.logits import predict_logits, probabilities_of
+from bertune.evaluation import answers
+from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
+from bertune.tokens.long_texts import LongTexts
 
 
 @dataclass(frozen=True)
@@ -22,21 +25,25 @@ class Prediction:
     """The answer to one example.
 
     Args:
-        label: the most probable label; None for regression.
-        probability: of that label; None for regression.
+        label: the label given; None for multi-label and regression.
+        probability: of that label; None for multi-label and regression.
         probabilities: of every label by name; empty for regression.
-        value: the predicted value, for regression; None for classes.
+        value: the predicted value, for regression; None for labels.
+        labels: all labels given, for multi-label, and there may be none; None for other kinds.
     """
 
     label: str | None
     probability: float | None
     probabilities: dict[str, float]
     value: float | None = None
+    labels: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the answer as JSON-ready values."""
         if self.value is not None:
             return {"value": self.value}
+        if self.labels is not None:
+            return {"labels": list(self.labels), "probabilities": self.probabilities}
         return {"label": self.label, "probability": self.probability, "probabilities": self.probabilities}
 
 
@@ -45,26 +52,46 @@ class Predictions:
     """The answers to many examples, in input order.
 
     Args:
-        logits: (examples, labels), fp32.
-        labels: names of the classes; empty for regression.
-        truncated_fraction: share of the examples whose text was cut.
+        logits: (examples, labels), fp32, as the model gives them.
+        contract: of the model: what makes answers of logits.
+        long_texts: how many examples were too long, and what became of them.
     """
 
     logits: NDArray[np.float32]
-    labels: tuple[str, ...]
-    truncated_fraction: float
+    contract: Contract
+    long_texts: LongTexts
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels; empty for regression."""
+        return self.contract.labels
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(examples, labels); there are none for regression."""
+        return answers.probabilities(self.logits, self.contract)
+
+    @cached_property
+    def decisions(self) -> NDArray[Any]:
+        """What is answered: (examples,) label ids; (examples, labels) of 0 and 1 for multi-label; values."""
+        if self.contract.kind == "regression":
+            return answers.values(self.logits, self.contract)
+        return answers.decide(self.probabilities, self.contract)
 
     def __len__(self) -> int:
         return len(self.logits)
 
     def __iter__(self) -> Iterator[Prediction]:
-        if not self.labels:
-            yield from (Prediction(None, None, {}, float(value)) for value in self.logits[:, 0])
+        if self.contract.kind == "regression":
+            yield from (Prediction(None, None, {}, float(value)) for value in self.decisions)
             return
-        for row in probabilities_of(self.logits):
-            best = int(row.argmax())
-            by_name = {name: float(probability) for name, probability in zip(self.labels, row, strict=True)}
-            yield Prediction(self.labels[best], float(row[best]), by_name)
+        for shares, decided in zip(self.probabilities, self.decisions, strict=True):
+            by_name = dict(zip(self.labels, shares.tolist(), strict=True))
+            if self.contract.kind == "multi-label":
+                given = tuple(name for name, is_given in zip(self.labels, decided, strict=True) if is_given)
+                yield Prediction(None, None, by_name, labels=given)
+            else:
+                yield Prediction(self.labels[decided], float(shares[decided]), by_name)
 
 
 def predict(
@@ -89,14 +116,14 @@ def predict(
         DataError: an entry is neither a text nor a pair.
     """
     if isinstance(texts, ReencodedExamples):
-        encoded, truncated_fraction = texts.encoded_for(model), texts.truncated_fraction
+        encoded, long_texts = texts.encoded_for(model), texts.long_texts
     else:
         encoded = encode_for(model, texts if isinstance(texts, Examples) else examples_of(texts))
-        truncated_fraction = encoded.truncated_fraction
+        long_texts = LongTexts.of(encoded, model.contract.long_text)
     device = model.classifier.classifier.weight.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    return Predictions(logits, model.contract.labels, truncated_fraction)
+    return Predictions(logits, model.contract, long_texts)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
@@ -106,21 +133,30 @@ def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
     model.contract.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
-    return encode_examples(examples.texts_a, examples.texts_b, model.tokenizer, model.contract.max_length)
+    return encode_examples(
+        examples.texts_a,
+        examples.texts_b,
+        model.tokenizer,
+        model.contract.max_length,
+        long_text=model.contract.long_text,
+        window_stride=model.contract.window_stride,
+    )
 
 
 def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> NDArray[Any]:
-    """Returns class ids in the model's label order, or values for regression.
+    """Returns class ids, or rows of 0 and 1, in the model's label order, or values for regression.
 
     Raises:
         ConfigError: examples that were encoded as classes for a model of values, or the other way round.
-        DataError: a label that training did not know, or a value that is no number; names file and line.
+        DataError: a label that training did not know, or a value that is no number or out of range; names file and
+            line.
     """
     if isinstance(examples, ReencodedExamples):
         return examples.targets_for(contract)
     if contract.kind == "regression":
-        return examples.targets()
-    return examples.label_ids(LabelSet(contract.labels))
+        return examples.targets(contract.target_range)
+    labels = LabelSet(contract.labels)
+    return examples.label_rows(labels) if contract.kind == "multi-label" else examples.label_ids(labels)
 
 
 def baseline_of(contract: Contract) -> NDArray[Any] | None:
@@ -129,6 +165,10 @@ def baseline_of(contract: Contract) -> NDArray[Any] | None:
         return None if contract.target_mean is None else np.array([contract.target_mean], dtype=np.float32)
     if not contract.label_counts:
         return None
+    if contract.kind == "multi-label":
+        # Rows that have each label as often as the training data: a constant answer is judged by nothing else.
+        rows = np.arange(contract.train_rows or 0)
+        return rows[:, None] < np.array(contract.label_counts)
     return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
 
 

@@ -12,7 +12,8 @@ from bertune.checkpoints.model_directory import LoadedModel
 from bertune.errors import ConfigError, DataError
 from bertune.text.read_report import ReadReport
 from bertune.tokens.examples import EncodedExamples
-from bertune.tokens.manifest import Manifest, check_tokenizer, read_manifest
+from bertune.tokens.long_texts import LongTexts
+from bertune.tokens.manifest import NO_WINDOWS, Manifest, check_tokenizer, read_manifest
 from bertune.tokens.read_records import Records, read_reencoded
 
 
@@ -47,9 +48,9 @@ class ReencodedExamples:
         return self.manifest.report()
 
     @property
-    def truncated_fraction(self) -> float:
-        """Share of the examples that lost tokens; records do not say it of each, the manifest says how many."""
-        return self.manifest.truncated / max(len(self), 1)
+    def long_texts(self) -> LongTexts:
+        """How many examples were too long; records do not say it of each, the manifest says how many."""
+        return self.manifest.long_texts
 
     @property
     def example_ids(self) -> NDArray[np.int64]:
@@ -113,4 +114,11 @@ def check_fits(model: LoadedModel, folder: Path, manifest: Manifest) -> None:
         raise ConfigError(
             f"{folder} was encoded with max_length {manifest.recipe.max_length}, the model has {contract.max_length}",
             hint=f"encode the data again: bertune encode --max-length {contract.max_length} …",
+        )
+    if manifest.recipe.long_text != contract.long_text:
+        raise ConfigError(
+            f"{folder} was encoded with long_text {manifest.recipe.long_text}, the model has {contract.long_text}",
+            hint=NO_WINDOWS
+            if contract.long_text == "windows"
+            else f"encode the data again: bertune encode --long-text {contract.long_text} …",
         )

@@ -1,77 +1,30 @@
 """Scores that are honest: every number with its interval, beside what always answering the same would get."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import scores_text
-from bertune.evaluation.bootstrap import class_intervals, value_intervals
-from bertune.evaluation.metrics import (
-    METRICS,
+from bertune.evaluation.arrays import (
     FloatArray,
     IntArray,
     as_classes,
+    as_label_rows,
     as_values,
-    compute_metrics,
-    confusion_matrix,
-    count_classes,
-    f1_by_class,
-    require_classes,
-    require_metrics,
     require_same_rows,
 )
+from bertune.evaluation.class_scores import judge_classes
+from bertune.evaluation.label_scores import judge_labels
+from bertune.evaluation.metrics import METRICS, require_classes, require_metrics
+from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, MetricScore
+from bertune.evaluation.value_scores import judge_values
 from bertune.text.task import TaskKind
 
-# Predicted values that vary this much less than the targets say the same for every row.
-_COLLAPSED_SPREAD = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class MetricScore:
-    """A metric's value, its 95 % bootstrap interval, and the baseline's value on the same rows.
-
-    All are as the metric gives them (fractions, correlations). `against_baseline` says on which side of the interval
-    the baseline lies: "better" and "worse" exclude it, "unclear" does not.
-    """
-
-    value: float
-    low: float
-    high: float
-    baseline: float
-    against_baseline: Literal["better", "unclear", "worse"]
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What always gives the same answer.
-
-    Args:
-        kind: "majority" answers the most frequent class, "mean" the mean value.
-        answer: the label's name, or the value.
-        source: where frequency or mean were taken from: "training data", or "these rows" where that is not known, which
-            flatters the baseline.
-        loss: its mean squared error for values; None for classes, where it gives no probabilities.
-    """
-
-    kind: Literal["majority", "mean"]
-    answer: str | float
-    source: Literal["training data", "these rows"]
-    loss: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LabelScore:
-    """How one label fares: precision, recall and F1 (0.0 where undefined), and how many rows truly have it."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
+__all__ = ["Baseline", "LabelScore", "MetricScore", "Scores", "score"]
 
 
 @dataclass(frozen=True)
@@ -79,18 +32,20 @@ class Scores:
     """What a model's answers are worth on some rows; made by `score`.
 
     Args:
-        task_kind: "classification" or "regression".
+        task_kind: of the task.
         rows: how many were scored.
         metrics: each metric by name, in the order asked for; the first one gives the verdict.
-        mean_loss: mean cross entropy in nats (no label smoothing), or mean squared error.
+        mean_loss: mean cross entropy in nats (no label smoothing), for multi-label over rows and labels; or mean
+            squared error.
         baseline: what every metric is held against.
-        is_majority: all predictions are one class (or, for values, vary less than 1 % of what the targets do): the run
-            has collapsed, whatever its metrics say.
-        label_names: in the order of the class indices; empty for regression.
-        confusion: rows by true label, then by predicted label; empty for regression.
+        is_majority: all predictions are one class or the same labels (or, for values, vary less than 1 % of what the
+            targets do): the run has collapsed, whatever its metrics say.
+        label_names: in the order of the logits; empty for regression.
+        confusion: rows by true label, then by predicted label; for classification alone.
         labels: each label's own scores; empty for regression.
         bootstrap_samples: how many sets of rows the intervals come from.
         seed: of the bootstrap.
+        calibration_error: expected calibration error of the probabilities, 0 to 1; None for regression.
     """
 
     task_kind: TaskKind
@@ -104,6 +59,7 @@ class Scores:
     labels: tuple[LabelScore, ...]
     bootstrap_samples: int
     seed: int
+    calibration_error: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -152,18 +108,21 @@ def score(
     metrics: Sequence[str],
     label_names: Sequence[str] | None = None,
     train_targets: npt.ArrayLike | None = None,
+    decisions: npt.ArrayLike | None = None,
     bootstrap_samples: int = 2000,
     seed: int = 0,
 ) -> Scores:
     """Scores a model's answers.
 
     Args:
-        logits_or_values: logits, (rows, classes); for regression values, (rows,) or (rows, 1).
-        targets: class indices or values, (rows,).
-        task_kind: "classification" or "regression".
+        logits_or_values: logits, (rows, labels); for regression values, (rows,) or (rows, 1).
+        targets: class indices or values, (rows,); for multi-label rows of 0 and 1, (rows, labels).
+        task_kind: of the task.
         metrics: names of `METRICS` for this kind; the first one gives the verdict.
-        label_names: in the order of the class indices; their numbers by default.
+        label_names: in the order of the logits; their numbers by default.
         train_targets: what the baseline learns from, any number of rows; without it, `targets` themselves.
+        decisions: what was answered, in the form of the targets, where a threshold decides; by default the most
+            probable class, or each label whose probability is 0.5 or more. Values are their own decisions.
         bootstrap_samples: how many sets of rows to draw for the intervals, at least 1.
         seed: of the bootstrap; equal arguments give equal scores.
 
@@ -171,116 +130,75 @@ def score(
         ConfigError: metrics or label names that do not fit the task, or no samples.
         DataError: arrays that do not fit each other, a target outside the classes, or numbers that are not finite.
     """
-    if require_metrics(metrics) != task_kind:
-        raise ConfigError(f"{', '.join(metrics)} cannot judge a {task_kind} task")
+    require_metrics(metrics, task_kind)
     if bootstrap_samples < 1:
         raise ConfigError(f"bootstrap_samples must be at least 1, not {bootstrap_samples}")
+    drawing = {"samples": bootstrap_samples, "seed": seed}
+    names: tuple[str, ...] = ()
     if task_kind == "regression":
-        values, truth = as_values(logits_or_values, "predictions"), as_values(targets, "targets")
-        require_same_rows(values, truth)
-        train_values = None if train_targets is None else as_values(train_targets, "training targets")
-        return _score_values(values, truth, train_values, metrics, bootstrap_samples, seed)
-    logits = _as_logits(logits_or_values)
-    names = tuple(label_names) if label_names is not None else tuple(str(index) for index in range(logits.shape[1]))
-    if len(names) != logits.shape[1]:
-        raise ConfigError(f"{len(names)} label names do not fit logits for {logits.shape[1]} classes")
-    require_classes(metrics, len(names))
-    classes = _as_targets(targets, "targets", len(names))
-    require_same_rows(logits, classes)
-    train = None if train_targets is None else _as_targets(train_targets, "training targets", len(names))
-    return _score_classes(logits, classes, train, metrics, names, bootstrap_samples, seed)
+        rows, judgement = _judge_values(logits_or_values, targets, train_targets, metrics, drawing)
+    else:
+        logits = _as_logits(logits_or_values, least=2 if task_kind == "classification" else 1)
+        names = tuple(map(str, range(logits.shape[1]))) if label_names is None else tuple(label_names)
+        if len(names) != logits.shape[1]:
+            raise ConfigError(f"{len(names)} label names do not fit logits for {logits.shape[1]} labels")
+        require_classes(metrics, len(names))
+        rows, judgement = _judge(task_kind, logits, targets, train_targets, decisions, metrics, names, drawing)
+    return Scores(
+        task_kind=task_kind,
+        rows=rows,
+        label_names=names,
+        bootstrap_samples=bootstrap_samples,
+        seed=seed,
+        **{part.name: getattr(judgement, part.name) for part in fields(judgement)},
+    )
 
 
-def _score_classes(
+def _judge(
+    kind: TaskKind,
     logits: FloatArray,
-    targets: IntArray,
-    train: IntArray | None,
+    targets: npt.ArrayLike,
+    train_targets: npt.ArrayLike | None,
+    decisions: npt.ArrayLike | None,
     metrics: Sequence[str],
     names: tuple[str, ...],
-    samples: int,
-    seed: int,
-) -> Scores:
-    predictions = logits.argmax(axis=1)
-    confusion = confusion_matrix(predictions, targets, len(names))
-    known = targets if train is None or not len(train) else train
-    majority = int(np.bincount(known).argmax())
-    return Scores(
-        task_kind="classification",
-        rows=len(targets),
-        metrics=_metric_scores(
-            compute_metrics(metrics, predictions, targets),
-            class_intervals(metrics, confusion, samples=samples, seed=seed),
-            compute_metrics(metrics, np.full_like(targets, majority), targets),
-        ),
-        mean_loss=_cross_entropy(logits, targets),
-        baseline=Baseline("majority", names[majority], "these rows" if known is targets else "training data", None),
-        is_majority=bool((predictions == predictions[0]).all() and (targets != targets[0]).any()),
-        label_names=names,
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-        labels=_label_scores(confusion, names),
-        bootstrap_samples=samples,
-        seed=seed,
-    )
+    drawing: Mapping[str, int],
+) -> tuple[int, Judgement]:
+    as_checked = _as_targets if kind == "classification" else _as_rows
+    truth = as_checked(targets, "targets", len(names))
+    require_same_rows(logits, truth)
+    given = _usual_decisions(logits, kind) if decisions is None else as_checked(decisions, "decisions", len(names))
+    require_same_rows(given, truth)
+    train = None if train_targets is None else as_checked(train_targets, "training targets", len(names))
+    judge = judge_classes if kind == "classification" else judge_labels
+    return len(truth), judge(logits, given, truth, train, metrics, names, **drawing)
 
 
-def _score_values(
-    values: FloatArray, targets: FloatArray, train: FloatArray | None, metrics: Sequence[str], samples: int, seed: int
-) -> Scores:
-    known = targets if train is None or not len(train) else train
-    mean = float(known.mean())
-    return Scores(
-        task_kind="regression",
-        rows=len(targets),
-        metrics=_metric_scores(
-            compute_metrics(metrics, values, targets),
-            value_intervals(metrics, values, targets, samples=samples, seed=seed),
-            compute_metrics(metrics, np.full_like(targets, mean), targets),
-        ),
-        mean_loss=float(np.mean((values - targets) ** 2)),
-        baseline=Baseline(
-            "mean", mean, "these rows" if known is targets else "training data", float(np.mean((mean - targets) ** 2))
-        ),
-        is_majority=bool(targets.std() > 0 and values.std() <= _COLLAPSED_SPREAD * targets.std()),
-        label_names=(),
-        confusion=(),
-        labels=(),
-        bootstrap_samples=samples,
-        seed=seed,
-    )
+def _judge_values(
+    values: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    train_targets: npt.ArrayLike | None,
+    metrics: Sequence[str],
+    drawing: Mapping[str, int],
+) -> tuple[int, Judgement]:
+    predictions, truth = as_values(values, "predictions"), as_values(targets, "targets")
+    require_same_rows(predictions, truth)
+    train = None if train_targets is None else as_values(train_targets, "training targets")
+    return len(truth), judge_values(predictions, truth, train, metrics, **drawing)
 
 
-def _metric_scores(
-    values: dict[str, float], intervals: dict[str, tuple[float, float]], baselines: dict[str, float]
-) -> dict[str, MetricScore]:
-    scores: dict[str, MetricScore] = {}
-    for name, value in values.items():
-        (low, high), baseline = intervals[name], baselines[name]
-        above, below = low > baseline, high < baseline
-        if not METRICS[name].higher_is_better:
-            above, below = below, above
-        against: Literal["better", "unclear", "worse"] = "better" if above else "worse" if below else "unclear"
-        scores[name] = MetricScore(value, low, high, baseline, against)
-    return scores
+def _usual_decisions(logits: FloatArray, kind: TaskKind) -> IntArray:
+    if kind == "classification":
+        best: IntArray = logits.argmax(axis=1)
+        return best
+    return np.where(logits >= 0, 1, 0)  # a probability of 0.5 or more
 
 
-def _label_scores(confusion: IntArray, names: tuple[str, ...]) -> tuple[LabelScore, ...]:
-    counts = count_classes(confusion)
-    precision = counts.correct / np.maximum(counts.predicted, 1)
-    recall = counts.correct / np.maximum(counts.target, 1)
-    columns = (precision.tolist(), recall.tolist(), f1_by_class(counts).tolist(), counts.target.astype(int).tolist())
-    return tuple(LabelScore(*row) for row in zip(names, *columns, strict=True))
-
-
-def _cross_entropy(logits: FloatArray, targets: IntArray) -> float:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_total = np.log(np.exp(shifted).sum(axis=1))
-    return float(np.mean(log_total - shifted[np.arange(len(targets)), targets]))
-
-
-def _as_logits(values: npt.ArrayLike) -> FloatArray:
+def _as_logits(values: npt.ArrayLike, *, least: int) -> FloatArray:
     logits = np.asarray(values, dtype=np.float64)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise DataError(f"logits must be (rows, classes) with two classes or more, not {logits.shape}")
+    if logits.ndim != 2 or logits.shape[1] < least:
+        wanted = "(rows, classes) with two classes or more" if least == 2 else "(rows, labels)"
+        raise DataError(f"logits must be {wanted}, not {logits.shape}")
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if wrong.size:
         raise DataError(f"logits of {wrong.size} rows are not finite numbers, the first in row {wrong[0]}")
@@ -292,3 +210,10 @@ def _as_targets(targets: npt.ArrayLike, name: str, num_classes: int) -> IntArray
     if classes.size and classes.max() >= num_classes:
         raise DataError(f"{name}: row {int(classes.argmax())} has class {classes.max()} of {num_classes} (from 0)")
     return classes
+
+
+def _as_rows(targets: npt.ArrayLike, name: str, num_labels: int) -> IntArray:
+    rows = as_label_rows(targets, name)
+    if rows.shape[1] != num_labels:
+        raise DataError(f"{name} are for {rows.shape[1]} labels, the logits for {num_labels}")
+    return rows

@@ -14,7 +14,19 @@ _DASH = "\N{EN DASH}"
 # Wider tables wrap on a terminal and can no longer be read.
 _MOST_LABELS_IN_MATRIX = 8
 _LONGEST_LABEL = 24
+_SPOKEN = {
+    "f1": "F1",
+    "f1_macro": "macro F1",
+    "f1_micro": "micro F1",
+    "subset_accuracy": "subset accuracy",
+    "hamming_loss": "Hamming loss",
+}
 _SOURCE = {"training data": "the training data", "these rows": "these rows"}
+_LOSS = {
+    "classification": "mean cross entropy",
+    "multi-label": "mean binary cross entropy of a label",
+    "regression": "mean squared error",
+}
 _AGAINST = {
     "better": "better than the baseline",
     "unclear": "no clear difference from the baseline",
@@ -40,19 +52,26 @@ def lines(scores: Scores) -> list[str]:
     for name, metric in scores.metrics.items():
         rows.append((_spoken(name, scores), *_numbers(name, metric), metric.against_baseline))
     text += [*_table(rows), "", *_about(scores)]
+    if scores.confusion:
+        text += ["", *_matrix(scores)]
     if scores.labels:
-        text += ["", *_matrix(scores), "", *_by_label(scores)]
+        text += ["", *_by_label(scores)]
     return text
 
 
 def _about(scores: Scores) -> list[str]:
     baseline = scores.baseline
-    answer = f"{baseline.answer:.4g}" if isinstance(baseline.answer, float) else f"{baseline.answer!r}"
-    loss = "mean cross entropy" if scores.task_kind == "classification" else "mean squared error"
+    answers = {
+        "majority": f"{baseline.answer!r}, the majority",
+        "mean": f"{baseline.answer:.4g}, the mean" if isinstance(baseline.answer, float) else "",
+        "constant": f"{baseline.answer}, by the label counts",
+    }
     of_baseline = "" if baseline.loss is None else f" (baseline {baseline.loss:.4f})"
+    error = scores.calibration_error
+    calibration = "" if error is None else f", expected calibration error {100 * error:.1f} %"
     return [
-        f"{scores.rows:,} rows, {loss} {scores.mean_loss:.4f}{of_baseline}",
-        f"baseline: always {answer}, the {baseline.kind} of {_SOURCE[baseline.source]}",
+        f"{scores.rows:,} rows, {_LOSS[scores.task_kind]} {scores.mean_loss:.4f}{of_baseline}{calibration}",
+        f"baseline: always {answers[baseline.kind]} of {_SOURCE[baseline.source]}",
         f"intervals: {scores.bootstrap_samples:,} bootstrap samples of the rows, seed {scores.seed}",
     ]
 
@@ -77,6 +96,8 @@ def _by_label(scores: Scores) -> list[str]:
 def _collapse(scores: Scores) -> str:
     if scores.task_kind == "regression":
         return "predictions hardly vary: this run collapsed"
+    if scores.task_kind == "multi-label":
+        return "every row is given the same labels: this run collapsed"
     only = next(
         name for index, name in enumerate(scores.label_names) if any(counts[index] for counts in scores.confusion)
     )
@@ -94,7 +115,7 @@ def _numbers(name: str, metric: MetricScore) -> tuple[str, str, str]:
 def _spoken(name: str, scores: Scores) -> str:
     if name == "f1" and len(scores.label_names) > 1:
         return f"F1 of {_short(scores.label_names[1])!r}"
-    return {"f1": "F1", "f1_macro": "macro F1"}.get(name, name)
+    return _SPOKEN.get(name, name)
 
 
 def _short(name: str) -> str:

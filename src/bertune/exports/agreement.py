@@ -112,7 +112,11 @@ def compare(
             f"({int(wrong.any(axis=1).sum()):,} of {len(expected):,} rows; row {row}: "
             f"{answered[row, output]:.6g} instead of {expected[row, output]:.6g})"
         )
-    tied = 0 if kind == "regression" else _tied_rows(expected, answered, tolerance)
+    if kind == "multi-label":
+        # A label that one gives and the other does not lies within the tolerance of its threshold: a tie.
+        tied = int(((expected >= 0) != (answered >= 0)).any(axis=1).sum())
+    else:
+        tied = 0 if kind == "regression" else _tied_rows(expected, answered, tolerance)
     return Difference(float(differences.max(initial=0.0)), tied)
 
 

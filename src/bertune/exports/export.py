@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel, load
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.evaluation.logits import predict_logits
@@ -104,11 +105,22 @@ def export(
             weights_digest=weights_digest(loaded.classifier),
             tokenizer_digest=loaded.tokenizer.digest,
             versions=_versions() | dict(answers.versions),
-            warnings=chosen.warnings(loaded),
+            warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.contract)),
             files=digests(temporary),
         )
         write_agreement(temporary, agreement)
     return agreement
+
+
+def _about_long_texts(contract: Contract) -> tuple[str, ...]:
+    """An export takes token ids: whoever makes them has to cut texts as training did."""
+    if contract.long_text == "first":
+        return ()
+    averaged = " and average their logits" if contract.long_text == "windows" else ""
+    return (
+        f"texts over {contract.max_length} tokens: {contract.long_text_account()}; this export takes one sequence a "
+        f"row and knows nothing of that, so give it such sequences{averaged}",
+    )
 
 
 def _logits(model: LoadedModel, rows: ProofRows, on_rows: Callable[[int], None]) -> NDArray[np.float32]:

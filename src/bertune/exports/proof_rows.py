@@ -30,7 +30,8 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
     Raises:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
-    texts = encode_for(model, _demo_examples(is_pair=model.contract.is_pair) if examples is None else examples)
+    given = _demo_examples(is_pair=model.contract.is_pair) if examples is None else examples
+    texts = encode_for(model, given).sequences  # an export answers one window a row
     config = model.classifier.encoder.config
     random = np.random.default_rng(_SEED)
     limits = _rows_at_limits(config.vocab_size, config.max_position_embeddings)

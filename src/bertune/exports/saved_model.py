@@ -60,7 +60,10 @@ def _description(model: LoadedModel, assets: list[Path]) -> dict[str, Any]:
         "activation": ACTIVATION_KINDS[config.hidden_act],
         "norm_epsilon": config.layer_norm_eps,
         "pooling": model.classifier.pooling,
-        "has_probabilities": model.contract.kind == "classification",
+        "probabilities": {"classification": "softmax", "multi-label": "sigmoid", "regression": None}[
+            model.contract.kind
+        ],
+        "temperature": model.contract.temperature,
         "assets": [str(path) for path in assets],
     }
 

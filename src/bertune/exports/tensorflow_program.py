@@ -41,7 +41,8 @@ def write_saved_model(
 
     Args:
         weights: safetensors file, names of google-research/bert, kernels (in, out).
-        description: JSON file: layers, heads, activation, norm_epsilon, pooling, has_probabilities, assets.
+        description: JSON file: layers, heads, activation, norm_epsilon, pooling, temperature, assets, probabilities
+            (softmax, sigmoid or null).
         folder: of the SavedModel.
         on_rows: not called.
     """
@@ -122,9 +123,10 @@ def _serving_function(root: Any, described: Mapping[str, Any]) -> Any:
         hidden = _encode(root.encoder, ids, mask, types, described)
         pooled = _pool(root.encoder, hidden, mask, described["pooling"])
         logits = _dense(root.classifier.out_proj, pooled)
-        if not described["has_probabilities"]:
+        if described["probabilities"] is None:
             return {"logits": logits}
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+        to_probabilities = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[described["probabilities"]]
+        return {"logits": logits, "probabilities": to_probabilities(logits / described["temperature"])}
 
     specs = [tf.TensorSpec([None, None], tf.int32, name=name) for name in _INPUTS]
     return tf.function(serve, input_signature=specs, autograph=False)

@@ -1,10 +1,11 @@
-"""From the vectors of all tokens to one vector a sequence."""
+"""From the vectors of all tokens to one vector a sequence, and from the logits of windows to those of an example."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from bertune.batches.batch import Batch
 from bertune.batches.layout import PackedLayout
 
 Pooling = Literal["cls", "mean"]
@@ -26,3 +27,21 @@ def mean_pool(hidden_states: Tensor, layout: PackedLayout) -> Tensor:
     sums = sums.index_add(0, layout.sequence_of_token, hidden_states)
     lengths = torch.from_numpy(layout.lengths).to(hidden_states)
     return sums / lengths[:, None]
+
+
+def pool_windows(logits: Tensor, batch: Batch) -> Tensor:
+    """Averages the logits of each example's windows; without windows nothing is done.
+
+    Args:
+        logits: (sequences, labels).
+        batch: says which example each sequence is a window of.
+
+    Returns:
+        (examples, labels).
+    """
+    examples = batch.example_of_sequence
+    if examples is None:
+        return logits
+    counts = torch.bincount(examples)
+    sums = logits.new_zeros(len(counts), logits.shape[1]).index_add(0, examples, logits)
+    return sums / counts[:, None]

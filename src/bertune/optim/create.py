@@ -1,6 +1,6 @@
 """`create_optimizer`: the lesson's one call for schedule, parameter groups and optimizer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from torch import nn
@@ -58,6 +58,7 @@ def create_optimizer(
     gradient_clip_norm: float | None = 1.0,
     include_in_weight_decay: Sequence[str] = (),
     exclude_from_weight_decay: Sequence[str] = (),
+    rate_scale_of: Callable[[str], float] | None = None,
 ) -> ScheduledAdam:
     """Makes the lesson's optimizer for a model.
 
@@ -77,6 +78,7 @@ def create_optimizer(
         gradient_clip_norm: the greatest global norm of the gradients; `None` clips nothing.
         include_in_weight_decay: see `decay_groups`.
         exclude_from_weight_decay: see `decay_groups`.
+        rate_scale_of: see `decay_groups`.
 
     Raises:
         ConfigError: a value outside its range, or a model `decay_groups` refuses.
@@ -91,6 +93,7 @@ def create_optimizer(
         weight_decay_rate,
         include_in_weight_decay=include_in_weight_decay,
         exclude_from_weight_decay=exclude_from_weight_decay,
+        rate_scale_of=rate_scale_of,
     )
     return flavours[optimizer_type](
         groups,

@@ -1,7 +1,7 @@
 """Which parameters decay: matrices and embeddings do, norms and biases never."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -24,6 +24,7 @@ def decay_groups(
     *,
     include_in_weight_decay: Sequence[str] = (),
     exclude_from_weight_decay: Sequence[str] = (),
+    rate_scale_of: Callable[[str], float] | None = None,
 ) -> list[dict[str, Any]]:
     """Splits the trainable parameters of a model into those that decay and those that do not.
 
@@ -37,10 +38,12 @@ def decay_groups(
         include_in_weight_decay: regular expressions; a parameter whose name one of them finds decays. Goes before
             everything else, as in the original.
         exclude_from_weight_decay: regular expressions; a parameter whose name one of them finds does not decay.
+        rate_scale_of: tells of a parameter's name what its learning rate is multiplied by; None trains all at one rate.
 
     Returns:
         Two groups for an optimizer, each with "params" as (name, parameter) pairs in the model's order and its
-        "weight_decay_rate". A group without parameters is left out.
+        "weight_decay_rate". A group without parameters is left out. With `rate_scale_of` each of the two is divided
+        further, by "rate_scale".
 
     Raises:
         ConfigError: nothing is trainable, a vector of unknown kind, or a pattern that finds nothing.
@@ -66,7 +69,22 @@ def decay_groups(
     if not decays and not stays:
         raise ConfigError("the model has no trainable parameter", hint="set requires_grad on what is to be trained")
     groups = ((decays, weight_decay_rate), (stays, 0.0))
-    return [{"params": params, "weight_decay_rate": rate} for params, rate in groups if params]
+    if rate_scale_of is None:
+        return [{"params": params, "weight_decay_rate": rate} for params, rate in groups if params]
+    return [
+        {"params": alike, "weight_decay_rate": rate, "rate_scale": scale}
+        for params, rate in groups
+        for scale, alike in _by_scale(params, rate_scale_of).items()
+    ]
+
+
+def _by_scale(
+    params: Sequence[tuple[str, nn.Parameter]], rate_scale_of: Callable[[str], float]
+) -> dict[float, list[tuple[str, nn.Parameter]]]:
+    alike: dict[float, list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in params:
+        alike.setdefault(rate_scale_of(name), []).append((name, parameter))
+    return alike
 
 
 def _parameters_of_norms(model: nn.Module) -> Iterator[int]:

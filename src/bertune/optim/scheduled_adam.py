@@ -53,7 +53,8 @@ class ScheduledAdam(torch.optim.Optimizer):
     Args:
         params: parameters, (name, parameter) pairs, or groups of them as `decay_groups` makes them. Contiguous, and
             float32 or float64: for bfloat16 computation keep float32 master weights.
-        learning_rate: a number, or a schedule from the step, counted from 0, to a number.
+        learning_rate: a number, or a schedule from the step, counted from 0, to a number. A group may bring a
+            `rate_scale`, by which it is multiplied there.
         beta_1: decay of the first moment, in [0, 1).
         beta_2: decay of the second moment, in [0, 1).
         epsilon: keeps the division finite, above 0.
@@ -88,6 +89,7 @@ class ScheduledAdam(torch.optim.Optimizer):
             "beta_2": beta_2,
             "epsilon": epsilon,
             "weight_decay_rate": weight_decay_rate,
+            "rate_scale": 1.0,
             "step_count": 0,
         }
         super().__init__(params, defaults)
@@ -118,7 +120,9 @@ class ScheduledAdam(torch.optim.Optimizer):
             ConfigError: a setting outside its range, or parameters that cannot be updated.
         """
         if self.param_groups:
-            param_group = {**param_group, "step_count": self.step_count, "lr": self.param_groups[0]["lr"]}
+            first = self.param_groups[0]
+            lr = first["lr"] / first["rate_scale"] * param_group.get("rate_scale", 1.0)
+            param_group = {**param_group, "step_count": self.step_count, "lr": lr}
         _add_param_group(self, param_group)
         _check_group(self.param_groups[-1])
 
@@ -158,6 +162,7 @@ class ScheduledAdam(torch.optim.Optimizer):
         except (ValueError, KeyError) as error:
             raise CheckpointError(f"optimizer state does not fit: {error}") from error
         for group, expected in zip(self.param_groups, names, strict=True):
+            group.setdefault("rate_scale", 1.0)  # a state saved before groups had rates of their own
             _check_loaded_group(group, expected, self.state)
 
     def begin_step(self, norm: float) -> tuple[int, float]:
@@ -167,7 +172,7 @@ class ScheduledAdam(torch.optim.Optimizer):
             norm: the global norm of its gradients; not finite where it leaves everything untouched.
 
         Returns:
-            The number of the step, from 0, and its rate.
+            The number of the step, from 0, and its rate, of groups whose `rate_scale` is 1.
         """
         self._last_norm = torch.tensor(norm)
         count, rate = self.step_count, self._publish_rate()
@@ -182,8 +187,8 @@ class ScheduledAdam(torch.optim.Optimizer):
         return float(self._clip_divisor(torch.tensor(norm, dtype=torch.float32), self.gradient_clip_norm))
 
     def coefficients(self, group: dict[str, Any], step: int, rate: float) -> Coefficients:
-        """Returns the numbers of a step, counted from 1, for a group."""
-        return self._coefficients(group, step, rate)
+        """Returns the numbers of a step, counted from 1, for a group, whose own `rate_scale` multiplies the rate."""
+        return self._coefficients(group, step, rate * group["rate_scale"])
 
     def moments_of(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """Returns a parameter's moments m and v, zeros where it was never updated."""
@@ -205,7 +210,7 @@ class ScheduledAdam(torch.optim.Optimizer):
         if norm.device.type == "cpu" and not math.isfinite(norm.item()):
             return
         for group, parameters, gradients in pairs:
-            self._update(parameters, gradients, self._coefficients(group, count + 1, rate), norm)
+            self._update(parameters, gradients, self.coefficients(group, count + 1, rate), norm)
 
     def _norm_parts(self, gradients: list[Tensor]) -> list[Tensor]:
         """Returns tensors whose global norm is that of the gradients; here the gradients, as torch clips them."""
@@ -215,7 +220,7 @@ class ScheduledAdam(torch.optim.Optimizer):
         """Writes the rate of the step about to be taken where torch's own tools look for it."""
         rate = self.learning_rate_at(self.step_count)
         for group in self.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_scale"]
         return rate
 
     def _update(self, parameters: list[Tensor], gradients: list[Tensor], by: Coefficients, norm: Tensor) -> None:
@@ -292,6 +297,7 @@ def _check_group(group: dict[str, Any]) -> None:
         "beta_2": 0 <= group["beta_2"] < 1,
         "epsilon": 0 < group["epsilon"] < math.inf,
         "weight_decay_rate": 0 <= group["weight_decay_rate"] < math.inf,
+        "rate_scale": 0 < group["rate_scale"] < math.inf,
     }
     for name, holds in ranges.items():
         if not holds:

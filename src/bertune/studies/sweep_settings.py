@@ -1,14 +1,11 @@
 """What a sweep searches."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from bertune.errors import ConfigError
 from bertune.training.config import TrainingConfig
 
-_MANY = Parameter(consume_multiple=True)
 #: The settings that can be searched.
 SEARCHABLE = ("learning_rate", "batch_size", "epochs", "seed")
 # Where nothing is named, rates from a fifth of --learning-rate to five times as much.
@@ -36,9 +33,9 @@ class SweepSettings:
 
     trials: int = 16
     search_learning_rate: tuple[float, float] | None = None
-    search_batch_size: Annotated[tuple[int, ...], _MANY] = ()
-    search_epochs: Annotated[tuple[int, ...], _MANY] = ()
-    search_seed: Annotated[tuple[int, ...], _MANY] = ()
+    search_batch_size: tuple[int, ...] = ()
+    search_epochs: tuple[int, ...] = ()
+    search_seed: tuple[int, ...] = ()
     reduction: int = 2
     draw_seed: int = 0
 

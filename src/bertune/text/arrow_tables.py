@@ -10,6 +10,7 @@ import numpy as np
 from bertune.errors import ConfigError, DataError
 from bertune.text.label_words import class_label_names, label_word
 from bertune.text.read_report import RefusedRow
+from bertune.text.several_labels import Cell
 from bertune.text.table import Pick, Row, check_names
 
 _BATCH_ROWS = 8192
@@ -78,15 +79,36 @@ class ArrowTable:
             raise DataError(f"{self.path}:{row}: column '{name}' holds bytes that are not UTF-8") from error
         return values
 
-    def _cell_reader(self, pick: Pick) -> Callable[[Any], str | None]:
+    def _cell_reader(self, pick: Pick) -> Callable[[Any], Cell]:
+        kind = self._schema.field(pick.index).type
+        if not _is_list(kind) or pick.role == "text":
+            return self._value_reader(pick, kind)
+        name = self.names[pick.index]
+        if pick.role != "labels":
+            raise DataError(
+                f"{self.path}: column '{name}' holds {kind}, expected one label or number a row",
+                hint="several labels a row are learned with --kind multi-label",
+            )
+        read = self._value_reader(pick, kind.value_type)
+
+        def read_list(cell: list[Any] | None) -> Cell:
+            if cell is None:
+                return None
+            words = tuple(word for word in map(read, cell) if word is not None)
+            if len(words) != len(cell):
+                raise _NotALabelError(f"'{name}' holds nothing (null or NaN) in its list, expected labels")
+            return words
+
+        return read_list
+
+    def _value_reader(self, pick: Pick, kind: Any) -> Callable[[Any], str | None]:
         import pyarrow.types as types
 
         name = self.names[pick.index]
-        kind = self._schema.field(pick.index).type
         value_kind = kind.value_type if types.is_dictionary(kind) else kind
         if _is_text(value_kind):
             return _as_it_is
-        if pick.role != "label":
+        if pick.role == "text":
             raise ConfigError(f"{self.path}: column '{name}' holds {kind}, expected text")
         words = class_label_names(self._schema.metadata).get(name)
         if types.is_integer(value_kind):
@@ -120,6 +142,12 @@ def _class_word(name: str, words: tuple[str, ...]) -> Callable[[int | None], str
         return words[number]
 
     return word_of
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _is_text(kind: Any) -> bool:

@@ -136,6 +136,9 @@ def _describe(examples: Examples, labels: LabelSet | None) -> SplitAudit:
         # "higher": a length that some example has.
         values = np.quantile(lengths, list(_QUANTILES.values()), method="higher")
         audit.characters = {name: int(value) for name, value in zip(_QUANTILES, values, strict=True)}
+    if examples.label_sets is not None and labels is not None:
+        counts = examples.label_rows(labels).sum(axis=0)
+        audit.label_counts = {name: int(count) for name, count in zip(labels.names, counts, strict=True)}
     if examples.labels is None or not len(examples):
         return audit
     if labels is None:
@@ -196,6 +199,8 @@ def _findings_of_labels(name: str, audit: SplitAudit, labels: LabelSet | None) -
 
 def _answers(examples: Examples, labels: LabelSet | None) -> Answers:
     """Gives what contradictions are judged by: label words, or targets as numbers, so that 5.0 agrees with 5.000."""
+    if examples.label_sets is not None:
+        return [", ".join(sorted(words)) for words in examples.label_sets]
     if examples.labels is None or labels is not None:
         return examples.labels
     answers: list[float] = examples.targets().tolist()

@@ -33,11 +33,12 @@ _LABELS_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One text or pair of texts, with its label word if it has one."""
+    """One text or pair of texts, with its label word, or all its label words, if they are known."""
 
     text_a: str
     text_b: str | None
     label: str | None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Examples:
         lines: physical line of each example, from 1; row number, from 1, for Parquet and Arrow.
         report: the account of the read.
         paths: the file of each example, where they come from several; None where `report.path` is that of all.
+        label_sets: the label words of each example where it may have several; None for other tasks.
     """
 
     texts_a: list[str]
@@ -59,12 +61,15 @@ class Examples:
     lines: list[int]
     report: ReadReport
     paths: list[str] | None = None
+    label_sets: list[tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.texts_b, self.labels, self.lines, self.paths)
+        columns = (self.texts_b, self.labels, self.lines, self.paths, self.label_sets)
         if any(column is not None and len(column) != len(self.texts_a) for column in columns):
             sizes = [None if column is None else len(column) for column in (self.texts_a, *columns)]
-            raise ValueError(f"columns of different length (texts_a, texts_b, labels, lines, paths): {sizes}")
+            raise ValueError(
+                f"columns of different length (texts_a, texts_b, labels, lines, paths, label_sets): {sizes}"
+            )
 
     @classmethod
     def from_lists(
@@ -103,6 +108,7 @@ class Examples:
                 text_a,
                 None if self.texts_b is None else self.texts_b[row],
                 None if self.labels is None else self.labels[row],
+                None if self.label_sets is None else self.label_sets[row],
             )
 
     def where(self, row: int) -> str:
@@ -128,25 +134,58 @@ class Examples:
             return np.fromiter((ids[word] for word in words), dtype=np.int64, count=len(words))
         except KeyError:
             row = next(row for row, word in enumerate(words) if word not in ids)
+        raise self._unknown_label(row, words[row], labels)
+
+    def label_rows(self, labels: LabelSet) -> npt.NDArray[np.int64]:
+        """Turns the label words of each example into 0 and 1 for each label.
+
+        Args:
+            labels: the labels of the task.
+
+        Returns:
+            (examples, labels), 1 where an example has the label.
+
+        Raises:
+            DataError: there are no label sets, or a word is not one of the labels; names file, line and nearest label.
+        """
+        if self.label_sets is None:
+            raise DataError(f"{self.report.path} has no labels", hint="name the columns that hold them")
+        rows = np.zeros((len(self), len(labels)), dtype=np.int64)
+        for row, words in enumerate(self.label_sets):
+            for word in words:
+                if word not in labels:
+                    raise self._unknown_label(row, word, labels)
+                rows[row, labels.index(word)] = 1
+        return rows
+
+    def _unknown_label(self, row: int, word: str, labels: LabelSet) -> DataError:
         shown = ", ".join(f"'{name}'" for name in labels.names[:_LABELS_SHOWN])
         more = f", … ({len(labels)} in all)" if len(labels) > _LABELS_SHOWN else ""
-        raise DataError(
-            f"{self.where(row)}: label '{shorten(words[row])}' is not one of the known labels {shown}{more}",
-            hint=did_you_mean(words[row], labels.names) or "labels must be those of the training data",
+        return DataError(
+            f"{self.where(row)}: label '{shorten(word)}' is not one of the known labels {shown}{more}",
+            hint=did_you_mean(word, labels.names) or "labels must be those of the training data",
         )
 
-    def targets(self) -> npt.NDArray[np.float32]:
+    def targets(self, target_range: tuple[float, float] | None = None) -> npt.NDArray[np.float32]:
         """Turns the label words into the numbers of a regression.
+
+        Args:
+            target_range: lowest and highest target there may be.
 
         Returns:
             (examples,) finite numbers.
 
         Raises:
-            DataError: there are no labels, or one is no finite number; names file and line.
+            DataError: there are no labels, or one is no finite number or out of range; names file and line.
         """
         values = np.empty(len(self), dtype=np.float32)
+        low, high = target_range or (-math.inf, math.inf)
         for row, word in enumerate(self._required_labels()):
-            values[row] = self._target(row, word)
+            values[row] = target = self._target(row, word)
+            if not low <= target <= high:
+                raise DataError(
+                    f"{self.where(row)}: the target is {shorten(word)}, but targets lie between {low:g} and {high:g}"
+                )
         return values
 
     def _target(self, row: int, word: str) -> float:
@@ -158,7 +197,7 @@ class Examples:
         if not math.isfinite(value) or abs(value) > float(np.finfo(np.float32).max):
             raise DataError(
                 f"{self.where(row)}: the target must be a finite number, got '{shorten(word)}'",
-                hint="a task with words as labels is a classification",
+                hint="a task with words as labels is a classification: --kind classification",
             )
         return value
 
@@ -176,6 +215,7 @@ class Examples:
             lines=[self.lines[row] for row in rows],
             report=self.report,
             paths=None if self.paths is None else [self.paths[row] for row in rows],
+            label_sets=None if self.label_sets is None else [self.label_sets[row] for row in rows],
         )
 
 
@@ -192,7 +232,7 @@ def join_examples(parts: Sequence[Examples], path: str) -> Examples:
     if len(parts) == 1:
         return parts[0]
     for what, present in (
-        ("labels", [part.labels is not None for part in parts]),
+        ("labels", [part.labels is not None or part.label_sets is not None for part in parts]),
         ("second texts", [part.texts_b is not None for part in parts]),
     ):
         if any(present) and not all(present):
@@ -205,4 +245,7 @@ def join_examples(parts: Sequence[Examples], path: str) -> Examples:
         lines=[line for part in parts for line in part.lines],
         report=join_reports(path, [part.report for part in parts]),
         paths=[part.report.path for part in parts for _ in range(len(part))],
+        label_sets=None
+        if parts[0].label_sets is None
+        else [words for part in parts for words in part.label_sets or ()],
     )

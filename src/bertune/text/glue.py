@@ -167,9 +167,15 @@ def _parts(
             table = TfdsTable(path, name, split.tfds)
         else:
             table = open_table(path, quoting=quoting, delimiter=delimiter, header=split.header, shown=name)
-        picks = pick_columns(table, columns or _columns_for(table, split), require_label=required)
+        chosen = columns or _columns_for(table, split)
+        picks = pick_columns(table, chosen, require_label=required)
         yield from collect_chunks(
-            table, picks, on_bad_row=on_bad_row, require_label=required, rows_per_chunk=rows_per_chunk
+            table,
+            picks,
+            on_bad_row=on_bad_row,
+            require_label=required,
+            several=chosen.several,
+            rows_per_chunk=rows_per_chunk,
         )
 
 
@@ -199,7 +205,7 @@ def _in_words(examples: Examples, task: GlueTask, require_label: bool) -> Exampl
     if not require_label and all(word == _UNLABELLED for word in examples.labels):
         return replace(examples, labels=None)
     if task.labels is None:
-        _check_range(examples, task)
+        examples.targets(task.target_range)
         return examples
     words = task.label_words()
     for row, word in enumerate(examples.labels):
@@ -210,18 +216,6 @@ def _in_words(examples: Examples, task: GlueTask, require_label: bool) -> Exampl
                 hint=f"these are the labels of {task.name}",
             )
     return replace(examples, labels=[words[word] for word in examples.labels])
-
-
-def _check_range(examples: Examples, task: GlueTask) -> None:
-    if task.target_range is None or examples.labels is None:
-        return
-    low, high = task.target_range
-    for row, target in enumerate(examples.targets()):
-        if not low <= target <= high:
-            raise DataError(
-                f"{examples.where(row)}: the target is {examples.labels[row]}, but those of {task.name} lie between "
-                f"{low:g} and {high:g}"
-            )
 
 
 def _hub_splits(address: str, task: Task | None) -> dict[str, Split]:

@@ -32,7 +32,6 @@ class GlueTask(Task):
         splits: split → stem of the original file.
         headless: original files that begin without a header.
         headless_columns: the columns of those.
-        target_range: lowest and highest target of a regression.
     """
 
     folder: str = ""
@@ -40,7 +39,6 @@ class GlueTask(Task):
     splits: Mapping[str, str] = field(default_factory=lambda: dict(_USUAL_SPLITS), hash=False)
     headless: tuple[str, ...] = ()
     headless_columns: Columns | None = None
-    target_range: tuple[float, float] | None = None
 
     def label_words(self) -> dict[str, str]:
         """Gives the label word for each way in which files write it: its id, or the word itself."""

@@ -9,6 +9,7 @@ from bertune.errors import DataError
 from bertune.text.label_words import label_word
 from bertune.text.nearest import shorten
 from bertune.text.read_report import RefusedRow
+from bertune.text.several_labels import Cell
 from bertune.text.table import Pick, Row
 from bertune.text.text_lines import text_lines, without_ending
 
@@ -117,13 +118,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise _NotUsableError(f"not valid JSON: {name} is no JSON value")
 
 
-def _cell(record: dict[str, Any], key: str, role: str) -> str | None:
+def _cell(record: dict[str, Any], key: str, role: str) -> Cell:
     value = record.get(key)
-    if role == "label":
+    if role == "labels" and isinstance(value, list):
+        return tuple(_label_in_list(item, key) for item in value)
+    if role in ("label", "labels", "flag"):
         try:
             word = label_word(value)
         except TypeError as error:
-            raise _NotUsableError(f"'{key}' is {_JSON_NAMES[type(value)]}, expected one label") from error
+            many = ", or many with --kind multi-label" if isinstance(value, list) else ""
+            raise _NotUsableError(f"'{key}' is {_JSON_NAMES[type(value)]}, expected one label{many}") from error
     elif value is None or isinstance(value, str):
         word = value
     else:
@@ -132,6 +136,17 @@ def _cell(record: dict[str, Any], key: str, role: str) -> str | None:
         )
     if word is not None and not word.isascii() and _has_lone_surrogate(word):
         raise _NotUsableError(f"'{key}' holds half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+    return word
+
+
+def _label_in_list(item: object, key: str) -> str:
+    try:
+        word = label_word(item)
+    except TypeError:
+        word = None
+    if word is None or _has_lone_surrogate(word):
+        name = _JSON_NAMES.get(type(item), "a number")
+        raise _NotUsableError(f"'{key}' holds {name} in its list ({shorten(str(item))}), expected labels")
     return word
 
 

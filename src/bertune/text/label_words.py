@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 _EXACT_INTEGERS = 2.0**53
 
@@ -36,6 +37,12 @@ def label_word(value: object) -> str | None:
     raise TypeError(f"a {type(value).__name__} is no label")
 
 
+def _of_lists(feature: Any) -> Any:
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    return feature.get("feature", feature) if isinstance(feature, dict) else feature
+
+
 def class_label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
     """Reads the label words that Hugging Face `datasets` writes into the schema of Parquet and Arrow files.
 
@@ -43,11 +50,14 @@ def class_label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple
         metadata: the metadata of an Arrow schema.
 
     Returns:
-        For each ClassLabel column its words in the order of their ids; empty where there are none.
+        For each ClassLabel column, and each column of lists of them, its words in the order of their ids; empty where
+        there are none.
     """
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        pairs = [(name, feature.get("names")) for name, feature in features.items() if isinstance(feature, dict)]
+        # The labels of a list column are described one level deeper.
+        inner = {name: _of_lists(feature) for name, feature in features.items()}
+        pairs = [(name, feature.get("names")) for name, feature in inner.items() if isinstance(feature, dict)]
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
     return {

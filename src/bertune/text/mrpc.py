@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bertune.errors import DataError
 from bertune.text.examples import Columns, Examples
+from bertune.text.several_labels import Cell
 from bertune.text.sources import OnBadRow, collect_chunks, open_table
 from bertune.text.table import Pick, find_column, pick_columns
 from bertune.text.text_lines import text_lines, without_ending
@@ -65,8 +66,8 @@ def read_mrpc(
     picks += [Pick(find_column(table, name), name, "plain") for name in _ID_COLUMNS]
     seen: Counter[tuple[str, str]] = Counter()
 
-    def belongs(cells: Sequence[str | None]) -> bool:
-        pair = (cells[first_id] or "", cells[first_id + 1] or "")
+    def belongs(cells: Sequence[Cell]) -> bool:
+        pair = (str(cells[first_id] or ""), str(cells[first_id + 1] or ""))
         is_dev = pair in ids
         if is_dev:
             seen[pair] += 1

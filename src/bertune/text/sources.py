@@ -7,10 +7,12 @@ from typing import IO, Any, Literal
 from bertune.errors import DataError
 from bertune.text.arrow_tables import ArrowTable
 from bertune.text.delimited import DelimitedTable
-from bertune.text.examples import Columns, Examples, ReadReport, RefusedRow
+from bertune.text.example_builder import ExampleBuilder
+from bertune.text.examples import Columns, Examples, RefusedRow
 from bertune.text.file_kind import file_format
 from bertune.text.json_lines import JsonLinesTable
-from bertune.text.table import CELL_LIMIT, Pick, Table, pick_columns
+from bertune.text.several_labels import Cell, SeveralLabels
+from bertune.text.table import Pick, Table, pick_columns
 from bertune.text.text_lines import text_lines, without_ending
 
 Quoting = Literal["auto", "csv", "none"]
@@ -55,7 +57,7 @@ def read_examples(
     """
     table = open_table(path, quoting=quoting, delimiter=delimiter, header=header)
     picks = pick_columns(table, columns, require_label=require_label)
-    return collect(table, picks, on_bad_row=on_bad_row, require_label=require_label)
+    return collect(table, picks, on_bad_row=on_bad_row, require_label=require_label, several=columns.several)
 
 
 def open_table(
@@ -99,7 +101,8 @@ def collect(
     *,
     on_bad_row: OnBadRow,
     require_label: bool,
-    belongs: Callable[[Sequence[str | None]], bool] | None = None,
+    several: SeveralLabels | None = None,
+    belongs: Callable[[Sequence[Cell]], bool] | None = None,
 ) -> Examples:
     """Reads all rows of a table into examples and balances the account.
 
@@ -108,12 +111,15 @@ def collect(
         picks: first text, second text if any, label if any, in this order, then plain cells for `belongs`.
         on_bad_row: as for `read_examples`.
         require_label: whether a row without a label is refused.
+        several: how labels are written where a row may have several; None for one label a row.
         belongs: tells by the picked cells whether a row is of this split; None takes every row.
 
     Raises:
         DataError: a row cannot be used, too many cannot, or none is left.
     """
-    (examples,) = collect_chunks(table, picks, on_bad_row=on_bad_row, require_label=require_label, belongs=belongs)
+    (examples,) = collect_chunks(
+        table, picks, on_bad_row=on_bad_row, require_label=require_label, several=several, belongs=belongs
+    )
     return examples
 
 
@@ -123,7 +129,8 @@ def collect_chunks(
     *,
     on_bad_row: OnBadRow,
     require_label: bool,
-    belongs: Callable[[Sequence[str | None]], bool] | None = None,
+    several: SeveralLabels | None = None,
+    belongs: Callable[[Sequence[Cell]], bool] | None = None,
     rows_per_chunk: int | None = None,
 ) -> Iterator[Examples]:
     """Reads all rows of a table as `collect`, a chunk at a time, so that memory does not grow with the table.
@@ -133,6 +140,7 @@ def collect_chunks(
         picks: as for `collect`.
         on_bad_row: as for `collect`.
         require_label: as for `collect`.
+        several: as for `collect`.
         belongs: as for `collect`.
         rows_per_chunk: examples in a chunk at most; None makes one chunk of all.
 
@@ -142,7 +150,7 @@ def collect_chunks(
     Raises:
         DataError: as for `collect`; what concerns the whole table comes after its last row and before the last chunk.
     """
-    builder = _Builder(table, picks, require_label=require_label)
+    builder = ExampleBuilder(table, picks, several, require_label=require_label)
     refused: list[RefusedRow] = []
     all_refused: list[RefusedRow] = []
     used = other_split = all_other_split = 0
@@ -163,79 +171,12 @@ def collect_chunks(
             used += len(builder)
             all_refused += refused
             all_other_split += other_split
-            builder, refused, other_split = _Builder(table, picks, require_label=require_label), [], 0
+            builder, refused, other_split = ExampleBuilder(table, picks, several, require_label=require_label), [], 0
     _check_enough(table.path, used + len(builder), all_refused + refused, all_other_split + other_split)
     yield builder.examples(refused, other_split)
 
 
 _SKIP_HINT = "mend the row, or leave such rows out and have them counted: --on-bad-row skip"
-
-
-class _Builder:
-    """Grows the columns of the examples row by row."""
-
-    def __init__(self, table: Table, picks: Sequence[Pick], *, require_label: bool) -> None:
-        self._table = table
-        self._texts = [(position, pick.name) for position, pick in enumerate(picks) if pick.role == "text"]
-        self._label = next(((position, pick.name) for position, pick in enumerate(picks) if pick.role == "label"), None)
-        self._require_label = require_label
-        self._columns: list[list[str]] = [[] for _ in self._texts]
-        self._labels: list[str] = []
-        self._unlabelled = 0
-        self._lines: list[int] = []
-        self._blank = 0
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def add(self, line: int, cells: Sequence[str | None]) -> RefusedRow | None:
-        """Takes a row, or says why it cannot be used."""
-        texts: list[str] = []
-        for position, name in self._texts:
-            text = cells[position]
-            if text is None:
-                return RefusedRow(self._table.path, line, f"'{name}' is missing (null), expected a text")
-            if len(text) > CELL_LIMIT:
-                reason = f"'{name}' has {len(text):,} characters, at most {CELL_LIMIT:,} are read"
-                return RefusedRow(self._table.path, line, reason)
-            texts.append(text)
-        if self._label is not None:
-            word = cells[self._label[0]]
-            if word is None or not word or word.isspace():
-                if self._require_label:
-                    what = "missing" if word is None else "blank"
-                    return RefusedRow(self._table.path, line, f"'{self._label[1]}' is {what}, expected a label")
-                self._unlabelled += 1
-            else:
-                self._labels.append(word)
-        for column, text in zip(self._columns, texts, strict=True):
-            column.append(text)
-            self._blank += not text or text.isspace()
-        self._lines.append(line)
-        return None
-
-    def examples(self, refused: list[RefusedRow], other_split: int) -> Examples:
-        """Gives what was taken, with the balanced account."""
-        warnings = list(self._table.warnings)
-        if self._unlabelled and self._labels:
-            warnings.append(
-                f"{self._table.path}: {self._unlabelled:,} of {len(self):,} rows have no label, so no label is used"
-            )
-        return Examples(
-            texts_a=self._columns[0],
-            texts_b=self._columns[1] if len(self._columns) > 1 else None,
-            labels=None if self._label is None or self._unlabelled else self._labels,
-            lines=self._lines,
-            report=ReadReport(
-                path=self._table.path,
-                rows_in=len(self) + len(refused) + other_split,
-                rows_used=len(self),
-                refused=refused,
-                blank_texts=self._blank,
-                rows_other_split=other_split,
-                warnings=warnings,
-            ),
-        )
 
 
 def _check_enough(path: str, used: int, refused: list[RefusedRow], other_split: int) -> None:

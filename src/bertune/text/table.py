@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from bertune.errors import ConfigError, DataError
 from bertune.text.nearest import nearest
 from bertune.text.read_report import RefusedRow
+from bertune.text.several_labels import Cell
 from bertune.text.task import Columns
 
 CELL_LIMIT = 10_000_000
@@ -22,15 +23,16 @@ class Pick:
     Args:
         index: its position in the table, from 0.
         name: what messages call it.
-        role: a text must be a string; a label may be a number or a truth value; a plain cell is taken as it is.
+        role: a text must be a string; a label may be a number or a truth value, and so may a flag, 0 or 1 for one of
+            several labels; labels are a list or a string; a plain cell is taken as it is.
     """
 
     index: int
     name: str
-    role: Literal["text", "label", "plain"]
+    role: Literal["text", "label", "labels", "flag", "plain"]
 
 
-Row = tuple[int, Sequence[str | None]]
+Row = tuple[int, Sequence[Cell]]
 """The line or row number and the picked cells; None is a missing value, which a blank cell is not."""
 
 
@@ -115,7 +117,7 @@ def pick_columns(table: Table, columns: Columns, *, require_label: bool) -> list
         require_label: whether a missing label column is an error; otherwise it is left out.
 
     Returns:
-        The first text, the second one if there are pairs, the label if there is one.
+        The first text, the second one if there are pairs, the label if there is one, or the flags of several.
 
     Raises:
         ConfigError: a column is missing, or two of the columns are the same.
@@ -123,8 +125,11 @@ def pick_columns(table: Table, columns: Columns, *, require_label: bool) -> list
     picks = [Pick(find_column(table, columns.text_a), str(columns.text_a), "text")]
     if columns.text_b is not None:
         picks.append(Pick(find_column(table, columns.text_b), str(columns.text_b), "text"))
-    if columns.label is not None and (require_label or has_column(table, columns.label)):
-        picks.append(Pick(find_column(table, columns.label), str(columns.label), "label"))
+    flags = () if columns.several is None else columns.several.columns
+    wanted = flags if columns.label is None else (columns.label,)
+    if require_label or all(has_column(table, column) for column in wanted):
+        role: Literal["label", "labels", "flag"] = "flag" if flags else "label" if columns.several is None else "labels"
+        picks += [Pick(find_column(table, column), str(column), role) for column in wanted]
     if len({pick.index for pick in picks}) != len(picks):
         raise ConfigError(f"{table.path}: two of the columns {', '.join(pick.name for pick in picks)} are the same one")
     return picks

@@ -5,11 +5,18 @@ from typing import Literal
 
 from bertune.errors import ConfigError
 from bertune.text.labels import LabelSet
+from bertune.text.several_labels import SeveralLabels
 
 TaskKind = Literal["classification", "multi-label", "regression"]
 
 CLASSIFICATION_METRICS = ("accuracy", "f1", "f1_macro", "matthews")
+MULTI_LABEL_METRICS = ("f1_micro", "f1_macro", "subset_accuracy", "hamming_loss")
 REGRESSION_METRICS = ("pearson", "spearman")
+METRICS_OF_KIND: dict[TaskKind, tuple[str, ...]] = {
+    "classification": CLASSIFICATION_METRICS,
+    "multi-label": MULTI_LABEL_METRICS,
+    "regression": REGRESSION_METRICS,
+}
 
 
 @dataclass(frozen=True)
@@ -21,17 +28,56 @@ class Columns:
     Args:
         text_a: the text, or the first text of a pair.
         text_b: the second text of a pair; None for single texts.
-        label: the label or the target; None where nothing is to be read.
+        label: the label or the target, or all labels of a row; None where nothing is to be read.
+        several: how labels are written where a row may have several of them; None for one label a row.
     """
 
     text_a: str | int
     text_b: str | int | None = None
     label: str | int | None = None
+    several: SeveralLabels | None = None
 
     def __post_init__(self) -> None:
-        named = [column for column in (self.text_a, self.text_b, self.label) if column is not None]
+        flags = () if self.several is None else self.several.columns
+        if flags and self.label is not None:
+            raise ConfigError(f"labels stand in the column {self.label} or in the columns {flags}, not in both")
+        named = [column for column in (self.text_a, self.text_b, self.label, *flags) if column is not None]
         if len({str(column) for column in named}) != len(named):
             raise ConfigError(f"each column can be used once, got {', '.join(str(column) for column in named)}")
+
+    @classmethod
+    def of_kind(
+        cls,
+        kind: TaskKind,
+        text_a: str | int,
+        text_b: str | int | None,
+        label: str | int | None,
+        *,
+        separator: str | None = None,
+        allow_none: bool = False,
+    ) -> "Columns":
+        """Makes the columns of a kind of task.
+
+        Args:
+            kind: of the task.
+            text_a: as above.
+            text_b: as above.
+            label: as above; for multi-label without a separator, several names with commas between them are columns of
+                0 and 1.
+            separator: see `SeveralLabels`.
+            allow_none: see `SeveralLabels`.
+
+        Raises:
+            ConfigError: `allow_none` for columns of 0 and 1.
+        """
+        if kind != "multi-label" or label is None:
+            return cls(text_a, text_b, label)
+        names = label.split(",") if isinstance(label, str) and separator is None else []
+        if len(names) < 2:
+            return cls(text_a, text_b, label, SeveralLabels((), separator, allow_none))
+        if allow_none:
+            raise ConfigError("rows of zeros are used as they are, so --allow-no-label has no effect")
+        return cls(text_a, text_b, None, SeveralLabels(tuple(name.strip() for name in names)))
 
     @property
     def is_pair(self) -> bool:
@@ -41,14 +87,15 @@ class Columns:
 
 @dataclass(frozen=True)
 class Task:
-    """A classification or regression task.
+    """What is to be learned.
 
     Args:
         name: a short name; GLUE tasks have the names of `nyu-mll/glue`.
-        kind: what is predicted: one of several labels, or a number.
+        kind: what is predicted: one of several labels, any of several labels, or a number.
         columns: where texts and label are found.
         labels: the labels in the order of their ids; None for regression, and before training data was seen.
         metrics: names of metrics; the first one chooses the best epoch.
+        target_range: lowest and highest target of a regression.
     """
 
     name: str
@@ -56,13 +103,20 @@ class Task:
     columns: Columns
     labels: LabelSet | None
     metrics: tuple[str, ...]
+    target_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("classification", "regression"):
-            raise ConfigError(f"task kind must be 'classification' or 'regression', got {self.kind!r}")
+        if self.kind != "multi-label" and self.columns.several is not None:
+            raise ConfigError(f"task '{self.name}': only a multi-label task has several labels a row")
+        if self.target_range is not None and not (
+            self.kind == "regression" and self.target_range[0] < self.target_range[1]
+        ):
+            raise ConfigError(f"the target range {list(self.target_range)} does not fit a {self.kind}")
+        if self.kind not in METRICS_OF_KIND:
+            raise ConfigError(f"task kind must be one of {', '.join(METRICS_OF_KIND)}, got {self.kind!r}")
         if self.kind == "regression" and self.labels is not None:
             raise ConfigError(f"task '{self.name}': a regression task has no label words")
-        known = CLASSIFICATION_METRICS if self.kind == "classification" else REGRESSION_METRICS
+        known = METRICS_OF_KIND[self.kind]
         if not self.metrics or any(metric not in known for metric in self.metrics):
             raise ConfigError(
                 f"task '{self.name}': metrics of a {self.kind} task are {', '.join(known)}; got {list(self.metrics)}"
@@ -70,23 +124,30 @@ class Task:
 
     @classmethod
     def for_columns(
-        cls, columns: Columns, *, kind: TaskKind = "classification", labels: LabelSet | None = None
+        cls,
+        columns: Columns,
+        *,
+        kind: TaskKind = "classification",
+        labels: LabelSet | None = None,
+        target_range: tuple[float, float] | None = None,
     ) -> "Task":
         """Makes a task for a table of the user's own.
 
         Two labels are judged by accuracy and F1 of the second label, more by accuracy and macro F1, numbers by Pearson
-        and Spearman correlation. While the labels are not known, only accuracy is certain: see `with_labels`.
+        and Spearman correlation, several labels a row by F1, subset accuracy and Hamming loss. While the labels
+        are not known, only accuracy is certain: see `with_labels`.
         """
-        return cls("custom", kind, columns, labels, _usual_metrics(kind, labels))
+        return cls("custom", kind, columns, labels, usual_metrics(kind, labels), target_range)
 
     def with_labels(self, labels: LabelSet) -> "Task":
         """Returns this task with the labels found in the training data, and the metrics usual for that many."""
-        return replace(self, labels=labels, metrics=_usual_metrics(self.kind, labels))
+        return replace(self, labels=labels, metrics=usual_metrics(self.kind, labels))
 
 
-def _usual_metrics(kind: TaskKind, labels: LabelSet | None) -> tuple[str, ...]:
-    if kind == "regression":
-        return REGRESSION_METRICS
+def usual_metrics(kind: TaskKind, labels: LabelSet | None = None) -> tuple[str, ...]:
+    """Returns the metrics by which a kind of task is judged; with the labels of a classification, F1 as well."""
+    if kind != "classification":
+        return METRICS_OF_KIND[kind]
     if labels is None:
         return ("accuracy",)
     return ("accuracy", "f1") if len(labels) == 2 else ("accuracy", "f1_macro")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongText
 from bertune.tokens.manifest import ShardFormat
 from bertune.tokens.tfrecord import framed_examples
 from bertune.tokens.tokenizer import BertTokenizer
@@ -58,15 +59,19 @@ class ChunkEncoder:
         tokenizer: makes the ids.
         max_length: most tokens of an example.
         format: of the result.
+        long_text: what becomes of longer ones.
     """
 
     tokenizer: BertTokenizer
     max_length: int
     format: ShardFormat
+    long_text: LongText = "first"
 
     def __call__(self, chunk: Chunk) -> EncodedChunk:
         """Encodes one chunk."""
-        encoded = encode_examples(chunk.texts_a, chunk.texts_b, self.tokenizer, self.max_length)
+        encoded = encode_examples(
+            chunk.texts_a, chunk.texts_b, self.tokenizer, self.max_length, long_text=self.long_text
+        )
         counts = len(encoded), int(encoded.offsets[-1]), int(encoded.truncated.sum())
         if self.format == "store":
             return EncodedChunk(*counts, b"", encoded, chunk.targets)

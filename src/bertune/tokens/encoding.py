@@ -8,32 +8,53 @@ from numpy.typing import NDArray
 
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.examples import EncodedExamples, offsets_of, ragged_positions
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.tokens.truncation import check_max_length, truncated_lengths
+from bertune.tokens.truncation import check_max_length, head_lengths, truncated_lengths, window_counts
 
 __all__ = ["EncodedExamples", "bert_encode", "encode_examples", "pad"]
 
+#: Where in the flat ids a stretch of each sequence begins, and how many tokens it has; each (sequences,).
+Stretch = tuple[NDArray[np.int64], NDArray[np.int64]]
+
 
 def encode_examples(
-    texts_a: Sequence[str], texts_b: Sequence[str] | None, tokenizer: BertTokenizer, max_length: int
+    texts_a: Sequence[str],
+    texts_b: Sequence[str] | None,
+    tokenizer: BertTokenizer,
+    max_length: int,
+    *,
+    long_text: LongText = "first",
+    window_stride: int | None = None,
 ) -> EncodedExamples:
-    """Encodes single texts or pairs, cut to a length as the original cuts them.
+    """Encodes single texts or pairs, with no more tokens a sequence than a length.
 
-    A single text keeps its first tokens; a pair loses tokens one at a time from the end of the longer text, on a tie
-    from the second. Texts that occur again are tokenized once.
+    Where there are more, a pair shares out the room as the original does: it takes tokens away one at a time from the
+    longer text, on a tie from the second. Which tokens of a text then stay is `long_text`'s to say:
+
+    - `first`: its first ones, as in the original.
+    - `head-tail`: a quarter of them, rounded up, from its beginning, the others from its end.
+    - `windows`: all, in several sequences. Each shows as many tokens of the text as `first` does and begins
+      `window_stride` tokens after the one before, the last one so that it ends with the text. A text of a pair that
+      fits stands whole in every window; if neither does both move on together, the shorter one until its end.
+
+    Texts that occur again are tokenized once.
 
     Args:
         texts_a: the first texts.
         texts_b: the second texts, as many; None for single texts.
         tokenizer: makes the ids.
-        max_length: at most so many tokens an example, special tokens counted; at least 3, for pairs 5.
+        max_length: at most so many tokens a sequence, special tokens counted; at least 3, for pairs 5.
+        long_text: what becomes of longer ones.
+        window_stride: for `windows`; None takes half of the tokens that any text has room for in a window.
 
     Raises:
-        ConfigError: max_length leaves no token of a text.
+        ConfigError: max_length leaves no token of a text, or the windows cannot be such.
         DataError: there are more of the one texts than of the other, or an entry is not a string.
     """
     check_max_length(max_length, pairs=texts_b is not None)
-    return _encode(texts_a, texts_b, tokenizer, max_length)
+    stride = checked_stride(long_text, window_stride, max_length=max_length, pairs=texts_b is not None)
+    return _encode(texts_a, texts_b, tokenizer, max_length, long_text, stride)
 
 
 def bert_encode(
@@ -100,29 +121,44 @@ def _column(columns: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
 
 
 def _encode(
-    texts_a: Sequence[str], texts_b: Sequence[str] | None, tokenizer: BertTokenizer, max_length: int | None
+    texts_a: Sequence[str],
+    texts_b: Sequence[str] | None,
+    tokenizer: BertTokenizer,
+    max_length: int | None,
+    long_text: LongText = "first",
+    window_stride: int | None = None,
 ) -> EncodedExamples:
     if texts_b is not None and len(texts_a) != len(texts_b):
         raise DataError(f"{len(texts_a)} first texts, but {len(texts_b)} second texts: a pair needs both")
-    count = len(texts_a)
+    count, texts_per_example = len(texts_a), 1 if texts_b is None else 2
     ids, offsets, rows = _tokenize_once([*texts_a, *(texts_b if texts_b is not None else ())], tokenizer)
-    starts, whole = offsets[:-1][rows], np.diff(offsets)[rows]
-    if texts_b is None:
-        kept = whole if max_length is None else np.minimum(whole, max_length - 2)
-    elif max_length is None:
+    starts, whole = (part.reshape(texts_per_example, count) for part in (offsets[:-1][rows], np.diff(offsets)[rows]))
+    if max_length is None:
         kept = whole
+    elif texts_b is None:
+        kept = np.minimum(whole, max_length - 2)
     else:
-        kept = np.concatenate(truncated_lengths(whole[:count], whole[count:], max_length - 3))
-    texts_per_example = 1 if texts_b is None else 2
-    token_ids, example_offsets = _lay_out(ids, starts, kept, texts_per_example, tokenizer)
-    lengths = np.diff(example_offsets)
-    shortened = (kept < whole).reshape(texts_per_example, count)
+        kept = np.stack(truncated_lengths(whole[0], whole[1], max_length - 3))
+    truncated: NDArray[np.bool_] = np.logical_or.reduce(kept < whole, axis=0)
+    example_offsets = None
+    if window_stride is not None and truncated.any():
+        counts = window_counts(whole, kept, window_stride).max(axis=0)
+        example_offsets = offsets_of(counts)
+        starts, kept = _windows(starts, whole, kept, counts, window_stride)
+        truncated = np.zeros(count, bool)
+    stretches = [(starts, kept)]
+    if long_text == "head-tail":
+        heads = head_lengths(kept)
+        stretches = [(starts, heads), (starts + whole - (kept - heads), kept - heads)]
+    texts = [[(begin[text], length[text]) for begin, length in stretches] for text in range(texts_per_example)]
+    token_ids, sequence_offsets = _lay_out(ids, texts, tokenizer)
     return EncodedExamples(
         token_ids=token_ids,
-        offsets=example_offsets,
-        first_lengths=(kept[:count] + 2).astype(np.int32),
-        truncated=np.logical_or.reduce(shortened, axis=0),
-        max_length=int(lengths.max(initial=0)) if max_length is None else max_length,
+        offsets=sequence_offsets,
+        first_lengths=(kept[0] + 2).astype(np.int32),
+        truncated=truncated,
+        max_length=int(np.diff(sequence_offsets).max(initial=0)) if max_length is None else max_length,
+        example_offsets=example_offsets,
     )
 
 
@@ -141,32 +177,52 @@ def _tokenize_once(
     return ids, offsets, rows
 
 
-def _lay_out(
-    ids: NDArray[np.int32],
+def _windows(
     starts: NDArray[np.int64],
+    whole: NDArray[np.int64],
     kept: NDArray[np.int64],
-    texts_per_example: int,
-    tokenizer: BertTokenizer,
+    counts: NDArray[np.int64],
+    stride: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Makes of each text the part of it that each window shows.
+
+    Args:
+        starts: (texts of an example, examples) where each text begins.
+        whole: its tokens.
+        kept: how many of them a window shows.
+        counts: (examples,) windows of each example.
+        stride: tokens by which each window begins after the one before.
+
+    Returns:
+        Where each part begins and how many tokens it has, (texts of an example, windows).
+    """
+    example = np.repeat(np.arange(len(counts)), counts)
+    number = ragged_positions(np.zeros(len(counts), np.int64), counts)
+    moved = np.minimum(number * stride, (whole - kept)[:, example])
+    return starts[:, example] + moved, kept[:, example]
+
+
+def _lay_out(
+    ids: NDArray[np.int32], texts: Sequence[Sequence[Stretch]], tokenizer: BertTokenizer
 ) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """Copies the kept tokens of each text between the special tokens.
+    """Copies the tokens of each text between the special tokens.
 
     Args:
         ids: flat ids of the texts.
-        starts: (texts,) where each text begins in `ids`: first all first texts, then, for pairs, all second texts.
-        kept: (texts,) how many of its tokens stay.
-        texts_per_example: 1 for single texts, 2 for pairs.
+        texts: the stretches that make up each text of the sequences; one text, for pairs two.
         tokenizer: gives the special ids, and through its size the type of the result.
 
     Returns:
-        Flat ids with special tokens, and offsets (examples + 1).
+        Flat ids with special tokens, and offsets (sequences + 1).
     """
-    count = len(kept) // texts_per_example
-    by_text = kept.reshape(texts_per_example, count)
-    offsets = offsets_of(by_text.sum(axis=0) + 1 + texts_per_example)
+    kept = np.sum([lengths for text in texts for _, lengths in text], axis=0)
+    offsets = offsets_of(kept + 1 + len(texts))
     flat = np.full(offsets[-1], tokenizer.sep_id, np.uint16 if tokenizer.vocab_size < 65_536 else np.int32)
     flat[offsets[:-1]] = tokenizer.cls_id
     begin = offsets[:-1] + 1
-    for text_starts, text_kept in zip(starts.reshape(texts_per_example, count), by_text, strict=True):
-        flat[ragged_positions(begin, text_kept)] = ids[ragged_positions(text_starts, text_kept)]
-        begin = begin + text_kept + 1
+    for text in texts:
+        for starts, lengths in text:
+            flat[ragged_positions(begin, lengths)] = ids[ragged_positions(starts, lengths)]
+            begin = begin + lengths
+        begin = begin + 1
     return flat, offsets

@@ -10,10 +10,13 @@ from typing import Any, Final, Literal
 from bertune.atomic import write_text
 from bertune.errors import ConfigError, DataError
 from bertune.text.read_report import ReadReport, RefusedRow
+from bertune.tokens.long_texts import LongText, LongTexts
 
 MANIFEST_NAME: Final = "manifest.json"
 _SPLITS: Final = ("train", "validation", "test")
 _VERSION: Final = "bertune-reencoded-1"
+#: What to do where windows are wanted.
+NO_WINDOWS: Final = "bertune encode writes one sequence a row; for windows give the texts themselves"
 
 ShardFormat = Literal["tfrecord", "store"]
 SUFFIX_OF: Final[Mapping[str, str]] = {"tfrecord": ".tfrecord", "store": ".safetensors"}
@@ -54,6 +57,7 @@ class Recipe:
         kind: classification or regression.
         labels: the label words in the order of their ids; empty for a regression or without labels.
         is_pair: whether examples have two texts.
+        long_text: which tokens of longer texts stayed; folders written before this entry was there have their first.
     """
 
     format: ShardFormat
@@ -65,6 +69,7 @@ class Recipe:
     kind: Literal["classification", "regression"]
     labels: tuple[str, ...]
     is_pair: bool
+    long_text: LongText = "first"
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,12 @@ class Manifest:
         """Examples that lost tokens."""
         return sum(shard.truncated for shard in self.shards)
 
+    @property
+    def long_texts(self) -> LongTexts:
+        """How many examples were too long, and what became of them."""
+        recipe = self.recipe
+        return LongTexts(recipe.long_text, recipe.max_length, self.rows, self.truncated, self.truncated)
+
     def with_shard(self, shard: Shard) -> "Manifest":
         """Adds a finished shard."""
         shards = (*self.shards, shard)
@@ -131,7 +142,7 @@ class Manifest:
         """Says in one line what there is."""
         return (
             f"{self.rows:,} rows, {len(self.refused):,} refused, {self.tokens:,} tokens, "
-            f"{self.truncated / max(self.rows, 1):.2%} truncated at {self.recipe.max_length}, "
+            f"{self.long_texts.summary()}, "
             f"{len(self.shards)} of {self.recipe.shard_count} shards as {self.recipe.format}"
         )
 

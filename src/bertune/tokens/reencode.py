@@ -14,8 +14,10 @@ from bertune.text.glue import Split
 from bertune.text.row_source import RowSource
 from bertune.tokens.chunk_encoding import Chunk, ChunkEncoder, EncodedChunk
 from bertune.tokens.encode_worker import EncoderProcesses
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import (
     MANIFEST_NAME,
+    NO_WINDOWS,
     SUFFIX_OF,
     Manifest,
     Recipe,
@@ -60,6 +62,7 @@ def reencode(
     *,
     format: ShardFormat = "tfrecord",
     max_length: int = 128,
+    long_text: LongText = "first",
     shards: int = 1,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
@@ -77,6 +80,7 @@ def reencode(
         out: a folder, new or of an earlier run of the same data and settings.
         format: `tfrecord`, the lesson's records, or `store`, flat ids for memory mapping.
         max_length: at most so many tokens an example, special tokens counted.
+        long_text: what becomes of longer ones, `first` or `head-tail`; see `encode_examples`.
         shards: how many files.
         processes: that encode; None takes one for each core, and this process alone for few rows.
         on_progress: told after every chunk.
@@ -91,26 +95,29 @@ def reencode(
     """
     rows = source if isinstance(source, RowSource) else RowSource.of(source)
     tell = on_progress or (lambda _: None)
-    _check_settings(format, shards, processes)
+    _check_settings(format, shards, processes, long_text)
     folder = _prepare_folder(Path(out))
     with only_run_in(folder):
         remove_leftovers(folder)
         survey = Survey(rows, _ROWS_PER_CHUNK, lambda count: tell(ReencodeProgress("reading", count, None)))
         check_max_length(max_length, pairs=survey.is_pair)
+        checked_stride(long_text, None, max_length=max_length, pairs=survey.is_pair)
         if shards > survey.rows:
             raise ConfigError(f"{shards} shards for {survey.rows} rows", hint="use fewer --shards")
-        manifest = _plan(rows, survey, tokenizer, format, max_length, shards)
+        manifest = _plan(rows, survey, tokenizer, format, max_length, shards, long_text)
         manifest = _keep_finished(folder, manifest)
         missing = [number for number in range(shards) if manifest.shard_name(number) not in manifest.kept]
         if missing:
-            encoder = ChunkEncoder(tokenizer, max_length, format)
+            encoder = ChunkEncoder(tokenizer, max_length, format, long_text)
             todo = sum(len(manifest.shard_rows(number)) for number in missing)
             workers = _process_count(processes, todo)
             manifest = _encode_missing(folder, rows, survey, manifest, missing, encoder, workers, tell)
     return manifest
 
 
-def _check_settings(format: str, shards: int, processes: int | None) -> None:
+def _check_settings(format: str, shards: int, processes: int | None, long_text: LongText) -> None:
+    if long_text == "windows":
+        raise ConfigError("windows cannot be encoded beforehand", hint=NO_WINDOWS)
     if format not in SUFFIX_OF:
         raise ConfigError(f"format must be one of {', '.join(SUFFIX_OF)}, not {format!r}")
     for name, value in {"shards": shards, "processes": processes}.items():
@@ -132,7 +139,13 @@ def _prepare_folder(folder: Path) -> Path:
 
 
 def _plan(
-    rows: RowSource, survey: Survey, tokenizer: BertTokenizer, format: ShardFormat, max_length: int, shards: int
+    rows: RowSource,
+    survey: Survey,
+    tokenizer: BertTokenizer,
+    format: ShardFormat,
+    max_length: int,
+    shards: int,
+    long_text: LongText,
 ) -> Manifest:
     columns = rows.columns or rows.task.columns
     if rows.task.kind == "multi-label":
@@ -147,6 +160,7 @@ def _plan(
         kind=rows.task.kind,
         labels=() if survey.labels is None else survey.labels.names,
         is_pair=survey.is_pair,
+        long_text=long_text,
     )
     return Manifest(
         recipe=recipe,

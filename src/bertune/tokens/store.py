@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from bertune.atomic import replaced_file
 from bertune.errors import CheckpointError, DataError, ResourceError
 from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongText
 
 FORMAT: Final = "bertune-store-1"
 _ARRAYS: Final = ("token_ids", "offsets", "first_lengths", "truncated")
@@ -39,12 +40,21 @@ class Store:
     metadata: dict[str, str]
 
 
-def store_key(texts_a: Sequence[str], texts_b: Sequence[str] | None, *, tokenizer_digest: str, max_length: int) -> str:
+def store_key(
+    texts_a: Sequence[str],
+    texts_b: Sequence[str] | None,
+    *,
+    tokenizer_digest: str,
+    max_length: int,
+    long_text: LongText = "first",
+    window_stride: int | None = None,
+) -> str:
     """Hashes all that decides the content of a store: SHA-256, hexadecimal.
 
     Each text goes in with its length, so no two tables run together.
     """
-    digest = hashlib.sha256(f"{FORMAT} {tokenizer_digest} {max_length}".encode())
+    mode = "" if long_text == "first" else f" {long_text} {window_stride}"
+    digest = hashlib.sha256(f"{FORMAT} {tokenizer_digest} {max_length}{mode}".encode())
     for texts in (texts_a, texts_b):
         digest.update(b"none" if texts is None else f"{len(texts)} texts".encode())
         for text in texts or ():
@@ -78,6 +88,8 @@ def save_store(
     arrays = {name: np.ascontiguousarray(getattr(encoded, name)) for name in _ARRAYS}
     if labels is not None:
         arrays["labels"] = np.ascontiguousarray(labels)
+    if encoded.example_offsets is not None:
+        arrays["example_offsets"] = encoded.example_offsets
     own = {
         "format": FORMAT,
         "max_length": str(encoded.max_length),

@@ -10,6 +10,7 @@ from bertune.cache_folder import cache_folder
 from bertune.errors import BertuneError
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.store import load_store, save_store, store_key
 from bertune.tokens.tokenizer import BertTokenizer
 
@@ -19,7 +20,13 @@ _MOST_BYTES: Final = 2 << 30
 
 
 def encode_cached(
-    texts_a: Sequence[str], texts_b: Sequence[str] | None, tokenizer: BertTokenizer, max_length: int
+    texts_a: Sequence[str],
+    texts_b: Sequence[str] | None,
+    tokenizer: BertTokenizer,
+    max_length: int,
+    *,
+    long_text: LongText = "first",
+    window_stride: int | None = None,
 ) -> tuple[EncodedExamples, bool]:
     """Does what `encode_examples` does, or reads what it made of the same texts before.
 
@@ -28,10 +35,12 @@ def encode_cached(
     examples are encoded each time.
 
     Args:
-        texts_a: see `encode_examples`, as for the other three.
+        texts_a: see `encode_examples`, as for the others.
         texts_b: as many; None for single texts.
         tokenizer: makes the ids.
         max_length: in tokens.
+        long_text: what becomes of longer ones.
+        window_stride: for windows.
 
     Returns:
         The examples, and whether they were found.
@@ -39,15 +48,26 @@ def encode_cached(
     Raises:
         ConfigError, DataError: see `encode_examples`.
     """
+    # The stride that is meant, whether it was named or not.
+    stride = checked_stride(long_text, window_stride, max_length=max_length, pairs=texts_b is not None)
     if len(texts_a) < _LEAST_EXAMPLES:
-        return encode_examples(texts_a, texts_b, tokenizer, max_length), False
-    key = store_key(texts_a, texts_b, tokenizer_digest=tokenizer.digest, max_length=max_length)
+        return encode_examples(
+            texts_a, texts_b, tokenizer, max_length, long_text=long_text, window_stride=stride
+        ), False
+    key = store_key(
+        texts_a,
+        texts_b,
+        tokenizer_digest=tokenizer.digest,
+        max_length=max_length,
+        long_text=long_text,
+        window_stride=stride,
+    )
     path = cache_folder("tokens") / f"{key}.safetensors"
     with contextlib.suppress(BertuneError, OSError):
         found = load_store(path, key=key).encoded
         os.utime(path)
         return found, True
-    encoded = encode_examples(texts_a, texts_b, tokenizer, max_length)
+    encoded = encode_examples(texts_a, texts_b, tokenizer, max_length, long_text=long_text, window_stride=stride)
     with contextlib.suppress(BertuneError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         save_store(encoded, None, path, metadata={"key": key, "tokenizer_digest": tokenizer.digest})

@@ -1,20 +1,20 @@
-"""How long each text of a pair may stay."""
+"""How many tokens of a text that is too long there is room for, and which ones these are."""
 
-from typing import Literal, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError
 
-#: What becomes of a text that is too long: see `Contract.long_text`.
-LongText = Literal["first", "head-tail", "windows"]
 #: One integer, or an array of them.
 Lengths = TypeVar("Lengths", int, npt.NDArray[np.int64])
 
 #: [CLS] a [SEP] with one token left of the text; [CLS] a [SEP] b [SEP] with one left of each.
 SHORTEST_SINGLE = 3
 SHORTEST_PAIR = 5
+#: Of the tokens that stay, one in four is from the beginning: 128 of 510, as Sun et al. (2019) kept them.
+_HEAD_SHARE: Final = 4
 
 
 def check_max_length(max_length: int, *, pairs: bool) -> None:
@@ -51,3 +51,22 @@ def truncated_lengths(first: Lengths, second: Lengths, budget: int) -> tuple[Len
         return kept_first, min(second, max(budget - first, second_half))
     kept = np.minimum(first, np.maximum(budget - second, first_half))
     return kept, np.minimum(second, np.maximum(budget - first, second_half))
+
+
+def head_lengths(kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Says how many of the tokens that stay of a long text are its first ones: a quarter, rounded up.
+
+    Source: Sun et al., 2019 (https://arxiv.org/abs/1905.05583), who kept 128 + 382 of 510 tokens.
+    """
+    return -(-kept // _HEAD_SHARE)
+
+
+def window_counts(whole: npt.NDArray[np.int64], kept: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.int64]:
+    """Says how many windows show every token of a text.
+
+    Args:
+        whole: tokens of each text.
+        kept: how many of them each window has room for.
+        stride: tokens by which each window begins after the one before.
+    """
+    return 1 - (kept - whole) // stride

@@ -20,9 +20,14 @@ class TrainingConfig:
             result but for rounding and dropout. None takes the whole batch.
         learning_rate: the peak, reached where warm-up ends.
         warmup_fraction: share of all steps over which the rate rises from 0.
+        layer_decay: each layer's rate is this share of that of the layer above it, and the embeddings' of the first
+            layer's; top layer, pooler and head have the whole rate. 1 trains all at one rate.
+        reinit_layers: so many top layers, and the pooler, start from new weights drawn from the seed, not from those of
+            the checkpoint.
         weight_decay: decoupled, scaled by the rate; norms and biases are excluded.
         max_gradient_norm: gradients are clipped to this global norm; 0 does not clip.
-        label_smoothing: share of each target spread over all classes.
+        label_smoothing: share of each target spread over all classes; for multi-label over having a label or not.
+        class_weights: balanced, so that rare labels count as much as frequent ones, or LABEL=WEIGHT, once for each.
         optimizer: `adamw` has the arithmetic of tf-models-official, `adamw_torch` that of torch.optim.AdamW.
         precision: in which the layers compute; `auto` takes bf16 where the processor multiplies it natively.
         seed: of the order of the examples and dropout; `bertune train` draws the head's first weights from it too.
@@ -37,9 +42,12 @@ class TrainingConfig:
     micro_batch_size: int | None = None
     learning_rate: float = 5e-5
     warmup_fraction: float = 0.1
+    layer_decay: float = 1.0
+    reinit_layers: int = 0
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
     label_smoothing: float = 0.0
+    class_weights: tuple[str, ...] = ()
     optimizer: OptimizerName = "adamw"
     precision: Precision = "auto"
     seed: int = 42
@@ -62,6 +70,10 @@ class TrainingConfig:
         for name, number in {"warmup_fraction": self.warmup_fraction, "label_smoothing": self.label_smoothing}.items():
             if not 0 <= number < 1:
                 raise ConfigError(f"{name} must lie in [0, 1), not {number}")
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"layer_decay must lie in (0, 1], not {self.layer_decay}")
+        if self.reinit_layers < 0:
+            raise ConfigError(f"reinit_layers must be 0 or more, not {self.reinit_layers}")
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate must lie between 0 and 1, not {self.learning_rate}")
         if not 0 <= self.seed < 2**63:

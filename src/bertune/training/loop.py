@@ -7,19 +7,23 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
 from bertune.encoder.precision import choose_precision, computing_in, name_of
-from bertune.errors import ConfigError, DataError
-from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.scores import Scores, score
+from bertune.errors import ConfigError
+from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier
 from bertune.optim.create import create_optimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
-from bertune.text.task import TaskKind
+from bertune.text.task import TaskKind, usual_metrics
+from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
+from bertune.training.dynamics import Dynamics
+from bertune.training.goal import Goal, kind_of
+from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.paths import TrainingPath, training_path
 from bertune.training.step import StepResult, take_step
 
@@ -37,6 +41,7 @@ class EpochResult:
         examples_per_second: trained.
         scores: on the validation data; None without any.
         is_best: whether the chosen metric is the best so far.
+        logits: (rows, labels) on the validation data, where it is the best so far.
     """
 
     epoch: int
@@ -45,6 +50,7 @@ class EpochResult:
     examples_per_second: float
     scores: Scores | None
     is_best: bool
+    logits: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -81,10 +87,13 @@ def fit(
     *,
     config: TrainingConfig | None = None,
     optimizer: ScheduledAdam | None = None,
-    metrics: tuple[str, ...] = ("accuracy",),
+    kind: TaskKind | None = None,
+    metrics: tuple[str, ...] | None = None,
     label_names: tuple[str, ...] | None = None,
+    target_range: tuple[float, float] | None = None,
     observer: Observer | None = None,
     on_best: Callable[[EpochResult], None] | None = None,
+    dynamics: Dynamics | None = None,
 ) -> History:
     """Trains a classifier and leaves it with the weights of its best epoch, in evaluation mode.
 
@@ -99,20 +108,32 @@ def fit(
         config: how to train.
         optimizer: from `create_optimizer`, not yet used; it then decides rates, decay and clip instead of `config`.
             None makes one from the configuration.
-        metrics: computed on the validation data; the first chooses the best epoch.
-        label_names: of the classes, for the scores.
+        kind: of the task. None takes multi-label for targets of (examples, labels), regression for a classifier with
+            one output, else classification.
+        metrics: computed on the validation data; the first chooses the best epoch. None takes the usual ones.
+        label_names: of the labels, for scores and class weights.
+        target_range: lowest and highest target of a regression; predictions are clipped to it before they are scored.
         observer: watches.
         on_best: called each time the metric is the best so far, while the classifier holds those weights.
+        dynamics: records what the model says of each training row when it is trained on it.
 
     Raises:
         ConfigError: targets are missing, or the optimizer was used before.
-        DataError: a target outside the classifier's labels, or no example.
+        DataError: targets that are not of the kind, one outside the classifier's labels, or no example.
         DivergedError: the loss is not finite; the classifier then holds the weights before that step.
     """
     config = config or TrainingConfig()
-    kind: TaskKind = "regression" if classifier.num_labels == 1 else "classification"
-    train_set = _checked(train, "train", classifier, kind)
-    validation_set = None if validation is None else _checked(validation, "validation", classifier, kind)
+    train_set = as_dataset(train)
+    kind = kind or kind_of(classifier, train_set)
+    goal = Goal(kind, metrics or usual_metrics(kind), label_names, target_range)
+    train_set = goal.checked(train_set, "train", classifier)
+    validation_set = None if validation is None else goal.checked(as_dataset(validation), "validation", classifier)
+    assert train_set.targets is not None
+    class_weights = class_weights_of(
+        config.class_weights, kind=kind, names=goal.names_of(classifier), targets=train_set.targets
+    )
+    if config.reinit_layers:
+        draw_top_layers(classifier, config.reinit_layers, seed=config.seed)
     total_steps = config.epochs * steps_in_epoch(len(train_set), config.batch_size)
     keeps_state = optimizer is not None
     if optimizer is None:
@@ -121,6 +142,8 @@ def fit(
         raise ConfigError(
             f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
         )
+    if config.layer_decay != 1 and keeps_state:
+        raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
     device = classifier.classifier.weight.device
     history = History()
     best_weights: dict[str, Tensor] | None = None
@@ -132,13 +155,21 @@ def fit(
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             try:
-                steps = list(_train_epoch(classifier, path, optimizer, train_set, config, kind, epoch, observer))
+                steps = list(
+                    _train_epoch(
+                        classifier, path, optimizer, train_set, config, kind, class_weights, epoch, observer, dynamics
+                    )
+                )
             finally:  # where it diverged or was interrupted as well: the classifier is then the one before that step
                 path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
-            scores = _scores(classifier, validation_set, train_set, kind, metrics, label_names)
-            result = _epoch_result(epoch, steps, seconds, scores, history)
+            if dynamics is not None:
+                dynamics.end_epoch()
+            scores, logits = None, None
+            if validation_set is not None:
+                scores, logits = goal.score(classifier, validation_set, train_set.targets)
+            result = _epoch_result(epoch, steps, seconds, scores, logits, history)
             history.epochs.append(result)
             if result.is_best:
                 best_weights = None
@@ -167,6 +198,7 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
         model=classifier,
         weight_decay_rate=config.weight_decay,
         gradient_clip_norm=config.max_gradient_norm or None,
+        rate_scale_of=rate_scale_by_depth(classifier, config.layer_decay) if config.layer_decay != 1 else None,
     )
 
 
@@ -177,11 +209,14 @@ def _train_epoch(
     train: Dataset,
     config: TrainingConfig,
     kind: TaskKind,
+    class_weights: Tensor | None,
     epoch: int,
     observer: Observer | None,
+    dynamics: Dynamics | None,
 ) -> Iterator[StepResult]:
     classifier.train()
     device = classifier.classifier.weight.device
+    class_weights = None if class_weights is None else class_weights.to(device)
     # The order's own count begins at 0, like that of the steps.
     order = epoch_order(len(train), seed=config.seed, epoch=epoch - 1)
     first_step = (epoch - 1) * steps_in_epoch(len(train), config.batch_size)
@@ -199,6 +234,8 @@ def _train_epoch(
             micro_batch_size=config.micro_batch_size or config.batch_size,
             kind=kind,
             label_smoothing=config.label_smoothing,
+            class_weights=class_weights,
+            on_logits=None if dynamics is None else dynamics.record,
         )
         if observer is not None:
             observer.on_step(result)
@@ -206,57 +243,21 @@ def _train_epoch(
 
 
 def _epoch_result(
-    epoch: int, steps: list[StepResult], seconds: float, scores: Scores | None, history: History
+    epoch: int,
+    steps: list[StepResult],
+    seconds: float,
+    scores: Scores | None,
+    logits: NDArray[np.float32] | None,
+    history: History,
 ) -> EpochResult:
     examples = sum(step.examples for step in steps)
     loss = sum(step.loss * step.examples for step in steps) / examples
     earlier = [result.scores.chosen_value for result in history.epochs if result.scores is not None]
     is_best = scores is None or all(scores.chosen_value > value for value in earlier)
-    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best)
+    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best, logits if is_best else None)
 
 
 def _is_out_of_patience(history: History, patience: int | None) -> bool:
     if patience is None or history.epochs[-1].scores is None:
         return False
     return len(history.epochs) - history.best.epoch >= patience
-
-
-def _scores(
-    classifier: Classifier,
-    validation: Dataset | None,
-    train: Dataset,
-    kind: TaskKind,
-    metrics: tuple[str, ...],
-    label_names: tuple[str, ...] | None,
-) -> Scores | None:
-    if validation is None:
-        return None
-    assert validation.targets is not None
-    # In fp32, as the saved model will be used, so that later evaluation gives these numbers again.
-    with computing_in(classifier.encoder, torch.float32):
-        logits = predict_logits(classifier, validation)
-    return score(
-        logits,
-        validation.targets,
-        task_kind=kind,
-        metrics=metrics,
-        label_names=label_names,
-        train_targets=train.targets,
-    )
-
-
-def _checked(data: AnyData, name: str, classifier: Classifier, kind: TaskKind) -> Dataset:
-    dataset = as_dataset(data)
-    if dataset.targets is None:
-        raise ConfigError(f"the {name} data have no targets", hint="pass (inputs, labels)")
-    if len(dataset) == 0:
-        raise DataError(f"the {name} data hold no example")
-    if kind == "classification" and not np.issubdtype(dataset.targets.dtype, np.integer):
-        raise DataError(f"the {name} data have {dataset.targets.dtype} targets, classes need whole numbers")
-    targets = dataset.targets.astype(np.float32 if kind == "regression" else np.int64)
-    if kind == "classification" and not 0 <= int(targets.min()) <= int(targets.max()) < classifier.num_labels:
-        raise DataError(
-            f"the {name} data have class ids {int(targets.min())}..{int(targets.max())}, "
-            f"the classifier has labels 0..{classifier.num_labels - 1}"
-        )
-    return Dataset(dataset.encoded, targets)

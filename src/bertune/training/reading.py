@@ -7,8 +7,10 @@ from bertune.text.examples import Columns, Examples, LabelSet, Task
 from bertune.text.glue import Split, find_splits, glue_task, read_split
 from bertune.training.run_settings import RunSettings
 
+# MNLI's second validation set: scored at the end, never chosen by.
+ALSO_SCORED = "validation_mismatched"
 # The test split is not even opened: nothing of it can be used to choose anything.
-_SPLITS_OF_TRAINING = ("train", "validation")
+_SPLITS_OF_TRAINING = ("train", "validation", ALSO_SCORED)
 
 
 def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]]:
@@ -47,7 +49,9 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
     for name, split in examples.items():
         if not len(split):
             raise DataError(f"{split.report.path}: no row to {'train on' if name == 'train' else 'validate with'}")
-    if task.kind == "classification" and task.labels is None:
+    if task.kind == "multi-label":
+        task = task.with_labels(_labels_of_sets(examples["train"], task.columns))
+    elif task.kind == "classification" and task.labels is None:
         task = task.with_labels(_labels_of(examples["train"]))
     return task, examples
 
@@ -58,8 +62,15 @@ def named_task(settings: RunSettings) -> Task:
         return glue_task(settings.task)
     if settings.text_a is None:
         raise ConfigError("the column of the text is not named", hint="use --text-a")
-    columns = Columns(settings.text_a, settings.text_b, settings.label)
-    return Task.for_columns(columns, kind=settings.kind)
+    columns = Columns.of_kind(
+        settings.kind,
+        settings.text_a,
+        settings.text_b,
+        settings.label,
+        separator=settings.label_separator,
+        allow_none=settings.allow_no_label,
+    )
+    return Task.for_columns(columns, kind=settings.kind, target_range=settings.target_range)
 
 
 def _single(path: str, task: Task) -> Split:
@@ -80,3 +91,14 @@ def _labels_of(train: Examples) -> LabelSet:
             hint="is --label the right column?",
         )
     return labels
+
+
+def _labels_of_sets(train: Examples, columns: Columns) -> LabelSet:
+    """Returns the labels of a multi-label task: the columns of 0 and 1, or all labels that some row has."""
+    assert columns.several is not None
+    if columns.several.columns:
+        return LabelSet(tuple(str(column) for column in columns.several.columns))
+    found = {label for labels in train.label_sets or () for label in labels}
+    if not found:
+        raise DataError(f"{train.report.path}: no row has a label", hint="is --label the right column?")
+    return LabelSet.from_values(found)

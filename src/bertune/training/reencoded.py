@@ -11,15 +11,17 @@ from bertune.errors import ConfigError, DataError
 from bertune.text.audit import Audit
 from bertune.text.examples import LabelSet, ReadReport, Task
 from bertune.text.findings import Finding
-from bertune.tokens.manifest import Manifest, Recipe, check_tokenizer, find_reencoded
+from bertune.tokens.long_texts import LongTexts
+from bertune.tokens.manifest import NO_WINDOWS, Manifest, Recipe, check_tokenizer, find_reencoded
 from bertune.tokens.read_records import Records, read_reencoded
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.reading import named_task
+from bertune.training.run_rows import Describe, DescribeRecords
 from bertune.training.run_settings import RunSettings
 
 _CUSTOM = "custom"
 # What the splits of one training must have in common; format, number of shards and rows may differ.
-_SHARED = ("max_length", "tokenizer_digest", "task", "kind", "labels", "is_pair")
+_SHARED = ("max_length", "long_text", "tokenizer_digest", "task", "kind", "labels", "is_pair")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,16 @@ class ReencodedData:
         lines = [f"{name}: {self.folders[name]}: {manifest.summary()}" for name, manifest in self.manifests.items()]
         lines += [f"warning: {warning}" for manifest in self.manifests.values() for warning in manifest.warnings]
         return [*lines, *(f"note: {finding.message}" for finding in self.known()[2].findings)]
+
+    def describe(self) -> dict[str, Describe]:
+        """Says where each example of each split is."""
+        return {
+            name: DescribeRecords(self.folders[name], records.example_ids) for name, records in self.records.items()
+        }
+
+    def long_texts(self) -> dict[str, LongTexts]:
+        """Counts the examples of each split that were too long."""
+        return {name: manifest.long_texts for name, manifest in self.manifests.items()}
 
     def datasets_for(self, tokenizer: BertTokenizer) -> dict[str, Dataset]:
         """Gives the examples for a model.
@@ -134,6 +146,11 @@ def _filled_in(settings: RunSettings, folder: Path, manifest: Manifest) -> RunSe
         raise ConfigError(
             f"{folder} was encoded with max_length {recipe.max_length}, the run has {settings.max_length}",
             hint=f"use --max-length {recipe.max_length}",
+        )
+    if settings.long_text != recipe.long_text:
+        raise ConfigError(
+            f"{folder} was encoded with long_text {recipe.long_text}, the run has {settings.long_text}",
+            hint=NO_WINDOWS if settings.long_text == "windows" else f"use --long-text {recipe.long_text}",
         )
     known: dict[str, Any] = {"task": recipe.task}
     if recipe.task == _CUSTOM:

@@ -30,6 +30,12 @@ class RunDirectory:
     | `data.json` | what was read from where, and the audit |
     | `receipt.json` | what became of every tensor of the checkpoint |
     | `scores.json` | scores of the best epoch, and which one it is, from 1 |
+    | `calibration.json` | how temperature and thresholds were found, and what they are worth on other rows |
+    | `validation.jsonl` | the validation rows with their texts and the best epoch's logits |
+    | `dynamics.npz` | of every training row in every epoch: the probability of its label, or the absolute error |
+    | `doubtful.jsonl` | the training rows that were believed least, with their texts |
+    | `metrics.json` | every number of the report |
+    | `report.html` | the report |
     | `model/` | the model folder |
     | `tensorboard/` | curves, where they were asked for |
 
@@ -78,10 +84,14 @@ class RunDirectory:
             )
 
     @contextmanager
-    def started(self, *, overwrite: bool) -> Iterator[None]:
+    def started(self, *, overwrite: bool, goes_on: bool = False) -> Iterator[None]:
         """Makes the folder; an earlier run steps aside, and comes back if this one fails before its first epoch ends.
 
         No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
+
+        Args:
+            overwrite: whether an earlier run may be replaced.
+            goes_on: whether what is in the folder stays, to be added to.
 
         Raises:
             ConfigError: see `check`.
@@ -89,8 +99,8 @@ class RunDirectory:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with only_run_in(self.path):
             self._tidy_after_killed_runs()
-            self._check_content(overwrite=overwrite)
-            if self.path.is_dir() and any(self.path.iterdir()):
+            self._check_content(overwrite=overwrite or goes_on)
+            if not goes_on and self.path.is_dir() and any(self.path.iterdir()):
                 self.path.rename(self._earlier)
             self.path.mkdir(exist_ok=True)
             try:

@@ -1,16 +1,19 @@
 """One optimizer step: forward, backward, and the check that nothing blew up."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import DivergedError
-from bertune.heads.losses import loss_of
+from bertune.heads.losses import loss_of, weight_of
+from bertune.heads.pooling import pool_windows
 from bertune.text.task import TaskKind
 from bertune.training.paths import TrainingPath
 
@@ -22,7 +25,7 @@ class StepResult:
     Args:
         step: from 0, counted over the whole run.
         epoch: from 1.
-        loss: mean over the examples of the batch, before the update.
+        loss: mean over the examples of the batch (by their class weights), before the update.
         learning_rate: of this step.
         gradient_norm: global norm before clipping.
         examples: in the batch.
@@ -50,24 +53,40 @@ def take_step(
     micro_batch_size: int,
     kind: TaskKind,
     label_smoothing: float,
+    class_weights: Tensor | None = None,
+    on_logits: Callable[[NDArray[np.int64], Tensor, Tensor], None] | None = None,
 ) -> StepResult:
     """Trains on one batch, in parts of `micro_batch_size` examples whose gradients add up to the batch's.
+
+    `on_logits` is given the rows, logits and targets of each part.
 
     Raises:
         DivergedError: the loss or the gradient is not finite; the parameters are those before the step.
     """
-    loss_sum, tokens = 0.0, 0
+    assert train.targets is not None
+    mean_loss, tokens = 0.0, 0
+    # Of the whole batch: each example then weighs the same, however the batch is cut.
+    total_weight = weight_of(
+        torch.from_numpy(train.targets[indices]).to(device), kind=kind, class_weights=class_weights
+    )
     for start in range(0, len(indices), micro_batch_size):
         part = indices[start : start + micro_batch_size]
         batch = pack(train.encoded, part, train.targets, device)
         assert batch.targets is not None
-        logits = path.logits(batch, accumulate=start > 0)
-        loss = loss_of(logits, batch.targets, kind=kind, label_smoothing=label_smoothing)
-        # Each example weighs the same, however the batch is cut.
-        (loss * (len(part) / len(indices))).backward()  # type: ignore[no-untyped-call]
-        loss_sum += loss.item() * len(part)
+        logits = pool_windows(path.logits(batch, accumulate=start > 0), batch)
+        loss = loss_of(
+            logits,
+            batch.targets,
+            kind=kind,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+            total_weight=total_weight,
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        mean_loss += loss.item()
+        if on_logits is not None:
+            on_logits(part, logits, batch.targets)
         tokens += batch.layout.num_tokens
-    mean_loss = loss_sum / len(indices)
     _check_finite(mean_loss, "loss", step, rate)
     norm = path.update()
     _check_finite(norm, "gradient norm", step, rate)

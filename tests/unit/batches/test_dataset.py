@@ -56,10 +56,18 @@ def test_more_targets_than_examples_are_refused() -> None:
         as_dataset((ENCODED, [0, 1, 0]))
 
 
-@pytest.mark.parametrize("targets", [["yes", "no"], [[1], [0]], 3, [object(), object()]])
+@pytest.mark.parametrize("targets", [["yes", "no"], [[1.0], [0.0]], 3, [object(), object()], [[[1]], [[0]]]])
 def test_targets_that_are_not_one_number_each_are_refused(targets: Any) -> None:
     with pytest.raises(DataError, match="expected one number an example"):
         as_dataset((ENCODED, targets))
+
+
+def test_rows_of_0_and_1_are_several_labels_an_example() -> None:
+    targets = as_dataset((ENCODED, np.array([[True, False, True], [False, False, False]]))).targets
+    assert targets is not None
+    assert (targets.dtype, targets.tolist()) == (np.int64, [[1, 0, 1], [0, 0, 0]])
+    with pytest.raises(DataError, match="target 1 holds 2, expected 0 or 1 for each label"):
+        as_dataset((ENCODED, [[1, 0], [0, 2]]))
 
 
 def test_a_target_that_is_not_a_number_is_named() -> None:

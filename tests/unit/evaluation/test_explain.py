@@ -212,6 +212,59 @@ def test_a_word_that_is_cut_in_two_keeps_its_first_pieces(tmp_path: Path) -> Non
     assert (last.word, [piece.piece for piece in last.pieces], explanation.unread) == ("gre", ["gre"], (1,))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_text_read_in_windows_is_explained_whole(tmp_path: Path, method: Method) -> None:
+    text = "the great film was a bad plot and very poor music"
+    model = new_model(tmp_path, 6, max_length=7, long_text="windows", window_stride=3, pooling="mean")
+    (explanation,) = explain(model, [text], method=method)
+    (reason,) = explanation.reasons
+    share = explanation.prediction.probability
+    assert share is not None
+    assert reason.score == pytest.approx(math.log(share / (1 - share)), abs=1e-4)
+    assert [word.word for word in reason.words] == text.split()
+    assert explanation.unread == (0,)
+    if method == "integrated-gradients":
+        assert abs(reason.residual) < 0.01 * sum(abs(word.attribution) for word in reason.words)
+    else:  # "bad" blank in both windows that hold it
+        (without,) = explain(model, [text.replace("bad", "zzz")], method=method)
+        assert [piece.piece for piece in without.reasons[0].words[5].pieces] == ["[UNK]"]
+        blank = without.reasons[0].score - without.reasons[0].words[5].attribution
+        sign = 1 if without.reasons[0].label == reason.label else -1
+        assert reason.score - reason.words[5].attribution == pytest.approx(sign * blank, abs=1e-5)
+
+
+def test_the_middle_that_head_and_tail_leave_out_is_not_explained(tmp_path: Path) -> None:
+    model = new_model(tmp_path, 6, max_length=6, long_text="head-tail")
+    (explanation,) = explain(model, ["the film was a bad plot"])
+    assert [word.word for word in explanation.reasons[0].words] == ["the", "a", "bad", "plot"]
+    assert explanation.unread == (2,)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_label_given_has_reasons_of_its_own(tmp_path: Path, method: Method) -> None:
+    labels = ("a", "b", "c")
+    model = new_model(tmp_path, 8, kind="multi-label", labels=labels, thresholds=(0.01, 0.99, 0.01))
+    (explanation,) = explain(model, ["the film was great"], method=method)
+    assert explanation.prediction.labels == ("a", "c")
+    assert [reason.label for reason in explanation.reasons] == ["a", "c"]
+    for reason in explanation.reasons:
+        share = explanation.prediction.probabilities[reason.label or ""]
+        assert reason.score == pytest.approx(math.log(share / (1 - share)), abs=1e-4)
+    first, second = ([word.attribution for word in reason.words] for reason in explanation.reasons)
+    assert first != pytest.approx(second)
+    # The reasons of a label are not those of its neighbour in the logits.
+    alone = replace(model, contract=replace(model.contract, thresholds=(0.99, 0.99, 0.01)))
+    assert explain(alone, ["the film was great"], method=method)[0].reasons == (explanation.reasons[1],)
+
+
+def test_where_no_label_is_given_the_most_probable_one_is_explained(tmp_path: Path) -> None:
+    model = new_model(tmp_path, 8, kind="multi-label", labels=("a", "b", "c"), thresholds=(0.99, 0.99, 0.99))
+    (explanation,) = explain(model, ["the film was great"])
+    shares = explanation.prediction.probabilities
+    assert explanation.prediction.labels == ()
+    assert [reason.label for reason in explanation.reasons] == [max(shares, key=lambda name: shares[name])]
+
+
 def test_a_value_is_explained_as_it_is(tmp_path: Path) -> None:
     model = new_model(tmp_path, 7, kind="regression", labels=())
     (explanation,) = explain(model, ["the film was great"])

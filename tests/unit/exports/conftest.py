@@ -31,7 +31,12 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
     """Writes a model with numbers of its own everywhere, and returns its folder."""
 
     def make(
-        name: str = "model", *, pooling: Any = "cls", labels: tuple[str, ...] = ("different", "same"), **sizes: Any
+        name: str = "model",
+        *,
+        pooling: Any = "cls",
+        labels: tuple[str, ...] = ("different", "same"),
+        long_text: Any = "first",
+        **sizes: Any,
     ) -> Path:
         torch.manual_seed(0)
         config = replace(SIZES, **sizes)
@@ -46,6 +51,8 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
             kind="classification" if labels else "regression",
             pooling=pooling,
             metrics=("accuracy",) if labels else ("pearson",),
+            long_text=long_text,
+            window_stride=11 if long_text == "windows" else None,
         )
         tokenizer = BertTokenizer(SMALL_VOCAB, do_lower_case=False)
         return save(classifier, tmp_path / name, tokenizer=tokenizer, contract=contract)

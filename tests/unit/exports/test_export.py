@@ -19,9 +19,11 @@ from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
 from bertune.encoder.encoder import Encoder
 from bertune.errors import BertuneError, CheckpointError, ConfigError, DataError
+from bertune.evaluation.predictions import encode_for
 from bertune.exports import tf_checkpoint
 from bertune.exports.export import ExportProgress
 from bertune.exports.tf_checkpoint import read_classifier
+from bertune.text.examples import Examples
 from bertune.tokens.tokenizer import BertTokenizer
 
 FILES = {
@@ -116,6 +118,31 @@ def test_what_the_model_garden_computes_otherwise_is_said(make_model: Callable[.
     assert [warning.split(" ")[2] for warning in exact.warnings] == ["computes", "layer_norm_eps"]
     google = make_model("google", hidden_act="gelu_tanh")
     assert export(google, tmp_path / "google-out", format="tf_checkpoint", proof_rows=TEXTS).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("long_text", "said"),
+    [
+        ("first", None),
+        ("head-tail", "the first quarter and the last three quarters of 48 tokens are kept"),
+        ("windows", "give it such sequences and average their logits"),
+    ],
+)
+def test_an_export_is_proved_on_single_windows_and_says_what_it_does_not_do(
+    long_text: str, said: str | None, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = load(make_model(long_text=long_text, hidden_act="gelu_tanh", layer_norm_eps=1e-12))
+    long = "one text of many words and then some more " * 12
+    agreement = export(model, tmp_path / "out", format="tf_checkpoint", proof_rows=[(long, "and another"), ("a", "b")])
+    rows = encode_for(model, Examples.from_lists([long, "a"], ["and another", "b"])).sequences
+    assert agreement.text_rows == len(rows)
+    assert (len(rows) > 2) == (long_text == "windows")
+    assert agreement.max_difference <= agreement.tolerance
+    if said is None:
+        assert agreement.warnings == ()
+    else:
+        assert said in agreement.warnings[0]
+        assert agreement.warnings[0].startswith("texts over 48 tokens: ")
 
 
 def test_a_model_is_proved_in_fp32_and_left_as_it_was(make_model: Callable[..., Path], tmp_path: Path) -> None:

@@ -34,12 +34,14 @@ class World:
         clip: its limit; None for none.
         narrow: whether the matrix has a bfloat16 gradient and a bfloat16 copy.
         decay: weight decay of the first group; the bias is in another without.
+        scales: what the rates of the two groups are multiplied by.
     """
 
     kind: type[ScheduledAdam]
     clip: float | None = 1.0
     narrow: bool = False
     decay: float = 0.1
+    scales: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         torch.manual_seed(0)
@@ -61,8 +63,8 @@ class World:
     def _optimizer(self, parameters: list[torch.nn.Parameter]) -> ScheduledAdam:
         matrix, bias, table, other = parameters
         groups = [
-            {"params": [matrix, table], "weight_decay_rate": self.decay},
-            {"params": [bias, other], "weight_decay_rate": 0.0},
+            {"params": [matrix, table], "weight_decay_rate": self.decay, "rate_scale": self.scales[0]},
+            {"params": [bias, other], "weight_decay_rate": 0.0, "rate_scale": self.scales[1]},
         ]
         return self.kind(groups, rate, gradient_clip_norm=self.clip)
 
@@ -114,6 +116,19 @@ def test_fifty_steps_are_those_of_the_optimizer(
     assert_near(world)
     assert world.optimizer.step_count == world.reference.step_count == 50
     assert [group["lr"] for group in world.optimizer.param_groups] == [rate(49)] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_groups_with_rates_of_their_own_step_as_those_of_the_optimizer(kind: type[ScheduledAdam]) -> None:
+    world, even = World(kind, scales=(0.25, 0.9)), World(kind)
+    world.run(20)
+    even.run(20)
+    world.step.settle()
+    for got, expected, at_one_rate in zip(world.got, world.expected, even.expected, strict=True):
+        size = float(expected.detach().abs().max())
+        assert float((got - expected).detach().abs().max()) <= 1e-6 * size
+        assert float((got - at_one_rate).detach().abs().max()) > 1e-3 * size
+    assert [group["lr"] for group in world.optimizer.param_groups] == [rate(19) * 0.25, rate(19) * 0.9]
 
 
 @pytest.mark.parametrize("kind", KINDS)

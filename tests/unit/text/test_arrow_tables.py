@@ -101,8 +101,9 @@ def test_a_text_column_of_numbers_and_a_label_column_of_lists_are_refused(tmp_pa
     path = write_table(tmp_path, pa.table({"text": [1, 2], "label": [[1], [2]], "t": ["a", "b"]}), "parquet")
     with pytest.raises(ConfigError, match="column 'text' holds int64, expected text"):
         read_examples(path, SINGLE)
-    with pytest.raises(ConfigError, match="column 'label' holds list"):
+    with pytest.raises(DataError, match=r"column 'label' holds list.*, expected one label or number a row") as caught:
         read_examples(path, Columns("t", None, "label"))
+    assert caught.value.hint == "several labels a row are learned with --kind multi-label"
 
 
 @pytest.mark.parametrize("kind", FORMATS)

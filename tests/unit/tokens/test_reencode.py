@@ -19,6 +19,7 @@ from bertune.text.record_file import frame_record, read_records_of
 from bertune.text.row_source import RowSource
 from bertune.text.tf_example import FeatureValue, encode_example, parse_example
 from bertune.tokens.encoding import encode_examples
+from bertune.tokens.long_texts import LongText
 from bertune.tokens.manifest import Manifest, read_manifest
 from bertune.tokens.read_records import read_records, read_reencoded
 from bertune.tokens.reencode import ReencodeProgress, reencode
@@ -138,15 +139,16 @@ def test_bytes_do_not_depend_on_the_processes(
 
 
 @pytest.mark.parametrize("format", ["tfrecord", "store"])
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize(("shards", "long_text"), [(1, "first"), (3, "head-tail")])
 def test_reading_back_gives_what_encoding_the_texts_gives(
-    tmp_path: Path, table: Path, tokenizer: BertTokenizer, format: str, shards: int
+    tmp_path: Path, table: Path, tokenizer: BertTokenizer, format: str, shards: int, long_text: LongText
 ) -> None:
     source = source_of(table)
-    reencode(source, tokenizer, tmp_path / "out", format=format, max_length=24, shards=shards, processes=1)
+    settings = {"format": format, "max_length": 24, "long_text": long_text}
+    reencode(source, tokenizer, tmp_path / "out", shards=shards, processes=1, **settings)
     manifest, records = read_reencoded(tmp_path / "out")
     examples = read_split(source.split, columns=source.columns)
-    encoded = encode_examples(examples.texts_a, None, tokenizer, 24)
+    encoded = encode_examples(examples.texts_a, None, tokenizer, 24, long_text=long_text)
     for name in ("token_ids", "offsets", "first_lengths"):
         np.testing.assert_array_equal(getattr(records.encoded, name), getattr(encoded, name))
     assert manifest.recipe.labels == ("a", "b", "c")
@@ -213,6 +215,10 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, table: Pa
         reencode(source_of(table), tokenizer, out, shards=2)
     with pytest.raises(ConfigError, match="another format: tfrecord there, store now"):
         reencode(source_of(table), tokenizer, out, format="store")
+    with pytest.raises(ConfigError, match="another long_text: first there, head-tail now"):
+        reencode(source_of(table), tokenizer, out, long_text="head-tail")
+    with pytest.raises(ConfigError, match="windows cannot be encoded beforehand"):
+        reencode(source_of(table), tokenizer, out, long_text="windows")
     with pytest.raises(ConfigError, match="another tokenizer"):
         reencode(source_of(table), BertTokenizer(GOLDEN / "small_cased_vocab.txt", do_lower_case=False), out)
     table.write_text(table.read_text().replace("run", "aa", 1))

@@ -1,6 +1,7 @@
 """Encoded examples are found again by later runs, and never mistaken for others."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,26 @@ def test_other_texts_another_length_and_another_tokenizer_are_not_found(
     assert not encode_cached([*FIRST[:-1], "w1"], SECOND, tokenizer, 16)[1]
     assert not encode_cached(FIRST, SECOND, tokenizer, 17)[1]
     assert not encode_cached(FIRST, SECOND, BertTokenizer(tmp_path / "other.txt"), 16)[1]
+
+
+def test_each_way_with_long_texts_is_found_by_itself(tokenizer: BertTokenizer, folder: Path) -> None:
+    long = [f"{text} {text} {text}" for text in FIRST]
+    ways: list[dict[str, Any]] = [
+        {},
+        {"long_text": "head-tail"},
+        {"long_text": "windows", "window_stride": 2},
+        {"long_text": "windows", "window_stride": 1},
+    ]
+    for known in (False, True):
+        for way in ways:
+            encoded, found = encode_cached(long, SECOND, tokenizer, 8, **way)
+            assert found is known
+            expected = encode_examples(long, SECOND, tokenizer, 8, **way)
+            for name in ("token_ids", "offsets", "first_lengths", "truncated", "example_offsets"):
+                assert np.array_equal(getattr(encoded, name), getattr(expected, name)), (way, name)
+    assert len(files_of(folder)) == 4
+    assert not encode_cached(long, None, tokenizer, 8, long_text="windows")[1]
+    assert encode_cached(long, None, tokenizer, 8, long_text="windows", window_stride=3)[1]  # the default, named
 
 
 def test_a_damaged_file_is_made_again(tokenizer: BertTokenizer, folder: Path) -> None:

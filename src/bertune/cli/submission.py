@@ -1,0 +1,81 @@
+"""`bertune predict --glue-submission`: the test sets of a GLUE task as files for the leaderboard."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bertune.atomic import write_text
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.cli.data_options import DataOptions
+from bertune.cli.model_data import read_texts_for
+from bertune.cli.progress import RowsProgress
+from bertune.encoder.precision import Precision
+from bertune.errors import ConfigError, DataError
+from bertune.evaluation.glue_submission import other_row_count, submission_lines, submission_name
+from bertune.evaluation.predictions import predict
+from bertune.text.glue import find_splits, glue_task
+
+_TESTS = ("test", "test_mismatched")
+
+
+def write_submission(
+    model: LoadedModel,
+    options: DataOptions,
+    target: Path,
+    *,
+    precision: Precision,
+    tell: Callable[[str], None],
+    show_progress: bool,
+) -> list[Path]:
+    """Predicts the test sets of the model's GLUE task and writes a file for each.
+
+    Args:
+        model: trained on a GLUE task by name.
+        options: where the task's files are; `split` names one of two test sets.
+        target: a folder, in which the files get the names that the leaderboard knows, or one file ending in .tsv.
+        precision: see `predict`.
+        tell: told what was read.
+        show_progress: whether bars are drawn.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: no GLUE model, no test set, or one file for two test sets.
+        DataError: a row cannot be used: without it the leaderboard refuses the whole file.
+    """
+    if not model.contract.task:
+        raise ConfigError("--glue-submission is for models of a GLUE task", hint="train one with --task")
+    if options.data is None:
+        raise ConfigError("--glue-submission needs the files of the task", hint="use --data FOLDER")
+    task = glue_task(model.contract.task)
+    found = find_splits(options.data, task)
+    splits = [name for name in _TESTS if name in found and options.split in (None, name)]
+    if not splits:
+        raise ConfigError(
+            f"{options.data}: no test set to predict, only {', '.join(found)}", hint="the leaderboard takes test sets"
+        )
+    is_file = target.suffix == ".tsv"
+    if is_file and len(splits) > 1:
+        raise ConfigError(
+            f"{target} is one file, and there are {len(splits)} test sets: {', '.join(splits)}",
+            hint="name a folder, or one test set with --split",
+        )
+    files = []
+    for split in splits:
+        examples = read_texts_for(model, replace(options, split=split if len(found) > 1 else None))
+        tell(examples.report.summary())
+        if examples.report.refused:
+            raise DataError(
+                f"{examples.report.refused[0]}; without this row the leaderboard refuses the whole submission",
+                hint="mend the row",
+            )
+        with RowsProgress("predicting", len(examples), enabled=show_progress) as progress:
+            predictions = predict(model, examples, precision=precision, on_batch=progress.advance)
+        name = submission_name(task, split)
+        if warning := other_row_count(name, len(examples)):
+            tell(f"warning: {warning}")
+        files.append(target if is_file else target / name)
+        files[-1].parent.mkdir(parents=True, exist_ok=True)
+        write_text(files[-1], "".join(f"{line}\n" for line in submission_lines(task, predictions)))
+    return files

@@ -1,0 +1,112 @@
+"""One model of the weights of several: the mean of all, and the greedy soup.
+
+Source: Wortsman et al., 2022, "Model soups" (https://arxiv.org/abs/2203.05482), recipe 1. There all models start from
+one head; here each seed draws its own, so that their mean need not be any good. Validation decides.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bertune.checkpoints.model_directory import load
+from bertune.evaluation.scores import Scores
+from bertune.heads.classifier import Classifier
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Average:
+    """The mean of several seeds' weights, and what it is worth.
+
+    Args:
+        recipe: `greedy soup`, or `mean of all`.
+        seeds: whose weights it is the mean of.
+        scores: on the validation data.
+    """
+
+    recipe: str
+    seeds: tuple[int, ...]
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns recipe, seeds, metrics and loss in types that JSON knows."""
+        values = {"metrics": self.scores.values, "loss": self.scores.mean_loss}
+        return {"recipe": self.recipe, "seeds": list(self.seeds), **values}
+
+
+class _Sum:
+    """A running sum of weights, in float64: the order in which they come does not show."""
+
+    def __init__(self) -> None:
+        self.seeds: tuple[int, ...] = ()
+        self._total: Weights = {}
+
+    def mean_with(self, weights: Weights) -> Weights:
+        """Returns the mean of what was added and `weights`."""
+        count = len(self.seeds) + 1
+        return {
+            name: ((self._total.get(name, 0.0) + value.double()) / count).float() for name, value in weights.items()
+        }
+
+    def add(self, seed: int, weights: Weights) -> None:
+        self.seeds += (seed,)
+        self._total = {name: self._total.get(name, 0.0) + value.double() for name, value in weights.items()}
+
+
+def averages(
+    models: Sequence[tuple[int, Path]], score_of: Callable[[Classifier], Scores]
+) -> tuple[list[Average], Classifier | None]:
+    """Tries both recipes.
+
+    Args:
+        models: seeds and model folders, from the best to the worst; at least two.
+        score_of: scores a classifier on the validation data.
+
+    Returns:
+        What each recipe came to, and a classifier with the better of them if its metric is above that of the best
+        model, None if it is not. The greedy soup that takes in no second model is left out.
+    """
+    soup, every = _Sum(), _Sum()
+    classifier: Classifier | None = None
+    best: Scores | None = None
+    alone, mean, soup_weights = -float("inf"), {}, {}
+    for seed, folder in models:
+        classifier = load(folder).classifier
+        weights = classifier.state_dict()
+        mean = every.mean_with(weights)
+        every.add(seed, weights)
+        mixed = soup.mean_with(weights)
+        weights = {name: value.clone() for name, value in weights.items()}
+        scores = _scored(classifier, mixed, score_of)
+        if best is None:
+            alone = scores.chosen_value
+        if best is None or scores.chosen_value >= best.chosen_value:
+            soup.add(seed, weights)
+            best, soup_weights = scores, mixed
+    assert classifier is not None
+    assert best is not None
+    tried = [(Average("mean of all", every.seeds, _scored(classifier, mean, score_of)), mean)]
+    if 1 < len(soup.seeds) < len(models):
+        tried.insert(0, (Average("greedy soup", soup.seeds, best), soup_weights))
+    better, weights = max(tried, key=lambda pair: pair[0].scores.chosen_value)
+    found = [average for average, _ in tried]
+    if better.scores.chosen_value <= alone:
+        return found, None
+    classifier.load_state_dict(weights)
+    return found, classifier
+
+
+def best_of(found: Sequence[Average]) -> Average:
+    """Returns the average with the best metric."""
+    return max(found, key=lambda average: average.scores.chosen_value)
+
+
+def _scored(classifier: Classifier, weights: Weights, score_of: Callable[[Classifier], Scores]) -> Scores:
+    classifier.load_state_dict(weights)
+    with torch.no_grad():
+        return score_of(classifier)

@@ -1,0 +1,300 @@
+"""A study of seeds: the same run with several seeds, as one result."""
+
+import hashlib
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertune.batches.dataset import Dataset
+from bertune.checkpoints.download import Report
+from bertune.checkpoints.model_directory import save
+from bertune.errors import ConfigError, DivergedError
+from bertune.evaluation.scores import Scores
+from bertune.heads.classifier import Classifier
+from bertune.studies.averaging import Average, averages, best_of
+from bertune.studies.seed_process import SeedProcesses
+from bertune.studies.seed_run import SeedResult, folder_name, run_seed
+from bertune.studies.seed_settings import SeedSettings
+from bertune.studies.study_directory import StudyDirectory
+from bertune.studies.summary import Summary, summarize
+from bertune.training.config import TrainingConfig
+from bertune.training.goal import Goal
+from bertune.training.loop import Observer
+from bertune.training.run import PreparedRun, Say, prepare, resolved_settings, with_seed
+from bertune.training.run_settings import RunSettings
+
+# Two processes of two threads each are faster than one after another with four; of one thread each they are not.
+_LEAST_THREADS_FOR_TWO = 4
+# What may differ between an interrupted study and the command that goes on with it.
+_NOT_OF_THE_RUNS = ("out", "seed")
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """Everything that is known before the first step.
+
+    Args:
+        run: the first seed's; the data of all.
+        seeds: to train.
+        settings: about the seeds.
+        parallel: how many at a time.
+        threads: of each.
+        runs: the settings that all seeds have in common, as `run.toml` has them.
+        data: digest of the training and validation data.
+    """
+
+    run: PreparedRun
+    seeds: tuple[int, ...]
+    settings: SeedSettings
+    parallel: int
+    threads: int
+    runs: dict[str, Any]
+    data: str
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """What a study came to.
+
+    Args:
+        directory: where everything is.
+        summary: all seeds together.
+        metric: by which best was chosen.
+        averages: what averaging came to; empty where it was not asked for.
+        kept: the average that is the model now; None where the best seed is.
+    """
+
+    directory: StudyDirectory
+    summary: Summary
+    metric: str
+    averages: tuple[Average, ...] = ()
+    kept: Average | None = None
+
+
+def prepare_study(
+    settings: RunSettings, config: TrainingConfig, seeds: SeedSettings, *, say: Say, on_fetch: Report | None = None
+) -> PreparedStudy:
+    """Reads, checks and encodes once for all seeds; writes nothing.
+
+    Args:
+        settings: what to read and where to start from; `out` is the folder of the study.
+        config: how to train; its seed is the first where seeds are counted.
+        seeds: which, and what becomes of them.
+        say: told each fact as a line.
+        on_fetch: told how far the download of a model is.
+
+    Raises:
+        BertuneError: any part that cannot work; nothing has been written.
+    """
+    if seeds.are_named and config.seed != TrainingConfig.seed:
+        raise ConfigError(f"--seeds {seeds.seeds} names each seed, so --seed has no effect", hint="leave --seed out")
+    numbers = seeds.numbers(config.seed)
+    configs = [replace(config, seed=number) for number in numbers]  # checks each
+    parallel, threads = _shares(seeds.parallel_seeds, len(numbers))
+    directory = StudyDirectory(settings.out)
+    earlier = None if settings.overwrite else directory.earlier()
+    run = prepare(
+        replace(settings, overwrite=settings.overwrite or earlier is not None), configs[0], say=say, on_fetch=on_fetch
+    )
+    if run.validation is None:
+        raise ConfigError(
+            "--seeds needs validation data: the best seed is chosen by them", hint="name some with --validation"
+        )
+    run = replace(run, settings=replace(run.settings, overwrite=settings.overwrite))
+    study = PreparedStudy(run, numbers, seeds, parallel, threads, _settings_of_runs(run), _digest_of_data(run))
+    if earlier is not None:
+        earlier.check_same(study.runs, study.data, settings.out)
+    return study
+
+
+def execute_study(
+    study: PreparedStudy, *, say: Say, observer_of: Callable[[int, int], Observer | None] | None = None
+) -> FinishedStudy:
+    """Trains the seeds that are not done yet, and writes the folder of the study.
+
+    A seed that is done is on disk at once: after an interruption the same command goes on with the others.
+
+    Args:
+        study: what was prepared.
+        say: told what is found and kept.
+        observer_of: makes what watches a seed, from its number and its place among all, from 1.
+
+    Raises:
+        ConfigError: the folder holds something else.
+        DivergedError: all seeds diverged.
+    """
+    run = study.run
+    directory = StudyDirectory(run.settings.out)
+    overwrite = run.settings.overwrite
+    goes_on = not overwrite and directory.earlier() is not None
+    with directory.started(overwrite=overwrite, goes_on=goes_on):
+        earlier = directory.earlier()
+        if earlier is not None:
+            earlier.check_same(study.runs, study.data, directory.path)
+        results = [] if earlier is None else list(earlier.results)
+        directory.write_settings(_settings_of_study(study))
+        directory.write_table(study.runs, study.data, results)
+        for line in _lines_about(results, study):
+            say(line)
+        done = {result.seed for result in results}
+        places = {seed: place for place, seed in enumerate(study.seeds, start=1)}
+        waiting = {
+            seed: None if observer_of is None else observer_of(seed, places[seed])
+            for seed in study.seeds
+            if seed not in done
+        }
+        with closing(_trained(study, waiting)) as trained:
+            for result in trained:
+                results.append(result)
+                directory.write_table(study.runs, study.data, results)
+                directory.forget_earlier_run()
+        return _conclude(study, directory, results, say)
+
+
+def _conclude(study: PreparedStudy, directory: StudyDirectory, results: list[SeedResult], say: Say) -> FinishedStudy:
+    """Chooses what is kept, and writes what all came to."""
+    summary = summarize(results)
+    if summary.best is None:
+        first = summary.results[0]
+        raise DivergedError(
+            f"all {len(results)} seeds diverged; seed {first.seed}: {first.reason}",
+            hint="lower --learning-rate, lengthen --warmup-fraction, or use --precision fp32",
+        )
+    best = next(result for result in results if result.seed == summary.best)
+    found: list[Average] = []
+    kept = None
+    if study.settings.average:
+        found, classifier = _average(study, directory, summary)
+        if not found:
+            say("nothing to average: fewer than two seeds neither collapsed nor diverged")
+        kept = None if classifier is None else best_of(found)
+    if kept is None or classifier is None:
+        directory.keep_model_of(best)
+    else:
+        _keep_average(study.run, directory, kept, classifier)
+    metric = study.run.contract.metrics[0]
+    more = {
+        "chosen_by": f"validation {metric}",
+        "test": "not used",
+        "model": {
+            "seeds": [best.seed] if kept is None else list(kept.seeds),
+            "recipe": kept.recipe if kept else "best seed",
+        },
+        "summary": summary.to_dict(),
+        "averages": [average.to_dict() for average in found],
+    }
+    directory.write_table(study.runs, study.data, results, **more)
+    return FinishedStudy(directory, summary, metric, tuple(found), kept)
+
+
+def _average(
+    study: PreparedStudy, directory: StudyDirectory, summary: Summary
+) -> tuple[list[Average], Classifier | None]:
+    sound = [result for result in summary.results if result.status == "finished" and not result.collapsed]
+    if len(sound) < 2:
+        return [], None
+    ordered = sorted(sound, key=lambda result: (result.chosen_value, -(result.loss or 0.0)), reverse=True)
+    models = [(result.seed, directory.model_of(result)) for result in ordered]
+    return averages(models, lambda classifier: _validation_scores(study.run, classifier))
+
+
+def _validation_scores(run: PreparedRun, classifier: Classifier) -> Scores:
+    assert run.validation is not None
+    goal = Goal.of(run.contract)
+    return goal.score(classifier, goal.checked(run.validation, "validation", classifier), run.train.targets)
+
+
+def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:
+    scores = {"metrics": kept.scores.values, "rows": kept.scores.rows}
+    save(classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+    about = {"average": kept.recipe, "seeds": list(kept.seeds)}
+    directory.write_json("scores.json", {**about, "validation": kept.scores.to_dict()})
+
+
+def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Generator[SeedResult]:
+    """Yields the result of each seed as it is done."""
+
+    def of(seed: int) -> PreparedRun:
+        # Its folder is the study's own: what an interrupted run left there is replaced.
+        out = study.run.settings.out / folder_name(seed)
+        run = with_seed(study.run, seed, out)
+        return replace(run, settings=replace(run.settings, overwrite=True))
+
+    if study.parallel == 1:
+        for seed, observer in observers.items():
+            yield run_seed(of(seed), observer)
+        return
+    processes = SeedProcesses(study.threads)
+    with ThreadPoolExecutor(study.parallel, thread_name_prefix="seed") as pool:
+        try:
+            futures = [
+                pool.submit(lambda s, o: processes.run(of(s), o), seed, observer)
+                for seed, observer in observers.items()
+            ]
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            processes.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _shares(parallel: int | None, seeds: int) -> tuple[int, int]:
+    """Returns how many seeds are trained at a time and how many threads each has."""
+    threads = torch.get_num_threads()
+    if parallel is None:
+        parallel = 2 if threads >= _LEAST_THREADS_FOR_TWO else 1
+    if parallel > threads:
+        raise ConfigError(
+            f"--parallel-seeds {parallel} needs as many threads, and there are {threads}",
+            hint="more processes than threads are many times slower; OMP_NUM_THREADS sets their number",
+        )
+    parallel = min(parallel, seeds)
+    return parallel, threads // parallel
+
+
+def _settings_of_runs(run: PreparedRun) -> dict[str, Any]:
+    """What every seed has in common."""
+    return {name: value for name, value in resolved_settings(run).items() if name not in _NOT_OF_THE_RUNS}
+
+
+def _settings_of_study(study: PreparedStudy) -> dict[str, Any]:
+    values = resolved_settings(study.run)
+    if study.settings.are_named:
+        del values["seed"]
+    values["seeds"] = study.settings.seeds
+    # Written out, since the number of threads of a run decides its last bits.
+    values["parallel-seeds"] = study.parallel
+    if study.settings.average:
+        values["average"] = True
+    return values
+
+
+def _lines_about(results: list[SeedResult], study: PreparedStudy) -> list[str]:
+    lines = []
+    if results:
+        done = ", ".join(str(result.seed) for result in results)
+        lines.append(f"going on with the study in {study.run.settings.out}: seeds {done} are done")
+    if study.parallel > 1:
+        lines.append(f"{study.parallel} seeds at a time, {study.threads} threads each")
+    return lines
+
+
+def _digest_of_data(run: PreparedRun) -> str:
+    """A digest of what is trained and validated on, to tell whether an interrupted study may go on."""
+    digest = hashlib.sha256()
+    for dataset in (run.train, run.validation):
+        assert isinstance(dataset, Dataset)
+        for array in (
+            dataset.encoded.token_ids,
+            dataset.encoded.offsets,
+            dataset.encoded.first_lengths,
+            dataset.targets,
+        ):
+            digest.update(np.ascontiguousarray(array).data.cast("B"))
+    return digest.hexdigest()

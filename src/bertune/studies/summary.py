@@ -1,0 +1,160 @@
+"""What several seeds came to together: mean, spread and the interval of the mean."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy.special import stdtrit
+
+from bertune.evaluation.metrics import METRICS
+from bertune.studies.seed_run import SeedResult
+
+_DASH = "\N{EN DASH}"
+_LONGEST_REASON = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A metric over seeds.
+
+    Args:
+        mean: of the seeds.
+        std: standard deviation with n - 1; None of one seed, as for the next two.
+        low: where the 95 % interval of the mean begins, by Student's t with n - 1 degrees of freedom.
+        high: where it ends.
+        minimum: the least of the seeds.
+        maximum: the greatest.
+    """
+
+    mean: float
+    std: float | None
+    low: float | None
+    high: float | None
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All seeds of a study.
+
+    Args:
+        results: one a seed, in their order.
+        metrics: each metric's spread over the seeds that finished, collapsed ones too; empty where none did.
+        best: the seed with the best first metric, where two are equal that with the lower loss; None where none
+            finished.
+        collapsed: the seeds that give every row the same answer.
+        diverged: the seeds whose loss was not finite.
+    """
+
+    results: tuple[SeedResult, ...]
+    metrics: dict[str, Spread]
+    best: int | None
+    collapsed: tuple[int, ...]
+    diverged: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything in types that JSON knows."""
+        return {
+            "metrics": {name: asdict(spread) for name, spread in self.metrics.items()},
+            "best": self.best,
+            "collapsed": list(self.collapsed),
+            "diverged": list(self.diverged),
+        }
+
+    def lines(self) -> list[str]:
+        """Returns the table of the seeds and that of the metrics, for a terminal."""
+        finished = sum(result.status == "finished" for result in self.results)
+        count = f"{len(self.results)} seeds" if len(self.results) > 1 else "1 seed"
+        text = [f"{count}, scores on the validation data:", "", *_table(self._rows()), ""]
+        if self.metrics:
+            text += _table(
+                [("metric", "mean", "std", "95 % interval of the mean", "lowest", "highest"), *self._spreads()]
+            )
+        text += ["", f"collapsed: {', '.join(f'seed {seed}' for seed in self.collapsed) or 'none'}"]
+        if self.diverged:
+            text[-1] += f"; diverged: {', '.join(f'seed {seed}' for seed in self.diverged)}"
+        if finished > 1:
+            text.append(f"interval: Student's t over {finished} seeds; it says nothing about other rows")
+        return text
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        names = list(self.metrics)
+        rows: list[tuple[str, ...]] = [("seed", "epoch", *names, "loss", "seconds", "")]
+        for result in self.results:
+            if result.status == "diverged":
+                dashes = [_DASH] * (len(names) + 2)
+                note = f"diverged: {(result.reason or '')[:_LONGEST_REASON]}"
+                rows.append((str(result.seed), *dashes, f"{result.seconds:.0f}", note))
+                continue
+            notes = ["best"] if result.seed == self.best else []
+            notes += ["collapsed: every answer is the same"] if result.collapsed else []
+            values = [shown(name, result.metrics[name]) for name in names]
+            row = (str(result.seed), str(result.best_epoch), *values, f"{result.loss:.4f}", f"{result.seconds:.0f}")
+            rows.append((*row, ", ".join(notes)))
+        return rows
+
+    def _spreads(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = []
+        for name, spread in self.metrics.items():
+            interval = std = _DASH
+            if spread.low is not None and spread.high is not None and spread.std is not None:
+                std = shown(name, spread.std)
+                low, high = shown(name, spread.low).removesuffix(" %"), shown(name, spread.high)
+                interval = f"{low}{_DASH if spread.low >= 0 else ' to '}{high}"
+            edges = (shown(name, spread.minimum), shown(name, spread.maximum))
+            rows.append((name, shown(name, spread.mean), std, interval, *edges))
+        return rows
+
+
+def summarize(results: Sequence[SeedResult]) -> Summary:
+    """Puts the results of seeds together.
+
+    Args:
+        results: in any order.
+    """
+    ordered = tuple(sorted(results, key=lambda result: result.seed))
+    finished = [result for result in ordered if result.status == "finished"]
+    names = finished[0].metrics if finished else {}
+    best = max(finished, key=lambda result: (result.chosen_value, -(result.loss or 0.0), -result.seed), default=None)
+    return Summary(
+        results=ordered,
+        metrics={name: spread_of([result.metrics[name] for result in finished]) for name in names},
+        best=None if best is None else best.seed,
+        collapsed=tuple(result.seed for result in finished if result.collapsed),
+        diverged=tuple(result.seed for result in ordered if result.status == "diverged"),
+    )
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Returns mean, standard deviation, 95 % interval of the mean and range.
+
+    Args:
+        values: one a seed, at least one.
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Spread(mean, None, None, None, min(values), max(values))
+    std = statistics.stdev(values)
+    half = float(stdtrit(len(values) - 1, 0.975)) * std / math.sqrt(len(values))
+    return Spread(mean, std, mean - half, mean + half, min(values), max(values))
+
+
+def shown(metric: str, value: float) -> str:
+    """Returns a metric's value as people read it."""
+    return f"{100 * value:.1f} %" if METRICS[metric].as_percentage else f"{value:.3f}"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Aligns columns to the right, the first and one without a heading to the left."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    to_left = [position == 0 or not heading for position, heading in enumerate(rows[0])]
+    return [
+        "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(row, widths, to_left, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,129 @@
+"""What a run learns: the kind of its targets, and how a model is judged by them."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
+from bertune.encoder.precision import computing_in
+from bertune.errors import ConfigError, DataError
+from bertune.evaluation.logits import predict_logits
+from bertune.evaluation.scores import Scores, score
+from bertune.heads.classifier import Classifier
+from bertune.text.task import TaskKind
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The task as training sees it.
+
+    Args:
+        kind: of the targets.
+        metrics: computed on validation data; the first chooses the best epoch.
+        label_names: in the order of the logits; None names them by their numbers.
+        target_range: of a regression: predictions are clipped to it before they are scored.
+    """
+
+    kind: TaskKind
+    metrics: tuple[str, ...]
+    label_names: tuple[str, ...] | None = None
+    target_range: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, contract: Contract) -> Self:
+        """Takes it from what a model's folder will say."""
+        return cls(contract.kind, contract.metrics, contract.labels or None, contract.target_range)
+
+    def names_of(self, classifier: Classifier) -> tuple[str, ...]:
+        """Returns the names of the labels, or their numbers where they have none."""
+        return self.label_names or tuple(str(number) for number in range(classifier.num_labels))
+
+    def checked(self, data: Dataset, name: str, classifier: Classifier) -> Dataset:
+        """Returns a data set whose targets have the type that the loss takes.
+
+        Args:
+            data: with targets.
+            name: for messages.
+            classifier: to be trained on them, or scored by them.
+
+        Raises:
+            ConfigError: there are no targets, or the classifier has not one output a label.
+            DataError: there is no example, or a target is not of this kind.
+        """
+        if data.targets is None:
+            raise ConfigError(f"the {name} data have no targets", hint="pass (inputs, labels)")
+        if len(data) == 0:
+            raise DataError(f"the {name} data hold no example")
+        check = {
+            "classification": _class_ids,
+            "multi-label": _label_rows,
+            "regression": _values,
+        }[self.kind]
+        return Dataset(data.encoded, check(data.targets, name, classifier.num_labels))
+
+    def score(
+        self, classifier: Classifier, data: Dataset, train_targets: NDArray[Any] | None
+    ) -> tuple[Scores, NDArray[np.float32]]:
+        """Scores a classifier in fp32, as the saved model is used, so that later evaluation gives these numbers again.
+
+        Args:
+            classifier: in any mode.
+            data: as `checked` returns it.
+            train_targets: what the baseline learns from.
+
+        Returns:
+            The scores, and the logits as the classifier gives them.
+        """
+        assert data.targets is not None
+        with computing_in(classifier.encoder, torch.float32):
+            logits = predict_logits(classifier, data)
+        scores = score(
+            logits if self.target_range is None else np.clip(logits, *self.target_range),
+            data.targets,
+            task_kind=self.kind,
+            metrics=self.metrics,
+            label_names=self.label_names,
+            train_targets=train_targets,
+        )
+        return scores, logits
+
+
+def kind_of(classifier: Classifier, data: Dataset) -> TaskKind:
+    """Tells the kind of a task by its targets: rows of 0 and 1, or one number an example.
+
+    With one number, a classifier with one output is a regressor.
+    """
+    if data.targets is not None and data.targets.ndim == 2:
+        return "multi-label"
+    return "regression" if classifier.num_labels == 1 else "classification"
+
+
+def _class_ids(targets: NDArray[Any], name: str, outputs: int) -> NDArray[Any]:
+    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+        raise DataError(f"the {name} data have {targets.dtype} targets, classes need whole numbers")
+    if not 0 <= int(targets.min()) <= int(targets.max()) < outputs:
+        raise DataError(
+            f"the {name} data have class ids {int(targets.min())}..{int(targets.max())}, "
+            f"the classifier has labels 0..{outputs - 1}"
+        )
+    return targets.astype(np.int64)
+
+
+def _label_rows(targets: NDArray[Any], name: str, outputs: int) -> NDArray[Any]:
+    if targets.ndim != 2 or targets.shape[1] != outputs:
+        raise DataError(
+            f"the {name} data have targets of shape {targets.shape}, several labels of {outputs} need rows of {outputs}"
+        )
+    return targets.astype(np.int64)
+
+
+def _values(targets: NDArray[Any], name: str, outputs: int) -> NDArray[Any]:
+    if outputs != 1:
+        raise ConfigError(f"a regression needs a classifier with one output, not {outputs}")
+    if targets.ndim != 1:
+        raise DataError(f"the {name} data have targets of shape {targets.shape}, values need one number an example")
+    return targets.astype(np.float32)

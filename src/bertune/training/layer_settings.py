@@ -1,0 +1,62 @@
+"""Settings that tell the layers apart: rates that fall from top to bottom, and top layers that start anew.
+
+Source: Zhang et al., 2021, "Revisiting Few-sample BERT Fine-tuning" (https://arxiv.org/abs/2006.05987), on
+re-initializing and on layer-wise decay.
+"""
+
+import re
+from collections.abc import Callable
+
+from bertune.errors import ConfigError
+from bertune.heads.classifier import Classifier, draw_weights
+
+_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
+
+
+def rate_scale_by_depth(classifier: Classifier, layer_decay: float) -> Callable[[str], float]:
+    """Makes what tells a parameter's share of the learning rate from its name.
+
+    Head, pooler and top layer have 1, each layer below `layer_decay` times the share of the one above it, and the
+    embeddings count as one more layer below.
+
+    Args:
+        classifier: whose layers are counted.
+        layer_decay: in (0, 1].
+    """
+    layers = classifier.encoder.config.num_hidden_layers
+
+    def scale(name: str) -> float:
+        found = _LAYER.match(name)
+        if found is not None:
+            return layer_decay ** (layers - 1 - int(found[1]))
+        return layer_decay**layers if name.startswith("encoder.embeddings.") else 1.0
+
+    return scale
+
+
+def draw_top_layers(classifier: Classifier, count: int, *, seed: int) -> None:
+    """Gives the top layers and the pooler the weights that a model without a checkpoint has.
+
+    Args:
+        classifier: changed in place.
+        count: of layers.
+        seed: of the draws; the other weights that this seed draws, the head's, are the same with and without it.
+
+    Raises:
+        ConfigError: the encoder has fewer layers.
+    """
+    layers = classifier.encoder.config.num_hidden_layers
+    check_reinit_layers(count, layers)
+    tops = tuple(f"encoder.layers.{layer}." for layer in range(layers - count, layers))
+    names = {name for name, _ in classifier.named_parameters() if name.startswith((*tops, "encoder.pooler."))}
+    draw_weights(classifier, seed=seed, only=names)
+
+
+def check_reinit_layers(count: int, layers: int) -> None:
+    """Refuses to draw more layers than there are.
+
+    Raises:
+        ConfigError: names both numbers.
+    """
+    if count > layers:
+        raise ConfigError(f"reinit_layers ({count}) exceeds the encoder's {layers} layers")
