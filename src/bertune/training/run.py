@@ -1,6 +1,7 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import Describe, DescribeExamples, write_dynamics, write_validation_rows
 from bertune.training.run_settings import RunSettings
+from bertune.training.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
 
@@ -214,11 +216,13 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             )
         directory.forget_earlier_run()
 
-    with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
+    with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
+        journal = kept_open.enter_context(Journal(directory.journal))
         directory.write_settings(resolved_settings(run))
         long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
         directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())
+        curves = kept_open.enter_context(TensorBoard(directory.tensorboard)) if run.settings.tensorboard else None
         history = fit(
             run.classifier,
             run.train,
@@ -228,7 +232,7 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
             target_range=run.contract.target_range,
-            observer=_Both(journal, observer) if observer else journal,
+            observer=_All(each for each in (journal, curves, observer) if each is not None),
             on_best=keep,
             dynamics=dynamics,
         )
@@ -315,11 +319,11 @@ def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool
         require_threshold(task.kind, task.labels.names, settings.threshold_for or settings.metric or task.metrics[0])
 
 
-class _Both:
-    """Two observers as one."""
+class _All:
+    """Several observers as one."""
 
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self._observers = (first, second)
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
 
     def on_start(self, *arguments: Any) -> None:
         for observer in self._observers:
