@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
@@ -20,6 +19,7 @@ from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
+from bertune.encoder.device import choose_device
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.calibrate import Calibration
@@ -264,7 +264,7 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
     not replace it.
     """
     settings = run.settings
-    precision = choose_precision(run.config.precision, torch.device("cpu"))
+    device = run.classifier.classifier.weight.device
     merged = asdict(settings) | asdict(run.config)
     merged |= {
         "data": _absolute(settings.data),
@@ -272,7 +272,8 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
         "model": _absolute(settings.model),
         "out": str(settings.out.absolute()),
         "metric": run.contract.metrics[0] if run.validation is not None else None,
-        "precision": name_of(precision),
+        "precision": name_of(choose_precision(run.config.precision, device)),
+        "device": device.type,
         "overwrite": None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
@@ -354,7 +355,7 @@ def _restore(
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
     draw_weights(classifier, seed=config.seed, only=new | {"classifier.weight", "classifier.bias"})
-    return classifier, receipt
+    return classifier.to(choose_device(settings.device)), receipt
 
 
 def _encode(
