@@ -79,7 +79,7 @@ class Observer(Protocol):
         """Called after each optimizer step."""
 
     def on_epoch(self, result: EpochResult) -> None:
-        """Called after each epoch's evaluation."""
+        """Called after each epoch's evaluation, when the best model so far is kept; what it raises ends the run."""
 
 
 def fit(
@@ -174,14 +174,14 @@ def fit(
                 scores, logits = goal.score(classifier, validation_set, train_set.targets)
             result = _epoch_result(epoch, steps, seconds, scores, logits, history)
             history.epochs.append(result)
-            if observer is not None:
-                observer.on_epoch(result)
             if result.is_best:
                 best_weights = None
                 if epoch < config.epochs:
                     best_weights = {name: value.clone() for name, value in classifier.state_dict().items()}
                 if on_best is not None:
                     on_best(result)
+            if observer is not None:  # after the model is kept: an observer may end the run here
+                observer.on_epoch(result)
             if _is_out_of_patience(history, config.patience):
                 history.stopped_early = True
                 break

@@ -44,6 +44,8 @@ class RunSettings:
             on rows that were not chosen on.
         threshold_for: the metric to choose thresholds for; the one that chooses the best epoch by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
+        strict: what the audit of the data finds is an error, exit code 3; otherwise it is told as warnings.
+        tensorboard: write curves for TensorBoard, into the folder `tensorboard` of the run.
         overwrite: replace an earlier run in the same folder.
 
     Raises:
@@ -73,6 +75,8 @@ class RunSettings:
     threshold: Literal["default", "auto"] = "default"
     threshold_for: str | None = None
     allow_new: tuple[str, ...] = ()
+    strict: bool = False
+    tensorboard: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
