@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.evaluation.calibrate import Calibration, calibrate
 from bertune.evaluation.evaluate import score_logits
+from bertune.evaluation.scores import Scores
 from bertune.training.loop import EpochResult
 from bertune.training.run_settings import RunSettings
 
@@ -27,10 +29,30 @@ def calibrated(
         The contract with both, the epoch with its scores by that contract, and how they were found; contract and epoch
         as they were, and None, for values and without validation data.
     """
-    if contract.kind == "regression" or targets is None or result.logits is None:
+    if result.logits is None or targets is None:
         return contract, result, None
+    contract, scores, found = calibrated_scores(contract, result.logits, targets, settings)
+    return contract, result if scores is None else replace(result, scores=scores), found
+
+
+def calibrated_scores(
+    contract: Contract, logits: NDArray[np.float32], targets: NDArray[Any], settings: RunSettings
+) -> tuple[Contract, Scores | None, Calibration | None]:
+    """Does what `calibrated` does, for a model that is not an epoch's.
+
+    Args:
+        contract: see `calibrated`, as for the last two.
+        logits: (rows, labels) of the validation rows.
+        targets: of the same rows.
+        settings: of the run.
+
+    Returns:
+        The contract with temperature and thresholds, the scores by it, and how they were found; for values the contract
+        as it was, and None twice.
+    """
+    if contract.kind == "regression":
+        return contract, None, None
     wanted = None if settings.threshold == "default" else settings.threshold_for or contract.metrics[0]
-    found = calibrate(result.logits, targets, contract.labels, threshold_for=wanted)
+    found = calibrate(logits, targets, contract.labels, threshold_for=wanted)
     contract = found.applied_to(contract)
-    scores = score_logits(result.logits, targets, contract)
-    return contract, replace(result, scores=scores), found
+    return contract, score_logits(logits, targets, contract), found
