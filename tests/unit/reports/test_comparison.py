@@ -157,7 +157,7 @@ def test_values_are_compared_and_the_rows_that_moved_most_come_first() -> None:
     ]
     comparison = compare_runs(runs)
     lines = comparison_lines(comparison, runs, most_rows=1)
-    assert lines[0].startswith("b is better than a: pearson +0.")
+    assert lines[0].startswith("b is better than a: Pearson correlation +0.")
     moved = np.abs(runs[0].logits[:, 0] - targets) - np.abs(runs[1].logits[:, 0] - targets)
     assert any(line.startswith(f"  dev.csv:{int(moved.argmax())}: ") for line in lines)
     assert "is nearer" in comparison_page(comparison, runs)
