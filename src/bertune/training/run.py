@@ -191,7 +191,8 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     def keep(result: EpochResult) -> None:
         nonlocal contract, best, calibration
         targets = None if run.validation is None else run.validation.targets
-        contract, best, calibration = calibrated(run.contract, result, targets, run.settings)
+        contract, by_contract, calibration = calibrated(run.contract, result.logits, targets, run.settings)
+        best = result if by_contract is None else replace(result, scores=by_contract)
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         # After the model, so that scores are never those of weights that are not there.
