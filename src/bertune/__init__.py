@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bertune.errors import BertuneError as BertuneError
     from bertune.evaluation.calibrate import calibrate as calibrate
     from bertune.evaluation.evaluate import evaluate as evaluate
+    from bertune.evaluation.explain import explain as explain
     from bertune.evaluation.logits import predict_logits as predict_logits
     from bertune.evaluation.predictions import predict as predict
     from bertune.evaluation.scores import Scores as Scores
@@ -86,6 +87,7 @@ _HOMES = {
     "create_optimizer": "optim.create",
     "encode_examples": "tokens.encoding",
     "evaluate": "evaluation.evaluate",
+    "explain": "evaluation.explain",
     "export": "exports.export",
     "find_splits": "text.glue",
     "fit": "training.loop",

@@ -16,6 +16,8 @@ _SPOKEN: Final = {
     "f1": "F1",
     "f1_macro": "macro F1",
     "f1_micro": "micro F1",
+    "subset_accuracy": "subset accuracy",
+    "hamming_loss": "Hamming loss",
     "matthews": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",

@@ -202,10 +202,10 @@ def _average(
         return [], None
     ordered = sorted(sound, key=lambda result: (result.chosen_value, -(result.loss or 0.0)), reverse=True)
     models = [(result.seed, directory.model_of(result)) for result in ordered]
-    return averages(models, lambda classifier: _validated(study.run, classifier)[0])
+    return averages(models, lambda classifier: _on_validation(study.run, classifier)[0])
 
 
-def _validated(run: PreparedRun, classifier: Classifier) -> tuple[Scores, NDArray[np.float32]]:
+def _on_validation(run: PreparedRun, classifier: Classifier) -> tuple[Scores, NDArray[Any]]:
     assert run.validation is not None
     goal = Goal.of(run.contract)
     return goal.score(classifier, goal.checked(run.validation, "validation", classifier), run.train.targets)
@@ -213,11 +213,11 @@ def _validated(run: PreparedRun, classifier: Classifier) -> tuple[Scores, NDArra
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:
     assert run.validation is not None
-    scores, logits = _validated(run, classifier)
-    contract, by_contract, calibration = calibrated(run.contract, logits, run.validation.targets, run.settings)
-    scores = by_contract or scores
-    of_card = {"metrics": scores.values, "rows": scores.rows}
-    save(classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=of_card)
+    assert run.validation.targets is not None
+    _, logits = _on_validation(run, classifier)
+    contract, scores, calibration = calibrated(run.contract, logits, run.validation.targets, run.settings)
+    card = {"metrics": scores.values, "rows": scores.rows}
+    save(classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=card)
     about = {"average": kept.recipe, "seeds": list(kept.seeds)}
     directory.write_json("scores.json", {**about, "validation": scores.to_dict()})
     if calibration is not None:

@@ -104,4 +104,4 @@ class StudyDirectory(RunDirectory):
         self.write_json(_SCORES, {"seed": result.seed, **scores})
         calibration = self.path / result.folder / _CALIBRATION
         if calibration.is_file():
-            self.write_json(_CALIBRATION, json.loads(calibration.read_text("utf-8")))
+            shutil.copyfile(calibration, self.path / _CALIBRATION)

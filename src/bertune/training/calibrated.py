@@ -1,4 +1,4 @@
-"""A model's contract with temperature and thresholds, and its scores by them."""
+"""The contract of a model with its temperature and thresholds, and its scores by it."""
 
 from typing import Any
 
@@ -12,23 +12,23 @@ from bertune.training.run_settings import RunSettings
 
 
 def calibrated(
-    contract: Contract, logits: NDArray[Any] | None, targets: NDArray[Any] | None, settings: RunSettings
-) -> tuple[Contract, Scores | None, Calibration | None]:
-    """Fits a temperature and, if asked, thresholds on what a model says of the validation rows.
+    contract: Contract, logits: NDArray[Any], targets: NDArray[Any], settings: RunSettings
+) -> tuple[Contract, Scores, Calibration | None]:
+    """Fits temperature and, if asked, thresholds on a model's answers to the validation rows.
 
     Args:
         contract: of the model, without them.
-        logits: on the validation rows, (rows, labels); None where there are none.
+        logits: (rows, labels), as the model gives them.
         targets: of the same rows.
         settings: of the run: whether thresholds are chosen, and for what.
 
     Returns:
-        The contract with both, the scores by that contract, and how both were found; the contract as it was and twice
-        None for values and without validation data.
+        The contract with both, the scores by that contract, and how they were found. For values there is nothing to
+        find: the contract as it was, and None.
     """
-    if contract.kind == "regression" or targets is None or logits is None:
-        return contract, None, None
-    wanted = None if settings.threshold == "default" else settings.threshold_for or contract.metrics[0]
-    found = calibrate(logits, targets, contract.labels, threshold_for=wanted)
-    contract = found.applied_to(contract)
+    found = None
+    if contract.kind != "regression":
+        wanted = None if settings.threshold == "default" else settings.threshold_for or contract.metrics[0]
+        found = calibrate(logits, targets, contract.labels, threshold_for=wanted)
+        contract = found.applied_to(contract)
     return contract, score_logits(logits, targets, contract), found
