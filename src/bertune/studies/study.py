@@ -206,7 +206,8 @@ def _average(
 def _validation_scores(run: PreparedRun, classifier: Classifier) -> Scores:
     assert run.validation is not None
     goal = Goal.of(run.contract)
-    return goal.score(classifier, goal.checked(run.validation, "validation", classifier), run.train.targets)
+    checked = goal.checked(run.validation, "validation", classifier)
+    return goal.score(classifier, checked, run.train.targets)[0]
 
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:
