@@ -88,7 +88,7 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
         )
     warnings += _warnings_of_seeds(numbers["seeds"])
     findings = [] if numbers["data"] is None else numbers["data"]["findings"]
-    return warnings + [f"Data: {finding['message']}" for finding in findings if finding["severity"] != "note"]
+    return warnings + [f"Data: {finding['message']}" for finding in findings]
 
 
 def _also_scored(scores: dict[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def data_audit(data: dict[str, Any] | None) -> list[Html]:
         rows = [[name, f"{report['rows_used']:,}"] for name, report in data["reports"].items()]
         content.append(table(["split", "rows"], rows))
     found = [
-        element("li", element("b", finding["severity"]), ": ", excerpt(finding["message"], 1_000))
+        element("li", element("b", finding["code"]), ": ", excerpt(finding["message"], 1_000))
         for finding in data["findings"]
     ]
     content.append(element("ul", *found) if found else note("The audit found nothing to report."))
