@@ -18,7 +18,9 @@ def test_training_learns_the_task_and_says_so(trained: Path) -> None:
 
 def test_the_run_folder_holds_everything(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert names == {"run.toml", "metrics.jsonl", "data.json", "receipt.json", "scores.json", "model"}
+    rows = {"validation.jsonl", "dynamics.npz", "doubtful.jsonl"}
+    report = {"metrics.json", "report.html"}
+    assert names == {"run.toml", "metrics.jsonl", "data.json", "receipt.json", "scores.json", "model"} | rows | report
     model_files = {path.name for path in (trained / "model").iterdir()}
     expected = {"config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json"}
     assert model_files == expected | {"bertune.json", "README.md", "SHA256SUMS"}

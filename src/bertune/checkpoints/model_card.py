@@ -7,6 +7,9 @@ from typing import Any
 from bertune.checkpoints.contract import Contract
 from bertune.heads.classifier import Classifier
 
+_PROBABILITIES = "- probabilities: "
+_THRESHOLDS = "- thresholds: "
+
 
 def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any] | None) -> str:
     """Returns the model card.
@@ -28,6 +31,7 @@ def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any]
         f"- takes {inputs} of at most {contract.max_length} tokens together; gives {outputs}",
         f"- longer texts: {contract.long_text_account()}",
         f"- pooling: {_pooling_text(classifier)}",
+        *_answer_lines(contract),
     ]
     if scores:
         values = ", ".join(f"{name} {value:.4f}" for name, value in scores["metrics"].items())
@@ -35,6 +39,34 @@ def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any]
     parts.append("\n## Use\n")
     parts.append(_usage(classifier, contract))
     return "\n".join(parts)
+
+
+def with_answers_of(card: str, contract: Contract) -> str:
+    """Returns a card whose lines on probabilities and thresholds are those of another contract; all else stays."""
+    lines = card.split("\n")
+    places = [place for place, line in enumerate(lines) if line.startswith((_PROBABILITIES, _THRESHOLDS))]
+    if not places:
+        return card
+    rest = [line for place, line in enumerate(lines) if place not in places]
+    return "\n".join([*rest[: places[0]], *_answer_lines(contract), *rest[places[0] :]])
+
+
+def _answer_lines(contract: Contract) -> list[str]:
+    if contract.kind == "regression":
+        return []
+    lines = [f"{_PROBABILITIES}those of the logits as they are, not calibrated"]
+    if contract.temperature != 1.0:
+        lines = [
+            f"{_PROBABILITIES}bertune divides the logits by the temperature {contract.temperature:.4g}, fitted on "
+            "validation data; the weights are untouched, so probabilities in other programs, transformers among them, "
+            "are not calibrated"
+        ]
+    if contract.thresholds:
+        names = contract.labels[-len(contract.thresholds) :]
+        given = ", ".join(f"{name} from {low:.4g} on" for name, low in zip(names, contract.thresholds, strict=True))
+        usual = "each label from 0.5 on" if contract.kind == "multi-label" else "the most probable label"
+        lines.append(f"{_THRESHOLDS}bertune gives {given}, chosen on validation data; other programs give {usual}")
+    return lines
 
 
 def _pooling_text(classifier: Classifier) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from bertune.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
-from bertune.checkpoints.model_card import card_text
+from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.safetensors_file import TensorFiles
@@ -118,6 +119,31 @@ def load(directory: str | Path) -> LoadedModel:
     restore(encoder, folder).assert_consumed()
     _restore_head(classifier, folder / "model.safetensors")
     return LoadedModel(classifier.eval(), tokenizer, contract)
+
+
+def replace_contract(directory: str | Path, contract: Contract) -> None:
+    """Gives a model folder another contract, and its card the lines that follow from it; the weights stay.
+
+    It is written beside its place and moved there when complete, as by `save`.
+
+    Raises:
+        CheckpointError: a file of the folder is missing or changed.
+        ConfigError: the folder holds more than a model.
+    """
+    folder = Path(directory)
+    _check_replaceable(folder)
+    _check_digests(folder)
+    with replaced_folder(folder) as temporary:
+        for name in _CHECKED_FILES - {CONTRACT_FILE}:
+            shutil.copyfile(folder / name, temporary / name)
+        _write_json(temporary / CONTRACT_FILE, contract.to_dict())
+        card = folder / _CARD_FILE
+        if card.is_file():
+            text = card.read_text(encoding="utf-8", errors="surrogateescape")
+            (temporary / _CARD_FILE).write_text(
+                with_answers_of(text, contract), encoding="utf-8", errors="surrogateescape"
+            )
+        _write_digests(temporary)
 
 
 def check_vocabulary(tokenizer: BertTokenizer, encoder: Encoder, where: Path) -> None:

@@ -23,10 +23,14 @@ from bertune.errors import BertuneError, ConfigError
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {
     "train": "Fine-tune a pretrained encoder on a table of labelled texts.",
+    "sweep": "Search learning rate, batch size, epochs and seed; keep the best model by validation.",
     "evaluate": "Score a fine-tuned model on labelled texts.",
     "predict": "Predict texts with a fine-tuned model.",
     "encode": "Encode a data set of any size once, into shards that training reads at once.",
+    "calibrate": "Fit temperature and thresholds of a fine-tuned model anew.",
+    "compare": "Compare runs on the same rows: is one better, or was it luck?",
     "export": "Export a fine-tuned model to TensorFlow, after a proof that the export equals it.",
+    "report": "Write the report of a run again, from the files of its folder.",
     "inspect": "Look into a model, a data set or a run.",
     "demo": "Do the whole job on a small data set that comes with bertune.",
 }

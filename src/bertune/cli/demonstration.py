@@ -17,6 +17,7 @@ from bertune.cli.terminal import say, show
 from bertune.errors import BertuneError, ConfigError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.predictions import predict
+from bertune.reports.report import write_report
 from bertune.text.demo_data import demo_folder
 from bertune.text.examples import Columns, Examples
 from bertune.text.sources import read_examples
@@ -51,6 +52,7 @@ def run_demo(out: Path, model: str) -> None:
     say("2. Training")
     with TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
+    report = write_report(finished.directory.path)
     say("3. Scores on the test questions, which nothing was chosen by")
     loaded = load(finished.directory.model)
     test = read_examples(folder / "test.csv", _COLUMNS)
@@ -64,8 +66,9 @@ def run_demo(out: Path, model: str) -> None:
     accuracy = scores.value("accuracy")
     show(
         [
-            f"done in {time.perf_counter() - started:.0f} s: test accuracy {accuracy:.1%} "
-            f"({scores.rows} pairs), the reloaded model gives the same predictions; model in {finished.directory.model}"
+            f"report: {report}",
+            f"done in {time.perf_counter() - started:.0f} s: test accuracy {accuracy:.1%} ({scores.rows} pairs), "
+            f"the reloaded model gives the same predictions; model in {finished.directory.model}",
         ]
     )
 

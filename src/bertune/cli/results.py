@@ -17,6 +17,8 @@ def finished_lines(finished: FinishedRun) -> list[str]:
     if best.scores is not None:
         lines.append(f"validation, epoch {best.epoch} of {len(finished.history.epochs)} (chosen on these rows):")
         lines += best.scores.lines()
+    if finished.calibration is not None:
+        lines += ["", *finished.calibration.lines()]
     for name, scores in finished.also.items():
         lines += [f"{name} (nothing was chosen by these rows):", *scores.lines()]
     if finished.history.stopped_early:
@@ -36,6 +38,7 @@ def finished_values(finished: FinishedRun) -> dict[str, Any]:
         "model": str(finished.directory.model),
         "best_epoch": best.epoch,
         "validation": None if best.scores is None else best.scores.to_dict(),
+        "calibration": None if finished.calibration is None else finished.calibration.to_dict(),
         **{name: scores.to_dict() for name, scores in finished.also.items()},
         "steps": len(finished.history.steps),
         "train_seconds": sum(epoch.train_seconds for epoch in finished.history.epochs),

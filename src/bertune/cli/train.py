@@ -51,16 +51,18 @@ def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, qu
     from bertune.cli.progress import TrainingProgress
     from bertune.cli.results import finished_lines, finished_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.reports.report import write_report
     from bertune.training.run import execute, prepare
 
     with FetchingProgress(enabled=not quiet) as fetching:
         prepared = prepare(settings, config, say=keep_quiet if quiet else say, on_fetch=fetching.show)
     with nullcontext() if quiet else TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
+    report = write_report(finished.directory.path)
     if json:
-        show_json(finished_values(finished))
+        show_json(finished_values(finished) | {"report": str(report)})
     else:
-        show(finished_lines(finished))
+        show([*finished_lines(finished), f"report: {report}"])
 
 
 def _train_seeds(
@@ -70,6 +72,7 @@ def _train_seeds(
     from bertune.cli.progress import SeedsProgress
     from bertune.cli.study_results import study_lines, study_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.reports.report import write_report
     from bertune.studies.study import execute_study, prepare_study
 
     tell = keep_quiet if quiet else say
@@ -77,10 +80,11 @@ def _train_seeds(
         prepared = prepare_study(settings, config, seeds, say=tell, on_fetch=fetching.show)
     with SeedsProgress(len(prepared.seeds), enabled=not quiet) as progress:
         finished = execute_study(prepared, say=tell, observer_of=progress.observer_of)
+    report = write_report(finished.directory.path)
     if json:
-        show_json(study_values(finished))
+        show_json(study_values(finished) | {"report": str(report)})
     else:
-        show(study_lines(finished))
+        show([*study_lines(finished), f"report: {report}"])
 
 
 def _recipe_line(recipe: RecipeName, config: TrainingConfig) -> str:

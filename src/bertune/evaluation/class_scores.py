@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertune.evaluation.answers import softmax
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.evaluation.bootstrap import class_intervals
+from bertune.evaluation.calibration_error import calibration_error
 from bertune.evaluation.class_metrics import confusion_matrix, count_classes, f1_by_class
 from bertune.evaluation.metrics import compute_metrics
 from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, metric_scores
@@ -37,6 +39,7 @@ def judge_classes(
         is_majority=bool((predictions == predictions[0]).all() and (targets != targets[0]).any()),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         labels=_label_scores(confusion, names),
+        calibration_error=calibration_error(softmax(logits), targets),
     )
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision
-from bertune.evaluation.answers import scaled
+from bertune.evaluation.answers import decide, probabilities, scaled, values
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.evaluation.scores import Scores, score
@@ -36,24 +37,24 @@ def evaluate(
     """
     targets = targets_for(model.contract, examples)
     predictions = predict(model, examples, precision=precision, on_batch=on_batch)
-    return score_predictions(predictions, targets), predictions
+    return score_logits(predictions.logits, targets, model.contract), predictions
 
 
-def score_predictions(predictions: Predictions, targets: NDArray[Any]) -> Scores:
-    """Scores the answers that a model gives, by its temperature, thresholds and range.
+def score_logits(logits: NDArray[Any], targets: NDArray[Any], contract: Contract) -> Scores:
+    """Scores the answers of a model, by its temperature, thresholds and range.
 
     Args:
-        predictions: of some rows.
+        logits: (rows, labels), as the model gives them.
         targets: of the same rows, as `targets_for` gives them.
+        contract: of the model.
     """
-    contract = predictions.contract
     is_regression = contract.kind == "regression"
     return score(
-        predictions.decisions if is_regression else scaled(predictions.logits, contract),
+        values(logits, contract) if is_regression else scaled(logits, contract),
         targets,
         task_kind=contract.kind,
         metrics=contract.metrics,
         label_names=contract.labels or None,
         train_targets=baseline_of(contract),
-        decisions=None if is_regression else predictions.decisions,
+        decisions=None if is_regression else decide(probabilities(logits, contract), contract),
     )

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertune.evaluation.answers import sigmoid
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.evaluation.bootstrap import label_intervals
+from bertune.evaluation.calibration_error import calibration_error
 from bertune.evaluation.label_metrics import LabelCounts, f1_by_label, label_counts, per_row
 from bertune.evaluation.metrics import METRICS, compute_metrics
 from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, metric_scores
@@ -53,6 +55,7 @@ def judge_labels(
         ),
         is_majority=bool((predictions == predictions[0]).all() and (targets != targets[0]).any()),
         labels=_label_scores(label_counts(per_row(predictions, targets).sum(axis=0).astype(np.float64)), names),
+        calibration_error=calibration_error(sigmoid(logits), targets),
     )
 
 

@@ -61,6 +61,7 @@ class Judgement:
     is_majority: bool
     confusion: tuple[tuple[int, ...], ...] = ()
     labels: tuple[LabelScore, ...] = ()
+    calibration_error: float | None = None
 
 
 def metric_scores(

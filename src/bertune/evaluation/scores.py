@@ -45,6 +45,7 @@ class Scores:
         labels: each label's own scores; empty for regression.
         bootstrap_samples: how many sets of rows the intervals come from.
         seed: of the bootstrap.
+        calibration_error: expected calibration error of the probabilities, 0 to 1; None for regression.
     """
 
     task_kind: TaskKind
@@ -58,6 +59,7 @@ class Scores:
     labels: tuple[LabelScore, ...]
     bootstrap_samples: int
     seed: int
+    calibration_error: float | None = None
 
     @property
     def verdict(self) -> str:

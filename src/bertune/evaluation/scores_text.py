@@ -67,8 +67,10 @@ def _about(scores: Scores) -> list[str]:
         "constant": f"{baseline.answer}, by the label counts",
     }
     of_baseline = "" if baseline.loss is None else f" (baseline {baseline.loss:.4f})"
+    error = scores.calibration_error
+    calibration = "" if error is None else f", expected calibration error {100 * error:.1f} %"
     return [
-        f"{scores.rows:,} rows, {_LOSS[scores.task_kind]} {scores.mean_loss:.4f}{of_baseline}",
+        f"{scores.rows:,} rows, {_LOSS[scores.task_kind]} {scores.mean_loss:.4f}{of_baseline}{calibration}",
         f"baseline: always {answers[baseline.kind]} of {_SOURCE[baseline.source]}",
         f"intervals: {scores.bootstrap_samples:,} bootstrap samples of the rows, seed {scores.seed}",
     ]

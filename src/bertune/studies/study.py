@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.download import Report
@@ -22,6 +23,7 @@ from bertune.studies.seed_run import SeedResult, folder_name, run_seed
 from bertune.studies.seed_settings import SeedSettings
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import Summary, summarize
+from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.goal import Goal
 from bertune.training.loop import Observer
@@ -200,20 +202,26 @@ def _average(
         return [], None
     ordered = sorted(sound, key=lambda result: (result.chosen_value, -(result.loss or 0.0)), reverse=True)
     models = [(result.seed, directory.model_of(result)) for result in ordered]
-    return averages(models, lambda classifier: _validation_scores(study.run, classifier))
+    return averages(models, lambda classifier: _on_validation(study.run, classifier)[0])
 
 
-def _validation_scores(run: PreparedRun, classifier: Classifier) -> Scores:
+def _on_validation(run: PreparedRun, classifier: Classifier) -> tuple[Scores, NDArray[Any]]:
     assert run.validation is not None
     goal = Goal.of(run.contract)
     return goal.score(classifier, goal.checked(run.validation, "validation", classifier), run.train.targets)
 
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:
-    scores = {"metrics": kept.scores.values, "rows": kept.scores.rows}
-    save(classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+    assert run.validation is not None
+    assert run.validation.targets is not None
+    _, logits = _on_validation(run, classifier)
+    contract, scores, calibration = calibrated(run.contract, logits, run.validation.targets, run.settings)
+    card = {"metrics": scores.values, "rows": scores.rows}
+    save(classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=card)
     about = {"average": kept.recipe, "seeds": list(kept.seeds)}
-    directory.write_json("scores.json", {**about, "validation": kept.scores.to_dict()})
+    directory.write_json("scores.json", {**about, "validation": scores.to_dict()})
+    if calibration is not None:
+        directory.write_json("calibration.json", calibration.to_dict())
 
 
 def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Generator[SeedResult]:

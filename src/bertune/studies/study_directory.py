@@ -12,7 +12,7 @@ from bertune.errors import ConfigError, DataError
 from bertune.studies.seed_run import SeedResult
 from bertune.training.run_directory import RunDirectory
 
-_TABLE, _MODEL, _SCORES = "seeds.json", "model", "scores.json"
+_TABLE, _MODEL, _SCORES, _CALIBRATION = "seeds.json", "model", "scores.json", "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -102,3 +102,6 @@ class StudyDirectory(RunDirectory):
             shutil.copytree(self.model_of(result), temporary, dirs_exist_ok=True)
         scores = json.loads((self.path / result.folder / _SCORES).read_text("utf-8"))
         self.write_json(_SCORES, {"seed": result.seed, **scores})
+        calibration = self.path / result.folder / _CALIBRATION
+        if calibration.is_file():
+            shutil.copyfile(calibration, self.path / _CALIBRATION)

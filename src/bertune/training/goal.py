@@ -65,27 +65,31 @@ class Goal:
         }[self.kind]
         return Dataset(data.encoded, check(data.targets, name, classifier.num_labels))
 
-    def score(self, classifier: Classifier, data: Dataset, train_targets: NDArray[Any] | None) -> Scores:
+    def score(
+        self, classifier: Classifier, data: Dataset, train_targets: NDArray[Any] | None
+    ) -> tuple[Scores, NDArray[np.float32]]:
         """Scores a classifier in fp32, as the saved model is used, so that later evaluation gives these numbers again.
 
         Args:
             classifier: in any mode.
             data: as `checked` returns it.
             train_targets: what the baseline learns from.
+
+        Returns:
+            The scores, and the logits as the classifier gives them.
         """
         assert data.targets is not None
         with computing_in(classifier.encoder, torch.float32):
             logits = predict_logits(classifier, data)
-        if self.target_range is not None:
-            logits = np.clip(logits, *self.target_range)
-        return score(
-            logits,
+        scores = score(
+            logits if self.target_range is None else np.clip(logits, *self.target_range),
             data.targets,
             task_kind=self.kind,
             metrics=self.metrics,
             label_names=self.label_names,
             train_targets=train_targets,
         )
+        return scores, logits
 
 
 def kind_of(classifier: Classifier, data: Dataset) -> TaskKind:

@@ -16,6 +16,7 @@ from bertune.tokens.manifest import NO_WINDOWS, Manifest, Recipe, check_tokenize
 from bertune.tokens.read_records import Records, read_reencoded
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.reading import named_task
+from bertune.training.run_rows import Describe, DescribeRecords
 from bertune.training.run_settings import RunSettings
 
 _CUSTOM = "custom"
@@ -56,6 +57,12 @@ class ReencodedData:
     def long_texts(self) -> dict[str, LongTexts]:
         """Counts the examples of each split that were too long."""
         return {name: manifest.long_texts for name, manifest in self.manifests.items()}
+
+    def describe(self) -> dict[str, Describe]:
+        """Says where each example of each split is."""
+        return {
+            name: DescribeRecords(self.folders[name], records.example_ids) for name, records in self.records.items()
+        }
 
     def datasets_for(self, tokenizer: BertTokenizer) -> dict[str, Dataset]:
         """Gives the examples for a model.

@@ -1,12 +1,12 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
@@ -19,10 +19,14 @@ from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
+from bertune.encoder.device import choose_device
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
+from bertune.evaluation.calibrate import Calibration
+from bertune.evaluation.evaluate import score_logits
 from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.evaluation.scores import Scores
+from bertune.evaluation.thresholds import require_threshold
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
@@ -33,7 +37,9 @@ from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
+from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal
 from bertune.training.journal import Journal
 from bertune.training.layer_settings import check_reinit_layers
@@ -41,7 +47,9 @@ from bertune.training.loop import EpochResult, History, Observer, fit
 from bertune.training.reading import ALSO_SCORED, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_directory import RunDirectory
+from bertune.training.run_rows import Describe, DescribeExamples, write_dynamics, write_validation_rows
 from bertune.training.run_settings import RunSettings
+from bertune.training.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
 
@@ -61,6 +69,7 @@ class PreparedRun:
     train: Dataset
     validation: Dataset | None
     contract: Contract
+    describe: dict[str, Describe]
     long_texts: dict[str, LongTexts]
     also_scored: dict[str, Dataset] = field(default_factory=dict)
 
@@ -72,13 +81,16 @@ class FinishedRun:
     Args:
         directory: where everything is.
         history: steps and epochs.
-        best: the epoch whose weights are in the model folder.
+        best: the epoch whose weights are in the model folder, with the scores of that model: by its temperature and
+            thresholds.
+        calibration: how temperature and thresholds were found; None for values and without validation data.
         also: its scores on validation data that nothing was chosen by (MNLI's second set), by the name of the split.
     """
 
     directory: RunDirectory
     history: History
     best: EpochResult
+    calibration: Calibration | None = None
     also: dict[str, Scores] = field(default_factory=dict)
 
 
@@ -95,6 +107,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         BertuneError: any part that cannot work; nothing has been written.
     """
     RunDirectory(settings.out).check(overwrite=settings.overwrite)
+    device = choose_device(settings.device)
     reencoded = read_reencoded_data(settings)
     if reencoded is None:
         task, splits = read_training_data(settings)
@@ -110,6 +123,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     model_folder = resolve_model(settings.model, on_progress=on_fetch)
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
+    classifier.to(device)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
@@ -121,8 +135,10 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
             for line in _count_tokens(audit, name, examples, tokenizer, settings):
                 say(line)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
+        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
         datasets, long_texts = reencoded.datasets_for(tokenizer), reencoded.long_texts()
+        describe = reencoded.describe()
     if settings.strict:
         audit.refuse_findings()
     train, validation = datasets["train"], datasets.get("validation")
@@ -143,6 +159,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         train,
         validation,
         contract,
+        describe,
         long_texts,
         also,
     )
@@ -173,20 +190,41 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         DivergedError: the loss is not finite; the model folder then holds the best epoch so far, if there was one.
     """
     directory = RunDirectory(run.settings.out)
+    labels = run.contract.labels
+    dynamics = Dynamics(len(run.train), run.contract.kind)
+    contract = run.contract
+    best: EpochResult | None = None
+    calibration: Calibration | None = None
 
     def keep(result: EpochResult) -> None:
-        scores = None if result.scores is None else {"metrics": result.scores.values, "rows": result.scores.rows}
-        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+        nonlocal contract, best, calibration
+        contract, best = run.contract, result
+        if run.validation is not None and result.logits is not None:
+            assert run.validation.targets is not None
+            contract, answered, calibration = calibrated(
+                run.contract, result.logits, run.validation.targets, run.settings
+            )
+            best = replace(result, scores=answered)
+        scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
+        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         # After the model, so that scores are never those of weights that are not there.
-        if result.scores is not None:
-            directory.write_json("scores.json", {"epoch": result.epoch, "validation": result.scores.to_dict()})
+        if best.scores is not None:
+            directory.write_json("scores.json", {"epoch": best.epoch, "validation": best.scores.to_dict()})
+        if calibration is not None:
+            directory.write_json("calibration.json", calibration.to_dict())
+        if run.validation is not None and result.logits is not None:
+            write_validation_rows(
+                directory.path / "validation.jsonl", run.describe["validation"], run.validation, result.logits, labels
+            )
         directory.forget_earlier_run()
 
-    with directory.started(overwrite=run.settings.overwrite), Journal(directory.journal) as journal:
+    with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
+        journal = kept_open.enter_context(Journal(directory.journal))
         directory.write_settings(resolved_settings(run))
         long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
         directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())
+        curves = kept_open.enter_context(TensorBoard(directory.tensorboard)) if run.settings.tensorboard else None
         history = fit(
             run.classifier,
             run.train,
@@ -196,20 +234,24 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
             target_range=run.contract.target_range,
-            observer=_Both(journal, observer) if observer else journal,
+            observer=_All(each for each in (journal, curves, observer) if each is not None),
             on_best=keep,
+            dynamics=dynamics,
         )
-        also = _score_also(run, directory, history.best)
-    return FinishedRun(directory, history, history.best, also)
+        write_dynamics(directory.path, run.describe["train"], run.train, dynamics, labels)
+        best = best or history.best
+        also = _score_also(run, directory, contract, best)
+    return FinishedRun(directory, history, best, calibration, also)
 
 
-def _score_also(run: PreparedRun, directory: RunDirectory, best: EpochResult) -> dict[str, Scores]:
+def _score_also(run: PreparedRun, directory: RunDirectory, contract: Contract, best: EpochResult) -> dict[str, Scores]:
     """Scores the best weights on the validation data that nothing was chosen by, and writes that beside the others."""
-    goal = Goal.of(run.contract)
-    also = {
-        name: goal.score(run.classifier, goal.checked(data, name, run.classifier), run.train.targets)
-        for name, data in run.also_scored.items()
-    }
+    goal, also = Goal.of(contract), {}
+    for name, data in run.also_scored.items():
+        checked = goal.checked(data, name, run.classifier)
+        assert checked.targets is not None
+        _, logits = goal.score(run.classifier, checked, run.train.targets)
+        also[name] = score_logits(logits, checked.targets, contract)
     if also:
         scores = {"validation": best.scores} if best.scores is not None else {}
         values = {name: split.to_dict() for name, split in (scores | also).items()}
@@ -224,7 +266,7 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
     not replace it.
     """
     settings = run.settings
-    precision = choose_precision(run.config.precision, torch.device("cpu"))
+    device = run.classifier.classifier.weight.device
     merged = asdict(settings) | asdict(run.config)
     merged |= {
         "data": _absolute(settings.data),
@@ -232,7 +274,8 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
         "model": _absolute(settings.model),
         "out": str(settings.out.absolute()),
         "metric": run.contract.metrics[0] if run.validation is not None else None,
-        "precision": name_of(precision),
+        "precision": name_of(choose_precision(run.config.precision, device)),
+        "device": device.type,
         "overwrite": None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
@@ -262,17 +305,28 @@ def _check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *
             require_classes([settings.metric], len(task.labels))
     if not has_validation and (settings.metric is not None or config.patience is not None):
         raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
+    if settings.threshold == "auto":
+        _check_thresholds(settings, task, has_validation=has_validation)
     if task.kind == "regression" and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
     if task.kind == "regression" and config.class_weights:
         raise ConfigError("--class-weights is for classes, not for values")
 
 
-class _Both:
-    """Two observers as one."""
+def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool) -> None:
+    if not has_validation:
+        raise ConfigError("--threshold auto needs validation data", hint="name some with --validation")
+    if task.kind == "regression":
+        raise ConfigError("--threshold is for labels, not for values")
+    if task.labels is not None:
+        require_threshold(task.kind, task.labels.names, settings.threshold_for or settings.metric or task.metrics[0])
 
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self._observers = (first, second)
+
+class _All:
+    """Several observers as one."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
 
     def on_start(self, *arguments: Any) -> None:
         for observer in self._observers:

@@ -30,7 +30,14 @@ class RunDirectory:
     | `data.json` | what was read from where, and the audit |
     | `receipt.json` | what became of every tensor of the checkpoint |
     | `scores.json` | scores of the best epoch, and which one it is, from 1 |
+    | `calibration.json` | how temperature and thresholds were found, and what they are worth on other rows |
+    | `validation.jsonl` | the validation rows with their texts and the best epoch's logits |
+    | `dynamics.npz` | of every training row in every epoch: the probability of its label, or the absolute error |
+    | `doubtful.jsonl` | the training rows that were believed least, with their texts |
+    | `metrics.json` | every number of the report |
+    | `report.html` | the report |
     | `model/` | the model folder |
+    | `tensorboard/` | curves, where they were asked for |
 
     Args:
         path: of the folder.
@@ -48,6 +55,11 @@ class RunDirectory:
     def journal(self) -> Path:
         """The file with every step and epoch."""
         return self.path / _JOURNAL
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event file."""
+        return self.path / "tensorboard"
 
     def check(self, *, overwrite: bool) -> None:
         """Refuses a folder that cannot become this run's.

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_card import card_text
+from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.encoder.config import BertConfig
 from bertune.heads.classifier import Classifier, classifier_model
 
@@ -66,3 +66,23 @@ def test_only_a_name_of_the_hub_goes_into_the_metadata(
     matter = front_matter(card_text(classifier, replace(contract, base_model=base_model), None))
     assert (f"base_model: {base_model}\n" in matter) == is_named
     assert ("base_model" in matter) == is_named
+
+
+def test_the_card_says_whose_probabilities_are_calibrated(classifier: Classifier, contract: Contract) -> None:
+    assert "- probabilities: those of the logits as they are, not calibrated" in card_text(classifier, contract, None)
+    chosen = replace(contract, temperature=1.8437, thresholds=(0.4312,))
+    card = card_text(classifier, chosen, None)
+    assert "divides the logits by the temperature 1.844" in card
+    assert "probabilities in other programs, transformers among them, are not calibrated" in card
+    assert "bertune gives same from 0.4312 on, chosen on validation data; other programs give the most probable" in card
+
+
+def test_a_card_that_was_edited_changes_only_in_what_follows_from_the_contract(
+    classifier: Classifier, contract: Contract
+) -> None:
+    chosen = replace(contract, temperature=2.0, thresholds=(0.25,))
+    old, new = (card_text(classifier, each, None) for each in (contract, chosen))
+    assert with_answers_of(old, chosen) == new
+    assert with_answers_of(new, contract) == old
+    assert with_answers_of("my words\n" + old + "more", chosen) == "my words\n" + new + "more"
+    assert with_answers_of("all my own\n", chosen) == "all my own\n"

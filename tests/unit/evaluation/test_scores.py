@@ -261,3 +261,14 @@ def test_arguments_that_do_not_fit_are_refused(arguments: Any, error: type[Excep
     logits, targets, options = arguments
     with pytest.raises(error, match=says):
         score_classes(logits, targets, **options)
+
+
+def test_scores_have_the_calibration_error_of_the_probabilities() -> None:
+    logits = np.log(np.array([[0.9, 0.1], [0.08, 0.92], [0.98, 0.02], [0.45, 0.55]]))
+    scores = score(logits, [0, 0, 0, 1], task_kind="classification", metrics=["accuracy"])
+    assert scores.calibration_error == pytest.approx((2 * abs(0.91 - 0.5) + 0.02 + 0.45) / 4)
+    assert any("expected calibration error 32.2 %" in line for line in scores.lines())
+    assert scores.to_dict()["calibration_error"] == scores.calibration_error
+    values = score([1.0, 2.0], [1.0, 2.0], task_kind="regression", metrics=["pearson"])
+    assert values.calibration_error is None
+    assert not any("calibration" in line for line in values.lines())

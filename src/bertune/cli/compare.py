@@ -1,0 +1,63 @@
+"""`bertune compare`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bertune.cli.data_options import DataOptions, refuse_flags
+
+
+def compare(
+    *runs: Path,
+    options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
+    label: str | None = None,
+    precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    rows: int = 5,
+    html: Path | None = None,
+    json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Compare two runs or more on the same rows: is one better, or was it luck, and which rows flipped?
+
+    Without --data the answers are compared that the runs kept of their validation rows, which must be the same rows.
+    A difference is called shown when the paired bootstrap of the first metric and McNemar's exact test both say so.
+
+    Args:
+        runs: run folders; of a study of seeds its best model; with --data model folders too.
+        options: labelled rows for all models to answer.
+        label: column of the label, if not the one of training.
+        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
+        rows: how many flipped rows of each direction are shown; --json and --html have more.
+        html: writes a page that opens anywhere.
+        json: print one JSON document.
+        quiet: print nothing but the result and errors.
+    """
+    from bertune.atomic import write_text
+    from bertune.cli.compared import answered_by
+    from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.errors import ConfigError
+    from bertune.reports.compared_runs import compare_runs, read_compared_run
+    from bertune.reports.comparison_page import comparison_page
+    from bertune.reports.comparison_text import comparison_lines, comparison_values
+
+    tell = keep_quiet if quiet else say
+    if len(runs) < 2:
+        raise ConfigError("a comparison needs two runs or more", hint="bertune compare RUN RUN")
+    if rows < 0:
+        raise ConfigError(f"--rows must be 0 or more, not {rows}")
+    if options.data is None:
+        flags = options.table_flags() | {"split": options.split is not None, "label": label is not None}
+        refuse_flags("without --data no data are read", flags | {"precision": precision != "fp32"})
+        compared = [read_compared_run(run) for run in runs]
+        tell("compared on the validation rows, on which each run chose its best epoch")
+    else:
+        compared = [answered_by(run, options, label=label, precision=precision, tell=tell, quiet=quiet) for run in runs]
+    comparison = compare_runs(compared)
+    if html is not None:
+        write_text(html, comparison_page(comparison, compared))
+        tell(f"page: {html}")
+    if json:
+        show_json(comparison_values(comparison, compared))
+    else:
+        show(comparison_lines(comparison, compared, most_rows=rows))

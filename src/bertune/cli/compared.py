@@ -1,0 +1,55 @@
+"""A model's answers to labelled rows, to be compared with another's."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bertune.checkpoints.model_directory import load
+from bertune.checkpoints.model_files import find_model_folder
+from bertune.cli.data_options import DataOptions
+from bertune.cli.model_data import read_for
+from bertune.cli.progress import RowsProgress
+from bertune.encoder.precision import Precision
+from bertune.evaluation.predictions import predict, targets_for
+from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.reports.compared_runs import ComparedRun, target_of
+from bertune.text.examples import Examples
+
+
+def answered_by(
+    run: Path,
+    options: DataOptions,
+    *,
+    label: str | None,
+    precision: Precision,
+    tell: Callable[[str], None],
+    quiet: bool,
+) -> ComparedRun:
+    """Lets a model answer rows.
+
+    Args:
+        run: a run or model folder.
+        options: which rows.
+        label: their column of the label, if not the one of training.
+        precision: in which the layers compute.
+        tell: told what is done.
+        quiet: show no progress.
+
+    Raises:
+        BertuneError: rows or model that cannot be used.
+    """
+    model = load(find_model_folder(run))
+    examples, _ = read_for(model, options, require_label=True, label=label)
+    tell(f"{run}: {examples.report.summary()}")
+    targets = targets_for(model.contract, examples)
+    with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
+        predictions = predict(model, examples, precision=precision, on_batch=progress.advance)
+    rows = [_row(examples, number) | {"target": target_of(t, model.contract)} for number, t in enumerate(targets)]
+    return ComparedRun(str(run), model.contract, rows, predictions.logits)
+
+
+def _row(examples: Examples | ReencodedExamples, number: int) -> dict[str, Any]:
+    if isinstance(examples, ReencodedExamples):
+        return {"where": f"{examples.folder}: example {examples.example_ids[number]}"}
+    texts = {"where": examples.where(number), "text_a": examples.texts_a[number]}
+    return texts if examples.texts_b is None else texts | {"text_b": examples.texts_b[number]}

@@ -1,0 +1,88 @@
+"""The paired bootstrap: metrics of several models on the same rows drawn anew, so that what they share cancels out.
+
+Drawing the rows for each model by itself would take easy and hard samples of rows for a difference of the models.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bertune.evaluation.arrays import FloatArray
+from bertune.evaluation.class_metrics import ClassCounts
+from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
+from bertune.evaluation.metrics import METRICS
+from bertune.evaluation.value_metrics import WeightedRows
+from bertune.text.task import TaskKind
+
+Decisions = npt.NDArray[Any]
+# Numbers worked on at a time.
+_CHUNK = 1_000_000
+
+
+def measure_decisions(
+    names: Sequence[str], decisions: Decisions, targets: Decisions, *, kind: TaskKind, num_labels: int
+) -> dict[str, float]:
+    """Computes metrics of one model's answers; for arguments see `paired_samples`."""
+    rows = _weighted(decisions, targets, np.ones(len(targets)), kind, num_labels)
+    return {name: float(METRICS[name].measures[kind](rows)) for name in names}
+
+
+def paired_samples(
+    names: Sequence[str],
+    decisions: Sequence[Decisions],
+    targets: Decisions,
+    *,
+    kind: TaskKind,
+    num_labels: int,
+    samples: int,
+    seed: int,
+) -> dict[str, FloatArray]:
+    """Draws rows with replacement and computes every model's metrics on each draw.
+
+    Rows with the same target and the same answers of all models are drawn as one cell of a multinomial distribution,
+    which is what drawing the rows gives it.
+
+    Args:
+        names: metrics.
+        decisions: of each model, in the form of `targets`.
+        targets: class ids, (rows,); for multi-label 0 and 1, (rows, labels); or values, (rows,).
+        kind: of the task.
+        num_labels: 1 for values.
+        samples: how many draws.
+        seed: the same seed gives the same draws.
+
+    Returns:
+        By metric, (models, samples).
+    """
+    columns = [np.asarray(each).reshape(len(targets), -1) for each in (targets, *decisions)]
+    _, first_rows, counts = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True, return_counts=True)
+    found: dict[str, list[FloatArray]] = {name: [] for name in names}
+    for weights in _drawn(counts, samples, seed):
+        drawn = [_weighted(each[first_rows], targets[first_rows], weights, kind, num_labels) for each in decisions]
+        for name in names:
+            found[name].append(np.stack([METRICS[name].measures[kind](rows) for rows in drawn]))
+    return {name: np.concatenate(chunks, axis=1) for name, chunks in found.items()}
+
+
+def _drawn(counts: npt.NDArray[np.int64], samples: int, seed: int) -> Iterator[FloatArray]:
+    """How often each cell is drawn, (draws, cells), some draws at a time."""
+    generator = np.random.default_rng(seed)
+    most = max(1, _CHUNK // len(counts))
+    for start in range(0, samples, most):
+        size = min(most, samples - start)
+        yield generator.multinomial(counts.sum(), counts / counts.sum(), size=size).astype(np.float64)
+
+
+def _weighted(
+    decisions: Decisions, targets: Decisions, weights: FloatArray, kind: TaskKind, num_labels: int
+) -> ClassCounts | LabelCounts | WeightedRows:
+    """What metrics are computed from, for rows that count as often as their weights, (..., rows), say."""
+    if kind == "regression":
+        return WeightedRows(decisions.astype(np.float64), targets.astype(np.float64), weights)
+    if kind == "multi-label":
+        return label_counts(weights @ per_row(decisions, targets).astype(np.float64))
+    classes = np.eye(num_labels)
+    target, predicted = classes[targets], classes[decisions]
+    return ClassCounts(weights @ (target * predicted), weights @ target, weights @ predicted)

@@ -1,0 +1,190 @@
+"""Several models' answers to the same rows, and whether they can be compared at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.checkpoints.contract import Contract
+from bertune.encoder.config import read_json_object
+from bertune.errors import ConfigError, DataError
+from bertune.evaluation import answers
+from bertune.evaluation.comparison import Comparison, compare_decisions
+from bertune.reports.run_files import Rows, read_run
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One model's answers.
+
+    Args:
+        name: how the user called it.
+        contract: of the model.
+        rows: `where`, `target`, and where there are texts `text_a` and `text_b`; `target` is a label, the labels, or a
+            number.
+        logits: (rows, labels).
+    """
+
+    name: str
+    contract: Contract
+    rows: Rows
+    logits: NDArray[np.float32]
+
+
+def read_compared_run(path: Path) -> ComparedRun:
+    """Reads what a run answered on its validation rows; of a study of seeds what the model that was kept answered.
+
+    Raises:
+        ConfigError: the folder is no run, or kept no answers.
+        DataError: a file of it is damaged.
+    """
+    files = read_run(_run_of(path))
+    if files.contract is None or not files.validation:
+        raise ConfigError(
+            f"{path} has no answers to validation rows",
+            hint="name labelled rows with --data, and its model answers them",
+        )
+    try:
+        logits = np.array([row["logits"] for row in files.validation], dtype=np.float32)
+        targets = [row["target"] for row in files.validation]
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{files.path / 'validation.jsonl'}: not as it was written: {error}") from error
+    if logits.shape != (len(targets), files.contract.num_outputs):
+        raise DataError(f"{files.path / 'validation.jsonl'}: logits of shape {logits.shape} do not fit the model")
+    return ComparedRun(str(path), files.contract, files.validation, logits)
+
+
+def compare_runs(runs: Sequence[ComparedRun], *, seed: int = 0) -> Comparison:
+    """Compares models by the metrics of the first.
+
+    Raises:
+        ConfigError: fewer than two models, or models of other tasks or labels.
+        DataError: answers to other rows; names the first that differs.
+    """
+    if len(runs) < 2:
+        raise ConfigError("a comparison needs two runs or more", hint="bertune compare RUN RUN")
+    first = runs[0]
+    for other in runs[1:]:
+        _require_same_task(first, other)
+        _require_same_rows(first, other)
+    kind, labels = first.contract.kind, first.contract.labels
+    return compare_decisions(
+        [decisions_of(run, labels) for run in runs],
+        targets_of(first.rows, first.contract),
+        kind=kind,
+        metrics=first.contract.metrics,
+        num_labels=first.contract.num_outputs,
+        seed=seed,
+    )
+
+
+def decisions_of(run: ComparedRun, labels: tuple[str, ...]) -> NDArray[Any]:
+    """Returns what a model answers by its own temperature, thresholds and range.
+
+    Args:
+        run: the answers.
+        labels: in whose order ids are given; those of the run in any order.
+
+    Returns:
+        Label ids, (rows,); for multi-label 0 and 1, (rows, labels); or values, (rows,).
+    """
+    contract = run.contract
+    if contract.kind == "regression":
+        return answers.values(run.logits, contract)
+    given = answers.decide(answers.probabilities(run.logits, contract), contract)
+    if contract.kind == "multi-label":
+        return given[:, [contract.labels.index(name) for name in labels]]
+    return np.array([labels.index(name) for name in contract.labels])[given]
+
+
+def targets_of(rows: Rows, contract: Contract) -> NDArray[Any]:
+    """Returns what rows truly are, in the form of `decisions_of`.
+
+    Raises:
+        DataError: a label that the model does not have.
+    """
+    try:
+        if contract.kind == "regression":
+            return np.array([float(row["target"]) for row in rows])
+        ids = {name: number for number, name in enumerate(contract.labels)}
+        if contract.kind == "classification":
+            return np.array([ids[row["target"]] for row in rows])
+        given = np.zeros((len(rows), len(ids)), dtype=np.int64)
+        for number, row in enumerate(rows):
+            given[number, [ids[name] for name in row["target"]]] = 1
+        return given
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"the validation rows hold a target that the model does not know: {error}") from error
+
+
+def target_of(decision: Any, contract: Contract) -> str | list[str] | float:
+    """Returns one row's target, in the form of `targets_of`, as a run keeps it: a label, the labels, or a number."""
+    if contract.kind == "regression":
+        return float(decision)
+    if contract.kind == "multi-label":
+        return [name for name, is_given in zip(contract.labels, decision, strict=True) if is_given]
+    return contract.labels[int(decision)]
+
+
+def words_of(decision: Any, contract: Contract) -> str:
+    """Returns one row's answer, or its target in the same form, as people read it."""
+    if contract.kind == "regression":
+        return f"{float(decision):.4g}"
+    if contract.kind == "multi-label":
+        return ", ".join(np.array(contract.labels)[np.asarray(decision) == 1]) or "no label"
+    return contract.labels[int(decision)]
+
+
+def _run_of(path: Path) -> Path:
+    """The run whose model a folder keeps: itself, or of a study of seeds the best of them."""
+    study = path / "seeds.json"
+    if (path / "validation.jsonl").is_file() or not study.is_file():
+        return path
+    kept = read_json_object(study).get("model")
+    seeds = kept.get("seeds") if isinstance(kept, dict) else None
+    if not isinstance(seeds, list) or len(seeds) != 1:
+        raise ConfigError(f"{path} does not keep the model of one seed", hint="name labelled rows with --data")
+    return path / f"seed-{seeds[0]}"
+
+
+def _require_same_task(first: ComparedRun, other: ComparedRun) -> None:
+    if other.contract.kind != first.contract.kind:
+        raise ConfigError(
+            f"{first.name} does {first.contract.kind}, {other.name} {other.contract.kind}: they cannot be compared"
+        )
+    if set(other.contract.labels) != set(first.contract.labels):
+        only = sorted(set(first.contract.labels) ^ set(other.contract.labels))
+        raise ConfigError(f"{first.name} and {other.name} do not have the same labels: {only[0]!r} is only in one")
+
+
+def _require_same_rows(first: ComparedRun, other: ComparedRun) -> None:
+    for mine, theirs in zip(first.rows, other.rows, strict=False):
+        for name in _COMPARED if "text_a" in mine or "text_a" in theirs else ("where", "target"):
+            if _comparable(mine.get(name)) != _comparable(theirs.get(name)):
+                raise DataError(
+                    f"{first.name} and {other.name} answered other rows: at {mine['where']} {name} is "
+                    f"{_short(mine.get(name))}, at {theirs['where']} {_short(theirs.get(name))}",
+                    hint="name rows for both with --data",
+                )
+    if len(first.rows) != len(other.rows):
+        raise DataError(
+            f"{first.name} answered {len(first.rows):,} rows, {other.name} {len(other.rows):,}",
+            hint="name rows for both with --data",
+        )
+
+
+_COMPARED = ("text_a", "text_b", "target")
+
+
+def _comparable(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."

@@ -1,0 +1,57 @@
+"""The report of a run: `metrics.json` with every number, and `report.html` made of it."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from bertune.atomic import write_text
+from bertune.reports.calibration_section import calibration
+from bertune.reports.headline import headline
+from bertune.reports.numbers import report_numbers
+from bertune.reports.origins import data_audit, origins, weights, what_was_run
+from bertune.reports.page import page
+from bertune.reports.rows_section import doubtful_rows, errors
+from bertune.reports.scores_section import scoring
+from bertune.reports.seeds_section import seeds_section
+from bertune.reports.training_section import training
+
+REPORT: Final = "report.html"
+NUMBERS: Final = "metrics.json"
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `metrics.json` and `report.html` into a run folder, from its other files.
+
+    Args:
+        folder: of a run.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ConfigError: the folder is not one of a run.
+        DataError: a file of it is damaged.
+    """
+    numbers = report_numbers(folder)
+    # Escaped, since texts of the data may hold halves of surrogate pairs.
+    write_text(folder / NUMBERS, json.dumps(numbers, indent=1) + "\n")
+    write_text(folder / REPORT, report_page(numbers))
+    return folder / REPORT
+
+
+def report_page(numbers: dict[str, Any]) -> str:
+    """Returns the page for the content of a `metrics.json`."""
+    answers = numbers["answers"]
+    sections = [
+        what_was_run(numbers),
+        *seeds_section(numbers),
+        *scoring(numbers),
+        *calibration(numbers),
+        *training(numbers),
+        *errors(answers),
+        *doubtful_rows(numbers["doubtful"]),
+        *data_audit(numbers["data"]),
+        *weights(numbers["receipt"]),
+        origins(numbers),
+    ]
+    return page(f"bertune report: {numbers['run']}", *sections, header=headline(numbers))

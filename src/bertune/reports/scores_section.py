@@ -1,0 +1,161 @@
+"""The scores: every metric with its interval, each label, which labels are confused, predicted beside true values."""
+
+from typing import Any, Final
+
+from bertune.reports.charts import Axes, intervals, no_numbers, scatter
+from bertune.reports.markup import Html, element
+from bertune.reports.page import figure, grid, note, scrolling, section, table
+from bertune.reports.words import metric_interval, metric_name, metric_text, name_of, percent, short
+
+_BASELINE: Final = {"majority": "the majority", "mean": "the mean", "constant": "by the label counts"}
+_MOST_LABELS_IN_MATRIX: Final = 12
+_LOSS: Final = {
+    "classification": "Mean cross entropy",
+    "multi-label": "Mean binary cross entropy of a label",
+    "regression": "Mean squared error",
+}
+_ACCENT: Final = "0,114,178"
+# At most so opaque, so that dark letters on it can be read in light and light ones in dark.
+_DEEPEST: Final = 0.5
+
+
+def scoring(numbers: dict[str, Any]) -> list[Html]:
+    """Returns the sections on scores; nothing where there are none."""
+    scores = numbers["validation"]
+    if scores is None:
+        return []
+    labels = scores["label_names"]
+    rows = [
+        [
+            metric_name(name, labels),
+            metric_text(name, metric["value"]),
+            metric_interval(name, metric["low"], metric["high"]),
+            metric_text(name, metric["baseline"]),
+            element("span", metric["against_baseline"], class_=metric["against_baseline"]),
+        ]
+        for name, metric in scores["metrics"].items()
+    ]
+    content = [
+        table(["metric", "value", "95 % interval", "baseline", "against it"], rows),
+        note(
+            f"Intervals: {scores['bootstrap_samples']:,} bootstrap samples of the {scores['rows']:,} rows. "
+            f"{_LOSS[scores['task_kind']]} "
+            f"{scores['mean_loss']:.4f}. The baseline is {_BASELINE[scores['baseline']['kind']]} of "
+            f"{'the training data' if scores['baseline']['source'] == 'training data' else 'these rows'}."
+        ),
+    ]
+    for name, also in numbers["also_scored"].items():
+        content.append(note(f"{name_of(name)}, by which nothing was chosen: {also['verdict']}."))
+    tables = [_matrix(labels, scores["confusion"])] if scores["confusion"] else []
+    if scores["labels"]:
+        tables.append(_by_label(scores["labels"]))
+    if tables:
+        content.append(element("div", *tables, class_="columns"))
+    return [section("scores", "Scores", *content), *_rows_by(numbers["answers"])]
+
+
+def _matrix(labels: list[str], confusion: list[list[int]]) -> Html:
+    heading = element("h3", "Confusion: true label by row, answered label by column")
+    if len(labels) > _MOST_LABELS_IN_MATRIX:
+        return element("div", heading, _most_confused(labels, confusion))
+    names = [name_of(label) for label in labels]
+    head = element("tr", element("th", "true \\ answered"), *(element("th", name, class_="number") for name in names))
+    body = []
+    for name, counts in zip(names, confusion, strict=True):
+        total = max(sum(counts), 1)
+        cells = [
+            element(
+                "td",
+                f"{count:,}",
+                style=f"background:rgba({_ACCENT},{_DEEPEST * count / total:.2f})",
+                title=f"{percent(count / total)} of the rows that are {name!r}",
+            )
+            for count in counts
+        ]
+        body.append(element("tr", element("th", name), *cells))
+    matrix = element("table", element("thead", head), element("tbody", *body), class_="matrix")
+    return element("div", heading, scrolling(matrix))
+
+
+def _most_confused(labels: list[str], confusion: list[list[int]]) -> Html:
+    pairs = [
+        (count, sum(counts), labels[row], labels[column])
+        for row, counts in enumerate(confusion)
+        for column, count in enumerate(counts)
+        if count and row != column
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    rows = [[name_of(true), name_of(told), f"{n:,}", percent(n / total)] for n, total, true, told in pairs[:20]]
+    told = note(f"Of {len(labels)} labels, the pairs confused most.")
+    return element("div", told, table(["true", "answered", "rows", "of the true"], rows, words=2))
+
+
+def _by_label(labels: list[dict[str, Any]]) -> Html:
+    rows = [
+        [
+            name_of(label["label"]),
+            *(_measured(label[share]) for share in ("precision", "recall", "f1")),
+            f"{label['support']:,}",
+        ]
+        for label in labels
+    ]
+    return element("div", element("h3", "Each label"), table(["label", "precision", "recall", "F1", "true rows"], rows))
+
+
+def _measured(share: float) -> Html:
+    """A share with a bar as long as it behind it."""
+    filled = f"{100 * share:.0f}%"
+    style = f"background:linear-gradient(90deg,rgba({_ACCENT},0.22) {filled},transparent {filled})"
+    return element("span", percent(share), class_="measured", style=style)
+
+
+def _rows_by(answers: dict[str, Any] | None) -> list[Html]:
+    """Scores by length and by target."""
+    if answers is None:
+        return []
+    is_error = answers["measure"] == "mean absolute error"
+    measure = {
+        "right": "Share of rows answered right",
+        "all labels right": "Share of rows with every label right",
+        "mean absolute error": "Mean absolute error",
+    }[answers["measure"]]
+    figures = [_groups("By length", f"{measure}; tokens of the row", answers["by_length"], is_error=is_error)]
+    if answers.get("points"):
+        figures.insert(0, _scatter(answers["points"]))
+    if answers.get("by_target") and is_error:
+        figures.append(_groups("By target", f"{measure}; true value", answers["by_target"], is_error=True))
+    elif answers.get("by_target") and len(answers["by_target"]) <= _MOST_LABELS_IN_MATRIX:
+        figures.append(_groups("By true label", measure, answers["by_target"], is_error=False))
+    told = note("Dots with their 95 % intervals: where two overlap much, no difference is shown.")
+    return [section("rows", "Where it is off" if is_error else "Where it is right", told, grid(figures))]
+
+
+def _groups(title: str, subtitle: str, rows: list[dict[str, Any]], *, is_error: bool) -> Html:
+    names = [_group_name(row, len(rows)) for row in rows]
+    top = max([row["high"] for row in rows if row["high"] is not None], default=1.0) * 1.08 if is_error else 1.0
+    axes = Axes((0.0, float(len(rows))), (0.0, top or 1.0), "", no_numbers, short if is_error else _whole_percent)
+    return figure(title, subtitle, intervals(rows, names, axes, label=f"{title}: {subtitle}"))
+
+
+def _group_name(row: dict[str, Any], groups: int) -> str:
+    """What stands under a group: a label, cut to the room there is, or the range of a number."""
+    if "label" in row:
+        most = max(5, 84 // groups)
+        label = str(row["label"])
+        return label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - most // 2 + 1 :]}"
+    low, high = (short(row[end]) for end in ("from", "to"))
+    return low if low == high else f"{low}\N{EN DASH}{high}"
+
+
+def _scatter(points: list[list[float]]) -> Html:
+    pairs = [(true, given) for true, given in points]
+    across, up = ([pair[at] for pair in pairs] for at in (0, 1))
+    ends = (min(*across, *up), max(*across, *up)) if len(pairs) > 1 else (across[0] - 1, across[0] + 1)
+    axes = Axes(ends, ends, "true value", short, short)
+    label = "Predicted by true value"
+    picture = scatter(pairs, axes, label=label, diagonal=True)
+    return figure(label, "dashed: where both are equal", picture)
+
+
+def _whole_percent(value: float) -> str:
+    return percent(value, 0)

@@ -1,0 +1,80 @@
+"""Several seeds of one run: how much a score owes to chance."""
+
+from typing import Any
+
+from bertune.reports.markup import Html, element
+from bertune.reports.page import note, section, table
+from bertune.reports.words import metric_interval, metric_name, metric_text
+from bertune.text.excerpt import excerpt
+
+
+def seeds_section(numbers: dict[str, Any]) -> list[Html]:
+    """Returns the table of the seeds; nothing for a single run."""
+    seeds = numbers["seeds"]
+    if seeds is None:
+        return []
+    summary, labels = seeds["summary"], numbers["validation"]["label_names"] if numbers["validation"] else []
+    names = list(summary["metrics"])
+    each = [_seed(result, names, summary["best"]) for result in seeds["results"]]
+    spreads = [
+        [
+            metric_name(name, labels),
+            metric_text(name, spread["mean"]),
+            "" if spread["std"] is None else metric_text(name, spread["std"]),
+            "" if spread["low"] is None else metric_interval(name, spread["low"], spread["high"]),
+            metric_text(name, spread["minimum"]),
+            metric_text(name, spread["maximum"]),
+        ]
+        for name, spread in summary["metrics"].items()
+    ]
+    told = note(
+        f"The model kept is {_kept(seeds['model'])}, by {seeds['chosen_by']}; test was {seeds['test']}. Chosen as the "
+        "best of several, it scores a little too well on these rows: expect the mean. The interval of the mean is "
+        "Student's t over the seeds; it says nothing about other rows."
+    )
+    return [
+        section(
+            "seeds",
+            "Seeds",
+            table(["metric", "mean", "std", "95 % interval of the mean", "lowest", "highest"], spreads),
+            table(
+                ["seed", "", *(metric_name(name, labels) for name in names), "loss", "epoch", "seconds"], each, words=2
+            ),
+            *_averages(seeds["averages"], names, labels),
+            told,
+        )
+    ]
+
+
+def _seed(result: dict[str, Any], names: list[str], best: int) -> list[object]:
+    notes = ["best"] if result["seed"] == best else []
+    notes += ["collapsed"] if result["collapsed"] else []
+    if result["status"] != "finished":
+        notes.append(f"{result['status']}: {excerpt(str(result['reason']), 120)}")
+        return [result["seed"], ", ".join(notes), *([""] * (len(names) + 2)), f"{result['seconds']:.0f}"]
+    values = [metric_text(name, result["metrics"][name]) for name in names]
+    bad = element("span", ", ".join(notes), class_="worse" if result["collapsed"] else "better")
+    return [result["seed"], bad, *values, f"{result['loss']:.4f}", result["best_epoch"], f"{result['seconds']:.0f}"]
+
+
+def _averages(averages: list[dict[str, Any]], names: list[str], labels: list[str]) -> list[Html]:
+    """The averages of weights that were tried, as far as they say what they are."""
+    rows = [
+        [average["recipe"], ", ".join(map(str, average["seeds"])), *_values(average, names)]
+        for average in averages
+        if "recipe" in average and "seeds" in average
+    ]
+    if not rows:
+        return []
+    header = ["average", "of seeds", *(metric_name(name, labels) for name in names)]
+    return [element("h3", "Averages of weights"), table(header, rows, words=2)]
+
+
+def _values(average: dict[str, Any], names: list[str]) -> list[str]:
+    metrics = average.get("metrics", {})
+    return [metric_text(name, metrics[name]) if name in metrics else "" for name in names]
+
+
+def _kept(model: dict[str, Any]) -> str:
+    numbers = ", ".join(map(str, model["seeds"]))
+    return f"that of seed {numbers}" if len(model["seeds"]) == 1 else f"the average of the seeds {numbers}"

@@ -1,0 +1,127 @@
+"""The rows of the data that a run folder keeps: what the best epoch answered, and which training rows are doubtful.
+
+A report is made from these alone, so they hold texts of the data: whoever gets the run folder can read them. Texts are
+kept up to 1,000 characters; of more than 100,000 validation rows as many are kept, evenly spaced over the file.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.atomic import replaced_file
+from bertune.batches.dataset import Dataset
+from bertune.text.examples import Examples
+from bertune.text.excerpt import excerpt
+from bertune.training.dynamics import Dynamics
+
+MOST_VALIDATION_ROWS: Final = 100_000
+MOST_DOUBTFUL_ROWS: Final = 100
+MOST_CHARACTERS: Final = 1_000
+
+Describe = Callable[[int], dict[str, Any]]
+"""From a row's number to where it stands and what its texts are. Runs go to other processes, so it can be pickled."""
+
+
+@dataclass(frozen=True)
+class DescribeExamples:
+    """Rows of a table: file, line and texts."""
+
+    examples: Examples
+
+    def __call__(self, row: int) -> dict[str, Any]:
+        """Returns where a row stands and the beginning of its texts."""
+        examples = self.examples
+        texts = {"where": examples.where(row), "text_a": excerpt(examples.texts_a[row], MOST_CHARACTERS)}
+        if examples.texts_b is not None:
+            texts["text_b"] = excerpt(examples.texts_b[row], MOST_CHARACTERS)
+        return texts
+
+
+@dataclass(frozen=True, eq=False)
+class DescribeRecords:
+    """Rows of a folder that `bertune encode` made: they have no texts, but their number in the data set."""
+
+    folder: Path
+    example_ids: NDArray[np.int64] | None
+
+    def __call__(self, row: int) -> dict[str, Any]:
+        """Returns where a row stands."""
+        return {"where": f"{self.folder}: example {row if self.example_ids is None else int(self.example_ids[row])}"}
+
+
+def write_validation_rows(
+    path: Path, describe: Describe, data: Dataset, logits: NDArray[np.float32], labels: tuple[str, ...]
+) -> None:
+    """Writes `validation.jsonl`.
+
+    Args:
+        path: the file.
+        describe: of the validation rows.
+        data: the validation data, with targets.
+        logits: (rows, labels) of the model that is kept.
+        labels: names of the classes; empty for values.
+    """
+    count = len(data)
+    rows = np.unique(np.linspace(0, count - 1, min(count, MOST_VALIDATION_ROWS)).round().astype(np.int64))
+    _write_lines(
+        path,
+        (
+            {
+                **_described(row, describe, data, labels),
+                # Nine digits hold every float32 to the bit.
+                "logits": [float(f"{value:.9g}") for value in logits[row].tolist()],
+            }
+            for row in rows.tolist()
+        ),
+    )
+
+
+def write_dynamics(
+    folder: Path, describe: Describe, data: Dataset, dynamics: Dynamics, labels: tuple[str, ...]
+) -> None:
+    """Writes `dynamics.npz`, with all rows, and `doubtful.jsonl`, with the least believed ones and their texts.
+
+    Args:
+        folder: of the run.
+        describe: of the training rows.
+        data: the training data, with targets.
+        dynamics: what was recorded of them.
+        labels: names of the classes; empty for values.
+    """
+    values = dynamics.values
+    arrays: dict[str, Any] = {dynamics.name: values}
+    with replaced_file(folder / "dynamics.npz") as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
+    _write_lines(
+        folder / "doubtful.jsonl",
+        (
+            {**_described(row, describe, data, labels), dynamics.name: [float(f"{v:.6g}") for v in values[:, row]]}
+            for row in dynamics.most_doubtful(MOST_DOUBTFUL_ROWS).tolist()
+        ),
+    )
+
+
+def _described(row: int, describe: Describe, data: Dataset, labels: tuple[str, ...]) -> dict[str, Any]:
+    assert data.targets is not None
+    tokens = int(data.encoded.example_lengths[row])
+    return {**describe(row), "tokens": tokens, "target": _answer(data.targets[row], labels)}
+
+
+def _answer(target: Any, labels: tuple[str, ...]) -> str | list[str] | float:
+    if not labels:
+        return float(target)
+    if np.ndim(target):
+        return [name for name, given in zip(labels, target, strict=True) if given]
+    return labels[int(target)]
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            # Texts may hold halves of surrogate pairs, which only escapes can write.
+            stream.write(json.dumps(row, ensure_ascii=True) + "\n")
