@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.world import Run
 
-HEADER = "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse\tsentence1\tsentence2"
+PARSES = "sentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
+HEADER = f"index\tpromptID\tpairID\tgenre\t{PARSES}\tsentence1\tsentence2"
 WORDS = {"entailment": "good", "neutral": "story", "contradiction": "bad"}
 TRAINING = ["--epochs", "2", "--learning-rate", "3e-3", "--batch-size", "16", "--max-length", "32"]
 

@@ -14,7 +14,7 @@ import sklearn.metrics
 from tests.end_to_end.world import BAD, GOOD, OTHER, Run
 
 WORDS = {"good": GOOD[:1], "bad": BAD[:1], "loud": ["music"]}
-TRAINING = ["--text-a", "text", "--epochs", "8", "--learning-rate", "3e-3", "--batch-size", "16", "--max-length", "32"]
+TRAINING = ["--text-a", "text", "--epochs", "8", "--learning-rate", "1e-2", "--batch-size", "16", "--max-length", "32"]
 SPLITS = (("train", 240, 1), ("validation", 60, 2), ("test", 60, 3))
 
 

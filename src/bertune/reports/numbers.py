@@ -10,6 +10,7 @@ import bertune
 from bertune.reports.answered_rows import answer_numbers
 from bertune.reports.curves import curve_numbers
 from bertune.reports.run_files import RunFiles, read_study
+from bertune.reports.words import constant_answer
 
 MOST_DOUBTFUL: Final = 25
 _FEW_ROWS: Final = 100
@@ -77,7 +78,7 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
         name, first = next(iter(scores["metrics"].items()))
         if first["against_baseline"] != "better":
             found = "no better than" if first["against_baseline"] == "unclear" else "worse than"
-            warnings.append(f"By {name}, this model is {found} always answering {scores['baseline']['answer']!r}.")
+            warnings.append(f"By {name}, this model is {found} {constant_answer(scores['baseline'])}.")
         if scores["rows"] < _FEW_ROWS:
             warnings.append(f"{scores['rows']} validation rows are few: the intervals are wide.")
     if answers is not None and scores is not None and answers["rows"] < scores["rows"]:

@@ -66,6 +66,15 @@ def short(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
+def constant_answer(baseline: dict[str, Any]) -> str:
+    """Returns what a baseline does."""
+    if baseline["kind"] == "constant":
+        return "giving every row the same labels"
+    answer = baseline["answer"]
+    always = f"the mean, {answer:.4g}" if isinstance(answer, float) else repr(name_of(answer))
+    return f"always answering {always}"
+
+
 def answer_text(answer: Any) -> str:
     """Returns a target or an answer: a label, several, none, or a value."""
     if isinstance(answer, list):
