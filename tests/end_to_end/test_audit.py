@@ -85,6 +85,10 @@ def test_training_warns_of_an_overlap_and_goes_on(run: Run, leaking: Path, model
     data = json.loads((out / "data.json").read_text())
     assert [finding["code"] for finding in data["findings"]] == ["overlap_exact", "conflicting_labels"]
     assert data["splits"]["train"]["tokens"]["rows"] == data["reports"]["train"]["rows_used"] == 64
+    report = (out / "report.html").read_text()
+    assert "<b>overlap_exact</b>: validation: 2 of 34 rows" in report
+    assert f"{leaking}/validation.csv:34 ({leaking}/train.csv:6)" in report
+    assert "13 █ 13; median 13" in report
 
 
 def test_training_refuses_an_overlap_with_strict(run: Run, leaking: Path, model: Path, tmp_path: Path) -> None:
