@@ -23,6 +23,7 @@ from bertune.errors import BertuneError, ConfigError
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {
     "train": "Fine-tune a pretrained encoder on a table of labelled texts.",
+    "sweep": "Search learning rate, batch size, epochs and seed; keep the best model by validation.",
     "evaluate": "Score a fine-tuned model on labelled texts.",
     "predict": "Predict texts with a fine-tuned model.",
     "encode": "Encode a data set of any size once, into shards that training reads at once.",

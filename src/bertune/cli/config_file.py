@@ -8,8 +8,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bertune.cli.data_options import DataOptions
 from bertune.cli.encode import EncodeSettings
+from bertune.cli.predict import ExplainBy
 from bertune.errors import ConfigError
 from bertune.studies.seed_settings import SeedSettings
+from bertune.studies.sweep_settings import SweepSettings
 from bertune.text.nearest import did_you_mean
 from bertune.training.config import TrainingConfig
 from bertune.training.recipe import RecipeName
@@ -68,8 +70,10 @@ def _settings_of_verbs() -> dict[str, dict[str, Any]]:
         | _hints(SeedSettings)
         | _SWITCHES
         | {"recipe": RecipeName},
+        "sweep": _hints(RunSettings) | _hints(TrainingConfig) | _hints(SweepSettings) | _SWITCHES,
         "evaluate": data | {"label": str | None, "allow-no-label": bool},
-        "predict": data | {"glue-submission": Path | None},
+        "predict": data
+        | {"glue-submission": Path | None, "explain": bool, "explain-by": ExplainBy | None, "limit": int | None},
         "encode": _hints(EncodeSettings) | _SWITCHES,
         "demo": {"out": Path, "model": str},
     }
@@ -101,6 +105,8 @@ def _described(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(repr, arguments))}"
     if origin is tuple:
-        return "a list of texts" if arguments[-1] is Ellipsis else f"a list of {len(arguments)} numbers"
+        if arguments[-1] is not Ellipsis:
+            return f"a list of {len(arguments)} numbers"
+        return "a list of texts" if arguments[0] is str else "a list of whole numbers"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
     return words[hint]

@@ -5,7 +5,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import DataOptions
+from bertune.cli.data_options import DataOptions, refuse_flags
+from bertune.encoder.device import DeviceName
+
+ExplainBy = Literal["integrated-gradients", "occlusion"]
 
 
 def predict(
@@ -14,6 +17,10 @@ def predict(
     *,
     glue_submission: Path | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    explain: bool = False,
+    explain_by: ExplainBy | None = None,
+    limit: int | None = None,
+    device: DeviceName = "auto",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -31,19 +38,32 @@ def predict(
         glue_submission: of a model of a GLUE task: write what is predicted for its test sets into this folder (or file)
             as the leaderboard takes it.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
+        explain: say of each word how much it spoke for the answer or against it, in the place of the columns.
+        explain_by: how; integrated-gradients by default, whose numbers add up to the answer.
+        limit: explain only so many rows, the first; more than 1,000 are not explained without.
+        device: where to compute; auto takes the GPU where torch finds one.
         json: print one JSON object a line, with the probability of every label.
         quiet: print nothing but the result and errors.
     """
     from bertune.checkpoints.model_directory import load
     from bertune.checkpoints.model_files import find_model_folder
+    from bertune.cli.explaining import explain_rows
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
     from bertune.cli.terminal import keep_quiet, say, show, show_data, show_json
+    from bertune.encoder.device import choose_device
     from bertune.evaluation.predictions import predict as predict_texts
 
     tell = keep_quiet if quiet else say
+    if not explain:
+        refuse_flags(
+            "without --explain nothing is explained", {"explain_by": explain_by is not None, "limit": limit is not None}
+        )
+    elif glue_submission is not None:
+        refuse_flags("a submission holds labels alone", {"explain": True})
     model = load(find_model_folder(run))
+    model.classifier.to(choose_device(device))
     if glue_submission is not None:
         from bertune.cli.submission import write_submission
 
@@ -54,6 +74,10 @@ def predict(
         return
     examples, _ = read_for(model, options, require_label=False)
     tell(examples.report.summary())
+    if explain:
+        refuse_flags("explanations are computed in fp32", {"precision": precision != "fp32"})
+        explain_rows(model, examples, explain_by or "integrated-gradients", limit, as_json=json, quiet=quiet)
+        return
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
         predictions = predict_texts(model, examples, precision=precision, on_batch=progress.advance)
     tell(predictions.long_texts.summary())

@@ -31,10 +31,18 @@ class Embeddings(nn.Module):
         self.norm = nn.LayerNorm(hidden_size, eps=norm_eps)
         self.dropout = Dropout(dropout)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Returns (tokens, hidden_size), fp32."""
+    def forward(self, batch: Batch, *, token_vectors: Tensor | None = None) -> Tensor:
+        """Embeds a packed batch.
+
+        Args:
+            batch: the sequences.
+            token_vectors: (tokens, hidden_size), taken in the place of the token table's rows; None looks them up.
+
+        Returns:
+            (tokens, hidden_size), fp32.
+        """
         summed = (
-            F.embedding(batch.token_ids, self.token.weight)
+            (F.embedding(batch.token_ids, self.token.weight) if token_vectors is None else token_vectors)
             + F.embedding(batch.position_ids, self.position.weight)
             + F.embedding(batch.token_type_ids, self.token_type.weight)
         )

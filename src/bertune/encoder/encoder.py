@@ -106,13 +106,15 @@ class Encoder(nn.Module):
         output = self._encode(batch)
         return EncoderOutput(shape.unpack(output.last_hidden_state), output.pooled)
 
-    def encode(self, batch: Batch, *, first_only: bool = False) -> Tensor:
+    def encode(self, batch: Batch, *, first_only: bool = False, token_vectors: Tensor | None = None) -> Tensor:
         """Computes the hidden states of a packed batch.
 
         Args:
             batch: the sequences.
             first_only: whether only the first token of each sequence is wanted. The last layer then computes no other,
                 which changes nothing about the first ones.
+            token_vectors: (tokens, hidden_size), taken in the place of the token table's rows, for gradients with
+                respect to them; the batch's token ids then only have to be valid.
 
         Returns:
             (tokens, hidden_size), or (sequences, hidden_size) with `first_only`; float32.
@@ -121,7 +123,7 @@ class Encoder(nn.Module):
             DataError: an id, a type or a position that the embeddings do not have.
         """
         check_ids(batch, self.config)
-        hidden_states = self.embeddings(batch).to(self.compute_dtype)
+        hidden_states = self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype)
         for layer in self.layers[:-1]:
             hidden_states = layer(hidden_states, batch.layout)
         last: Tensor = self.layers[-1](hidden_states, batch.layout, first_only=first_only)

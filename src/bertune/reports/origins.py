@@ -6,6 +6,7 @@ from bertune.reports.markup import Html, element
 from bertune.reports.page import code, details, facts, note, section, table
 from bertune.reports.words import name_of
 from bertune.text.excerpt import excerpt
+from bertune.tokens.long_texts import LongTexts
 
 _LONGEST_VALUE: Final = 300
 _TASK: Final = {
@@ -69,6 +70,10 @@ def data_audit(data: dict[str, Any] | None) -> list[Html]:
         for finding in data["findings"]
     ]
     content.append(element("ul", *found) if found else note("The audit found nothing to report."))
+    long_texts = [
+        note(f"{name}: {LongTexts(**counts).summary()}.") for name, counts in data.get("long_texts", {}).items()
+    ]
+    content += long_texts
     refused = [row for report in data["reports"].values() for row in report["refused"]]
     if refused:
         shown = [[f"{row['path']}:{row['line']}", excerpt(row["reason"], _LONGEST_VALUE)] for row in refused[:50]]

@@ -25,7 +25,7 @@ from bertune.studies.seed_run import SeedResult, folder_name, run_seed
 from bertune.studies.seed_settings import SeedSettings
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import Summary, summarize
-from bertune.training.calibrated import calibrated_scores
+from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.goal import Goal
 from bertune.training.loop import Observer
@@ -223,9 +223,9 @@ def _judge(run: PreparedRun, classifier: Classifier) -> _Judged:
     goal = Goal.of(run.contract)
     validation = goal.checked(run.validation, "validation", classifier)
     assert validation.targets is not None
-    scores, logits = goal.score(classifier, validation, run.train.targets)
-    contract, calibrated, found = calibrated_scores(run.contract, logits, validation.targets, run.settings)
-    return _Judged(logits, calibrated or scores, contract, found)
+    _, logits = goal.score(classifier, validation, run.train.targets)
+    contract, scores, found = calibrated(run.contract, logits, validation.targets, run.settings)
+    return _Judged(logits, scores, contract, found)
 
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:

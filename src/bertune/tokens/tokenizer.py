@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,22 @@ from bertune.tokens.vocabulary import CLS, MASK, PAD, SEP, UNK, read_vocabulary
 # The library keeps much beside the ids of each text until it is asked for them; chunks bound that memory.
 _TEXTS_PER_CHUNK = 8192
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class AlignedPiece(NamedTuple):
+    """A piece and where it stands in its text.
+
+    Args:
+        piece: as in the vocabulary.
+        word: number of the word that it is a part of, from 0; a punctuation mark is a word of its own.
+        start: its first character in the text.
+        end: behind its last character.
+    """
+
+    piece: str
+    word: int
+    start: int
+    end: int
 
 
 class BertTokenizer:
@@ -115,6 +132,16 @@ class BertTokenizer:
     def tokenize(self, text: str) -> list[str]:
         """Pieces of one text, without special tokens."""
         return self.convert_ids_to_tokens(self.encode_batch([text])[0])
+
+    def align(self, text: str) -> list[AlignedPiece]:
+        """Pieces of one text, those of `tokenize`, each with its place in the text as it was given.
+
+        A word that the vocabulary cannot spell is one [UNK] over all of its characters.
+        """
+        found = self._pipeline.encode(self._valid_text(text, 0), add_special_tokens=False)
+        aligned = zip(found.tokens, found.word_ids, found.offsets, strict=True)
+        # Only special tokens belong to no word, and there are none.
+        return [AlignedPiece(piece, word, *place) for piece, word, place in aligned if word is not None]
 
     def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
         """Ids of pieces.

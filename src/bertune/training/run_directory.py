@@ -37,6 +37,7 @@ class RunDirectory:
     | `metrics.json` | every number of the report |
     | `report.html` | the report |
     | `model/` | the model folder |
+    | `tensorboard/` | curves, where they were asked for |
 
     Args:
         path: of the folder.
@@ -54,6 +55,11 @@ class RunDirectory:
     def journal(self) -> Path:
         """The file with every step and epoch."""
         return self.path / _JOURNAL
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event file."""
+        return self.path / "tensorboard"
 
     def check(self, *, overwrite: bool) -> None:
         """Refuses a folder that cannot become this run's.

@@ -16,7 +16,7 @@ def test_importing_bertune_imports_no_torch() -> None:
 
 
 def test_the_help_of_every_verb_imports_no_torch() -> None:
-    for verb in ("", "train", "evaluate", "predict", "inspect", "encode", "export", "demo"):
+    for verb in ("", "train", "sweep", "evaluate", "predict", "inspect", "encode", "export", "demo"):
         arguments = [verb, "--help"] if verb else ["--help"]
         code = (
             f"import io, sys; sys.stdout = io.StringIO()\nfrom bertune.cli import main\nassert main({arguments!r}) == 0"

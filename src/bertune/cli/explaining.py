@@ -1,0 +1,55 @@
+"""`bertune predict --explain`."""
+
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.cli.explanations import json_lines, show_explanations
+from bertune.cli.progress import RowsProgress
+from bertune.cli.terminal import show_data
+from bertune.errors import ConfigError
+from bertune.evaluation.explain import Method, explain
+from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.text.examples import Examples
+
+# An explanation costs as much as dozens of predictions.
+_MOST_ROWS = 1000
+
+
+def explain_rows(
+    model: LoadedModel,
+    examples: Examples | ReencodedExamples,
+    method: Method,
+    limit: int | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Explains the answers to examples, and shows them.
+
+    Args:
+        model: answers.
+        examples: with their texts.
+        method: how to explain.
+        limit: rows to explain, the first ones; None explains all.
+        as_json: one JSON object a line.
+        quiet: no progress.
+
+    Raises:
+        ConfigError: examples without texts, a limit below 1, or many rows without a limit.
+    """
+    if isinstance(examples, ReencodedExamples):
+        raise ConfigError(
+            f"{examples.folder} holds no texts whose words could be explained", hint="name the table it was made of"
+        )
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit must be at least 1, not {limit}")
+    if limit is None and len(examples) > _MOST_ROWS:
+        raise ConfigError(
+            f"{len(examples):,} rows are many to explain: each costs as much as dozens of predictions",
+            hint=f"add --limit, for instance --limit {_MOST_ROWS}",
+        )
+    chosen = examples if limit is None else examples.select(range(min(limit, len(examples))))
+    with RowsProgress("explaining", len(chosen), enabled=not quiet) as progress:
+        explanations = explain(model, chosen, method=method, on_row=progress.advance)
+    if as_json:
+        show_data(json_lines(explanations))
+    else:
+        show_explanations(explanations)

@@ -1,0 +1,100 @@
+"""The texts of one example as a model reads them: their pieces and words, and the tokens that stand for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.evaluation.predictions import encode_for
+from bertune.text.examples import Examples
+from bertune.tokens.encoding import EncodedExamples
+from bertune.tokens.tokenizer import AlignedPiece, BertTokenizer
+
+_NO_PIECE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class ReadTexts:
+    """One example as the model reads it.
+
+    Args:
+        texts: one, or the two of a pair.
+        pieces: of all texts, one text after another, those included that the model does not read.
+        text_of_piece: (pieces,) 0 for the first text, 1 for the second.
+        sequences: the token ids: one sequence, or the windows of a long text.
+        piece_of_token: (tokens,) which piece each token of the sequences is; -1 for [CLS] and [SEP].
+    """
+
+    texts: tuple[str, ...]
+    pieces: list[AlignedPiece]
+    text_of_piece: npt.NDArray[np.int64]
+    sequences: EncodedExamples
+    piece_of_token: npt.NDArray[np.int64]
+
+    @property
+    def is_text(self) -> npt.NDArray[np.bool_]:
+        """(tokens,) whether a token is a piece of a text, not [CLS] or [SEP]."""
+        return np.not_equal(self.piece_of_token, _NO_PIECE)
+
+    @property
+    def read_pieces(self) -> npt.NDArray[np.int64]:
+        """Numbers of the pieces that are in a sequence, ascending; the others were cut off."""
+        return np.unique(self.piece_of_token[self.is_text])
+
+    @property
+    def unread(self) -> tuple[int, ...]:
+        """How many pieces of each text were cut off."""
+        read = self.text_of_piece[self.read_pieces]
+        return tuple(int((self.text_of_piece == text).sum() - (read == text).sum()) for text in range(len(self.texts)))
+
+    def words(self) -> list[npt.NDArray[np.int64]]:
+        """The words that are read, each as the numbers of its pieces that are read."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for number in self.read_pieces.tolist():
+            found.setdefault((int(self.text_of_piece[number]), self.pieces[number].word), []).append(number)
+        return [np.array(numbers) for numbers in found.values()]
+
+
+def read_texts(model: LoadedModel, examples: Examples, row: int) -> ReadTexts:
+    """Encodes one example as the model does, and tells which piece became which token."""
+    one = examples.select([row])
+    texts = tuple(one.texts_a + (one.texts_b or []))
+    aligned = [model.tokenizer.align(text) for text in texts]
+    sequences = encode_for(model, one).sequences
+    numbered = encode_for(replace(model, tokenizer=_PieceNumbers(model.tokenizer)), one).sequences
+    piece_of_token = numbered.token_ids.astype(np.int64)
+    place = np.arange(len(piece_of_token)) - np.repeat(numbered.offsets[:-1], numbered.lengths)
+    in_second = (place >= np.repeat(numbered.first_lengths, numbered.lengths)) & (piece_of_token != _NO_PIECE)
+    return ReadTexts(
+        texts=texts,
+        pieces=[piece for pieces in aligned for piece in pieces],
+        text_of_piece=np.repeat(np.arange(len(texts)), [len(pieces) for pieces in aligned]),
+        sequences=sequences,
+        piece_of_token=piece_of_token + np.where(in_second, len(aligned[0]), 0),
+    )
+
+
+class _PieceNumbers(BertTokenizer):
+    """Gives each piece its number in its text in the place of its id: encoding then tells what it kept, and where."""
+
+    def __init__(self, tokenizer: BertTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        return np.iinfo(np.int32).max  # so that ids are signed
+
+    @property
+    def cls_id(self) -> int:
+        return _NO_PIECE
+
+    @property
+    def sep_id(self) -> int:
+        return _NO_PIECE
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        ids, offsets = self._tokenizer.encode_flat(texts)
+        starts = np.repeat(offsets[:-1], np.diff(offsets))
+        return (np.arange(len(ids)) - starts).astype(np.int32), offsets

@@ -1,0 +1,142 @@
+"""Which settings to try next, and which trials to stop early: optuna, asked through one narrow place.
+
+The study is made anew of the trials that are done before each trial, and the draws of each trial have a seed of their
+own. So an interrupted sweep goes on exactly as one that was not.
+"""
+
+import importlib
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bertune.errors import ConfigError
+from bertune.training.loop import EpochResult
+from bertune.training.step import StepResult
+
+TrialState = Literal["complete", "stopped", "diverged"]
+# Random draws before the sampler learns from what it saw.
+_RANDOM_TRIALS = 8
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Args:
+        number: from 1.
+        drawn: the searched settings.
+        state: `complete` ran all its epochs, `stopped` was ended at a rung, `diverged` had no finite loss.
+        epochs: of its schedule.
+        values: after each epoch that it trained, the metric, higher when better.
+        rungs: what it had at each rung that it came to, by the name under which optuna keeps it.
+    """
+
+    number: int
+    drawn: dict[str, Any]
+    state: TrialState
+    epochs: int
+    values: tuple[float, ...]
+    rungs: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def best_epoch(self) -> int:
+        """From 1; the first of several equal ones, whose model a run keeps."""
+        return self.values.index(max(self.values)) + 1
+
+    @property
+    def value(self) -> float:
+        """The metric at the best epoch."""
+        return max(self.values)
+
+
+class StoppedAtRungError(Exception):
+    """A trial is not among those that go on."""
+
+
+class Halving:
+    """Draws the settings of one trial, and watches it: an `Observer` of `fit` that stops it at a rung.
+
+    Args:
+        space: of each searched setting, the values; of the learning rate lowest and highest.
+        done: the trials before this one.
+        reduction: one in so many goes on.
+        draw_seed: of the draws.
+
+    Raises:
+        ConfigError: optuna is not installed.
+
+    Source: Li et al., 2020, "A System for Massively Parallel Hyperparameter Tuning", section 3.2, successive halving
+    without waiting (https://arxiv.org/abs/1810.05934), as optuna's `SuccessiveHalvingPruner` does it.
+    """
+
+    def __init__(self, space: dict[str, tuple[Any, ...]], done: list[Trial], reduction: int, draw_seed: int) -> None:
+        optuna = load_optuna()
+        distributions = {
+            name: optuna.distributions.FloatDistribution(*values, log=True)
+            if name == "learning_rate"
+            else optuna.distributions.CategoricalDistribution(values)
+            for name, values in space.items()
+        }
+        states = optuna.trial.TrialState
+        self._study = optuna.create_study(
+            direction="maximize",
+            sampler=optuna.samplers.TPESampler(seed=draw_seed + len(done), n_startup_trials=_RANDOM_TRIALS),
+            pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=reduction),
+        )
+        for trial in done:
+            state = {"complete": states.COMPLETE, "stopped": states.PRUNED, "diverged": states.FAIL}[trial.state]
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=trial.value if trial.state == "complete" else None,
+                    params=trial.drawn,
+                    distributions=distributions,
+                    intermediate_values=dict(enumerate(trial.values, start=1)),
+                    system_attrs=trial.rungs,
+                )
+            )
+        self._trial = self._study.ask(distributions)
+        self.drawn: dict[str, Any] = dict(self._trial.params)
+        self.values: list[float] = []
+        self.epochs = 0
+
+    @property
+    def rungs(self) -> dict[str, float]:
+        """What the trial had at the rungs that it came to."""
+        return dict(self._study.get_trials(deepcopy=False)[-1].system_attrs)
+
+    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:  # noqa: ARG002 (an observer's)
+        """Notes how many epochs the schedule has."""
+        self.epochs = total_steps // steps_per_epoch
+
+    def on_step(self, result: StepResult) -> None:
+        """Does nothing: trials are compared at the ends of epochs."""
+
+    def on_epoch(self, result: EpochResult) -> None:
+        """Stops the trial if the epoch is a rung's and the trial is not good enough there.
+
+        Raises:
+            StoppedAtRungError: it is to stop.
+        """
+        assert result.scores is not None
+        self.values.append(result.scores.chosen_value)
+        self._trial.report(result.scores.chosen_value, result.epoch)
+        # Asked at the last epoch as well: what a trial had at a rung is what later ones are measured by.
+        if self._trial.should_prune() and result.epoch < self.epochs:
+            raise StoppedAtRungError
+
+
+def load_optuna() -> Any:
+    """Returns the package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of its dependencies
+            optuna = importlib.import_module("optuna")
+    except ImportError as error:
+        raise ConfigError("a sweep needs optuna", hint='pip install "bertune[sweep]"') from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

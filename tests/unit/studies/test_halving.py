@@ -1,0 +1,77 @@
+"""Halving on made-up trials whose quality is known."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bertune.evaluation.scores import Scores, score
+from bertune.studies.halving import Halving, StoppedAtRungError, Trial
+from bertune.training.loop import EpochResult
+
+SPACE: dict[str, tuple[Any, ...]] = {"learning_rate": (1e-5, 1e-3), "batch_size": (16, 32), "epochs": (4,)}
+TARGETS = np.array([0, 1] * 500)
+
+
+def scores_of(accuracy: float) -> Scores:
+    logits = np.zeros((1000, 2), np.float32)
+    answers = TARGETS.copy()
+    wrong = round((1 - accuracy) * 1000)
+    answers[:wrong] = 1 - answers[:wrong]
+    logits[np.arange(1000), answers] = 1
+    return score(logits, TARGETS, task_kind="classification", metrics=("accuracy",), bootstrap_samples=10)
+
+
+def run_trial(done: list[Trial], accuracies: list[float] | None = None, *, epochs: int = 4, seed: int = 0) -> Trial:
+    """Runs a trial that is the better the nearer its rate is to 1e-4, or whose accuracies are given."""
+    halving = Halving(SPACE | {"epochs": (epochs,)}, done, 2, seed)
+    best = 0.9 - 0.1 * abs(math.log10(halving.drawn["learning_rate"]) + 4)
+    halving.on_start(epochs * 10, 10, "fp32")
+    state = "complete"
+    try:
+        for epoch in range(1, epochs + 1):
+            value = accuracies[epoch - 1] if accuracies else best - 0.1 / epoch
+            halving.on_epoch(EpochResult(epoch, 0.5, 1.0, 1.0, scores_of(value), is_best=True))
+    except StoppedAtRungError:
+        state = "stopped"
+    return Trial(len(done) + 1, halving.drawn, state, epochs, tuple(halving.values), halving.rungs)  # type: ignore[arg-type]
+
+
+def test_a_trial_below_the_better_half_is_stopped_at_the_first_rung() -> None:
+    done: list[Trial] = []
+    for accuracies in ([0.7, 0.7, 0.7, 0.7], [0.8, 0.8, 0.8, 0.8], [0.6], [0.65]):
+        done.append(run_trial(done, [*accuracies, *[0.99] * 3]))
+    assert [trial.state for trial in done] == ["complete", "complete", "stopped", "stopped"]
+    assert [trial.values for trial in done[2:]] == [(0.6,), (0.65,)]  # what they would have come to is not known
+
+
+def test_between_rungs_and_at_the_last_epoch_nothing_is_stopped() -> None:
+    done = [run_trial([], [0.9, 0.9, 0.9, 0.9])]
+    # Rungs lie after epochs 1, 2 and 4: as good there, worse in epoch 3 and at the end.
+    done.append(run_trial(done, [0.95, 0.95, 0.1, 0.1]))
+    assert done[1].state == "complete"
+    assert len(done[1].values) == 4
+    third = run_trial(done, [0.96, 0.5, 0.9, 0.9])
+    assert (third.state, third.values) == ("stopped", (0.96, 0.5))
+
+
+def test_draws_stay_in_the_space_and_move_towards_what_was_good() -> None:
+    done: list[Trial] = []
+    for _ in range(40):
+        done.append(run_trial(done))
+    rates = [trial.drawn["learning_rate"] for trial in done]
+    assert all(1e-5 <= rate <= 1e-3 for rate in rates)
+    assert {trial.drawn["batch_size"] for trial in done} == {16, 32}
+    distances = [abs(math.log10(rate) + 4) for rate in rates]
+    assert np.mean(distances[-20:]) < np.mean(distances[:8])
+
+
+def test_the_next_trial_depends_on_what_is_done_and_the_seed_alone() -> None:
+    done: list[Trial] = []
+    for _ in range(12):
+        done.append(run_trial(done))
+    again = [replace(trial) for trial in done]  # as read from a file
+    first, second = run_trial(done), run_trial(again)
+    assert first == second
+    assert run_trial(done, seed=1).drawn != first.drawn
