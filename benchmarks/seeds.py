@@ -1,11 +1,11 @@
 """The recipes over seeds on MRPC: what `bertune train --seeds` says, and what each seed's model scores on test.
 
-    python benchmarks/seeds.py --data DIR --seeds 5
-    python benchmarks/seeds.py --data DIR --seeds 5 --systems lesson "stable --epochs 3" stable
+    python -m benchmarks.seeds --data DIR --seeds 5
+    python -m benchmarks.seeds --data DIR --seeds 5 --systems lesson "stable --epochs 3" stable
 
-Each system is `bertune train --recipe` with these words after it. DIR holds the original MRPC files. A seed that is done
-stays in the work folder: run again, it goes on after the last one. Test is scored after everything was chosen, and nothing
-is chosen by it. Writes benchmarks/results/seeds-mrpc_HARDWARE_DATE.json and .md after each system.
+Each system is `bertune train --recipe` with these words after it. DIR holds the original MRPC files. A seed that is
+done stays in the work folder: run again, it goes on after the last one. Test is scored after everything was chosen, and
+nothing is chosen by it. Writes benchmarks/results/seeds-mrpc_HARDWARE_DATE.json and .md after each system.
 """
 
 import argparse
@@ -86,8 +86,8 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         f"# MRPC over {results['seeds']} seeds, by recipe",
         "",
-        "| recipe | validation accuracy, best epoch: mean (95 % interval) | lowest | test accuracy of the same models | "
-        "lowest | collapsed | diverged | training, a seed |",
+        "| recipe | validation accuracy, best epoch: mean (95 % interval) | lowest | "
+        "test accuracy of the same models | lowest | collapsed | diverged | training, a seed |",
         "|---|---|---|---|---|---|---|---|",
         *(row(system, measured) for system, measured in results["systems"].items() if measured["summary"]["metrics"]),
         "",
