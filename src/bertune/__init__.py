@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bertune.encoder.config import BertConfig as BertConfig
     from bertune.encoder.encoder import Encoder as Encoder
     from bertune.errors import BertuneError as BertuneError
+    from bertune.evaluation.calibrate import calibrate as calibrate
     from bertune.evaluation.evaluate import evaluate as evaluate
     from bertune.evaluation.explain import explain as explain
     from bertune.evaluation.logits import predict_logits as predict_logits
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from bertune.optim.schedule import WarmUp as WarmUp
     from bertune.pictures.inputs import plot_inputs as plot_inputs
     from bertune.pictures.model import plot_model as plot_model
+    from bertune.pictures.reliability import plot_reliability as plot_reliability
     from bertune.pictures.schedule import plot_schedule as plot_schedule
     from bertune.text.examples import Columns as Columns
     from bertune.text.examples import Examples as Examples
@@ -80,6 +82,7 @@ _HOMES = {
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
     "bert_encode": "tokens.encoding",
+    "calibrate": "evaluation.calibrate",
     "classifier_model": "checkpoints.hub_module",
     "create_optimizer": "optim.create",
     "encode_examples": "tokens.encoding",
@@ -92,6 +95,7 @@ _HOMES = {
     "load": "checkpoints.model_directory",
     "plot_inputs": "pictures.inputs",
     "plot_model": "pictures.model",
+    "plot_reliability": "pictures.reliability",
     "plot_schedule": "pictures.schedule",
     "predict": "evaluation.predictions",
     "predict_logits": "evaluation.logits",

@@ -5,7 +5,15 @@ from typing import Final, Literal, get_args
 
 from bertune.errors import ConfigError
 
-Trick = Literal["kernels", "row-rounding", "first-only", "compact-vocabulary"]
+Trick = Literal[
+    "kernels",
+    "row-rounding",
+    "first-only",
+    "compact-vocabulary",
+    "resident-data",
+    "varlen-attention",
+    "cuda-graphs",
+]
 VARIABLE: Final = "BERTUNE_WITHOUT"
 
 
@@ -14,6 +22,8 @@ def without(trick: Trick) -> bool:
 
     The variable holds names with commas between them. `kernels`: compiled kernels. `row-rounding`: token counts rounded
     up. `first-only`: the last layer computed for [CLS] alone. `compact-vocabulary`: only rows that occur are trained.
+    On a GPU, `resident-data`: the data set lies there and no step waits; `varlen-attention`: flash attention on packed
+    tokens; `cuda-graphs`: steps are recorded and replayed.
 
     Raises:
         ConfigError: it names something else.

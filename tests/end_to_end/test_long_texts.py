@@ -83,6 +83,17 @@ def test_how_many_texts_are_too_long_is_said_everywhere(run: Run, runs: Path, lo
     assert (counts["validation"]["windows"] > 20) == (mode == "windows")
 
 
+def test_rows_of_a_run_are_examples_not_windows(runs: Path, long_tables: Path) -> None:
+    rows = [json.loads(line) for line in (runs / "windows" / "validation.jsonl").read_text().splitlines()]
+    with (long_tables / "validation.csv").open(newline="") as stream:
+        given = list(csv.DictReader(stream))
+    assert [row["target"] for row in rows] == [row["mood"] for row in given]
+    for row, asked in zip(rows, given, strict=True):
+        words = len(asked["first"].split())
+        windows = max(1, 1 - (14 - words) // 8)
+        assert row["tokens"] == (words + 2 if windows == 1 else 16 * windows)
+
+
 def test_run_and_model_say_how_long_texts_are_read(runs: Path) -> None:
     settings = tomllib.loads((runs / "windows" / "run.toml").read_text())["train"]
     assert (settings["long-text"], settings["window-stride"]) == ("windows", 8)

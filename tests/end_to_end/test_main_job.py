@@ -18,7 +18,7 @@ def test_training_learns_the_task_and_says_so(trained: Path) -> None:
 
 def test_the_run_folder_holds_everything(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    rows = {"validation.jsonl", "dynamics.npz", "doubtful.jsonl"}
+    rows = {"validation.jsonl", "dynamics.npz", "doubtful.jsonl", "calibration.json"}
     report = {"metrics.json", "report.html"}
     assert names == {"run.toml", "metrics.jsonl", "data.json", "receipt.json", "scores.json", "model"} | rows | report
     model_files = {path.name for path in (trained / "model").iterdir()}

@@ -75,7 +75,33 @@ def unscored(run: Run, model: Path, tables: Path, tmp_path_factory: pytest.TempP
     return out
 
 
-KINDS = ["trained", "hostile", "values", "unscored"]
+@pytest.fixture(scope="session")
+def several(run: Run, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose rows have several labels or none."""
+    folder = tmp_path_factory.mktemp("several")
+    texts = (("good film", "kind"), ("bad film", "rude"), ("good bad film", "kind;rude"), ("the plot", ""))
+    for name in ("train", "validation"):
+        rows = [f"{text}\t{labels}" for text, labels in texts] * 9
+        (folder / f"{name}.tsv").write_text("text\ttone\n" + "\n".join(rows) + "\n")
+    columns = ["--text-a", "text", "--label", "tone", "--kind", "multi-label", "--label-separator", ";"]
+    out = folder / "run"
+    data = ["--data", str(folder), *columns, "--allow-no-label", "--model", str(model)]
+    done = run("train", *data, "--out", str(out), *TRAINING)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def seeds(run: Run, model: Path, tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of seeds."""
+    out = tmp_path_factory.mktemp("seeds") / "run"
+    data = ["--data", str(tables), *COLUMNS, "--model", str(model), "--out", str(out)]
+    done = run("train", *data, "--epochs", "2", "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+KINDS = ["trained", "hostile", "values", "several", "seeds", "unscored"]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -176,7 +202,7 @@ def test_a_shell_reads_the_command_as_it_is_meant(hostile: Path) -> None:
     settings = tomllib.loads((hostile / "run.toml").read_text())["train"]
     words = words_of(hostile)
     given = dict(zip(words[1::2], words[2::2], strict=True))
-    assert given == {f"--{name}": str(value) for name, value in settings.items()}
+    assert given == {f"--{name}": str(value) for name, value in settings.items() if value is not False}
 
 
 def words_of(folder: Path) -> list[str]:
@@ -184,6 +210,16 @@ def words_of(folder: Path) -> list[str]:
     command = json.loads((folder / "metrics.json").read_text())["command"]
     shell = "bertune() { printf '%s\\0' \"$@\"; }\n" + command
     return subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+
+
+def test_a_study_shows_every_seed_and_their_mean(seeds: Path, chromium: Chromium) -> None:
+    chromium.open(seeds / "report.html", width=1280)
+    numbers = json.loads((seeds / "metrics.json").read_text())
+    assert [curve["name"] for curve in numbers["curves"]] == ["seed-42", "seed-43"]
+    values = [result["metrics"]["accuracy"] for result in numbers["seeds"]["results"]]
+    shown = chromium.value("document.querySelector('header').textContent")
+    assert f"2 seeds: mean {50 * sum(values):.1f}" in shown
+    assert chromium.value("document.querySelectorAll('#seeds tbody tr').length") >= 4
 
 
 def test_a_folder_that_is_no_run_is_refused(run: Run, tmp_path: Path) -> None:

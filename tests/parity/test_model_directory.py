@@ -12,6 +12,7 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load, save
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
+from bertune.evaluation.predictions import predict
 from bertune.heads.classifier import Classifier, classifier_model
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer
@@ -141,3 +142,18 @@ def test_a_regressor_keeps_its_one_output(tmp_path: Path, tokenizer: BertTokeniz
     with torch.inference_mode():
         difference = (model(**inputs).logits - our_logits(regressor, tokenizer, TEXTS_B)).abs().max()
     assert float(difference) <= 1e-5
+
+
+def test_the_pipeline_gives_the_sigmoid_of_each_of_several_labels(tmp_path: Path, tokenizer: BertTokenizer) -> None:
+    sizes = make_classifier(tokenizer).encoder.config
+    classifier, _ = classifier_model(sizes, 3, seed=4)
+    contract = Contract(labels=("toxic", "insult", "threat"), is_pair=True, max_length=64, kind="multi-label")
+    save(classifier.eval(), tmp_path / "m", tokenizer=tokenizer, contract=contract)
+    classify = transformers.pipeline("text-classification", str(tmp_path / "m"), device="cpu")
+    assert classify.model.config.problem_type == "multi_label_classification"
+    pairs = [{"text": a, "text_pair": b} for a, b in zip(TEXTS_A, TEXTS_B, strict=True)]
+    answers = [{entry["label"]: entry["score"] for entry in answer} for answer in classify(pairs, top_k=None)]
+    ours = [answer.probabilities for answer in predict(load(tmp_path / "m"), zip(TEXTS_A, TEXTS_B, strict=True))]
+    for theirs, mine in zip(answers, ours, strict=True):
+        assert theirs == pytest.approx(mine, abs=1e-5)
+        assert abs(sum(mine.values()) - 1) > 0.01  # no softmax

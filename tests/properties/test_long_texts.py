@@ -137,6 +137,10 @@ def test_examples_are_taken_with_all_their_windows(
     chosen = [number % len(lengths) for number in order]
     expected = shown(encoded)
     assert shown(encoded.take(chosen)) == [expected[number] for number in chosen]
+    assert encoded.take(chosen).example_lengths.tolist() == [
+        sum(len(tokens) + 1 for window in expected[number] for tokens in window) + len(expected[number])
+        for number in chosen
+    ]
     assert encoded.take(chosen).over_length.tolist() == [bool(encoded.over_length[number]) for number in chosen]
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout, PackedLayout
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.encoding import EncodedExamples
 
@@ -32,7 +32,7 @@ class Batch:
     token_ids: Tensor
     token_type_ids: Tensor
     position_ids: Tensor
-    layout: PackedLayout
+    layout: Layout
     targets: Tensor | None = None
     example_of_sequence: Tensor | None = None
 

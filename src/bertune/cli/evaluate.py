@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions
+from bertune.encoder.device import DeviceName
 from bertune.errors import ConfigError
 
 # What a model may have seen of a split, if the folder is the one it was trained on.
@@ -23,6 +24,7 @@ def evaluate(
     label: str | None = None,
     allow_no_label: bool = False,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    device: DeviceName = "auto",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -36,6 +38,7 @@ def evaluate(
         label: column of the label, if not the one of training; for multi-label as for `bertune train`.
         allow_no_label: for multi-label: rows without any label are meant; otherwise an empty list or cell is refused.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
+        device: where to compute; auto takes the GPU where torch finds one.
         json: print one JSON document.
         quiet: print nothing but the result and errors.
     """
@@ -44,12 +47,14 @@ def evaluate(
     from bertune.cli.model_data import also_scored, read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.encoder.device import choose_device
     from bertune.evaluation.evaluate import evaluate as evaluate_model
 
     if options.data is None:
         raise ConfigError("the data are not named", hint="use --data FILE")
     tell = keep_quiet if quiet else say
     model = load(find_model_folder(run))
+    model.classifier.to(choose_device(device))
 
     def evaluate_split(chosen: DataOptions) -> tuple[dict[str, Any], list[str]]:
         examples, split = read_for(model, chosen, require_label=True, label=label, allow_no_label=allow_no_label)

@@ -14,9 +14,14 @@ def inspect(
     text_a: str | None = None,
     text_b: str | None = None,
     label: str | None = None,
-    kind: Literal["classification", "regression"] = "classification",
+    kind: Literal["classification", "multi-label", "regression"] = "classification",
+    label_separator: str | None = None,
+    allow_no_label: bool = False,
     quoting: Literal["auto", "csv", "none"] = "auto",
     on_bad_row: Literal["error", "skip"] = "error",
+    model: str | None = None,
+    max_length: int = 128,
+    strict: bool = False,
     plot: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -30,8 +35,13 @@ def inspect(
         text_b: of the data: column of the second text.
         label: of the data: column of the label.
         kind: of the data: whether labels are classes or values.
+        label_separator: of the data, multi-label: what stands between the labels of a row.
+        allow_no_label: of the data, multi-label: whether a row may have none.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
         on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
+        model: of the data: count tokens as this encoder's tokenizer makes them.
+        max_length: of the data, with --model: from which on tokens are cut off.
+        strict: of the data: what the audit finds is an error, exit code 3.
         plot: draw the model into this file, .svg or .png.
         json: print one JSON document.
     """
@@ -47,29 +57,48 @@ def inspect(
         "text_b": text_b is not None,
         "label": label is not None,
         "kind": kind != "classification",
+        "label_separator": label_separator is not None,
+        "allow_no_label": allow_no_label,
         "quoting": quoting != "auto",
         "on_bad_row": on_bad_row != "error",
+        "model": model is not None,
+        "max_length": max_length != 128,
     }
+    about_data = flags | {"strict": strict}
     if inspection.is_run(what):
-        refuse_flags(f"{what} is a model", {"task": task is not None} | flags)
+        refuse_flags(f"{what} is a model", {"task": task is not None} | about_data)
         found = inspection.inspect_run(Path(what))
     elif folders := record_inspection.reencoded_at(what):
-        refuse_flags(f"{what} was encoded before", {"task": task is not None} | flags)
+        refuse_flags(f"{what} was encoded before", {"task": task is not None} | about_data)
         found = record_inspection.inspect_reencoded(folders)
     elif files := record_inspection.record_files_at(what):
-        refuse_flags(f"{what} holds records", {"task": task is not None} | flags)
+        refuse_flags(f"{what} holds records", {"task": task is not None} | about_data)
         found = record_inspection.inspect_records(files)
     elif task is None and text_a is None and inspection.is_model(what):
-        refuse_flags(f"{what} is a model", flags)
+        refuse_flags(f"{what} is a model", about_data)
         found = inspection.inspect_model(what)
     else:
         from bertune.text.examples import Columns
 
         _refuse_without_effect(what, task, flags)
-        columns = None if text_a is None else Columns(text_a, text_b, label)
-        found = inspection.inspect_data(
-            what, task=task, columns=columns, kind=kind, quoting=quoting, on_bad_row=on_bad_row
+        if kind != "multi-label":
+            several = {name: flags[name] for name in ("label_separator", "allow_no_label")}
+            refuse_flags("only --kind multi-label has several labels a row", several)
+        columns = (
+            None
+            if text_a is None
+            else Columns.of_kind(kind, text_a, text_b, label, separator=label_separator, allow_none=allow_no_label)
         )
+        options = inspection.AuditOptions(
+            task=task,
+            columns=columns,
+            kind=kind,
+            quoting=quoting,
+            on_bad_row=on_bad_row,
+            model=model,
+            max_length=max_length,
+        )
+        found = inspection.inspect_data(what, options)
     if plot is not None:
         from bertune.pictures.model import plot_model
 
@@ -81,6 +110,8 @@ def inspect(
         show_json(found.values)
     else:
         show(found.lines)
+    if strict and found.audit is not None:
+        found.audit.refuse_findings()
 
 
 def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) -> None:
@@ -89,7 +120,11 @@ def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) 
     Raises:
         ConfigError: names the flag.
     """
-    about_columns = {name: flags[name] for name in ("text_a", "text_b", "label", "kind")}
+    if flags["max_length"] and not flags["model"]:
+        refuse_flags("without --model no tokens are counted", {"max_length": True}, hint="name a model with --model")
+    about_columns = {
+        name: flags[name] for name in ("text_a", "text_b", "label", "kind", "label_separator", "allow_no_label")
+    }
     if task is not None:
         refuse_flags(f"task {task!r} knows its columns", about_columns)
     elif not flags["text_a"]:

@@ -14,17 +14,22 @@ from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.cli.fetching import FetchingProgress
+from bertune.cli.progress import RowsProgress
 from bertune.encoder.config import BertConfig, read_json_object
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
 from bertune.heads.classifier import Classifier
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import summarize
-from bertune.text.audit import audit_splits
-from bertune.text.examples import Columns, LabelSet, Task, TaskKind
+from bertune.text.audit import Audit, audit_sources
+from bertune.text.examples import Columns, Examples, LabelSet, Task, TaskKind
 from bertune.text.file_kind import SUFFIXES
-from bertune.text.glue import find_splits, glue_task, read_split
+from bertune.text.findings import counted
+from bertune.text.glue import find_splits, glue_task
+from bertune.text.header_faults import findings_of_header
+from bertune.text.row_source import RowSource
 from bertune.text.sources import OnBadRow, Quoting, open_table
+from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 
 
@@ -35,6 +40,7 @@ class Inspection:
     lines: list[str]
     values: dict[str, Any]
     model: Encoder | Classifier | None = None
+    audit: Audit | None = None
 
 
 def is_run(what: str) -> bool:
@@ -120,27 +126,64 @@ def _inspect_tensors(bundle: TensorBundle) -> Inspection:
     return Inspection(lines, {"path": str(bundle.prefix), "tensors": tensors, "numbers": numbers})
 
 
-def inspect_data(
-    data: str, *, task: str | None, columns: Columns | None, kind: TaskKind, quoting: Quoting, on_bad_row: OnBadRow
-) -> Inspection:
-    """Audits all splits; without task and columns shows what columns there are."""
-    known_task: Task | None = glue_task(task) if task else None
-    if columns is not None:
-        known_task = Task.for_columns(columns, kind=kind)
-    found = find_splits(data, known_task)
-    if known_task is None:
-        return _show_columns(found[next(iter(found))].paths, quoting)
-    examples = {
-        name: read_split(split, columns=columns, quoting=quoting, on_bad_row=on_bad_row)
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """How `bertune inspect` audits data.
+
+    Args:
+        task: a GLUE task; None for columns of one's own.
+        columns: of the table; None with a task.
+        kind: what is learned from own columns.
+        quoting: as for `read_examples`.
+        on_bad_row: as for `read_examples`.
+        model: whose tokenizer counts tokens; None counts characters alone.
+        max_length: from which on tokens are cut off.
+    """
+
+    task: str | None = None
+    columns: Columns | None = None
+    kind: TaskKind = "classification"
+    quoting: Quoting = "auto"
+    on_bad_row: OnBadRow = "error"
+    model: str | None = None
+    max_length: int = 128
+
+
+def inspect_data(data: str, options: AuditOptions) -> Inspection:
+    """Audits all splits, row by row; without task and columns shows what columns there are."""
+    task: Task | None = glue_task(options.task) if options.task else None
+    if options.columns is not None:
+        several = options.columns.several
+        labels = LabelSet(tuple(map(str, several.columns))) if several is not None and several.columns else None
+        task = Task.for_columns(options.columns, kind=options.kind, labels=labels)
+    found = find_splits(data, task)
+    if task is None:
+        return _show_columns(found[next(iter(found))].paths, options.quoting)
+    sources = {
+        name: RowSource(split, task, options.columns, options.quoting, options.on_bad_row)
         for name, split in found.items()
     }
-    labels = known_task.labels
-    first_labels = next((split.labels for split in examples.values() if split.labels is not None), None)
-    if labels is None and kind == "classification" and known_task.kind == "classification" and first_labels:
-        labels = LabelSet.from_values(first_labels)
-    audit = audit_splits(examples, labels)
-    reports = {name: split.report.to_dict() for name, split in examples.items()}
-    return Inspection(audit.lines(), audit.to_dict() | {"reports": reports})
+    scans = _token_scans(list(sources), options)
+    with RowsProgress("reading", None) as progress:
+
+        def see(name: str, examples: Examples) -> None:
+            if name in scans:
+                scans[name].add(examples)
+            progress.advance(len(examples))
+
+        audit = audit_sources(sources, on_chunk=see)
+    for name, scan in scans.items():
+        audit.add_tokens(name, scan.figures())
+    return Inspection(audit.lines(), audit.to_dict(), audit=audit)
+
+
+def _token_scans(names: list[str], options: AuditOptions) -> dict[str, TokenScan]:
+    if options.model is None:
+        return {}
+    with FetchingProgress() as progress:
+        folder = resolve_model(options.model, on_progress=progress.show)
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
+    return {name: TokenScan(tokenizer, options.max_length) for name in names}
 
 
 def _show_columns(paths: tuple[Path, ...], quoting: Quoting) -> Inspection:
@@ -148,9 +191,14 @@ def _show_columns(paths: tuple[Path, ...], quoting: Quoting) -> Inspection:
         raise DataError("the columns of data on the hub are shown with a task or --text-a only")
     table = open_table(paths[0], quoting=quoting)
     names = list(table.names) if table.names is not None else [str(number) for number in range(table.width)]
-    lines = [f"{paths[0]}: {len(names)} columns", *(f"  {number}  {name}" for number, name in enumerate(names))]
+    lines = [
+        f"{paths[0]}: {counted(len(names), 'column')}",
+        *(f"  {number}  {name}" for number, name in enumerate(names)),
+    ]
     lines.append("audit it with --text-a NAME [--text-b NAME] --label NAME, or --task for a GLUE task")
-    return Inspection(lines, {"path": str(paths[0]), "columns": names})
+    audit = Audit({}, findings_of_header(table))
+    values = {"path": str(paths[0]), "columns": names, "findings": audit.to_dict()["findings"]}
+    return Inspection([*lines, *audit.lines()], values, audit=audit)
 
 
 def _contract_lines(contract: Contract) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions, refuse_flags
+from bertune.encoder.device import DeviceName
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]
 
@@ -19,6 +20,7 @@ def predict(
     explain: bool = False,
     explain_by: ExplainBy | None = None,
     limit: int | None = None,
+    device: DeviceName = "auto",
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -39,6 +41,7 @@ def predict(
         explain: say of each word how much it spoke for the answer or against it, in the place of the columns.
         explain_by: how; integrated-gradients by default, whose numbers add up to the answer.
         limit: explain only so many rows, the first; more than 1,000 are not explained without.
+        device: where to compute; auto takes the GPU where torch finds one.
         json: print one JSON object a line, with the probability of every label.
         quiet: print nothing but the result and errors.
     """
@@ -49,6 +52,7 @@ def predict(
     from bertune.cli.progress import RowsProgress
     from bertune.cli.results import prediction_lines
     from bertune.cli.terminal import keep_quiet, say, show, show_data, show_json
+    from bertune.encoder.device import choose_device
     from bertune.evaluation.predictions import predict as predict_texts
 
     tell = keep_quiet if quiet else say
@@ -59,6 +63,7 @@ def predict(
     elif glue_submission is not None:
         refuse_flags("a submission holds labels alone", {"explain": True})
     model = load(find_model_folder(run))
+    model.classifier.to(choose_device(device))
     if glue_submission is not None:
         from bertune.cli.submission import write_submission
 

@@ -13,6 +13,9 @@ def study_lines(finished: FinishedStudy) -> list[str]:
     best = next(result for result in summary.results if result.seed == summary.best)
     alone = shown(metric, best.metrics[metric])
     for average in finished.averages:
+        if len(average.seeds) == 1:
+            lines.append(f"{average.recipe}: no other seed's weights help those of seed {average.seeds[0]}")
+            continue
         members = ", ".join(str(seed) for seed in average.seeds)
         value = shown(metric, average.scores.value(metric))
         lines.append(f"{average.recipe} (seeds {members}): {metric} {value}, the best seed alone {alone}")

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertune.batches.layout import AttentionPlan, LengthGroup, PackedLayout
+from bertune.batches.layout import AttentionPlan, Layout, LengthGroup
 from bertune.encoder.dense import Dense
 from bertune.encoder.dropout import Dropout
+from bertune.encoder.varlen_attention import AttentionKernel, attend_varlen, attention_kernel
 from bertune.errors import ConfigError
 
 
@@ -70,7 +71,7 @@ class SelfAttention(nn.Module):
         self.output = Dense(hidden_size, hidden_size)
         self.dropout = Dropout(dropout)
 
-    def forward(self, hidden_states: Tensor, layout: PackedLayout, *, first_only: bool = False) -> Tensor:
+    def forward(self, hidden_states: Tensor, layout: Layout, *, first_only: bool = False) -> Tensor:
         """Mixes the tokens of each sequence.
 
         Args:
@@ -81,9 +82,11 @@ class SelfAttention(nn.Module):
         Returns:
             (tokens, hidden_size), or (sequences, hidden_size) with `first_only`.
         """
-        plan = layout.attention_plan
+        if self._kernel_for(hidden_states).name == "varlen":
+            return self._mix_packed(hidden_states, layout, first_only=first_only)
         if first_only:
             return self._mix_first(hidden_states, layout)
+        plan = layout.attention_plan
         cells = _to_cells(self.qkv(hidden_states), plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         mixed = torch.cat([self._mix(rows, group) for rows, group in zip(rectangles, plan.groups, strict=True)])
@@ -91,12 +94,44 @@ class SelfAttention(nn.Module):
         output: Tensor = self.output(packed)
         return output
 
-    def _mix_first(self, hidden_states: Tensor, layout: PackedLayout) -> Tensor:
-        plan, size = layout.attention_plan, hidden_states.shape[1]
+    def _kernel_for(self, hidden_states: Tensor) -> AttentionKernel:
+        size = hidden_states.shape[1] // self.num_heads
+        return attention_kernel(hidden_states.device, hidden_states.dtype, size)
+
+    def _mix_packed(self, hidden_states: Tensor, layout: Layout, *, first_only: bool) -> Tensor:
+        """Attends without a rectangle."""
+        tokens, size = hidden_states.shape
+        by_head = (-1, self.num_heads, size // self.num_heads)
+        cu_queries, max_queries = layout.cu_seqlens, layout.max_seqlen
+        if first_only:
+            query, rows = self._queries_of_first(hidden_states, hidden_states[layout.first_tokens])
+            key, value = (part.view(by_head) for part in rows.view(tokens, 2, size).unbind(1))
+            cu_queries, max_queries = torch.arange(len(layout) + 1, dtype=torch.int32, device=rows.device), 1
+        else:
+            query, key, value = (part.view(by_head) for part in self.qkv(hidden_states).view(tokens, 3, size).unbind(1))
+        mixed = attend_varlen(
+            query.view(by_head),
+            key,
+            value,
+            cu_queries=cu_queries,
+            cu_keys=layout.cu_seqlens,
+            max_queries=max_queries,
+            max_keys=layout.max_seqlen,
+            dropout=self.dropout.probability if self.training else 0.0,
+        )
+        output: Tensor = self.output(mixed.reshape(-1, size))
+        return output
+
+    def _queries_of_first(self, hidden_states: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns queries of the first tokens, and keys and values, side by side, of all."""
+        size = hidden_states.shape[1]
         weight, bias = self.qkv.weight.to(hidden_states.dtype), self.qkv.bias.to(hidden_states.dtype)
-        first = hidden_states[layout.first_tokens[plan.sequences]]
-        queries = F.linear(first, weight[:size], bias[:size])
-        cells = _to_cells(F.linear(hidden_states, weight[size:], bias[size:]), plan)
+        return F.linear(first, weight[:size], bias[:size]), F.linear(hidden_states, weight[size:], bias[size:])
+
+    def _mix_first(self, hidden_states: Tensor, layout: Layout) -> Tensor:
+        plan = layout.attention_plan
+        queries, rows = self._queries_of_first(hidden_states, hidden_states[layout.first_tokens[plan.sequences]])
+        cells = _to_cells(rows, plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         asking = torch.split(queries, [group.sequences for group in plan.groups])
         mixed = []
@@ -121,10 +156,11 @@ class SelfAttention(nn.Module):
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, group: LengthGroup) -> Tensor:
         mask = None if group.attend is None else group.attend[:, None, None, :]
-        if self.training and self.dropout.probability > 0:
+        dropout = self.dropout.probability if self.training else 0.0
+        if dropout and attention_kernel(query.device, query.dtype, query.shape[-1]).name == "plain":
             mixed = self._attend_with_dropout(query, key, value, mask)
         else:
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return mixed.transpose(1, 2).reshape(group.sequences * query.shape[2], -1)
 
     def _attend_with_dropout(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:

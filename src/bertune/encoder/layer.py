@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout
 from bertune.encoder.attention import SelfAttention
 from bertune.encoder.dropout import Dropout
 from bertune.encoder.feed_forward import FeedForward
@@ -33,7 +33,7 @@ class TransformerLayer(nn.Module):
         self.output_norm = Norm(hidden_size, eps=norm_eps)
         self.dropout = Dropout(hidden_dropout)
 
-    def forward(self, hidden_states: Tensor, layout: PackedLayout, *, first_only: bool = False) -> Tensor:
+    def forward(self, hidden_states: Tensor, layout: Layout, *, first_only: bool = False) -> Tensor:
         """Maps (tokens, hidden_size) to the same, or to (sequences, hidden_size) of the first tokens alone."""
         attended = self.dropout(self.attention(hidden_states, layout, first_only=first_only))
         if first_only:

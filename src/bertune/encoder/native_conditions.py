@@ -66,8 +66,13 @@ def _check_sizes(config: BertConfig) -> None:
         raise NotNativeError(f"hidden_size ({config.hidden_size}) is above {MAX_HIDDEN}")
 
 
+def has_hooks(of: nn.Module | nn.Parameter) -> bool:
+    """Returns whether someone's own code is called when a module or the gradient of a parameter is computed."""
+    return any(getattr(of, kind, None) for kind in _HOOKS)
+
+
 def _check_hooks(name: str, of: nn.Module | nn.Parameter) -> None:
-    if any(getattr(of, kind, None) for kind in _HOOKS):
+    if has_hooks(of):
         raise NotNativeError(f"the encoder's {name} has a hook")
 
 

@@ -18,13 +18,15 @@ from bertune.tokens.examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
 BATCH_TOKENS = 2048
+# A GPU has more to keep busy, and each batch's logits are waited for.
+_GPU_BATCH_TOKENS = 16384
 
 
 def predict_logits(
     classifier: Classifier,
     data: Dataset | Inputs,
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Returns the logits of all examples.
@@ -36,7 +38,7 @@ def predict_logits(
     Args:
         classifier: the model.
         data: examples in any form `as_dataset` takes; targets are not looked at.
-        batch_tokens: tokens computed at a time.
+        batch_tokens: tokens computed at a time; None is `BATCH_TOKENS`, and more on a GPU.
         on_batch: called with the number of examples done in each batch, each with its first window.
 
     Returns:
@@ -47,6 +49,8 @@ def predict_logits(
     begins_example = np.zeros(len(sequences), bool)
     begins_example[encoded.first_sequences] = True
     device = classifier.classifier.weight.device
+    if batch_tokens is None:
+        batch_tokens = BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
     logits = np.empty((len(sequences), classifier.num_labels), dtype=np.float32)
     compute = _computation_of(classifier)
     with evaluating(classifier), torch.inference_mode():

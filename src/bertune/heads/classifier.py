@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bertune.ablation import without
 from bertune.batches.batch import Batch, pack_padded
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout
 from bertune.encoder.config import BertConfig
 from bertune.encoder.dense import Dense, without_draws
 from bertune.encoder.dropout import Dropout
@@ -77,7 +77,7 @@ class Classifier(nn.Module):
         """Whether the encoder need only give the first token of each sequence."""
         return self.pooling == "cls" and not without("first-only")
 
-    def logits_of(self, hidden: Tensor, layout: PackedLayout) -> Tensor:
+    def logits_of(self, hidden: Tensor, layout: Layout) -> Tensor:
         """Returns logits from what the encoder made: the pooling, dropout and the dense layer.
 
         Args:

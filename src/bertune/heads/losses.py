@@ -13,7 +13,7 @@ def loss_of(
     kind: TaskKind,
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
-    total_weight: float | None = None,
+    total_weight: float | Tensor | None = None,
 ) -> Tensor:
     """Returns the mean loss of a batch, or what a part of a batch adds to it.
 
@@ -45,8 +45,8 @@ def loss_of(
     return summed / total_weight
 
 
-def weight_of(targets: Tensor, *, kind: TaskKind, class_weights: Tensor | None = None) -> float:
+def weight_of(targets: Tensor, *, kind: TaskKind, class_weights: Tensor | None = None) -> float | Tensor:
     """Returns what the losses of these examples are divided by: their number, or with weighted classes their weight."""
     if kind == "classification" and class_weights is not None:
-        return float(class_weights[targets].sum())
+        return class_weights[targets].sum()  # not as a number: a GPU would be waited for
     return float(len(targets))

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from bertune.batches.batch import Batch
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout
 
 Pooling = Literal["cls", "mean"]
 
 
-def mean_pool(hidden_states: Tensor, layout: PackedLayout) -> Tensor:
+def mean_pool(hidden_states: Tensor, layout: Layout) -> Tensor:
     """Averages the tokens of each sequence, [CLS] and [SEP] included.
 
     Args:
@@ -25,7 +25,7 @@ def mean_pool(hidden_states: Tensor, layout: PackedLayout) -> Tensor:
     """
     sums = hidden_states.new_zeros(len(layout), hidden_states.shape[1])
     sums = sums.index_add(0, layout.sequence_of_token, hidden_states)
-    lengths = torch.from_numpy(layout.lengths).to(hidden_states)
+    lengths = layout.sequence_lengths.to(hidden_states)
     return sums / lengths[:, None]
 
 

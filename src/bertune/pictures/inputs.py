@@ -70,7 +70,7 @@ def _read_arrays(inputs: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[
 
 
 def _lay_out_packed(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
-    lengths = batch.layout.lengths
+    lengths = batch.layout.sequence_lengths.numpy()
     real = np.arange(batch.layout.max_seqlen) < lengths[:, None]
     ids, types = np.zeros(real.shape, np.int64), np.zeros(real.shape, np.int64)
     ids[real] = batch.token_ids.cpu().numpy()

@@ -5,7 +5,7 @@ from typing import Any
 from bertune.reports import charts
 from bertune.reports.markup import Html, element
 from bertune.reports.page import note, warning
-from bertune.reports.words import is_percentage, metric_interval, metric_name, metric_text, name_of
+from bertune.reports.words import constant_answer, is_percentage, metric_interval, metric_name, metric_text
 
 
 def headline(numbers: dict[str, Any]) -> list[Html]:
@@ -19,8 +19,7 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
     value, interval = metric_text(name, first["value"]), metric_interval(name, first["low"], first["high"])
     sides = {"better": "better than", "unclear": "not clearly different from", "worse": "worse than"}
     against = element("b", sides[first["against_baseline"]], class_=first["against_baseline"])
-    answer = scores["baseline"]["answer"]
-    always = f"the mean, {answer:.4g}" if isinstance(answer, float) else repr(name_of(answer))
+    always = constant_answer(scores["baseline"])
     ends = (0.0, 1.0) if is_percentage(name) or min(first["low"], first["baseline"]) >= 0 else (-1.0, 1.0)
     return [
         element("p", value, " ", element("small", spoken), class_="headline"),
@@ -28,7 +27,7 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
             "p",
             f"95 % interval {interval}: ",
             against,
-            f" always answering {always}, which scores {metric_text(name, first['baseline'])}.",
+            f" {always}, which scores {metric_text(name, first['baseline'])}.",
             class_="verdict",
         ),
         charts.strip(

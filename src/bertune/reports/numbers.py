@@ -10,9 +10,11 @@ import bertune
 from bertune.reports.answered_rows import answer_numbers
 from bertune.reports.curves import curve_numbers
 from bertune.reports.run_files import RunFiles, read_study
+from bertune.reports.words import constant_answer
 
 MOST_DOUBTFUL: Final = 25
 _FEW_ROWS: Final = 100
+_FINDINGS: Final = 5
 _WIDTH: Final = 96
 
 
@@ -36,6 +38,7 @@ def report_numbers(folder: Path) -> dict[str, Any]:
         "model": None if run.contract is None else asdict(run.contract),
         "best_epoch": None if run.scores is None else run.scores.get("epoch"),
         "validation": None if run.scores is None else run.scores["validation"],
+        "also_scored": {} if run.scores is None else _also_scored(run.scores),
         "seeds": run.seeds,
         "curves": [curve_numbers(each, journal) for each, journal in journals.items()],
         "answers": answer_numbers(run.validation, run.contract) if run.validation and run.contract else None,
@@ -51,10 +54,13 @@ def command_of(settings: dict[str, Any]) -> str:
     """Returns the command that trains with these settings, as a shell takes it, over several lines."""
     lines = ["bertune train"]
     for name, value in settings.items():
-        for each in value if isinstance(value, list) else [value]:
+        # Words are given one at a time, the numbers of a range together.
+        is_range = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+        for each in [value] if is_range or not isinstance(value, list) else value:
             if each is False:
                 continue
-            flag = f"--{name}" if each is True else f"--{name} {shlex.quote(str(each))}"
+            words = [str(word) for word in each] if is_range else [] if each is True else [str(each)]
+            flag = shlex.join([f"--{name}", *words])
             if len(lines[-1]) + len(flag) > _WIDTH:
                 lines.append("   ")
             lines[-1] += f" {flag}"
@@ -73,7 +79,7 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
         name, first = next(iter(scores["metrics"].items()))
         if first["against_baseline"] != "better":
             found = "no better than" if first["against_baseline"] == "unclear" else "worse than"
-            warnings.append(f"By {name}, this model is {found} always answering {scores['baseline']['answer']!r}.")
+            warnings.append(f"By {name}, this model is {found} {constant_answer(scores['baseline'])}.")
         if scores["rows"] < _FEW_ROWS:
             warnings.append(f"{scores['rows']} validation rows are few: the intervals are wide.")
     if answers is not None and scores is not None and answers["rows"] < scores["rows"]:
@@ -83,7 +89,16 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
         )
     warnings += _warnings_of_seeds(numbers["seeds"])
     findings = [] if numbers["data"] is None else numbers["data"]["findings"]
-    return warnings + [f"Data: {finding['message']}" for finding in findings if finding["severity"] != "note"]
+    told = [f"Data: {finding['message']}" for finding in findings if finding["code"] != "not_audited"]
+    more = (
+        [f"Data: {len(told) - _FINDINGS:,} more findings, in the section on the data."] if len(told) > _FINDINGS else []
+    )
+    return warnings + told[:_FINDINGS] + more
+
+
+def _also_scored(scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores of validation data that nothing was chosen by: MNLI's second set."""
+    return {name: values for name, values in scores.items() if name != "validation" and isinstance(values, dict)}
 
 
 def _warnings_of_seeds(seeds: dict[str, Any] | None) -> list[str]:

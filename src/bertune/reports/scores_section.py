@@ -7,7 +7,13 @@ from bertune.reports.markup import Html, element
 from bertune.reports.page import figure, grid, note, scrolling, section, table
 from bertune.reports.words import metric_interval, metric_name, metric_text, name_of, percent, short
 
+_BASELINE: Final = {"majority": "the majority", "mean": "the mean", "constant": "by the label counts"}
 _MOST_LABELS_IN_MATRIX: Final = 12
+_LOSS: Final = {
+    "classification": "Mean cross entropy",
+    "multi-label": "Mean binary cross entropy of a label",
+    "regression": "Mean squared error",
+}
 _ACCENT: Final = "0,114,178"
 # At most so opaque, so that dark letters on it can be read in light and light ones in dark.
 _DEEPEST: Final = 0.5
@@ -33,11 +39,13 @@ def scoring(numbers: dict[str, Any]) -> list[Html]:
         table(["metric", "value", "95 % interval", "baseline", "against it"], rows),
         note(
             f"Intervals: {scores['bootstrap_samples']:,} bootstrap samples of the {scores['rows']:,} rows. "
-            f"{'Mean squared error' if scores['task_kind'] == 'regression' else 'Mean cross entropy'} "
-            f"{scores['mean_loss']:.4f}. The baseline is the {scores['baseline']['kind']} of "
+            f"{_LOSS[scores['task_kind']]} "
+            f"{scores['mean_loss']:.4f}. The baseline is {_BASELINE[scores['baseline']['kind']]} of "
             f"{'the training data' if scores['baseline']['source'] == 'training data' else 'these rows'}."
         ),
     ]
+    for name, also in numbers["also_scored"].items():
+        content.append(note(f"{name_of(name)}, by which nothing was chosen: {also['verdict']}."))
     tables = [_matrix(labels, scores["confusion"])] if scores["confusion"] else []
     if scores["labels"]:
         tables.append(_by_label(scores["labels"]))

@@ -16,6 +16,8 @@ _SPOKEN: Final = {
     "f1": "F1",
     "f1_macro": "macro F1",
     "f1_micro": "micro F1",
+    "subset_accuracy": "subset accuracy",
+    "hamming_loss": "Hamming loss",
     "matthews": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
@@ -62,6 +64,15 @@ def short(number: float) -> str:
         digits, exponent = f"{number:.2e}".split("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+
+def constant_answer(baseline: dict[str, Any]) -> str:
+    """Returns what a baseline does."""
+    if baseline["kind"] == "constant":
+        return "giving every row the same labels"
+    answer = baseline["answer"]
+    always = f"the mean, {answer:.4g}" if isinstance(answer, float) else repr(name_of(answer))
+    return f"always answering {always}"
 
 
 def answer_text(answer: Any) -> str:

@@ -69,7 +69,7 @@ def averages(
 
     Returns:
         What each recipe came to, and a classifier with the better of them if its metric is above that of the best
-        model, None if it is not. The greedy soup that takes in no second model is left out.
+        model, None if it is not. The soup may be the best model alone, and is left out where it is the mean of all.
     """
     soup, every = _Sum(), _Sum()
     classifier: Classifier | None = None
@@ -91,7 +91,7 @@ def averages(
     assert classifier is not None
     assert best is not None
     tried = [(Average("mean of all", every.seeds, _scored(classifier, mean, score_of)), mean)]
-    if 1 < len(soup.seeds) < len(models):
+    if len(soup.seeds) < len(models):
         tried.insert(0, (Average("greedy soup", soup.seeds, best), soup_weights))
     better, weights = max(tried, key=lambda pair: pair[0].scores.chosen_value)
     found = [average for average, _ in tried]

@@ -21,10 +21,7 @@ from bertune.training.loop import EpochResult, Observer
 from bertune.training.run import PreparedRun
 from bertune.training.step import StepResult
 
-_START = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from bertune.studies.seed_process import serve; serve()"
-)
+_START = "import sys; sys.path[:] = sys.argv[1:]; from bertune.studies.seed_process import serve; serve()"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _TERMINATED = 143
 
@@ -53,7 +50,6 @@ class SeedProcesses:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                pickle.dump(sys.path, process.stdin)
                 pickle.dump((self._threads, run), process.stdin, pickle.HIGHEST_PROTOCOL)
                 process.stdin.flush()
                 while True:
@@ -84,9 +80,11 @@ class SeedProcesses:
             if self._stopped:
                 raise ResourceError("the study was stopped")
             process = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
-                [sys.executable, "-c", _START],
+                [sys.executable, "-c", _START, *sys.path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # An interrupt from the keyboard goes to the parent alone, which decides.
+                process_group=0 if os.name == "posix" else None,
                 env=os.environ | dict.fromkeys(_THREAD_VARIABLES, str(self._threads)),
             )
             self._running.append(process)
@@ -125,8 +123,6 @@ class _Reporting:
 
 def serve() -> NoReturn:
     """Trains the seed that comes through the pipe; the work of one process, which ends with it."""
-    # An interrupt goes to the whole group; the parent decides, and sends the other signal.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _terminate)
     code = 1
     try:

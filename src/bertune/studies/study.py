@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.model_directory import save
 from bertune.errors import ConfigError, DivergedError
+from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier
 from bertune.studies.averaging import Average, averages, best_of
@@ -22,10 +25,12 @@ from bertune.studies.seed_run import SeedResult, folder_name, run_seed
 from bertune.studies.seed_settings import SeedSettings
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import Summary, summarize
+from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.goal import Goal
 from bertune.training.loop import Observer
 from bertune.training.run import PreparedRun, Say, prepare, resolved_settings, with_seed
+from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
 
 # Two processes of two threads each are faster than one after another with four; of one thread each they are not.
@@ -200,20 +205,41 @@ def _average(
         return [], None
     ordered = sorted(sound, key=lambda result: (result.chosen_value, -(result.loss or 0.0)), reverse=True)
     models = [(result.seed, directory.model_of(result)) for result in ordered]
-    return averages(models, lambda classifier: _validation_scores(study.run, classifier))
+    return averages(models, lambda classifier: _judge(study.run, classifier).scores)
 
 
-def _validation_scores(run: PreparedRun, classifier: Classifier) -> Scores:
+@dataclass(frozen=True)
+class _Judged:
+    """What a classifier is worth on the validation data, by a temperature and thresholds of its own."""
+
+    logits: NDArray[np.float32]
+    scores: Scores
+    contract: Contract
+    calibration: Calibration | None
+
+
+def _judge(run: PreparedRun, classifier: Classifier) -> _Judged:
     assert run.validation is not None
     goal = Goal.of(run.contract)
-    return goal.score(classifier, goal.checked(run.validation, "validation", classifier), run.train.targets)
+    validation = goal.checked(run.validation, "validation", classifier)
+    assert validation.targets is not None
+    _, logits = goal.score(classifier, validation, run.train.targets)
+    contract, scores, found = calibrated(run.contract, logits, validation.targets, run.settings)
+    return _Judged(logits, scores, contract, found)
 
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:
-    scores = {"metrics": kept.scores.values, "rows": kept.scores.rows}
-    save(classifier, directory.model, tokenizer=run.tokenizer, contract=run.contract, scores=scores)
+    """Makes an average the study's model, with everything that a run writes about the model it keeps."""
+    judged = _judge(run, classifier)
+    scores = {"metrics": judged.scores.values, "rows": judged.scores.rows}
+    save(classifier, directory.model, tokenizer=run.tokenizer, contract=judged.contract, scores=scores)
     about = {"average": kept.recipe, "seeds": list(kept.seeds)}
-    directory.write_json("scores.json", {**about, "validation": kept.scores.to_dict()})
+    directory.write_json("scores.json", {**about, "validation": judged.scores.to_dict()})
+    if judged.calibration is not None:
+        directory.write_json("calibration.json", judged.calibration.to_dict())
+    assert run.validation is not None
+    path, describe = directory.path / "validation.jsonl", run.describe["validation"]
+    write_validation_rows(path, describe, run.validation, judged.logits, run.contract.labels)
 
 
 def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Generator[SeedResult]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bertune.atomic import replaced_folder, write_text
+from bertune.atomic import replaced_file, replaced_folder, write_text
 from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.errors import ConfigError, DataError
 from bertune.studies.seed_run import SeedResult
 from bertune.training.run_directory import RunDirectory
 
 _TABLE, _MODEL, _SCORES = "seeds.json", "model", "scores.json"
+_ABOUT_THE_MODEL = ("calibration.json", "validation.jsonl")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class StudyDirectory(RunDirectory):
     | `seeds.json` | each seed's result as soon as it is there; at the end mean, spread, best and the average |
     | `seed-N/` | the run of seed N, like any other |
     | `model/` | the model that was kept |
-    | `scores.json` | its scores on the validation data |
+    | `scores.json`, `calibration.json`, `validation.jsonl` | about it, as a run has them |
     """
 
     def earlier(self) -> EarlierStudy | None:
@@ -100,5 +101,10 @@ class StudyDirectory(RunDirectory):
         """Makes a seed's model, and its scores, those of the study."""
         with replaced_folder(self.model) as temporary:
             shutil.copytree(self.model_of(result), temporary, dirs_exist_ok=True)
-        scores = json.loads((self.path / result.folder / _SCORES).read_text("utf-8"))
+        run = self.path / result.folder
+        scores = json.loads((run / _SCORES).read_text("utf-8"))
         self.write_json(_SCORES, {"seed": result.seed, **scores})
+        for name in _ABOUT_THE_MODEL:
+            if (run / name).is_file():
+                with replaced_file(self.path / name) as temporary:
+                    shutil.copyfile(run / name, temporary)

@@ -1,22 +1,24 @@
 """Looks at the data before anything is learned from them: duplicates, contradictions, leaks between splits, balance."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
 from bertune.errors import DataError
-from bertune.text.examples import Examples, LabelSet
-from bertune.text.findings import Finding
+from bertune.text.examples import Examples, LabelSet, ReadReport
+from bertune.text.findings import Finding, counted
+from bertune.text.label_faults import findings_of_labels, label_shift
+from bertune.text.length_counts import length_line
 from bertune.text.nearest import shorten
-from bertune.text.repeated_texts import Answers, overlaps_between, repetitions_in
+from bertune.text.repeated_texts import Overlap, overlaps_between, repetitions_in
+from bertune.text.row_source import RowSource
+from bertune.text.split_scan import SplitScan
+from bertune.text.token_figures import TokenFigures, findings_of_tokens
 
-__all__ = ["Audit", "Finding", "SplitAudit", "audit_splits"]
+__all__ = ["Audit", "Finding", "SplitAudit", "audit_sources", "audit_splits", "warning_lines"]
 
-_QUANTILES = {"minimum": 0.0, "median": 0.5, "95 %": 0.95, "99 %": 0.99, "maximum": 1.0}
-_RARE = 0.2
-"""A label is rare below this fraction of its even share: below 10 % with two labels."""
+_ROWS_PER_CHUNK = 2048
+_LABELS_SHOWN = 12
 
 
 @dataclass
@@ -31,10 +33,14 @@ class SplitAudit:
         rows_other_split: rows of the file that belong to another split.
         blank_texts: text cells that are empty or only spaces.
         duplicates: examples whose texts occur earlier in the same split.
+        near_duplicates: examples whose texts do so but for case, space and punctuation.
+        swapped_pairs: pairs that occur earlier with their texts swapped.
         conflicts: distinct texts that occur in this split with different labels.
         label_counts: examples of each label, in label order; empty for a regression or without labels.
         targets: minimum, mean and maximum of a regression; empty otherwise.
         characters: quantiles of the number of characters of an example.
+        character_histogram: at most ten ranges of that number, each ``from``, ``to`` and ``count``.
+        tokens: what the tokenizer makes of the split; None where there was none.
     """
 
     path: str
@@ -44,10 +50,35 @@ class SplitAudit:
     rows_other_split: int
     blank_texts: int
     duplicates: int = 0
+    near_duplicates: int = 0
+    swapped_pairs: int = 0
     conflicts: int = 0
     label_counts: dict[str, int] = field(default_factory=dict)
     targets: dict[str, float] = field(default_factory=dict)
-    characters: dict[str, int] = field(default_factory=dict)
+    characters: dict[str, float] = field(default_factory=dict)
+    character_histogram: list[dict[str, int]] = field(default_factory=list)
+    tokens: TokenFigures | None = None
+
+    def lines(self, name: str) -> list[str]:
+        """Gives the block of one split for a terminal."""
+        other = f", {self.rows_other_split:,} of another split" if self.rows_other_split else ""
+        lines = [f"{name}: {self.rows_used:,} of {self.rows_in:,} rows used, {self.rows_refused:,} refused{other}"]
+        if self.label_counts:
+            lines.append(f"  labels      {self._shares()}")
+        if self.targets:
+            lines.append("  targets     " + ", ".join(f"{key} {value:.3g}" for key, value in self.targets.items()))
+        lines.append(f"  characters  {length_line(self.characters, self.character_histogram)}")
+        lines.append(
+            f"  texts       {self.blank_texts:,} blank, {self.duplicates:,} repeated, "
+            f"{self.conflicts:,} with conflicting labels"
+        )
+        return [*lines, *(self.tokens.lines() if self.tokens else [])]
+
+    def _shares(self) -> str:
+        shown = list(self.label_counts.items())[:_LABELS_SHOWN]
+        more = f", … ({len(self.label_counts):,} in all)" if len(self.label_counts) > len(shown) else ""
+        rows = max(self.rows_used, 1)
+        return ", ".join(f"{_visible(label)} {count:,} ({count / rows:.1%})" for label, count in shown) + more
 
 
 @dataclass
@@ -57,42 +88,74 @@ class Audit:
     Args:
         splits: what each split holds.
         findings: what its user should know, in the order of the splits.
+        overlaps: what the splits share.
+        reports: the account of the read of each split.
     """
 
     splits: dict[str, SplitAudit]
     findings: list[Finding]
+    overlaps: list[Overlap] = field(default_factory=list)
+    reports: dict[str, ReadReport] = field(default_factory=dict)
+
+    def add_tokens(self, name: str, figures: TokenFigures) -> list[Finding]:
+        """Adds what the tokenizer makes of a split, and gives what its user should know of it."""
+        self.splits[name].tokens = figures
+        found = list(findings_of_tokens(name, figures))
+        self.findings += found
+        return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives everything as plain values for JSON."""
-        return asdict(self)
+        """Gives everything as plain values for JSON; `data.json` of a run folder is this.
+
+        - ``splits``: name → the fields of `SplitAudit`. Quantiles are ``minimum``, ``median``, ``95 %``, ``99 %``,
+          ``maximum`` and ``mean``. ``tokens`` is null or the fields of `TokenFigures`.
+        - ``overlaps``: a list of ``split``, ``earlier`` and the rows of ``split`` whose texts ``earlier`` has:
+          ``exact``, ``normalised`` and ``swapped``. Splits that share nothing are not listed.
+        - ``findings``: a list of ``code`` (one of `bertune.text.findings.CODES`), ``message``, ``count``, ``places``
+          (``file:line`` of the first few) and ``counterparts`` (the rows these repeat or contradict, or empty).
+        - ``reports``: name → the fields of `ReadReport`, with every refused row.
+        """
+        return {
+            "splits": {name: asdict(split) for name, split in self.splits.items()},
+            "overlaps": [overlap.to_dict() for overlap in self.overlaps],
+            "findings": [finding.to_dict() for finding in self.findings],
+            "reports": {name: report.to_dict() for name, report in self.reports.items()},
+        }
 
     def lines(self) -> list[str]:
         """Gives plain text lines for a terminal: one block a split, then the findings."""
-        lines: list[str] = []
-        for name, split in self.splits.items():
-            other = f", {split.rows_other_split:,} of another split" if split.rows_other_split else ""
-            lines.append(
-                f"{name}: {split.rows_used:,} of {split.rows_in:,} rows used, {split.rows_refused:,} refused{other}"
+        lines = [line for name, split in self.splits.items() for line in split.lines(name)]
+        return lines + warning_lines(self.findings)
+
+    def refuse_findings(self) -> None:
+        """Makes an error of what was found, for ``--strict``.
+
+        Raises:
+            DataError: anything was found; names every finding with its places.
+        """
+        if self.findings:
+            listed = "\n".join(line for finding in self.findings for line in finding.lines())
+            raise DataError(
+                f"the audit of the data has {counted(len(self.findings), 'finding')}:\n{listed}",
+                hint="mend the data, or go on as they are without --strict",
             )
-            if split.label_counts:
-                shares = ", ".join(
-                    f"{label} {count:,} ({count / max(split.rows_used, 1):.1%})"
-                    for label, count in split.label_counts.items()
-                )
-                lines.append(f"  labels      {shares}")
-            if split.targets:
-                lines.append("  targets     " + ", ".join(f"{key} {value:.3g}" for key, value in split.targets.items()))
-            lines.append("  characters  " + ", ".join(f"{key} {value:,}" for key, value in split.characters.items()))
-            lines.append(
-                f"  texts       {split.blank_texts:,} blank, {split.duplicates:,} repeated, "
-                f"{split.conflicts:,} with conflicting labels"
-            )
-        lines += [f"{finding.severity}: {finding.message}" for finding in self.findings]
-        return lines
+
+
+def _visible(label: str) -> str:
+    """Puts a label in quotes where the space around it would not be seen."""
+    shown = shorten(label)
+    return shown if label == label.strip() else f"'{shown}'"
+
+
+def warning_lines(findings: Sequence[Finding]) -> list[str]:
+    """Gives findings as lines for a terminal."""
+    return [
+        ("" if number else "warning: ") + line for finding in findings for number, line in enumerate(finding.lines())
+    ]
 
 
 def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None) -> Audit:
-    """Audits the splits of a task. Time is linear in the rows.
+    """Audits splits that are in memory, to train on them.
 
     Args:
         splits: the examples of each split, ``train`` first.
@@ -104,104 +167,100 @@ def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None) -> Aud
     Raises:
         DataError: the training data have one class only, or one target only; or a label is none of the task's.
     """
-    audits: dict[str, SplitAudit] = {}
-    findings: list[Finding] = []
-    for name, examples in splits.items():
-        audits[name] = _describe(examples, labels)
-        if name == "train":
-            _require_variety(examples, audits[name], labels)
-        findings += _findings_of_reading(name, examples, audits[name])
-        findings += _findings_of_labels(name, audits[name], labels)
-        repetitions = repetitions_in(name, examples, _answers(examples, labels))
-        audits[name].duplicates, audits[name].conflicts = repetitions.duplicates, repetitions.conflicts
-        findings += repetitions.findings
-    findings += overlaps_between(splits, {name: _answers(examples, labels) for name, examples in splits.items()})
-    return Audit(audits, findings)
-
-
-def _describe(examples: Examples, labels: LabelSet | None) -> SplitAudit:
-    report = examples.report
-    audit = SplitAudit(
-        path=report.path,
-        rows_in=report.rows_in,
-        rows_used=len(examples),
-        rows_refused=len(report.refused),
-        rows_other_split=report.rows_other_split,
-        blank_texts=report.blank_texts,
-    )
-    lengths = np.fromiter(map(len, examples.texts_a), dtype=np.int64, count=len(examples))
-    if examples.texts_b is not None:
-        lengths += np.fromiter(map(len, examples.texts_b), dtype=np.int64, count=len(examples))
-    if len(examples):
-        # "higher": a length that some example has.
-        values = np.quantile(lengths, list(_QUANTILES.values()), method="higher")
-        audit.characters = {name: int(value) for name, value in zip(_QUANTILES, values, strict=True)}
-    if examples.label_sets is not None and labels is not None:
-        counts = examples.label_rows(labels).sum(axis=0)
-        audit.label_counts = {name: int(count) for name, count in zip(labels.names, counts, strict=True)}
-    if examples.labels is None or not len(examples):
-        return audit
-    if labels is None:
-        targets = examples.targets().astype(np.float64)
-        audit.targets = {
-            "minimum": targets.min().item(),
-            "mean": targets.mean().item(),
-            "maximum": targets.max().item(),
-        }
-    else:
-        counts = np.bincount(examples.label_ids(labels), minlength=len(labels))
-        audit.label_counts = {name: int(count) for name, count in zip(labels.names, counts, strict=True)}
+    if labels is not None:
+        for examples in splits.values():
+            if examples.label_sets is not None:
+                examples.label_rows(labels)
+            elif examples.labels is not None:
+                examples.label_ids(labels)  # raises where one is none of the task's
+    audit = _audit({name: [examples] for name, examples in splits.items()}, labels, is_regression=labels is None)
+    for finding in audit.findings:
+        if finding.code == "one_class":
+            raise DataError(
+                f"{audit.splits['train'].path}: {finding.message.removeprefix('train: ')}",
+                hint="training needs at least two; is this the column with the labels?",
+            )
     return audit
 
 
-def _require_variety(examples: Examples, audit: SplitAudit, labels: LabelSet | None) -> None:
-    if labels is None:
-        if audit.targets and audit.targets["minimum"] == audit.targets["maximum"]:
-            raise DataError(
-                f"{audit.path}: every target is {audit.targets['minimum']:g}, so there is nothing to learn",
-                hint="is this the column with the targets?",
-            )
-        return
-    present = [name for name, count in audit.label_counts.items() if count]
-    if len(present) == 1:
-        raise DataError(
-            f"{audit.path}: one class only: all {len(examples):,} rows have the label '{shorten(present[0])}'",
-            hint="training needs at least two; is this the column with the labels?",
-        )
+def audit_sources(
+    sources: Mapping[str, RowSource],
+    *,
+    on_chunk: Callable[[str, Examples], object] | None = None,
+) -> Audit:
+    """Audits splits as their rows go by; memory grows by some 100 bytes a row and never by a text.
+
+    Nothing that is only doubtful stops it: labels that the training data have not are findings here.
+
+    Args:
+        sources: the rows of each split of one task, ``train`` first.
+        on_chunk: told the split and the rows of each chunk.
+
+    Raises:
+        BertuneError: rows that cannot be read, as `read_split` raises.
+    """
+
+    def chunks(name: str, source: RowSource) -> Iterable[Examples]:
+        for examples in source.chunks(_ROWS_PER_CHUNK):
+            if on_chunk is not None:
+                on_chunk(name, examples)
+            yield examples
+
+    task = next(iter(sources.values())).task
+    rows = {name: chunks(name, source) for name, source in sources.items()}
+    return _audit(rows, task.labels, is_regression=task.kind == "regression")
 
 
-def _findings_of_reading(name: str, examples: Examples, audit: SplitAudit) -> Iterator[Finding]:
-    report = examples.report
-    for warning in report.warnings:
-        yield Finding("reading", "warning", warning)
-    if report.refused:
-        yield Finding(
-            "refused_rows", "warning", f"{name}: {len(report.refused):,} rows refused, the first: {report.refused[0]}"
-        )
-    if audit.blank_texts:
-        yield Finding("blank_texts", "warning", f"{name}: {audit.blank_texts:,} texts are blank and used as they are")
+def _audit(splits: Mapping[str, Iterable[Examples]], labels: LabelSet | None, *, is_regression: bool) -> Audit:
+    audits: dict[str, SplitAudit] = {}
+    findings: list[Finding] = []
+    scans: list[SplitScan] = []
+    for name, chunks in splits.items():
+        scan = SplitScan(name, is_regression=is_regression)
+        for examples in chunks:
+            scan.add(examples)
+        scans.append(scan)
+        if labels is None and not is_regression and scan.labels.counts:
+            labels = LabelSet.from_values(scan.labels.words)
+        names = None if labels is None else labels.names
+        repetitions = repetitions_in(scan)
+        audits[name] = _describe(scan, names)
+        audits[name].duplicates = repetitions.duplicates
+        audits[name].near_duplicates = repetitions.near_duplicates
+        audits[name].swapped_pairs = repetitions.swapped_pairs
+        audits[name].conflicts = repetitions.conflicts
+        findings += scan.findings()
+        findings += scan.labels.findings(name, scan.where)
+        findings += findings_of_labels(scan, names)
+        findings += repetitions.findings
+        if len(scans) > 1:
+            findings += label_shift(scan, scans[0])
+    overlaps, found = overlaps_between(scans)
+    return Audit(audits, findings + found, overlaps, {scan.name: scan.report() for scan in scans})
 
 
-def _findings_of_labels(name: str, audit: SplitAudit, labels: LabelSet | None) -> Iterator[Finding]:
-    if labels is None or not audit.label_counts:
-        return
-    absent = [f"'{shorten(label)}'" for label, count in audit.label_counts.items() if not count]
-    if absent:
-        yield Finding("absent_label", "warning", f"{name}: no example of {', '.join(absent[:10])}")
-    single = [f"'{shorten(label)}'" for label, count in audit.label_counts.items() if count == 1]
-    if single:
-        yield Finding("single_example", "warning", f"{name}: only one example of {', '.join(single[:10])}")
-    rarest = min(audit.label_counts, key=lambda label: audit.label_counts[label])
-    share = audit.label_counts[rarest] / audit.rows_used
-    if not absent and share * len(labels) < _RARE:
-        yield Finding("imbalance", "note", f"{name}: '{shorten(rarest)}' makes up {share:.1%} of the examples")
-
-
-def _answers(examples: Examples, labels: LabelSet | None) -> Answers:
-    """Gives what contradictions are judged by: label words, or targets as numbers, so that 5.0 agrees with 5.000."""
-    if examples.label_sets is not None:
-        return [", ".join(sorted(words)) for words in examples.label_sets]
-    if examples.labels is None or labels is not None:
-        return examples.labels
-    answers: list[float] = examples.targets().tolist()
-    return answers
+def _describe(scan: SplitScan, labels: tuple[str, ...] | None) -> SplitAudit:
+    answers = scan.labels.answers
+    audit = SplitAudit(
+        path=scan.path,
+        rows_in=scan.rows_in,
+        rows_used=scan.rows,
+        rows_refused=len(scan.refused),
+        rows_other_split=scan.rows_other_split,
+        blank_texts=scan.blank_texts,
+        characters=scan.lengths.summary(),
+        character_histogram=scan.lengths.histogram(),
+    )
+    if answers is None or not len(answers):
+        return audit
+    if scan.labels.is_regression:
+        audit.targets = {
+            "minimum": float(answers.min()),
+            "mean": float(answers.mean(dtype="float64")),
+            "maximum": float(answers.max()),
+        }
+    else:
+        counts = scan.labels.counts
+        words = labels or ()
+        audit.label_counts = {word: counts[word] for word in (*words, *(word for word in counts if word not in words))}
+    return audit

@@ -32,6 +32,9 @@ class ExampleBuilder:
         self._labels = [
             (position, pick.name) for position, pick in enumerate(picks) if pick.role in ("label", "labels", "flag")
         ]
+        self._header = (
+            () if table.names is None else tuple(table.names[pick.index] for pick in picks if pick.role != "plain")
+        )
         self._require_label = require_label
         self._columns: list[list[str]] = [[] for _ in self._texts]
         self._words: list[str] = []
@@ -112,5 +115,6 @@ class ExampleBuilder:
                 blank_texts=self._blank,
                 rows_other_split=other_split,
                 warnings=warnings,
+                header=self._header,
             ),
         )

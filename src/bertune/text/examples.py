@@ -41,6 +41,15 @@ class Example:
     labels: tuple[str, ...] | None = None
 
 
+def number_in(word: str) -> float:
+    """Reads a word as a number; NaN where it is none."""
+    try:
+        # float() also takes "1_000", which no table means as a number.
+        return math.nan if "_" in word else float(word)
+    except ValueError:
+        return math.nan
+
+
 @dataclass(frozen=True)
 class Examples:
     """Texts and labels in the order of the file.
@@ -189,11 +198,7 @@ class Examples:
         return values
 
     def _target(self, row: int, word: str) -> float:
-        try:
-            # float() also takes "1_000", which no table means as a number.
-            value = math.nan if "_" in word else float(word)
-        except ValueError:
-            value = math.nan
+        value = number_in(word)
         if not math.isfinite(value) or abs(value) > float(np.finfo(np.float32).max):
             raise DataError(
                 f"{self.where(row)}: the target must be a finite number, got '{shorten(word)}'",

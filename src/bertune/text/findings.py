@@ -1,9 +1,49 @@
-"""What the audit of the data tells its user."""
+"""What the audit of the data tells its user, and the fixed names of all that it can tell."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
 
-Severity = Literal["note", "warning"]
+CODES = {
+    "not_audited": "the texts were not looked at",
+    "reading": "the reader took something as it stands that looks wrong",
+    "refused_rows": "rows that could not be used",
+    "wrong_delimiter": "a column holds further columns, parted by another character",
+    "swallowed_lines": "a text holds rows of the table: a quote is not closed where it should be",
+    "header_as_row": "a row holds the names of the columns",
+    "row_as_header": "the first row was taken as the names of the columns",
+    "blank_texts": "texts that are empty or only spaces",
+    "constant_text": "a text column that says the same in every row",
+    "ids_as_text": "a text column of numbers or identifiers",
+    "long_text": "texts many times longer than the others",
+    "control_characters": "control characters, which no reader sees",
+    "replacement_characters": "U+FFFD, the mark of characters that were lost",
+    "mojibake": "UTF-8 that was read in another encoding",
+    "markup": "HTML tags or entities",
+    "duplicates": "texts that occur before in the same split",
+    "near_duplicates": "the same but for case, space and punctuation",
+    "swapped_pairs": "pairs that occur before with their texts swapped",
+    "identical_pairs": "pairs of a text and itself",
+    "conflicting_labels": "the same texts with different labels",
+    "label_variants": "labels that differ only in case, space or the way a number is written",
+    "label_as_text": "texts that are the label and nothing else",
+    "label_in_text": "texts that name their label",
+    "one_class": "training data with one label or one target",
+    "single_example": "labels with one row",
+    "absent_label": "labels of the task that a split has not",
+    "unknown_label": "labels of a split that the training data have not",
+    "imbalance": "a label far rarer than its even share",
+    "label_shift": "a split whose labels are distributed otherwise than those of training",
+    "overlap_exact": "texts that an earlier split has",
+    "overlap_normalised": "texts that an earlier split has, but for case, space and punctuation",
+    "overlap_swapped": "pairs that an earlier split has with the texts swapped",
+    "truncation": "examples that lose tokens at the greatest length",
+    "unknown_tokens": "words that the vocabulary cannot spell",
+}
+"""The codes, each with what it stands for. They do not change; new ones may come."""
+
+PLACES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -11,11 +51,57 @@ class Finding:
     """Something about the data that its user should know.
 
     Args:
-        code: a fixed word for programs, such as ``overlap_exact``.
-        severity: ``warning`` where scores may mislead or rows are doubtful, ``note`` otherwise.
-        message: one sentence with numbers, and an example's place where there is one.
+        code: one of `CODES`.
+        message: one sentence, with the split and numbers.
+        count: of the rows (of labels, where it is about labels) that it is about.
+        places: file and line of the first few of them.
+        counterparts: for what repeats or contradicts another row, file and line of that one, in the order of `places`.
     """
 
     code: str
-    severity: Severity
     message: str
+    count: int
+    places: tuple[str, ...] = ()
+    counterparts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"{self.code!r} is no code of a finding")
+
+    def lines(self) -> list[str]:
+        """Gives the sentence, and where there are places, a line of the first ones."""
+        lines = [f"{self.code}: {self.message}"]
+        if self.places:
+            shown = _without_repeated_paths(self.places)
+            if self.counterparts:
+                others = _without_repeated_paths(self.counterparts)
+                shown = [f"{mine} ({other})" for mine, other in zip(shown, others, strict=True)]
+            lines.append(f"  at {', '.join(shown)}{', …' if self.count > len(shown) else ''}")
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the finding as plain values for JSON."""
+        return asdict(self)
+
+
+def _without_repeated_paths(places: Sequence[str]) -> list[str]:
+    """Leaves out the path where it is that of the place before: ``train.tsv:5, 9``."""
+    paths = [place.rpartition(":")[0] for place in places]
+    repeated = [False, *(one == other for one, other in pairwise(paths))]
+    return [place.rpartition(":")[2] if again else place for place, again in zip(places, repeated, strict=True)]
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Gives a number with its noun: ``1 row``, ``2 rows``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def share_of(count: int, rows: int) -> str:
+    """Gives ``3 of 40 rows (7.5%)``."""
+    return f"{count:,} of {counted(rows, 'row')} ({count / max(rows, 1):.1%})"
+
+
+def listed(words: Sequence[str], limit: int = 10) -> str:
+    """Gives ``'a', 'b', … (12 in all)``."""
+    more = f", … ({len(words):,} in all)" if len(words) > limit else ""
+    return ", ".join(f"'{word}'" for word in words[:limit]) + more

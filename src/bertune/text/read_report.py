@@ -37,6 +37,7 @@ class ReadReport:
         blank_texts: text cells that are empty or only spaces; they are used as they are.
         rows_other_split: rows of this file that a rule assigns to another split (MRPC's dev ids).
         warnings: things that look wrong but were read as they stand, one sentence each.
+        header: the names in the first line of the columns that were read, texts first; empty without a header.
     """
 
     path: str
@@ -46,6 +47,7 @@ class ReadReport:
     blank_texts: int
     rows_other_split: int = 0
     warnings: list[str] = field(default_factory=list)
+    header: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         accounted = self.rows_used + len(self.refused) + self.rows_other_split
@@ -87,4 +89,5 @@ def join_reports(path: str, reports: Sequence[ReadReport]) -> ReadReport:
         blank_texts=sum(report.blank_texts for report in reports),
         rows_other_split=sum(report.rows_other_split for report in reports),
         warnings=[warning for report in reports for warning in report.warnings],
+        header=reports[0].header if reports else (),
     )

@@ -1,183 +1,197 @@
-"""Texts that occur more than once: inside a split, and in two splits."""
+"""Texts that occur more than once, inside a split and in two splits, found by their keys."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from bertune.text.examples import Examples
-from bertune.text.findings import Finding
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.text.findings import PLACES_SHOWN, Finding, share_of
 from bertune.text.nearest import shorten
+from bertune.text.split_scan import SplitScan
+from bertune.text.text_keys import Keys
 
-Answers = Sequence[str | float] | None
-"""What contradictions are judged by, a row each: label words, or targets as numbers."""
-TextKey = tuple[str, str | None]
-
-_NOT_WORDS = re.compile(r"[\W_]+")
+Rows = NDArray[np.int64]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Repetitions:
     """What occurs more than once inside one split.
 
     Args:
-        duplicates: examples whose texts occur earlier in the split.
+        duplicates: rows whose texts occur in an earlier row.
+        near_duplicates: rows whose texts occur in an earlier row but for case, space and punctuation.
+        swapped_pairs: rows whose texts occur in an earlier row the other way round.
         conflicts: distinct texts that occur with different labels.
         findings: what its user should know of it.
     """
 
-    duplicates: int = 0
-    conflicts: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    duplicates: int
+    near_duplicates: int
+    swapped_pairs: int
+    conflicts: int
+    findings: list[Finding]
 
 
-def repetitions_in(name: str, examples: Examples, answers: Answers) -> Repetitions:
-    """Counts repetitions and contradictions inside one split.
-
-    Args:
-        name: of the split.
-        examples: of the split.
-        answers: of each example; None without labels.
-    """
-    found = Repetitions()
-    first_row: dict[TextKey, int] = {}
-    contradicted: dict[TextKey, int] = {}
-    first_repeat: int | None = None
-    for row, key in enumerate(_exact_keys(examples)):
-        first = first_row.setdefault(key, row)
-        if first == row:
-            continue
-        found.duplicates += 1
-        first_repeat = row if first_repeat is None else first_repeat
-        if answers is not None and answers[row] != answers[first]:
-            contradicted.setdefault(key, row)
-    found.conflicts = len(contradicted)
-    if first_repeat is not None:
-        original = first_row[_key(examples, first_repeat)]
-        found.findings.append(
-            Finding(
-                "duplicates",
-                "note",
-                f"{name}: {_count(found.duplicates, 'repeats', 'repeat')} the texts of an earlier one, the first: "
-                f"{examples.where(first_repeat)} repeats {_place(examples, original, first_repeat)}",
-            )
-        )
-    if contradicted:
-        key, row = next(iter(contradicted.items()))
-        first = first_row[key]
-        found.findings.append(
-            Finding(
-                "conflicting_labels",
-                "warning",
-                f"{name}: texts with conflicting labels: {len(contradicted):,}, the first: {examples.where(row)} says "
-                f"'{_word(examples, row)}', {_place(examples, first, row)} says '{_word(examples, first)}'",
-            )
-        )
-    return found
-
-
-def overlaps_between(splits: Mapping[str, Examples], answers: Mapping[str, Answers]) -> Iterator[Finding]:
-    """Finds examples of a split whose texts an earlier split has, as they are and after normalising.
+@dataclass(frozen=True)
+class Overlap:
+    """What two splits share.
 
     Args:
-        splits: the examples of each split, ``train`` first.
-        answers: of each split's examples.
+        split: the later split, whose rows are counted.
+        earlier: the split that has their texts too.
+        exact: rows with the same texts.
+        normalised: rows with the same texts but for case, space and punctuation; not those of `exact`.
+        swapped: rows with the same texts the other way round; not those of `exact`.
     """
-    names = list(splits)
-    exact: dict[str, dict[TextKey, int]] = {}
-    normal: dict[str, dict[TextKey, int]] = {}
-    for position, name in enumerate(names):
-        examples = splits[name]
-        exact_rows = list(_exact_keys(examples))
-        normal_rows = [_normalised(key) for key in exact_rows]
-        for earlier in names[:position]:
-            same = [row for row, key in enumerate(exact_rows) if key in exact[earlier]]
-            alike = [row for row, key in enumerate(normal_rows) if key in normal[earlier]]
-            known = set(same)
-            alike = [row for row in alike if row not in known]
-            if same:
-                origin = exact[earlier][exact_rows[same[0]]]
-                yield _overlap("overlap_exact", splits, name, earlier, same, origin)
-                origins = [(row, exact[earlier][exact_rows[row]]) for row in same]
-                yield from _contradictions(splits, answers, name, earlier, origins)
-            if alike:
-                origin = normal[earlier][normal_rows[alike[0]]]
-                yield _overlap("overlap_normalised", splits, name, earlier, alike, origin)
-        exact[name] = _first_rows(exact_rows)
-        normal[name] = _first_rows(normal_rows)
+
+    split: str
+    earlier: str
+    exact: int
+    normalised: int
+    swapped: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the counts as plain values for JSON."""
+        return asdict(self)
 
 
-def _overlap(
-    code: str, splits: Mapping[str, Examples], name: str, earlier: str, rows: list[int], origin: int
-) -> Finding:
-    how = "" if code == "overlap_exact" else " but for case, space and punctuation"
-    examples = splits[name]
-    return Finding(
-        code,
-        "warning",
-        f"{name}: {len(rows):,} of {len(examples):,} examples ({len(rows) / len(examples):.1%}) with the texts of an "
-        f"example in {earlier}{how}, the first: {examples.where(rows[0])} and {splits[earlier].where(origin)}",
-    )
+def repetitions_in(scan: SplitScan) -> Repetitions:
+    """Counts repetitions and contradictions inside one split."""
+    exact = scan.keys("exact")
+    first = _first_rows(exact)
+    own = np.arange(scan.rows)
+    repeats = first != own
+    findings: list[Finding] = []
+
+    def tell(code: str, rows: Rows, others: Rows, what: str) -> int:
+        if len(rows):
+            findings.append(
+                _finding(code, f"{scan.name}: {share_of(len(rows), scan.rows)} {what}", scan, rows, scan, others)
+            )
+        return len(rows)
+
+    rows = np.flatnonzero(repeats)
+    duplicates = tell("duplicates", rows, first[rows], "repeat the texts of an earlier one")
+    likes = _first_rows(scan.keys("normal"))
+    rows = np.flatnonzero((likes != own) & ~repeats)
+    near = tell("near_duplicates", rows, likes[rows], "repeat one but for case, space and punctuation")
+    swapped = 0
+    if scan.is_pair:
+        turned = _first_rows(scan.keys("unordered"))
+        rows = np.flatnonzero((turned != own) & (exact != exact[turned]) & ~repeats)
+        swapped = tell("swapped_pairs", rows, turned[rows], "repeat an earlier one with its texts swapped")
+    conflicts = 0
+    answers = scan.labels.answers
+    if answers is not None:
+        rows = np.flatnonzero(answers != answers[first])
+        # Of each text the first row that contradicts.
+        _, chosen = np.unique(first[rows], return_index=True)
+        rows = rows[np.sort(chosen)]
+        conflicts = len(rows)
+        if conflicts:
+            row, other = int(rows[0]), int(first[rows[0]])
+            message = (
+                f"{scan.name}: texts with conflicting labels: {conflicts:,}, the first {_both(scan, row, scan, other)}"
+            )
+            findings.append(_finding("conflicting_labels", message, scan, rows, scan, first[rows]))
+    return Repetitions(duplicates, near, swapped, conflicts, findings)
 
 
-def _contradictions(
-    splits: Mapping[str, Examples],
-    answers: Mapping[str, Answers],
-    name: str,
-    earlier: str,
-    pairs: list[tuple[int, int]],
-) -> Iterator[Finding]:
+def overlaps_between(scans: Sequence[SplitScan]) -> tuple[list[Overlap], list[Finding]]:
+    """Finds rows whose texts an earlier split has: as they are, after normalising, and swapped.
+
+    Args:
+        scans: the splits, ``train`` first.
+
+    Returns:
+        The overlap of each two splits that have one, and what their user should know.
+    """
+    overlaps: list[Overlap] = []
+    findings: list[Finding] = []
+    for position, scan in enumerate(scans):
+        for earlier in scans[:position]:
+            if scan.is_pair == earlier.is_pair:
+                overlap, found = _overlap(scan, earlier)
+                findings += found
+                if overlap.exact or overlap.normalised or overlap.swapped:
+                    overlaps.append(overlap)
+    return overlaps, findings
+
+
+def _overlap(scan: SplitScan, earlier: SplitScan) -> tuple[Overlap, list[Finding]]:
+    findings: list[Finding] = []
+    there = f"an example in {earlier.name}"
+
+    def tell(code: str, found: Rows, what: str, besides: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        hits = found >= 0 if besides is None else (found >= 0) & ~besides
+        rows = np.flatnonzero(hits)
+        if len(rows):
+            message = f"{scan.name}: {share_of(len(rows), scan.rows)} have the texts of {there}{what}"
+            findings.append(_finding(code, message, scan, rows, earlier, found[rows]))
+        return hits
+
+    origin = _rows_of(scan.keys("exact"), earlier.keys("exact"))
+    same = tell("overlap_exact", origin, "")
+    findings += _contradictions(scan, earlier, origin)
+    alike = _rows_of(scan.keys("normal"), earlier.keys("normal"))
+    normalised = tell("overlap_normalised", alike, " but for case, space and punctuation", same)
+    swapped = np.zeros(0, np.bool_)
+    if scan.is_pair:
+        turned = _rows_of(scan.keys("unordered"), earlier.keys("unordered"))
+        swapped = tell("overlap_swapped", turned, " with the texts swapped", same)
+    overlap = Overlap(scan.name, earlier.name, int(same.sum()), int(normalised.sum()), int(swapped.sum()))
+    return overlap, findings
+
+
+def _contradictions(scan: SplitScan, earlier: SplitScan, origin: Rows) -> Iterator[Finding]:
     """Tells of rows whose label differs from that of the same texts in an earlier split."""
-    mine, theirs = answers[name], answers[earlier]
+    mine, theirs = scan.labels.answers, earlier.labels.answers
     if mine is None or theirs is None:
         return
-    differing = [(row, origin) for row, origin in pairs if mine[row] != theirs[origin]]
-    if not differing:
-        return
-    row, origin = differing[0]
-    yield Finding(
-        "conflicting_labels",
-        "warning",
-        f"{name}: {_count(len(differing), 'contradicts', 'contradict')} the label of the same texts in {earlier}, the "
-        f"first: {splits[name].where(row)} says '{_word(splits[name], row)}', "
-        f"{splits[earlier].where(origin)} says '{_word(splits[earlier], origin)}'",
-    )
+    rows = np.flatnonzero(origin >= 0)
+    if not scan.labels.is_regression:
+        # Each split numbers its words in the order in which it meets them.
+        numbers = {word: number for number, word in enumerate(earlier.labels.answer_words)}
+        mine = np.array([numbers.get(word, -1) for word in scan.labels.answer_words], np.int32)[mine]
+    rows = rows[mine[rows] != theirs[origin[rows]]]
+    if len(rows):
+        both = _both(scan, int(rows[0]), earlier, int(origin[rows[0]]))
+        message = (
+            f"{scan.name}: {share_of(len(rows), scan.rows)} contradict the label of the same texts in {earlier.name}, "
+            f"the first {both}"
+        )
+        yield _finding("conflicting_labels", message, scan, rows, earlier, origin[rows])
 
 
-def _word(examples: Examples, row: int) -> str:
-    return "" if examples.labels is None else shorten(examples.labels[row])
+def _both(scan: SplitScan, row: int, other: SplitScan, other_row: int) -> str:
+    return f"'{shorten(scan.labels.word(row))}' against '{shorten(other.labels.word(other_row))}'"
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"1 example {one}" if number == 1 else f"{number:,} examples {many}"
+def _finding(code: str, message: str, scan: SplitScan, rows: Rows, other: SplitScan, other_rows: Rows) -> Finding:
+    places = tuple(scan.where(row) for row in rows[:PLACES_SHOWN].tolist())
+    counterparts = tuple(other.where(row) for row in other_rows[:PLACES_SHOWN].tolist())
+    return Finding(code, message, len(rows), places, counterparts)
 
 
-def _place(examples: Examples, row: int, beside: int) -> str:
-    """Names a row shortly when it is in the same file as the one named before."""
-    same_file = examples.paths is None or examples.paths[row] == examples.paths[beside]
-    return f"line {examples.lines[row]}" if same_file else examples.where(row)
-
-
-def _first_rows(keys: list[TextKey]) -> dict[TextKey, int]:
-    first: dict[TextKey, int] = {}
-    for row, key in enumerate(keys):
-        first.setdefault(key, row)
+def _first_rows(keys: Keys) -> Rows:
+    """Gives for each row the first row with its key, (rows,)."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    begins = np.ones(len(keys), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    del ordered
+    first = np.empty(len(keys), np.int64)
+    first[order] = order[begins][np.cumsum(begins) - 1]
     return first
 
 
-def _exact_keys(examples: Examples) -> Iterator[TextKey]:
-    if examples.texts_b is None:
-        return ((text, None) for text in examples.texts_a)
-    return iter(zip(examples.texts_a, examples.texts_b, strict=True))
-
-
-def _key(examples: Examples, row: int) -> TextKey:
-    return examples.texts_a[row], None if examples.texts_b is None else examples.texts_b[row]
-
-
-def _normalised(key: TextKey) -> TextKey:
-    return _normalised_text(key[0]), None if key[1] is None else _normalised_text(key[1])
-
-
-def _normalised_text(text: str) -> str:
-    # A text of punctuation alone stays as it is: "!" and "?" are not the same.
-    return _NOT_WORDS.sub(" ", text.casefold()).strip() or text
+def _rows_of(keys: Keys, among: Keys) -> Rows:
+    """Gives for each key the first row of another split that has it, else -1, (rows,)."""
+    if not len(among):
+        return np.full(len(keys), -1, np.int64)
+    known, rows = np.unique(among, return_index=True)
+    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    found: Rows = np.where(known[places] == keys, rows[places], -1)
+    return found

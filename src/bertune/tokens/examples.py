@@ -71,6 +71,11 @@ class EncodedExamples:
         """(examples,) sequences of each example: 1, or as many as it has windows."""
         return np.ones(len(self), np.int64) if self.example_offsets is None else np.diff(self.example_offsets)
 
+    @cached_property
+    def example_lengths(self) -> NDArray[np.int64]:
+        """(examples,) tokens of each example, those of all its windows together."""
+        return self.lengths if self.example_offsets is None else np.diff(self.offsets[self.example_offsets])
+
     @property
     def first_sequences(self) -> NDArray[np.int64]:
         """(examples,) the sequence with which each example begins."""

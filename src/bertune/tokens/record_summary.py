@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from bertune.errors import DataError
+from bertune.text.length_counts import LengthCounts
 from bertune.text.record_file import read_records_of
 from bertune.text.tf_example import FeatureValue, parse_example
-from bertune.tokens.length_counts import LengthCounts
 from bertune.tokens.manifest import Manifest
 from bertune.tokens.read_records import read_verified
 from bertune.tokens.store import load_store

@@ -1,6 +1,5 @@
-"""An epoch's model with its temperature and thresholds."""
+"""The contract of a model with its temperature and thresholds, and its scores by it."""
 
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -8,29 +7,28 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.evaluation.calibrate import Calibration, calibrate
 from bertune.evaluation.evaluate import score_logits
-from bertune.training.loop import EpochResult
+from bertune.evaluation.scores import Scores
 from bertune.training.run_settings import RunSettings
 
 
 def calibrated(
-    contract: Contract, result: EpochResult, targets: NDArray[Any] | None, settings: RunSettings
-) -> tuple[Contract, EpochResult, Calibration | None]:
-    """Fits temperature and, if asked, thresholds on what an epoch says of the validation rows.
+    contract: Contract, logits: NDArray[Any], targets: NDArray[Any], settings: RunSettings
+) -> tuple[Contract, Scores, Calibration | None]:
+    """Fits temperature and, if asked, thresholds on a model's answers to the validation rows.
 
     Args:
         contract: of the model, without them.
-        result: of the epoch.
-        targets: of the validation rows; None where there are none.
+        logits: (rows, labels), as the model gives them.
+        targets: of the same rows.
         settings: of the run: whether thresholds are chosen, and for what.
 
     Returns:
-        The contract with both, the epoch with its scores by that contract, and how they were found; contract and epoch
-        as they were, and None, for values and without validation data.
+        The contract with both, the scores by that contract, and how they were found. For values there is nothing to
+        find: the contract as it was, and None.
     """
-    if contract.kind == "regression" or targets is None or result.logits is None:
-        return contract, result, None
-    wanted = None if settings.threshold == "default" else settings.threshold_for or contract.metrics[0]
-    found = calibrate(result.logits, targets, contract.labels, threshold_for=wanted)
-    contract = found.applied_to(contract)
-    scores = score_logits(result.logits, targets, contract)
-    return contract, replace(result, scores=scores), found
+    found = None
+    if contract.kind != "regression":
+        wanted = None if settings.threshold == "default" else settings.threshold_for or contract.metrics[0]
+        found = calibrate(logits, targets, contract.labels, threshold_for=wanted)
+        contract = found.applied_to(contract)
+    return contract, score_logits(logits, targets, contract), found

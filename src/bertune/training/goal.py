@@ -104,7 +104,8 @@ def kind_of(classifier: Classifier, data: Dataset) -> TaskKind:
 
 def _class_ids(targets: NDArray[Any], name: str, outputs: int) -> NDArray[Any]:
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-        raise DataError(f"the {name} data have {targets.dtype} targets, classes need whole numbers")
+        shape = f" of shape {targets.shape}" if targets.ndim != 1 else ""
+        raise DataError(f"the {name} data have {targets.dtype} targets{shape}, classes need whole numbers")
     if not 0 <= int(targets.min()) <= int(targets.max()) < outputs:
         raise DataError(
             f"the {name} data have class ids {int(targets.min())}..{int(targets.max())}, "

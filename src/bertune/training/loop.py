@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,8 +25,9 @@ from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal, kind_of
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
-from bertune.training.paths import TrainingPath, training_path
-from bertune.training.step import StepResult, take_step
+from bertune.training.paths import TorchTrainingPath, TrainingPath, training_path
+from bertune.training.resident import NotResidentError, ResidentTraining
+from bertune.training.step import StepResult, seed_of_step, take_step
 
 AnyData = Dataset | tuple[Inputs, Any]
 
@@ -145,10 +147,11 @@ def fit(
     if config.layer_decay != 1 and keeps_state:
         raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
     device = classifier.classifier.weight.device
+    class_weights = None if class_weights is None else class_weights.to(device)
     history = History()
     best_weights: dict[str, Tensor] | None = None
-    with computing_in(classifier.encoder, choose_precision(config.precision, device)), torch.random.fork_rng():
-        path = training_path(classifier, optimizer, train_set, keeps_state=keeps_state)
+    with computing_in(classifier.encoder, choose_precision(config.precision, device)), _own_draws(device):
+        path = _path(classifier, optimizer, train_set, config, kind, class_weights, keeps_state=keeps_state)
         if observer is not None:
             how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
             observer.on_start(total_steps, total_steps // config.epochs, how)
@@ -188,6 +191,11 @@ def fit(
     return history
 
 
+def _own_draws(device: torch.device) -> AbstractContextManager[None]:
+    """Leaves the random state of the process as it is."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
 def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: int) -> ScheduledAdam:
     """Makes the optimizer that a configuration describes."""
     return create_optimizer(
@@ -202,9 +210,27 @@ def optimizer_of(classifier: Classifier, config: TrainingConfig, total_steps: in
     )
 
 
+def _path(
+    classifier: Classifier,
+    optimizer: ScheduledAdam,
+    train: Dataset,
+    config: TrainingConfig,
+    kind: TaskKind,
+    class_weights: Tensor | None,
+    *,
+    keeps_state: bool,
+) -> TrainingPath | ResidentTraining:
+    if classifier.classifier.weight.device.type != "cuda":
+        return training_path(classifier, optimizer, train, keeps_state=keeps_state)
+    try:
+        return ResidentTraining(classifier, optimizer, train, config, kind, class_weights)
+    except NotResidentError as reason:
+        return TorchTrainingPath(classifier, optimizer, reason=f"the data do not stay on the device: {reason}")
+
+
 def _train_epoch(
     classifier: Classifier,
-    path: TrainingPath,
+    path: TrainingPath | ResidentTraining,
     optimizer: ScheduledAdam,
     train: Dataset,
     config: TrainingConfig,
@@ -215,15 +241,37 @@ def _train_epoch(
     dynamics: Dynamics | None,
 ) -> Iterator[StepResult]:
     classifier.train()
-    device = classifier.classifier.weight.device
-    class_weights = None if class_weights is None else class_weights.to(device)
     # The order's own count begins at 0, like that of the steps.
     order = epoch_order(len(train), seed=config.seed, epoch=epoch - 1)
+    if isinstance(path, ResidentTraining):
+        results = path.epoch(order, epoch)
+    else:
+        results = _step_by_step(classifier, path, optimizer, train, config, kind, class_weights, epoch, order, dynamics)
+    for result in results:
+        if observer is not None:
+            observer.on_step(result)
+        yield result
+    if dynamics is not None and isinstance(path, ResidentTraining):
+        dynamics.record(np.arange(len(train)), path.logits, path.targets)
+
+
+def _step_by_step(
+    classifier: Classifier,
+    path: TrainingPath,
+    optimizer: ScheduledAdam,
+    train: Dataset,
+    config: TrainingConfig,
+    kind: TaskKind,
+    class_weights: Tensor | None,
+    epoch: int,
+    order: NDArray[np.int64],
+    dynamics: Dynamics | None,
+) -> Iterator[StepResult]:
+    device = classifier.classifier.weight.device
     first_step = (epoch - 1) * steps_in_epoch(len(train), config.batch_size)
     for step, indices in enumerate(batches_of(order, config.batch_size), start=first_step):
-        # Seeded by step, so that dropout needs no replay of earlier steps.
-        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1, np.uint64)[0]))
-        result = take_step(
+        torch.manual_seed(seed_of_step(config.seed, step))
+        yield take_step(
             path,
             train,
             indices,
@@ -237,9 +285,6 @@ def _train_epoch(
             class_weights=class_weights,
             on_logits=None if dynamics is None else dynamics.record,
         )
-        if observer is not None:
-            observer.on_step(result)
-        yield result
 
 
 def _epoch_result(

@@ -1,12 +1,17 @@
 """From a run's settings to its training and validation examples."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 from bertune.errors import ConfigError, DataError
-from bertune.text.examples import Columns, Examples, LabelSet, Task
+from bertune.text.examples import Columns, Examples, LabelSet, Task, number_in
 from bertune.text.glue import Split, find_splits, glue_task, read_split
+from bertune.text.nearest import shorten
 from bertune.training.run_settings import RunSettings
 
+# More different whole numbers than these are values, unless they are consecutive.
+_MOST_NUMBERS = 20
 # MNLI's second validation set: scored at the end, never chosen by.
 ALSO_SCORED = "validation_mismatched"
 # The test split is not even opened: nothing of it can be used to choose anything.
@@ -53,6 +58,7 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
         task = task.with_labels(_labels_of_sets(examples["train"], task.columns))
     elif task.kind == "classification" and task.labels is None:
         task = task.with_labels(_labels_of(examples["train"]))
+        examples["train"] = _warned_of_numbers(examples["train"])
     return task, examples
 
 
@@ -91,6 +97,23 @@ def _labels_of(train: Examples) -> LabelSet:
             hint="is --label the right column?",
         )
     return labels
+
+
+def _warned_of_numbers(train: Examples) -> Examples:
+    """Adds a warning to the account of the read where the labels look like values rather than names of classes."""
+    words = dict.fromkeys(train.labels or ())
+    numbers = [number_in(word) for word in words]
+    if not all(map(math.isfinite, numbers)) or len(numbers) < 3:
+        return train
+    is_whole = all(number.is_integer() for number in numbers)
+    if is_whole and (len(numbers) <= _MOST_NUMBERS or max(numbers) - min(numbers) == len(numbers) - 1):
+        return train  # few, or consecutive: ids of classes
+    odd = next(row for row, word in enumerate(train.labels or ()) if is_whole or not number_in(word).is_integer())
+    warning = (
+        f"{train.where(odd)}: the label is {shorten((train.labels or ())[odd])}, one of {len(numbers):,} different "
+        "numbers; if they are values and not names of classes, learn them with --kind regression"
+    )
+    return replace(train, report=replace(train.report, warnings=[*train.report.warnings, warning]))
 
 
 def _labels_of_sets(train: Examples, columns: Columns) -> LabelSet:

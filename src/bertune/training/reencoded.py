@@ -46,7 +46,7 @@ class ReencodedData:
         """Gives settings, task, audit and the accounts of the rows, as reading the texts would."""
         message = "the data were encoded before: their texts were not looked at for duplicates and overlaps"
         reports = {name: manifest.report() for name, manifest in self.manifests.items()}
-        return self.settings, self.task, Audit({}, [Finding("reencoded", "note", message)]), reports
+        return self.settings, self.task, Audit({}, [Finding("not_audited", message, 0)], reports=reports), reports
 
     def lines(self) -> list[str]:
         """Says what is in the folders."""
@@ -54,15 +54,15 @@ class ReencodedData:
         lines += [f"warning: {warning}" for manifest in self.manifests.values() for warning in manifest.warnings]
         return [*lines, *(f"note: {finding.message}" for finding in self.known()[2].findings)]
 
+    def long_texts(self) -> dict[str, LongTexts]:
+        """Counts the examples of each split that were too long."""
+        return {name: manifest.long_texts for name, manifest in self.manifests.items()}
+
     def describe(self) -> dict[str, Describe]:
         """Says where each example of each split is."""
         return {
             name: DescribeRecords(self.folders[name], records.example_ids) for name, records in self.records.items()
         }
-
-    def long_texts(self) -> dict[str, LongTexts]:
-        """Counts the examples of each split that were too long."""
-        return {name: manifest.long_texts for name, manifest in self.manifests.items()}
 
     def datasets_for(self, tokenizer: BertTokenizer) -> dict[str, Dataset]:
         """Gives the examples for a model.

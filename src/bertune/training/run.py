@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
@@ -20,6 +19,7 @@ from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
+from bertune.encoder.device import choose_device
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.calibrate import Calibration
@@ -28,13 +28,14 @@ from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.evaluation.scores import Scores
 from bertune.evaluation.thresholds import require_threshold
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
-from bertune.text.audit import Audit, audit_splits
+from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.nearest import did_you_mean
 from bertune.text.several_labels import SeveralLabels
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
+from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
@@ -106,6 +107,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         BertuneError: any part that cannot work; nothing has been written.
     """
     RunDirectory(settings.out).check(overwrite=settings.overwrite)
+    device = choose_device(settings.device)
     reencoded = read_reencoded_data(settings)
     if reencoded is None:
         task, splits = read_training_data(settings)
@@ -121,20 +123,24 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     model_folder = resolve_model(settings.model, on_progress=on_fetch)
     tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
+    classifier.to(device)
     say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
         say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
     if reencoded is None:
-        datasets = {
-            name: Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
-            for name, examples in splits.items()
-        }
-        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
+        datasets = {}
+        for name, examples in splits.items():
+            datasets[name] = Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
+            for line in _count_tokens(audit, name, examples, tokenizer, settings):
+                say(line)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
+        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
-        datasets, describe = reencoded.datasets_for(tokenizer), reencoded.describe()
-        long_texts = reencoded.long_texts()
+        datasets, long_texts = reencoded.datasets_for(tokenizer), reencoded.long_texts()
+        describe = reencoded.describe()
+    if settings.strict:
+        audit.refuse_findings()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and there is no score")
@@ -192,8 +198,13 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
 
     def keep(result: EpochResult) -> None:
         nonlocal contract, best, calibration
-        targets = None if run.validation is None else run.validation.targets
-        contract, best, calibration = calibrated(run.contract, result, targets, run.settings)
+        contract, best = run.contract, result
+        if run.validation is not None and result.logits is not None:
+            assert run.validation.targets is not None
+            contract, answered, calibration = calibrated(
+                run.contract, result.logits, run.validation.targets, run.settings
+            )
+            best = replace(result, scores=answered)
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         # After the model, so that scores are never those of weights that are not there.
@@ -210,9 +221,8 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
     with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
         journal = kept_open.enter_context(Journal(directory.journal))
         directory.write_settings(resolved_settings(run))
-        reports = {name: report.to_dict() for name, report in run.reports.items()}
         long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
-        directory.write_json("data.json", run.audit.to_dict() | {"reports": reports, "long_texts": long_texts})
+        directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())
         curves = kept_open.enter_context(TensorBoard(directory.tensorboard)) if run.settings.tensorboard else None
         history = fit(
@@ -256,7 +266,7 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
     not replace it.
     """
     settings = run.settings
-    precision = choose_precision(run.config.precision, torch.device("cpu"))
+    device = run.classifier.classifier.weight.device
     merged = asdict(settings) | asdict(run.config)
     merged |= {
         "data": _absolute(settings.data),
@@ -264,7 +274,8 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
         "model": _absolute(settings.model),
         "out": str(settings.out.absolute()),
         "metric": run.contract.metrics[0] if run.validation is not None else None,
-        "precision": name_of(precision),
+        "precision": name_of(choose_precision(run.config.precision, device)),
+        "device": device.type,
         "overwrite": None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
@@ -367,6 +378,16 @@ def _encode(
         f"{' (encoded by an earlier run)' if found else ''}"
     )
     return encoded
+
+
+def _count_tokens(
+    audit: Audit, name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings
+) -> list[str]:
+    """Adds lengths and unknown words to the audit, and says what there is to say of them."""
+    scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
+    scan.add(examples)
+    figures = scan.figures()
+    return [*figures.lines(), *warning_lines(audit.add_tokens(name, figures))]
 
 
 def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:

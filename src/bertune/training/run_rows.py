@@ -108,7 +108,7 @@ def write_dynamics(
 
 def _described(row: int, describe: Describe, data: Dataset, labels: tuple[str, ...]) -> dict[str, Any]:
     assert data.targets is not None
-    tokens = int(data.encoded.offsets[row + 1] - data.encoded.offsets[row])
+    tokens = int(data.encoded.example_lengths[row])
     return {**describe(row), "tokens": tokens, "target": _answer(data.targets[row], labels)}
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bertune.encoder.device import DeviceName
 from bertune.errors import ConfigError
 from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import find_reencoded
@@ -37,11 +38,13 @@ class RunSettings:
         window_stride: tokens by which each window begins after the one before; by default half of the tokens that a
             text has room for.
         metric: chooses the best epoch; the task's first metric by default.
+        device: where to train; auto takes the GPU where torch finds one.
         threshold: from which probability on the second of two labels, or each of several, is given: default takes the
             most probable label (each label from 0.5 on), auto chooses on the validation rows and keeps what also helps
             on rows that were not chosen on.
         threshold_for: the metric to choose thresholds for; the one that chooses the best epoch by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
+        strict: what the audit of the data finds is an error, exit code 3; otherwise it is told as warnings.
         tensorboard: write curves for TensorBoard, into the folder `tensorboard` of the run.
         overwrite: replace an earlier run in the same folder.
 
@@ -68,9 +71,11 @@ class RunSettings:
     long_text: LongText = "first"
     window_stride: int | None = None
     metric: str | None = None
+    device: DeviceName = "auto"
     threshold: Literal["default", "auto"] = "default"
     threshold_for: str | None = None
     allow_new: tuple[str, ...] = ()
+    strict: bool = False
     tensorboard: bool = False
     overwrite: bool = False
 

@@ -87,13 +87,23 @@ def take_step(
         if on_logits is not None:
             on_logits(part, logits, batch.targets)
         tokens += batch.layout.num_tokens
-    _check_finite(mean_loss, "loss", step, rate)
+    check_finite(mean_loss, "loss", step, rate)
     norm = path.update()
-    _check_finite(norm, "gradient norm", step, rate)
+    check_finite(norm, "gradient norm", step, rate)
     return StepResult(step, epoch, mean_loss, rate, norm, len(indices), tokens)
 
 
-def _check_finite(value: float, name: str, step: int, rate: float) -> None:
+def seed_of_step(seed: int, step: int) -> int:
+    """Returns the seed of a step's dropout: its own, so that no earlier step need be replayed."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+
+
+def check_finite(value: float, name: str, step: int, rate: float) -> None:
+    """Refuses what is not finite.
+
+    Raises:
+        DivergedError: names the step and its rate.
+    """
     if not math.isfinite(value):
         raise DivergedError(
             f"training diverged: the {name} at step {step} is {value} (learning rate {rate:.3g})",

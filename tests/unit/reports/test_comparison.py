@@ -157,7 +157,7 @@ def test_values_are_compared_and_the_rows_that_moved_most_come_first() -> None:
     ]
     comparison = compare_runs(runs)
     lines = comparison_lines(comparison, runs, most_rows=1)
-    assert lines[0].startswith("b is better than a: pearson +0.")
+    assert lines[0].startswith("b is better than a: Pearson correlation +0.")
     moved = np.abs(runs[0].logits[:, 0] - targets) - np.abs(runs[1].logits[:, 0] - targets)
     assert any(line.startswith(f"  dev.csv:{int(moved.argmax())}: ") for line in lines)
     assert "is nearer" in comparison_page(comparison, runs)
@@ -199,3 +199,28 @@ def test_a_run_without_answers_or_with_damaged_ones_is_refused(tmp_path: Path) -
         read_compared_run(tmp_path / "a")
     with pytest.raises(ConfigError, match="not the folder of a run"):
         read_compared_run(tmp_path)
+
+
+def test_several_labels_a_row_are_compared_and_shown_by_name() -> None:
+    contract = Contract(labels=("a", "b"), is_pair=False, max_length=32, kind="multi-label", metrics=("f1_micro",))
+    source = np.random.default_rng(1)
+    targets = source.integers(0, 2, (120, 2))
+    rows: list[dict[str, Any]] = [
+        {
+            "where": f"dev.csv:{row}",
+            "text_a": "t",
+            "target": [name for name, is_in in zip("ab", each, strict=True) if is_in],
+        }
+        for row, each in enumerate(targets)
+    ]
+    noise = [source.normal(scale=scale, size=targets.shape) for scale in (1.5, 0.1)]
+    runs = [
+        ComparedRun(name, contract, rows, (2 * targets - 1 + each).astype(np.float32))
+        for name, each in zip("xy", noise, strict=True)
+    ]
+    comparison = compare_runs(runs)
+    assert comparison_lines(comparison, runs, most_rows=3)[0].startswith("y is better than x: micro F1 +")
+    answers = [row["answers"][1] for row in comparison_values(comparison, runs)["pairs"][0]["only_second"]]
+    assert set(answers) <= {"a", "b", "a, b", "no label"}
+    assert len(answers) > 10
+    comparison_page(comparison, runs)

@@ -71,14 +71,14 @@ def test_the_mean_of_all_is_kept_where_it_is_better_than_the_soup(models: list[t
             return scores.get(round(self.number, 2), 0.9)
 
     found, classifier = averages(models, lambda each: Table(0, number_in(each)))
-    assert [(average.recipe, average.seeds) for average in found] == [("mean of all", (1, 2, 3))]
+    assert [(average.recipe, average.seeds) for average in found] == [("greedy soup", (1,)), ("mean of all", (1, 2, 3))]
     assert classifier is not None
     assert number_in(classifier) == pytest.approx(13 / 3)
 
 
 def test_no_average_is_kept_that_is_not_better_than_the_best_model(models: list[tuple[int, Path]]) -> None:
     found, classifier = averages(models, lambda each: Near(1.0, number_in(each)))
-    assert [average.recipe for average in found] == ["mean of all"]
+    assert [average.seeds for average in found] == [(1,), (1, 2, 3)]
     assert classifier is None
 
 

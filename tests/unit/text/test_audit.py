@@ -28,32 +28,47 @@ def test_clean_data_give_no_finding() -> None:
     audit = audit_splits(
         {
             "train": examples(CLEAN),
-            "validation": examples([("x", "y", "no"), ("z", "y", "yes"), ("x", "x", "no"), ("q", "y", "yes")]),
+            "validation": examples([("x", "y", "no"), ("z", "y", "yes"), ("x", "w", "no"), ("q", "y", "yes")]),
         },
         YES_NO,
     )
     assert audit.findings == []
     assert audit.splits["train"].label_counts == {"no": 2, "yes": 2}
-    assert audit.splits["train"].characters == {"minimum": 2, "median": 2, "95 %": 2, "99 %": 2, "maximum": 2}
+    assert audit.splits["train"].characters == {
+        "minimum": 2,
+        "median": 2,
+        "95 %": 2,
+        "99 %": 2,
+        "maximum": 2,
+        "mean": 2.0,
+    }
+    assert audit.splits["train"].character_histogram == [{"from": 2, "to": 2, "count": 4}]
 
 
 def test_repeated_texts_and_contradictions_inside_a_split_are_counted() -> None:
     rows = [*CLEAN, ("a", "b", "yes"), ("a", "b", "no"), ("b", "a", "no")]
     audit = audit_splits({"train": examples(rows)}, YES_NO)
     assert (audit.splits["train"].duplicates, audit.splits["train"].conflicts) == (2, 1)
-    assert codes(audit) == ["duplicates", "conflicting_labels"]
-    assert audit.findings[0].message.endswith("train.tsv:5 repeats line 1")
-    assert audit.findings[1].message.endswith("train.tsv:6 says 'no', line 1 says 'yes'")
+    assert codes(audit) == ["duplicates", "swapped_pairs", "conflicting_labels"]
+    assert audit.findings[0].places == ("train.tsv:5", "train.tsv:6")
+    assert audit.findings[0].counterparts == ("train.tsv:1", "train.tsv:1")
+    assert audit.findings[2].message.endswith("conflicting labels: 1, the first 'no' against 'yes'")
+    assert audit.findings[2].lines()[1] == "  at train.tsv:6 (train.tsv:1)"
 
 
 def test_overlap_between_splits_is_found_as_it_is_and_after_normalising() -> None:
     validation = examples([("A!", "  b", "yes"), ("c", "d", "no"), ("e", "f", "no"), ("ab", "-", "yes")], "dev.tsv")
     audit = audit_splits({"train": examples(CLEAN), "validation": validation}, YES_NO)
     assert codes(audit) == ["overlap_exact", "conflicting_labels", "overlap_normalised"]
-    assert "2 of 4 examples (50.0%)" in audit.findings[0].message
-    assert "dev.tsv:2 and train.tsv:2" in audit.findings[0].message
-    assert "dev.tsv:3 says 'no', train.tsv:3 says 'yes'" in audit.findings[1].message
-    assert "1 of 4 examples" in audit.findings[2].message
+    assert "2 of 4 rows (50.0%)" in audit.findings[0].message
+    assert audit.findings[0].places == ("dev.tsv:2", "dev.tsv:3")
+    assert audit.findings[0].counterparts == ("train.tsv:2", "train.tsv:3")
+    assert "the first 'no' against 'yes'" in audit.findings[1].message
+    assert (audit.findings[1].places, audit.findings[1].counterparts) == (("dev.tsv:3",), ("train.tsv:3",))
+    assert audit.findings[2].places == ("dev.tsv:1",)
+    assert [overlap.to_dict() for overlap in audit.overlaps] == [
+        {"split": "validation", "earlier": "train", "exact": 2, "normalised": 1, "swapped": 0}
+    ]
 
 
 def test_texts_of_punctuation_alone_are_not_the_same() -> None:
@@ -69,7 +84,7 @@ def test_a_pair_is_not_its_texts_run_together() -> None:
 
 
 def test_training_data_with_one_class_are_refused() -> None:
-    with pytest.raises(DataError, match=r"train\.tsv: one class only: all 2 rows have the label 'yes'"):
+    with pytest.raises(DataError, match=r"train\.tsv: one class only: all 2 rows have 'yes'"):
         audit_splits({"train": examples([("a", "b", "yes"), ("c", "d", "yes")])}, YES_NO)
 
 
@@ -80,7 +95,7 @@ def test_one_class_in_validation_is_a_finding_only() -> None:
 
 
 def test_targets_that_are_all_equal_are_refused() -> None:
-    with pytest.raises(DataError, match=r"every target is 2\.5"):
+    with pytest.raises(DataError, match=r"one target only: all 2 rows have '2\.5'"):
         audit_splits({"train": Examples.from_lists(["a", "b"], labels=["2.5", "2.50"])}, None)
 
 
@@ -92,21 +107,21 @@ def test_targets_are_compared_as_numbers() -> None:
 
 
 def test_rare_and_single_labels_are_findings() -> None:
-    rows = [(str(number), "", "no") for number in range(30)]
-    assert codes(audit_splits({"train": examples([*rows, ("x", "", "yes")])}, YES_NO))[-2:] == [
-        "single_example",
-        "imbalance",
-    ]
-    balanced = [(str(number), "b", "yes" if number % 8 == 0 else "no") for number in range(32)]
+    rows = [(f"text {number}", f"other {number}", "no") for number in range(30)]
+    assert codes(audit_splits({"train": examples([*rows, ("x", "y", "yes")])}, YES_NO)) == ["single_example"]
+    two = [*rows, ("x", "y", "yes"), ("z", "y", "yes")]
+    assert codes(audit_splits({"train": examples(two)}, YES_NO)) == ["imbalance"]
+    balanced = [(f"text {number}", f"b {number}", "yes" if number % 8 == 0 else "no") for number in range(32)]
     assert audit_splits({"train": examples(balanced)}, YES_NO).findings == []
 
 
 def test_what_reading_left_is_reported() -> None:
     refused = [RefusedRow("train.tsv", 9, "1 cell, expected 3")]
     report = ReadReport("train.tsv", 5, 4, refused, blank_texts=2, warnings=["train.tsv: quotes look odd"])
-    audit = audit_splits({"train": replace(examples(CLEAN), report=report)}, YES_NO)
+    audit = audit_splits({"train": replace(examples([*CLEAN[:3], (" ", "", "no")]), report=report)}, YES_NO)
     assert codes(audit) == ["reading", "refused_rows", "blank_texts"]
-    assert "train.tsv:9: 1 cell, expected 3" in audit.findings[1].message
+    assert audit.findings[1].places == ("train.tsv:9",)
+    assert "1 cell, expected 3" in audit.findings[1].message
     assert (audit.splits["train"].rows_in, audit.splits["train"].rows_refused) == (5, 1)
 
 
@@ -124,7 +139,12 @@ def test_the_audit_is_text_and_json() -> None:
     lines = audit.lines()
     assert lines[0] == "train: 5 of 5 rows used, 0 refused"
     assert "no 3 (60.0%), yes 2 (40.0%)" in lines[1]
-    assert lines[-1].startswith("warning: train: texts with conflicting labels: 1")
+    assert lines[2] == "  characters  2 █ 2; median 2, 95 % 2, 99 % 2"
+    assert (
+        lines[-2]
+        == "warning: conflicting_labels: train: texts with conflicting labels: 1, the first 'no' against 'yes'"
+    )
+    assert lines[-1] == "  at train.tsv:5 (train.tsv:1)"
     assert all("\n" not in line for line in lines)
 
 
@@ -141,6 +161,6 @@ def test_the_real_mrpc_shares_no_exact_pair_between_splits(glue_dir: Path) -> No
     task = glue_task("mrpc")
     splits = {name: read_split(split) for name, split in find_splits(glue_dir, task).items()}
     audit = audit_splits(splits, task.labels)
-    assert codes(audit) == ["overlap_normalised"]
+    assert codes(audit) == ["near_duplicates", "near_duplicates", "overlap_normalised"]
     assert audit.splits["validation"].label_counts == {"not_equivalent": 129, "equivalent": 279}
-    assert audit.findings[0].message.startswith("test: 6 of 1,725")
+    assert audit.findings[2].message.startswith("test: 6 of 1,725")

@@ -100,7 +100,7 @@ def in_jsonl(*values: Any) -> Callable[[Path], Path]:
     [
         (in_csv("text,a,b,c\nt,0,1,0\nt,1,2,0\n"), FLAGS, "t.csv:3: 'b' is '2', expected 0 or 1"),
         (in_csv("text,a,b,c\nt,0,,0\n"), FLAGS, "t.csv:2: 'b' is blank, expected 0 or 1"),
-        (in_csv("text,labels\nt,a\nt,\n"), NO_EMPTY_CELL, "t.csv:3: 'labels' holds no label; if such rows are meant, take"),
+        (in_csv("text,labels\nt,a\nt,\n"), NO_EMPTY_CELL, "t.csv:3: 'labels' holds no label; if such rows are meant"),
         (in_csv("text,labels\nt,a;;b\n"), PARTED, "t.csv:2: 'labels' holds a blank label"),
         (in_csv("text,labels\nt,a;b;a\n"), PARTED, "t.csv:2: 'labels' holds the label 'a' twice"),
         (in_csv("text,labels\nt,a;b\n"), LISTS, "t.csv:2: 'labels' is the text 'a;b', expected a list of labels"),

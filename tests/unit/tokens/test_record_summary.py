@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertune.errors import DataError
+from bertune.text.length_counts import LengthCounts
 from bertune.text.record_file import frame_record
 from bertune.text.tf_example import encode_example, parse_example
-from bertune.tokens.length_counts import LengthCounts
 from bertune.tokens.record_summary import summarise_records
 
 

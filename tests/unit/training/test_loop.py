@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import epoch_order
 from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
+from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import EpochResult, fit
 from bertune.training.step import StepResult
@@ -189,3 +191,63 @@ def test_targets_are_required_and_checked(train: Dataset) -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         TrainingConfig(**settings)
+
+
+def as_label_rows(data: Dataset) -> Dataset:
+    """The class as two labels, of which each example has one."""
+    assert data.targets is not None
+    return Dataset(data.encoded, np.eye(2, dtype=np.int64)[data.targets])
+
+
+@pytest.mark.usefixtures("_both_paths")
+def test_several_labels_an_example_are_learned(train: Dataset, validation: Dataset) -> None:
+    history = fit(make_classifier(), as_label_rows(train), as_label_rows(validation), config=replace(CONFIG, epochs=8))
+    assert history.best.scores is not None
+    assert history.best.scores.task_kind == "multi-label"
+    assert history.best.scores.value("subset_accuracy") > 0.9
+
+
+@pytest.mark.parametrize("rows", [False, True], ids=["classes", "several labels"])
+@pytest.mark.usefixtures("_both_paths")
+def test_weighted_classes_weigh_the_same_however_a_batch_is_cut(train: Dataset, rows: bool) -> None:
+    still = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    data = as_label_rows(train) if rows else train
+    results = []
+    for size in (None, 5):
+        config = replace(CONFIG, epochs=1, micro_batch_size=size, class_weights=("0=0.2", "1=7"), label_smoothing=0.1)
+        results.append(fit(make_classifier(config=still), data, config=config).steps)
+    whole, parts = results
+    assert [step.loss for step in parts] == pytest.approx([step.loss for step in whole], rel=2e-4)
+    norms = [step.gradient_norm for step in whole]
+    assert [step.gradient_norm for step in parts] == pytest.approx(norms, rel=2e-3)
+    plain = fit(make_classifier(config=still), data, config=replace(CONFIG, epochs=1)).steps
+    assert abs(plain[0].gradient_norm - whole[0].gradient_norm) > 0.05  # the weights do something
+
+
+def test_predictions_are_clipped_to_the_range_before_they_are_scored(train: Dataset) -> None:
+    values = Dataset(train.encoded, train.targets.astype(np.float32))  # type: ignore[union-attr]
+    config = replace(CONFIG, epochs=1)
+    free = fit(make_classifier(outputs=1), values, values, config=config)
+    classifier = make_classifier(outputs=1)
+    clipped = fit(classifier, values, values, config=config, target_range=(0.52, 0.6))
+    assert clipped.best.scores is not None
+    logits = np.clip(predict_logits(classifier, values)[:, 0], 0.52, 0.6)
+    expected = np.mean((logits - values.targets) ** 2)
+    assert clipped.best.scores.mean_loss == pytest.approx(expected, rel=1e-6)
+    assert free.best.scores is not None
+    assert free.best.scores.mean_loss != clipped.best.scores.mean_loss
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs", "targets", "says"),
+    [
+        ("multi-label", 3, np.zeros((256, 2), np.int64), "several labels of 3 need rows of 3"),
+        ("classification", 2, np.zeros((256, 2), np.int64), "classes need whole numbers"),
+        ("regression", 1, np.zeros((256, 1), np.int64), "values need one number an example"),
+    ],
+)
+def test_targets_of_another_kind_are_refused(
+    train: Dataset, kind: TaskKind, outputs: int, targets: NDArray[np.int64], says: str
+) -> None:
+    with pytest.raises(DataError, match=says):
+        fit(make_classifier(outputs=outputs), Dataset(train.encoded, targets), kind=kind)

@@ -1,11 +1,14 @@
 """How long examples are: counts of lengths, and what they come to."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+_BUCKETS: Final = 10
+_BARS: Final = "▁▂▃▄▅▆▇█"
 _QUANTILES: Final = {"minimum": 0.0, "median": 0.5, "95 %": 0.95, "99 %": 0.99, "maximum": 1.0}
 
 
@@ -45,3 +48,32 @@ class LengthCounts:
         }
         values["mean"] = sum(length * count for length, count in self._counts.items()) / total
         return values
+
+    def above(self, length: float) -> int:
+        """Counts the examples that are longer."""
+        return sum(count for known, count in self._counts.items() if known > length)
+
+    def histogram(self) -> list[dict[str, int]]:
+        """Gives at most ten ranges of equal width, each ``from``, ``to`` (both inside) and ``count``."""
+        if not self._counts:
+            return []
+        lowest, highest = min(self._counts), max(self._counts)
+        width = -(-(highest - lowest + 1) // _BUCKETS)
+        ranges = [
+            {"from": start, "to": min(start + width - 1, highest), "count": 0}
+            for start in range(lowest, highest + 1, width)
+        ]
+        for length, count in self._counts.items():
+            ranges[(length - lowest) // width]["count"] += count
+        return ranges
+
+
+def length_line(summary: Mapping[str, float], histogram: Sequence[Mapping[str, int]]) -> str:
+    """Gives lengths on one line: a bar for each range between the least and the greatest, then quantiles."""
+    if not histogram:
+        return "none"
+    most = max(bucket["count"] for bucket in histogram)
+    bars = (-(-bucket["count"] * len(_BARS) // most) for bucket in histogram)
+    drawn = "".join(_BARS[bar - 1] if bar else " " for bar in bars)
+    quantiles = ", ".join(f"{name} {summary[name]:,}" for name in ("median", "95 %", "99 %"))
+    return f"{histogram[0]['from']:,} {drawn} {histogram[-1]['to']:,}; {quantiles}"

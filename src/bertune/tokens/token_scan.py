@@ -1,0 +1,130 @@
+"""What a tokenizer makes of texts: how long they become, what is cut off, what the vocabulary cannot spell and why."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import compress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.text.examples import Examples
+from bertune.text.findings import PLACES_SHOWN
+from bertune.text.length_counts import LengthCounts
+from bertune.text.token_figures import TokenFigures, UnknownCharacter
+from bertune.tokens.tokenizer import BertTokenizer
+
+_WORDS_EXAMINED = 10_000
+_CHARACTERS_SHOWN = 10
+_WORDS_REMEMBERED = 200_000
+_UNKNOWN = 1 << 32
+"""Tokens of a word, and so many times its unknown ones, are one number: a sum over words adds up both."""
+
+
+class TokenScan:
+    """Counts what a tokenizer makes of a split, a chunk at a time.
+
+    Args:
+        tokenizer: makes the ids.
+        max_length: most tokens of an example, special tokens included.
+        loses_tokens: whether longer ones lose tokens; they do not where they are read in windows.
+    """
+
+    def __init__(self, tokenizer: BertTokenizer, max_length: int, *, loses_tokens: bool = True) -> None:
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._lengths = LengthCounts()
+        self._loses_tokens = loses_tokens
+        self._over_length = self._tokens = self._unknown = self._unknown_rows = 0
+        self._word_counts: dict[str, int] = {}
+        self._unknown_words: Counter[str] = Counter()
+        self._places: list[str] = []
+        self._is_unknown: dict[str, bool] = {}
+
+    def add(self, examples: Examples) -> None:
+        """Tokenizes a chunk whole, so that the lengths are those before truncation."""
+        tokens = np.zeros(len(examples), np.int64)
+        unknown = np.zeros(len(examples), np.int64)
+        for texts in (examples.texts_a, examples.texts_b):
+            if texts is not None:
+                found, strange = self._count(texts)
+                tokens += found
+                unknown += strange
+        self._tokens += int(tokens.sum())
+        lengths = tokens + (2 if examples.texts_b is None else 3)
+        self._lengths.add_all(lengths)
+        self._over_length += int((lengths > self._max_length).sum())
+        self._blame(unknown, examples)
+
+    def figures(self) -> TokenFigures:
+        """Gives what was counted."""
+        words: Counter[str] = Counter()
+        elsewise = 0
+        for word, count in self._unknown_words.items():
+            unknown = {character for character in word if self._cannot_spell(character)}
+            words.update(dict.fromkeys(unknown, count))
+            elsewise += 0 if unknown else count
+        shown = sorted(words.items(), key=lambda item: (-item[1], item[0]))[:_CHARACTERS_SHOWN]
+        return TokenFigures(
+            max_length=self._max_length,
+            lengths=self._lengths.summary(),
+            histogram=self._lengths.histogram(),
+            loses_tokens=self._loses_tokens,
+            rows=len(self._lengths),
+            over_length=self._over_length,
+            tokens=self._tokens,
+            unknown=self._unknown,
+            unknown_rows=self._unknown_rows,
+            unknown_characters=tuple(
+                UnknownCharacter(character, f"U+{ord(character):04X}", unicodedata.name(character, "").lower(), count)
+                for character, count in shown
+            ),
+            unknown_examined=self._unknown_words.total(),
+            unknown_elsewise=elsewise,
+            unknown_places=tuple(self._places),
+        )
+
+    def _count(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gives tokens and unknown tokens of each text, (texts,) both.
+
+        A space parts tokens whatever stands around it, and most words occur again: a word is tokenized once.
+        """
+        known = self._word_counts
+        words = [text.split(" ") for text in texts]
+        if len(known) > _WORDS_REMEMBERED:
+            known.clear()
+        new = list({word for row in words for word in row if word not in known})
+        ids, offsets = self._tokenizer.encode_flat(new)
+        unknown = _per_row(ids == self._tokenizer.unk_id, offsets)
+        known.update(zip(new, (np.diff(offsets) + unknown * _UNKNOWN).tolist(), strict=True))
+        sums = np.fromiter((sum(map(known.__getitem__, row)) for row in words), np.int64, len(words))
+        return sums % _UNKNOWN, sums // _UNKNOWN
+
+    def _blame(self, unknown: NDArray[np.int64], examples: Examples) -> None:
+        """Counts unknown tokens by row, and keeps the words that became them."""
+        rows = np.flatnonzero(unknown).tolist()
+        self._unknown += int(unknown.sum())
+        self._unknown_rows += len(rows)
+        self._places += [examples.where(row) for row in rows[: PLACES_SHOWN - len(self._places)]]
+        for row in rows:
+            if self._unknown_words.total() >= _WORDS_EXAMINED:
+                break
+            words = examples.texts_a[row].split() + (examples.texts_b[row].split() if examples.texts_b else [])
+            ids = self._tokenizer.encode_batch(words)
+            self._unknown_words.update(compress(words, (self._tokenizer.unk_id in word for word in ids)))
+
+    def _cannot_spell(self, character: str) -> bool:
+        """Whether the vocabulary lacks a character, at the beginning of a word or after a letter."""
+        known = self._is_unknown.get(character)
+        if known is None:
+            alone, after = self._tokenizer.encode_batch([character, "a" + character])
+            known = self._is_unknown[character] = self._tokenizer.unk_id in {*alone, *after}
+        return known
+
+
+def _per_row(marks: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts the marks of each row, (rows,)."""
+    before = np.zeros(len(marks) + 1, np.int64)
+    np.cumsum(marks, out=before[1:])
+    counts: NDArray[np.int64] = np.diff(before[offsets])
+    return counts
