@@ -26,7 +26,8 @@ from bertune.text.examples import Examples
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.glue_tasks import GlueTask
 from bertune.training.config import TrainingConfig
-from bertune.training.run import execute, prepare
+from bertune.training.prepare import prepare
+from bertune.training.run import execute
 from bertune.training.run_settings import RunSettings
 
 MAX_LENGTH: Final = 128

@@ -29,7 +29,8 @@ from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.goal import Goal
 from bertune.training.loop import Observer
-from bertune.training.run import PreparedRun, Say, prepare, resolved_settings, with_seed
+from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
+from bertune.training.run import resolved_settings
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
 

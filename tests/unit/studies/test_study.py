@@ -18,7 +18,8 @@ from bertune.studies import seed_run, study
 from bertune.studies.averaging import Average
 from bertune.text.examples import Columns
 from bertune.text.sources import read_examples
-from bertune.training.run import FinishedRun, PreparedRun, execute
+from bertune.training.prepare import PreparedRun
+from bertune.training.run import FinishedRun, execute
 
 
 class Counting:
