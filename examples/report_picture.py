@@ -11,11 +11,11 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH, HEIGHT, SCALE = 1180, 1960, 0.75
+WIDTH, HEIGHT, SCALE = 1180, 1900, 0.75
 
 
 def draw(report: Path, file: Path) -> None:
-    """Photographs the upper part of a report, in few colours."""
+    """Photographs the upper part of a report."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         raise SystemExit("this needs chromium")
@@ -27,10 +27,9 @@ def draw(report: Path, file: Path) -> None:
         light = "--blink-settings=preferredColorScheme=1"
         subprocess.run([program, *options, light, report.absolute().as_uri()], check=True, capture_output=True)
         with Image.open(shot) as picture:
-            small = picture.convert("RGB").resize(
-                (round(WIDTH * SCALE), round(HEIGHT * SCALE)), Image.Resampling.LANCZOS
-            )
-    small.quantize(64).save(file, optimize=True)
+            smaller = round(WIDTH * SCALE), round(HEIGHT * SCALE)
+            small = picture.convert("RGB").resize(smaller, Image.Resampling.LANCZOS)
+    small.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,10 @@ def test_training_warns_of_an_overlap_and_goes_on(run: Run, leaking: Path, model
     data = json.loads((out / "data.json").read_text())
     assert [finding["code"] for finding in data["findings"]] == ["overlap_exact", "conflicting_labels"]
     assert data["splits"]["train"]["tokens"]["rows"] == data["reports"]["train"]["rows_used"] == 64
+    report = (out / "report.html").read_text()
+    assert "<b>overlap_exact</b>: validation: 2 of 34 rows" in report
+    assert f"{leaking}/validation.csv:34 ({leaking}/train.csv:6)" in report
+    assert "13 █ 13; median 13" in report
 
 
 def test_training_refuses_an_overlap_with_strict(run: Run, leaking: Path, model: Path, tmp_path: Path) -> None:
@@ -102,10 +106,11 @@ def test_strict_training_refuses_words_that_the_model_cannot_read(
 ) -> None:
     table = clean / "train.csv"
     table.write_text(table.read_text().replace("film", "фильм"))
+    rows = sum("фильм" in line for line in table.read_text().splitlines())
     arguments = ["--data", str(clean), *PAIRS, "--model", str(model), "--out", str(tmp_path / "run"), "--strict"]
     done = run("train", *arguments)
     assert done.returncode == 3
-    assert "unknown_tokens: train: 54 of 64 rows" in done.stderr
+    assert f"unknown_tokens: train: {rows} of 64 rows" in done.stderr
     assert "because of и " in done.stderr
 
 

@@ -84,7 +84,7 @@ def test_a_killed_sweep_goes_on_to_the_same_end(command: list[str], run: Run, sw
     assert len(trials_of(out)) == 1
     done = run(*command, "--out", str(out))
     assert done.returncode == 0, done.stderr
-    assert "1 trials were done before" in done.stderr
+    assert "trials done before: 1" in done.stderr
     assert "trial 1 of 5" not in done.stderr
     assert trials_of(out) == trials_of(swept)
     assert (out / "model" / "model.safetensors").read_bytes() == (swept / "model" / "model.safetensors").read_bytes()

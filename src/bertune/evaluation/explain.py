@@ -162,8 +162,8 @@ def explain(
 
 
 def _explain(model: LoadedModel, texts: ReadTexts, prediction: Prediction, method: Method, steps: int) -> Explanation:
-    targets = _targets(model.contract, prediction)
-    score = _score(model.contract, targets)
+    targets = targets_of(model.contract, prediction)
+    score = score_of(model.contract, targets)
     blank_id, words = model.tokenizer.pad_id, texts.words()
     read, nothing = texts.read_pieces, np.empty(0, np.int64)
     alone = [] if method == "integrated-gradients" else [*read.reshape(-1, 1), *words]
@@ -191,7 +191,7 @@ def _explain(model: LoadedModel, texts: ReadTexts, prediction: Prediction, metho
     return Explanation(texts.texts, prediction, method, tuple(reasons), texts.unread)
 
 
-def _targets(contract: Contract, prediction: Prediction) -> list[int]:
+def targets_of(contract: Contract, prediction: Prediction) -> list[int]:
     """Returns the numbers of the outputs that are explained."""
     if contract.kind == "regression":
         return [0]
@@ -202,7 +202,7 @@ def _targets(contract: Contract, prediction: Prediction) -> list[int]:
     return [contract.labels.index(prediction.label)]
 
 
-def _score(contract: Contract, targets: list[int]) -> Score:
+def score_of(contract: Contract, targets: list[int]) -> Score:
     """Returns what maps logits (rows, labels) to the explained scores, (rows, targets).
 
     Log-odds rather than logits: to add the same number to all logits changes no answer, and must not explain one.

@@ -142,7 +142,7 @@ def _draw(
     axes.set_xlim(0, max(1, steps - 1))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: _rate_text(rate)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: rate_text(rate)))
     return picture
 
 
@@ -150,11 +150,11 @@ def _story(name: str, schedule: Schedule, steps: NDArray[np.int64], rates: NDArr
     """What the legend says: the name, until when it warms up, and where the rate is highest."""
     top, warmup_steps = int(rates.argmax()), _warm_up_of(schedule)
     rise = "" if warmup_steps is None else f"warm-up until step {warmup_steps:,}, "
-    return textwrap.fill(f"{name}: {rise}highest {_rate_text(rates[top])} at step {steps[top]:,}", _LEGEND_WIDTH)
+    return textwrap.fill(f"{name}: {rise}highest {rate_text(rates[top])} at step {steps[top]:,}", _LEGEND_WIDTH)
 
 
-def _rate_text(rate: float) -> str:
-    """A rate as people type it: 2e-5, 1.5e-4, 0."""
+def rate_text(rate: float) -> str:
+    """Returns a rate as people type it: 2e-5, 1.5e-4, 0."""
     return f"{rate:.3g}" if rate == 0 or abs(rate) >= 0.01 else _short_exponent(f"{rate:.2e}")
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bertune.pictures.palette import LINE, SERIES
 from bertune.pictures.picture import Picture, check_path, plain_style, spaced, write_picture
+from bertune.pictures.schedule import rate_text
 
 _BEST, _COMPLETE = SERIES[1], SERIES[0]
 
@@ -95,7 +96,10 @@ def _draw_rates(axes: Axes, trials: Sequence[TrialCurve], best_value: Callable[[
     axes.set_title("Best epoch, by learning rate", loc="left", fontweight="bold")
     axes.set_xlabel("learning rate")
     axes.set_xscale("log")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: rate_text(rate)))
+    axes.margins(x=0.1)
     for trial in sorted(trials, key=lambda trial: trial.is_best):
         color, marker, _ = _style(trial)
         assert trial.learning_rate is not None

@@ -14,6 +14,7 @@ from bertune.reports.words import constant_answer
 
 MOST_DOUBTFUL: Final = 25
 _FEW_ROWS: Final = 100
+_FINDINGS: Final = 5
 _WIDTH: Final = 96
 
 
@@ -88,7 +89,11 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
         )
     warnings += _warnings_of_seeds(numbers["seeds"])
     findings = [] if numbers["data"] is None else numbers["data"]["findings"]
-    return warnings + [f"Data: {finding['message']}" for finding in findings if finding["severity"] != "note"]
+    told = [f"Data: {finding['message']}" for finding in findings if finding["code"] != "not_audited"]
+    more = (
+        [f"Data: {len(told) - _FINDINGS:,} more findings, in the section on the data."] if len(told) > _FINDINGS else []
+    )
+    return warnings + told[:_FINDINGS] + more
 
 
 def _also_scored(scores: dict[str, Any]) -> dict[str, Any]:

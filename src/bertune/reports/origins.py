@@ -6,6 +6,8 @@ from bertune.reports.markup import Html, element
 from bertune.reports.page import code, details, facts, note, section, table
 from bertune.reports.words import name_of
 from bertune.text.excerpt import excerpt
+from bertune.text.length_counts import length_line
+from bertune.text.token_figures import TokenFigures
 from bertune.tokens.long_texts import LongTexts
 
 _LONGEST_VALUE: Final = 300
@@ -65,10 +67,8 @@ def data_audit(data: dict[str, Any] | None) -> list[Html]:
     else:
         rows = [[name, f"{report['rows_used']:,}"] for name, report in data["reports"].items()]
         content.append(table(["split", "rows"], rows))
-    found = [
-        element("li", element("b", finding["severity"]), ": ", excerpt(finding["message"], 1_000))
-        for finding in data["findings"]
-    ]
+    content += _lengths(data["splits"])
+    found = [_finding(finding) for finding in data["findings"]]
     content.append(element("ul", *found) if found else note("The audit found nothing to report."))
     long_texts = [
         note(f"{name}: {LongTexts(**counts).summary()}.") for name, counts in data.get("long_texts", {}).items()
@@ -79,6 +79,28 @@ def data_audit(data: dict[str, Any] | None) -> list[Html]:
         shown = [[f"{row['path']}:{row['line']}", excerpt(row["reason"], _LONGEST_VALUE)] for row in refused[:50]]
         content.append(details(f"{len(refused):,} refused rows", table(["where", "why"], shown, words=2)))
     return [section("data", "Data", *content)]
+
+
+def _finding(finding: dict[str, Any]) -> Html:
+    """Returns a finding with the places of its first rows, each beside the row that it repeats or contradicts."""
+    places, others = finding.get("places", []), finding.get("counterparts", [])
+    shown = [f"{mine} ({other})" for mine, other in zip(places, others, strict=True)] if others else places
+    where = [element("div", "at ", excerpt(", ".join(shown), 1_000))] if shown else []
+    return element("li", element("b", finding["code"]), ": ", excerpt(finding["message"], 1_000), *where)
+
+
+def _lengths(splits: dict[str, Any]) -> list[Html]:
+    """Returns lengths in characters and tokens with their bars, and what the vocabulary cannot spell."""
+    rows = []
+    for name, split in splits.items():
+        if split.get("character_histogram"):
+            rows.append([name, "characters", length_line(split["characters"], split["character_histogram"])])
+        if tokens := split.get("tokens"):
+            figures = TokenFigures.from_dict(tokens)
+            rows.append([name, "tokens", length_line(figures.lengths, figures.histogram)])
+            if figures.unknown:
+                rows.append([name, "unknown", excerpt(figures.unknown_line(), _LONGEST_VALUE)])
+    return [element("h3", "Lengths"), table(["split", "", "from … to; quantiles"], rows, words=3)] if rows else []
 
 
 def _labels(splits: dict[str, Any]) -> list[Html]:

@@ -76,7 +76,7 @@ def run_sweep(
         directory.write_settings(_shown(settings, common, sweep))
         directory.write_table(common, metric, done)
         if done:
-            say(f"{len(done)} trials were done before")
+            say(f"trials done before: {len(done)}")
         for number in range(len(done) + 1, sweep.trials + 1):
             halving = Halving(space, done, sweep.reduction, sweep.draw_seed)
             trial = _run_trial(number, settings, config_of(config, halving.drawn), halving, directory, watch)
