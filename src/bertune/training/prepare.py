@@ -136,6 +136,7 @@ def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
     """
     settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
     classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
+    classifier.to(run.classifier.classifier.weight.device)
     return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
 
