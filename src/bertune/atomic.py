@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import itertools
 import os
 import re
@@ -55,6 +56,8 @@ def replaced_file(path: Path) -> Iterator[Path]:
         path: to be made or replaced; a link to a file stays, and what it leads to is replaced.
     """
     path = Path(os.path.realpath(path))
+    if path.is_dir():  # told before anything is written, and by its own name
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path, "tmp")
     try:

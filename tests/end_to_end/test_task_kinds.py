@@ -226,3 +226,21 @@ def test_a_run_of_any_kind_repeats_from_its_settings(
         assert done.returncode == 0, done.stderr
         weights = "model/model.safetensors"
         assert (again / weights).read_bytes() == (out / weights).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--label", "mood", "--class-weights", "happy=2"], "no label is called 'happy'"),
+        (["--label", "id", "--kind", "regression", "--target-range", "-inf", "inf"], "the lowest and the highest"),
+        (["--label", "mood", "--kind", "multi-label", "--label-separator", ""], "the separator of labels is empty"),
+    ],
+)
+def test_settings_that_cannot_work_are_told_before_anything_is_written(
+    run: Run, model: Path, tables: Path, tmp_path: Path, flags: list[str], says: str
+) -> None:
+    out = tmp_path / "run"
+    done = run("train", "--data", str(tables), "--text-a", "first", *flags, "--model", str(model), "--out", str(out))
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert not out.exists(), "the mended command would be refused: the folder holds a run"

@@ -127,3 +127,9 @@ def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write_text(path, "b = 2\n")
     assert path.read_bytes() == "ä = 1\n".encode()
     assert [entry.name for entry in path.parent.iterdir()] == ["run.toml"]
+
+
+def test_a_folder_is_not_taken_for_a_file_and_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as told:
+        write_text(tmp_path, "page")
+    assert told.value.filename == str(tmp_path)

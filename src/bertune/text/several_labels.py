@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bertune.errors import ConfigError
 from bertune.text.nearest import shorten
 
 Cell = str | tuple[str, ...] | None
@@ -21,11 +22,20 @@ class SeveralLabels:
         separator: what stands between labels in that column; spaces around a label do not belong to it. None where the
             column holds lists.
         allow_none: whether a list or cell without any label is used as it is; otherwise such a row is refused.
+
+    Raises:
+        ConfigError: a separator of no characters.
     """
 
     columns: tuple[str | int, ...] = ()
     separator: str | None = None
     allow_none: bool = False
+
+    def __post_init__(self) -> None:
+        if self.separator == "":
+            raise ConfigError(
+                "the separator of labels is empty", hint='name what stands between them: --label-separator ";"'
+            )
 
 
 class UnusableLabelsError(Exception):

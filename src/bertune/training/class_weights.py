@@ -44,6 +44,8 @@ def class_weights_of(
     given: set[str] = set()
     for entry in wanted:
         name, equals, number = entry.rpartition("=")
+        if entry == BALANCED:
+            raise ConfigError(f"{BALANCED} weighs all labels, so no other class weight can be given beside it")
         if not equals:
             raise ConfigError(
                 f"class weight {entry!r} is neither {BALANCED} nor LABEL=WEIGHT", hint=did_you_mean(entry, [BALANCED])

@@ -26,6 +26,7 @@ from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.reading import ALSO_SCORED, read_training_data
@@ -107,6 +108,8 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         say("no validation data: every epoch trains, the last is kept, and there is no score")
     assert train.targets is not None
     contract = contract_of_run(settings, task, train.targets)
+    # Training computes them again; a label that does not exist must be told before the folder is made.
+    class_weights_of(config.class_weights, kind=task.kind, names=contract.labels, targets=train.targets)
     also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
     return PreparedRun(
         settings,

@@ -1,5 +1,6 @@
 """The settings of `bertune train` beside `TrainingConfig`: what is read and where results go."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,9 @@ class RunSettings:
         if self.kind != "multi-label" and (self.label_separator is not None or self.allow_no_label):
             raise ConfigError("--label-separator and --allow-no-label are for several labels a row: --kind multi-label")
         if self.target_range is not None and not (
-            self.kind == "regression" and self.target_range[0] < self.target_range[1]
+            self.kind == "regression"
+            and self.target_range[0] < self.target_range[1]
+            and all(map(math.isfinite, self.target_range))
         ):
             raise ConfigError("--target-range is the lowest and the highest target of --kind regression")
         if self.max_length < 3:

@@ -158,3 +158,8 @@ def test_the_label_setting_names_one_column_or_several() -> None:
         Columns.of_kind("multi-label", "t", None, "a,b", allow_none=True)
     with pytest.raises(ConfigError, match="each column can be used once"):
         Columns.of_kind("multi-label", "t", None, "a,t")
+
+
+def test_an_empty_separator_parts_nothing_and_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the separator of labels is empty"):
+        SeveralLabels((), "")

@@ -40,7 +40,7 @@ def test_labels_that_are_not_named_weigh_one() -> None:
         (["yes=-1"], "'yes=-1': expected a number above 0"),
         (["yes=nan"], "'yes=nan': expected a number above 0"),
         (["yes=2", "yes=3"], "the label 'yes' has two class weights"),
-        (["balanced", "yes=2"], "'balanced' is neither balanced nor"),
+        (["balanced", "yes=2"], "balanced weighs all labels"),
     ],
 )
 def test_weights_that_mean_nothing_are_refused(wanted: list[str], says: str) -> None:
