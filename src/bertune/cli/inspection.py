@@ -15,10 +15,11 @@ from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import RowsProgress
-from bertune.encoder.config import BertConfig, read_json_object
+from bertune.encoder.config import BertConfig
 from bertune.encoder.encoder import Encoder
 from bertune.errors import DataError
 from bertune.heads.classifier import Classifier
+from bertune.reports.run_files import read_scores
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import summarize
 from bertune.text.audit import Audit, audit_sources
@@ -64,8 +65,7 @@ def inspect_run(path: Path) -> Inspection:
     folder = find_model_folder(path)
     model = load(folder)
     contract = model.contract
-    scores_file = path / "scores.json"
-    scores = read_json_object(scores_file) if scores_file.is_file() else None
+    scores = read_scores(path)
     lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
     lines += _config_lines(model.classifier.encoder.config)
     if scores is not None:

@@ -26,6 +26,8 @@ def report_numbers(folder: Path) -> dict[str, Any]:
         DataError: a file of it is damaged.
     """
     run = read_study(folder)
+    verb = next((verb for verb in ("train", "sweep") if verb in run.settings), "train")
+    settings = run.settings.get(verb, {})
     name = folder.absolute().name
     journals = run.journals or {name: run.journal}
     numbers: dict[str, Any] = {
@@ -33,8 +35,8 @@ def report_numbers(folder: Path) -> dict[str, Any]:
         "run": name,
         "reported_by": bertune.__version__,
         "made_with": run.settings.get("made_with", {}),
-        "settings": run.settings.get("train", {}),
-        "command": command_of(run.settings.get("train", {})),
+        "settings": settings,
+        "command": command_of(settings, verb),
         "model": None if run.contract is None else asdict(run.contract),
         "best_epoch": None if run.scores is None else run.scores.get("epoch"),
         "validation": None if run.scores is None else run.scores["validation"],
@@ -50,9 +52,9 @@ def report_numbers(folder: Path) -> dict[str, Any]:
     return numbers | {"warnings": warnings_of(numbers)}
 
 
-def command_of(settings: dict[str, Any]) -> str:
+def command_of(settings: dict[str, Any], verb: str = "train") -> str:
     """Returns the command that trains with these settings, as a shell takes it, over several lines."""
-    lines = ["bertune train"]
+    lines = [f"bertune {verb}"]
     for name, value in settings.items():
         # Words are given one at a time, the numbers of a range together.
         is_range = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
@@ -116,8 +118,8 @@ def _warnings_of_seeds(seeds: dict[str, Any] | None) -> list[str]:
     if len(seeds["model"]["seeds"]) > 1:
         averaged = ", ".join(map(str, seeds["model"]["seeds"]))
         warnings.append(
-            f"The model is the average of the seeds {averaged}; errors, calibration and doubtful rows are those of the "
-            f"best single seed, {seeds['summary']['best']}."
+            f"The model is the average of the seeds {averaged}; the training rows that may be mislabelled are those of "
+            f"the best single seed, {seeds['summary']['best']}."
         )
     return warnings
 

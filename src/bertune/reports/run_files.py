@@ -9,6 +9,7 @@ from typing import Any
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.encoder.config import read_json_object
 from bertune.errors import ConfigError, DataError
+from bertune.reports.file_shapes import check_shape
 
 Rows = list[dict[str, Any]]
 
@@ -69,7 +70,9 @@ def read_run(path: Path) -> RunFiles:
 
 
 def read_study(path: Path) -> RunFiles:
-    """Reads a run folder, or that of a study of seeds: of it rows, data and receipt are those of its best seed.
+    """Reads a run folder, or that of a study of seeds: its data, receipt and doubtful rows are those of its best seed.
+
+    What was answered, and the calibration, are the kept model's own, which may be the average of several seeds.
 
     Raises:
         ConfigError: the folder is not one of a run.
@@ -81,12 +84,14 @@ def read_study(path: Path) -> RunFiles:
         return run
     # The folder's own name only: nothing outside of the study is read.
     folders = {result["seed"]: path / Path(result["folder"]).name for result in seeds["results"]}
+    if seeds["summary"]["best"] not in folders:
+        raise DataError(f"{path / 'seeds.json'}: the best seed is not among the results")
     best = read_run(folders[seeds["summary"]["best"]])
     return replace(
         run,
         data=best.data,
         receipt=best.receipt,
-        validation=best.validation,
+        validation=run.validation or best.validation,
         doubtful=best.doubtful,
         calibration=run.calibration or best.calibration,
         seeds=seeds,
@@ -110,8 +115,21 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise DataError(f"{file}: {' '.join(str(error).split())}") from None
 
 
+def read_scores(path: Path) -> dict[str, Any] | None:
+    """Reads `scores.json` of a run, None where it has none.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    return _object(path / "scores.json")
+
+
 def _object(path: Path) -> dict[str, Any] | None:
-    return read_json_object(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    values = read_json_object(path)
+    check_shape(values, path)
+    return values
 
 
 def _lines(path: Path) -> Rows:
@@ -119,15 +137,14 @@ def _lines(path: Path) -> Rows:
     if not path.is_file():
         return []
     rows: Rows = []
-    with path.open(encoding="utf-8", errors="strict") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 break
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8"))
             except ValueError as error:
                 raise DataError(f"{path}:{number}: not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{path}:{number}: expected an object")
+            check_shape(row, path, number)
             rows.append(row)
     return rows

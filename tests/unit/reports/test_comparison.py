@@ -19,7 +19,7 @@ CONTRACT = Contract(labels=LABELS, is_pair=False, max_length=32, metrics=("accur
 
 def run_of(name: str, given: list[int], targets: list[int], contract: Contract = CONTRACT, **rows: Any) -> ComparedRun:
     texts = [
-        {"where": f"dev.csv:{row + 2}", "text_a": f"text {row}", "target": LABELS[target]} | rows
+        {"where": f"dev.csv:{row + 2}", "text_a": f"text {row}", "tokens": 4, "target": LABELS[target]} | rows
         for row, target in enumerate(targets)
     ]
     logits = np.where(np.eye(2, dtype=bool)[given], 2.0, -2.0).astype(np.float32)

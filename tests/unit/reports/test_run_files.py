@@ -1,0 +1,77 @@
+"""What a run folder holds: damage is named, and a study's answers are those of the model that it keeps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertune.errors import DataError
+from bertune.reports.numbers import command_of
+from bertune.reports.run_files import read_run, read_scores, read_study
+
+ROW = {"where": "a.csv:2", "text_a": "good", "tokens": 3, "target": "up", "logits": [0.5, -0.5]}
+
+
+def write(folder: Path, name: str, content: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    text = content if isinstance(content, bytes) else json.dumps(content).encode() + b"\n"
+    (folder / name).write_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("data.json", {}, "data.json: not as bertune writes it: 'splits' is missing"),
+        ("data.json", {"splits": {}, "findings": None, "reports": {}}, "'findings' is no list"),
+        ("receipt.json", {"summary": "", "tensors": [{"name": "a"}]}, r"'tensors\[0\].status' is missing"),
+        ("scores.json", {"epoch": 1}, "'validation' is missing"),
+        ("scores.json", {"epoch": 1, "validation": []}, "validation is no object"),
+        ("calibration.json", {"rows": 3}, "'temperature' is missing"),
+        ("metrics.jsonl", {}, "metrics.jsonl:1: not as bertune writes it: 'event' is missing"),
+        ("metrics.jsonl", b"\x00\xff\n", "metrics.jsonl:1: not JSON"),
+        ("validation.jsonl", {**ROW, "logits": ["x"]}, r"'logits\[0\]' is of another kind"),
+        ("validation.jsonl", [], "validation.jsonl:1: not as bertune writes it: the content is no object"),
+        ("doubtful.jsonl", {}, "'where' is missing"),
+    ],
+)
+def test_a_file_that_no_run_wrote_is_named_with_what_it_lacks(
+    tmp_path: Path, name: str, content: Any, says: str
+) -> None:
+    write(tmp_path, "run.toml", b"[train]\n")
+    write(tmp_path, name, content)
+    with pytest.raises(DataError, match=says):
+        read_run(tmp_path)
+
+
+def test_scores_without_an_epoch_are_damaged(tmp_path: Path) -> None:
+    scores = {"verdict": "", "rows": 1, "metrics": {}, "is_majority": False, "baseline": {}}
+    write(tmp_path, "scores.json", {"validation": scores})
+    with pytest.raises(DataError, match="'epoch' is missing"):
+        read_scores(tmp_path)
+
+
+def test_the_answers_of_a_study_are_those_of_the_model_it_keeps(tmp_path: Path) -> None:
+    """An average has logits of its own; the best seed's do not belong to its temperature and thresholds."""
+    for folder, logit in ((tmp_path, 2.0), (tmp_path / "seed-1", 1.0)):
+        write(folder, "run.toml", b"[train]\n")
+        write(folder, "validation.jsonl", {**ROW, "logits": [logit, 0.0]})
+    results = [{"seed": seed, "folder": f"seed-{seed}", "status": "finished"} for seed in (1, 2)]
+    ended = {
+        "chosen_by": "validation accuracy",
+        "test": "not used",
+        "model": {"seeds": [1, 2], "recipe": "mean"},
+        "summary": {"metrics": {}, "best": 1, "collapsed": [], "diverged": []},
+        "averages": [],
+    }
+    write(tmp_path, "seeds.json", ended | {"results": results, "settings": {}, "data": ""})
+    assert read_study(tmp_path).validation[0]["logits"] == [2.0, 0.0]
+    write(tmp_path, "seeds.json", ended | {"results": results[1:], "settings": {}})
+    with pytest.raises(DataError, match="the best seed is not among the results"):
+        read_study(tmp_path)
+
+
+def test_the_command_of_a_sweep_is_a_sweep() -> None:
+    assert command_of({"trials": 3, "search-learning-rate": [1e-3, 1e-2]}, "sweep") == (
+        "bertune sweep --trials 3 --search-learning-rate 0.001 0.01"
+    )
