@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,19 @@ def test_more_trials_are_added_and_other_settings_are_refused(
     done = run(*command, "--out", str(again), "--weight-decay", "0.1")
     assert done.returncode == 2
     assert f"{again} holds a sweep with another weight-decay: 0.01, not 0.1" in done.stderr
+
+
+def test_fewer_trials_than_are_done_still_repeat_all_of_them(
+    run: Run, command: list[str], swept: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "sweep"
+    shutil.copytree(swept, copy)
+    fewer = [*command[: command.index("--trials")], "--trials", "2"]
+    done = run(*fewer, "--out", str(copy))
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads((copy / "run.toml").read_text())["sweep"]["trials"] == 5
+    assert run("report", str(copy)).returncode == 0
+    assert json.loads((copy / "metrics.json").read_text())["command"].startswith("bertune sweep --data")
 
 
 def test_the_test_split_is_never_opened(command: list[str], tables: Path, tmp_path: Path) -> None:

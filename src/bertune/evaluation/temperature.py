@@ -72,7 +72,7 @@ def fit_temperature(logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Temp
     if not logits.any():
         return Temperature(1.0, "the logits are all equal")
     if _slope(logits, targets, 1 / LOWEST) <= 0:
-        return Temperature(1.0, "nearly every answer is right with much to spare, so none is too low")
+        return Temperature(1.0, "even the lowest, 0.05, leaves the answers less sure than they are right")
     if _slope(logits, targets, 1 / HIGHEST) >= 0:
         return Temperature(1.0, "the probabilities say nothing about the answers, so none is too high")
     low, high = np.log(1 / HIGHEST), np.log(1 / LOWEST)

@@ -144,7 +144,7 @@ def execute_study(
         if earlier is not None:
             earlier.check_same(study.runs, study.data, directory.path)
         results = [] if earlier is None else list(earlier.results)
-        directory.write_settings(_settings_of_study(study))
+        directory.write_settings(_settings_of_study(study, results))
         directory.write_table(study.runs, study.data, results)
         for line in _lines_about(results, study):
             say(line)
@@ -291,11 +291,14 @@ def _settings_of_runs(run: PreparedRun) -> dict[str, Any]:
     return {name: value for name, value in resolved_settings(run).items() if name not in _NOT_OF_THE_RUNS}
 
 
-def _settings_of_study(study: PreparedStudy) -> dict[str, Any]:
+def _settings_of_study(study: PreparedStudy, earlier: list[SeedResult]) -> dict[str, Any]:
     values = resolved_settings(study.run)
-    if study.settings.are_named:
-        del values["seed"]
     values["seeds"] = study.settings.seeds
+    others = {result.seed for result in earlier}.difference(study.seeds)
+    if others:  # they count in the result, so the command that repeats it trains them as well
+        values["seeds"] = ",".join(str(seed) for seed in sorted(others.union(study.seeds)))
+    if isinstance(values["seeds"], str):
+        del values["seed"]
     # Written out, since the number of threads of a run decides its last bits.
     values["parallel-seeds"] = study.parallel
     if study.settings.average:

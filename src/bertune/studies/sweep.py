@@ -74,7 +74,7 @@ def run_sweep(
     metric, common = first.contract.metrics[0], _common(first, sweep, space)
     del first
     with directory.started(common, overwrite=settings.overwrite) as done:
-        directory.write_settings(_shown(settings, common, sweep))
+        directory.write_settings(_shown(settings, common, max(sweep.trials, len(done))))
         directory.write_table(common, metric, done)
         if done:
             say(f"trials done before: {len(done)}")
@@ -157,8 +157,8 @@ def _common(run: PreparedRun, sweep: SweepSettings, space: dict[str, tuple[Any, 
     return settings | searched | {"reduction": sweep.reduction, "draw-seed": sweep.draw_seed}
 
 
-def _shown(settings: RunSettings, common: dict[str, Any], sweep: SweepSettings) -> dict[str, Any]:
-    return common | {"out": str(settings.out.absolute()), "trials": sweep.trials}
+def _shown(settings: RunSettings, common: dict[str, Any], trials: int) -> dict[str, Any]:
+    return common | {"out": str(settings.out.absolute()), "trials": trials}
 
 
 def _story(trial: Trial, metric: str) -> str:

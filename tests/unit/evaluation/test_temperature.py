@@ -53,6 +53,8 @@ def test_the_loss_is_the_mean_negative_logarithm_of_the_true_probability() -> No
         ([[0, 0]] * 20, [[0, 1], [1, 0]] * 10, "all equal"),
         ([[9, -9], [-9, 9]] * 20, [[1, 0], [0, 1]] * 20, "right"),
         (np.empty((0, 2)), np.empty(0, np.int64), "same answer"),
+        # A model that has hardly learned: wrong in a quarter, and sure of nothing.
+        ([[0.01, 0], [0, 0.01]] * 20, [0, 1] * 15 + [1, 0] * 5, "lowest, 0.05, leaves the answers less sure"),
     ],
 )
 def test_where_nothing_can_be_fitted_the_temperature_stays_1_and_says_why(

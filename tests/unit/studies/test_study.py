@@ -158,6 +158,15 @@ def test_the_settings_of_the_study_are_written_resolved(train: Train, tmp_path: 
     assert tomllib.loads((tmp_path / "study" / "seed-5" / "run.toml").read_text())["train"]["seed"] == 5
 
 
+def test_the_settings_of_a_study_that_grew_name_every_seed_of_its_result(train: Train, tmp_path: Path) -> None:
+    train(2)
+    finished = train("5,2")
+    assert [result.seed for result in finished.summary.results] == [1, 2, 5]
+    settings = tomllib.loads((tmp_path / "study" / "run.toml").read_text())["train"]
+    assert settings["seeds"] == "1,2,5", "the command that repeats the study must train what it is made of"
+    assert "seed" not in settings
+
+
 def test_seeds_that_are_named_leave_no_first_seed_to_set(train: Train) -> None:
     with pytest.raises(ConfigError, match="so --seed has no effect"):
         train("5,2", seed=3)
