@@ -15,7 +15,8 @@ from pathlib import Path
 from bertune.cli.demonstration import DEMO_CONFIG
 from bertune.cli.terminal import keep_quiet
 from bertune.text.demo_data import demo_folder
-from bertune.training.run import execute, prepare
+from bertune.training.prepare import prepare
+from bertune.training.run import execute
 from bertune.training.run_directory import versions
 from bertune.training.run_settings import RunSettings
 

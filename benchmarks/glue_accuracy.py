@@ -1,6 +1,6 @@
 """Scores on GLUE over seeds, ours beside transformers' Trainer: same encoder, hyper-parameters, epochs and rows.
 
-    python benchmarks/glue_accuracy.py --task stsb --data DIR --seeds 3 --out benchmarks/results/NAME
+    python -m benchmarks.glue_accuracy --task stsb --data DIR --seeds 3 --out benchmarks/results/NAME
 
 Each seed trains both, one after the other. DIR holds the task's original files. Writes NAME.json and NAME.md after
 each seed; run again, it goes on after the last one.
@@ -26,7 +26,8 @@ from bertune.text.examples import Examples
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.glue_tasks import GlueTask
 from bertune.training.config import TrainingConfig
-from bertune.training.run import execute, prepare
+from bertune.training.prepare import prepare
+from bertune.training.run import execute
 from bertune.training.run_settings import RunSettings
 
 MAX_LENGTH: Final = 128

@@ -16,7 +16,8 @@ from pathlib import Path
 from benchmarks.machine import machine, versions
 from bertune.text.demo_data import demo_folder
 from bertune.training.config import TrainingConfig
-from bertune.training.run import execute, prepare
+from bertune.training.prepare import prepare
+from bertune.training.run import execute
 from bertune.training.run_settings import RunSettings
 
 RESULTS = Path(__file__).parent / "results"

@@ -1,6 +1,6 @@
 """MRPC over paired seeds: bf16 with every trick beside fp32 with none, so that a loss of accuracy would show.
 
-    python benchmarks/paired_seeds.py --data DIR --seeds 10 --out benchmarks/results/NAME
+    python -m benchmarks.paired_seeds --data DIR --seeds 10 --out benchmarks/results/NAME
 
 Both runs of a seed have the same first weights, order of examples and settings, each in a process of its own. DIR holds
 the original MRPC files. Writes NAME.json and NAME.md after each seed; run again, it goes on after the last one.

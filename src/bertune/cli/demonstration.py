@@ -22,7 +22,8 @@ from bertune.text.demo_data import demo_folder
 from bertune.text.examples import Columns, Examples
 from bertune.text.sources import read_examples
 from bertune.training.config import TrainingConfig
-from bertune.training.run import FinishedRun, execute, prepare
+from bertune.training.prepare import prepare
+from bertune.training.run import FinishedRun, execute
 from bertune.training.run_settings import RunSettings
 
 _COLUMNS = Columns("question1", "question2", "label")

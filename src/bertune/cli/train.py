@@ -52,7 +52,8 @@ def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, qu
     from bertune.cli.results import finished_lines, finished_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.reports.report import write_report
-    from bertune.training.run import execute, prepare
+    from bertune.training.prepare import prepare
+    from bertune.training.run import execute
 
     with FetchingProgress(enabled=not quiet) as fetching:
         prepared = prepare(settings, config, say=keep_quiet if quiet else say, on_fetch=fetching.show)

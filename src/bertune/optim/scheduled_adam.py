@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, overload
@@ -32,7 +33,7 @@ class Coefficients(NamedTuple):
     step: float
 
 
-class ScheduledAdam(torch.optim.Optimizer):
+class ScheduledAdam(torch.optim.Optimizer, ABC):
     """Adam with decoupled weight decay, a clip by global norm and a learning rate that follows a schedule.
 
     A step takes the global norm of all gradients, clips them to `gradient_clip_norm`, and updates each parameter with
@@ -271,13 +272,13 @@ class ScheduledAdam(torch.optim.Optimizer):
             return divisor, torch.isfinite(norm).logical_not().to(device=device, dtype=torch.float32)
         return (divisor if divisor is not None and divisor.item() > 1 else None), None
 
+    @abstractmethod
     def _clip_divisor(self, norm: Tensor, limit: float) -> Tensor:
         """Returns what gradients of this norm are divided by to respect the limit, at least 1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _coefficients(self, group: dict[str, Any], step: int, rate: float) -> Coefficients:
         """Returns the kernel's numbers for a step, counted from 1 as Adam's bias correction does."""
-        raise NotImplementedError
 
 
 def _with_gradients(group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:

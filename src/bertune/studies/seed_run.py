@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 from bertune.errors import DivergedError
 from bertune.evaluation.metrics import METRICS
 from bertune.training.loop import Observer
-from bertune.training.run import PreparedRun, execute
+from bertune.training.prepare import PreparedRun
+from bertune.training.run import execute
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.model_directory import save
+from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.scores import Scores
@@ -29,7 +30,8 @@ from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.goal import Goal
 from bertune.training.loop import Observer
-from bertune.training.run import PreparedRun, Say, prepare, resolved_settings, with_seed
+from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
+from bertune.training.run import resolved_settings
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
 
@@ -100,7 +102,7 @@ def prepare_study(
         raise ConfigError(f"--seeds {seeds.seeds} names each seed, so --seed has no effect", hint="leave --seed out")
     numbers = seeds.numbers(config.seed)
     configs = [replace(config, seed=number) for number in numbers]  # checks each
-    parallel, threads = _shares(seeds.parallel_seeds, len(numbers))
+    parallel, threads = _shares(seeds.parallel_seeds, len(numbers), choose_device(settings.device).type)
     directory = StudyDirectory(settings.out)
     earlier = None if settings.overwrite else directory.earlier()
     run = prepare(
@@ -270,11 +272,11 @@ def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Gen
             raise
 
 
-def _shares(parallel: int | None, seeds: int) -> tuple[int, int]:
+def _shares(parallel: int | None, seeds: int, device: str) -> tuple[int, int]:
     """Returns how many seeds are trained at a time and how many threads each has."""
     threads = torch.get_num_threads()
     if parallel is None:
-        parallel = 2 if threads >= _LEAST_THREADS_FOR_TWO else 1
+        parallel = 2 if device == "cpu" and threads >= _LEAST_THREADS_FOR_TWO else 1
     if parallel > threads:
         raise ConfigError(
             f"--parallel-seeds {parallel} needs as many threads, and there are {threads}",

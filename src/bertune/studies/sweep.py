@@ -13,7 +13,8 @@ from bertune.studies.sweep_directory import SweepDirectory
 from bertune.studies.sweep_settings import SweepSettings, config_of
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import Observer
-from bertune.training.run import PreparedRun, Say, execute, prepare, resolved_settings
+from bertune.training.prepare import PreparedRun, Say, prepare
+from bertune.training.run import execute, resolved_settings
 from bertune.training.run_settings import RunSettings
 
 #: Gives what watches a trial while it runs: its number, and its configuration.

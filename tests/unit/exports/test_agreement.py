@@ -62,3 +62,11 @@ def test_a_large_value_of_a_regression_may_differ_by_its_seventh_digit() -> None
         compare(values, values + np.float32(0.5), tolerance=1e-4, kind="regression")
     with pytest.raises(BertuneError):
         compare(np.hstack([values, -values]), np.hstack([near, -values]), tolerance=1e-4, kind="classification")
+
+
+def test_of_several_labels_one_that_lies_at_its_threshold_is_a_tie() -> None:
+    expected = np.array([[3.0, 1e-6, -2.0], [1.0, 0.5, -1.0]], np.float32)
+    answered = expected + np.array([[0.0, -2e-6, 0.0], [1e-6, 0.0, 0.0]], np.float32)
+    assert compare(expected, answered, tolerance=1e-5, kind="multi-label").tied_rows == 1
+    with pytest.raises(BertuneError, match="logits differ"):
+        compare(expected, answered, tolerance=1e-6, kind="multi-label")

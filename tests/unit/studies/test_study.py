@@ -18,7 +18,8 @@ from bertune.studies import seed_run, study
 from bertune.studies.averaging import Average
 from bertune.text.examples import Columns
 from bertune.text.sources import read_examples
-from bertune.training.run import FinishedRun, PreparedRun, execute
+from bertune.training.prepare import PreparedRun
+from bertune.training.run import FinishedRun, execute
 
 
 class Counting:
@@ -202,3 +203,22 @@ def test_an_average_that_is_better_becomes_the_studys_model(
     )
     lines = inspect_run(tmp_path / "study").lines
     assert any(line.startswith("validation, mean of all of seeds 1, 2, 3: accuracy") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "threads", "device", "expected"),
+    [
+        (None, 1, "cpu", (1, 1)),
+        (None, 3, "cpu", (1, 3)),
+        (None, 4, "cpu", (2, 2)),
+        (None, 16, "cpu", (2, 8)),
+        (None, 16, "cuda", (1, 16)),
+        (3, 16, "cpu", (3, 5)),
+        (8, 16, "cpu", (5, 3)),
+    ],
+)
+def test_seeds_share_the_threads(
+    wanted: int | None, threads: int, device: str, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study.torch, "get_num_threads", lambda: threads)
+    assert study._shares(wanted, 5, device) == expected

@@ -335,7 +335,7 @@ def few_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("few_threads")
 def test_fifty_steps_with_real_weights_and_texts_have_the_losses_of_the_torch_path(tmp_path: Path) -> None:
     from bertune.text.demo_data import demo_folder
-    from bertune.training.run import prepare
+    from bertune.training.prepare import prepare
     from bertune.training.run_settings import RunSettings
 
     settings = RunSettings(

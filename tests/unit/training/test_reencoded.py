@@ -20,7 +20,8 @@ from bertune.text.row_source import RowSource
 from bertune.tokens.reencode import reencode
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
-from bertune.training.run import FinishedRun, execute, prepare
+from bertune.training.prepare import prepare
+from bertune.training.run import FinishedRun, execute
 from bertune.training.run_settings import RunSettings
 
 CONFIG = TrainingConfig(epochs=2, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)

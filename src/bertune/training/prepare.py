@@ -1,0 +1,215 @@
+"""Everything of a run before its first step: data read, audited and encoded, the encoder restored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.download import Report
+from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_directory import check_vocabulary
+from bertune.checkpoints.model_files import config_file, tokenizer_folder
+from bertune.checkpoints.receipt import Receipt
+from bertune.checkpoints.restore import restore
+from bertune.encoder.config import BertConfig
+from bertune.encoder.device import choose_device
+from bertune.errors import ConfigError
+from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
+from bertune.text.audit import Audit, audit_splits, warning_lines
+from bertune.text.examples import Examples, ReadReport, Task
+from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.long_texts import LongTexts, checked_stride
+from bertune.tokens.store_cache import encode_cached
+from bertune.tokens.token_scan import TokenScan
+from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.config import TrainingConfig
+from bertune.training.layer_settings import check_reinit_layers
+from bertune.training.reading import ALSO_SCORED, read_training_data
+from bertune.training.reencoded import read_reencoded_data
+from bertune.training.run_checks import check_settings
+from bertune.training.run_contract import contract_of_run
+from bertune.training.run_directory import RunDirectory
+from bertune.training.run_rows import Describe, DescribeExamples
+from bertune.training.run_settings import RunSettings
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """Everything that is known before the first step; nothing has been written yet."""
+
+    settings: RunSettings
+    config: TrainingConfig
+    task: Task
+    tokenizer: BertTokenizer
+    classifier: Classifier
+    receipt: Receipt
+    audit: Audit
+    reports: dict[str, ReadReport]
+    train: Dataset
+    validation: Dataset | None
+    contract: Contract
+    describe: dict[str, Describe]
+    long_texts: dict[str, LongTexts]
+    also_scored: dict[str, Dataset] = field(default_factory=dict)
+
+
+def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
+    """Reads and checks everything; writes nothing.
+
+    Args:
+        settings: what to read and where to start from.
+        config: how to train.
+        say: told each fact as a line, for the terminal.
+        on_fetch: told how far the download of a model from an address is.
+
+    Raises:
+        BertuneError: any part that cannot work; nothing has been written.
+    """
+    RunDirectory(settings.out).check(overwrite=settings.overwrite)
+    device = choose_device(settings.device)
+    reencoded = read_reencoded_data(settings)
+    if reencoded is None:
+        task, splits = read_training_data(settings)
+        reports = {name: examples.report for name, examples in splits.items()}
+    else:
+        settings, task, audit, reports, splits = *reencoded.known(), {}
+    check_settings(settings, config, task, has_validation="validation" in reports)
+    settings = replace(settings, window_stride=_window_stride(settings, is_pair=task.columns.is_pair))
+    if reencoded is None:
+        audit = audit_splits(splits, task.labels)
+    for line in audit.lines() if reencoded is None else reencoded.lines():
+        say(line)
+    model_folder = resolve_model(settings.model, on_progress=on_fetch)
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
+    classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
+    classifier.to(device)
+    say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
+    if config.reinit_layers:
+        pooler = "" if classifier.encoder.pooler is None else "the pooler and "
+        say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
+    if reencoded is None:
+        datasets = _encode_splits(splits, task, audit, tokenizer, settings, say)
+        long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
+        describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
+    else:
+        datasets, long_texts = reencoded.datasets_for(tokenizer), reencoded.long_texts()
+        describe = reencoded.describe()
+    if settings.strict:
+        audit.refuse_findings()
+    train, validation = datasets["train"], datasets.get("validation")
+    if validation is None:
+        say("no validation data: every epoch trains, the last is kept, and there is no score")
+    assert train.targets is not None
+    contract = contract_of_run(settings, task, train.targets)
+    also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
+    return PreparedRun(
+        settings,
+        config,
+        task,
+        tokenizer,
+        classifier,
+        receipt,
+        audit,
+        reports,
+        train,
+        validation,
+        contract,
+        describe,
+        long_texts,
+        also,
+    )
+
+
+def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
+    """Makes the same run of another seed, on the same data in memory; only the encoder is restored anew.
+
+    Args:
+        run: what was prepared; stays as it is.
+        seed: of the new run.
+        out: its folder.
+    """
+    settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
+    classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
+    classifier.to(run.classifier.classifier.weight.device)
+    return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
+
+
+def _restore(
+    settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: BertTokenizer, task: Task
+) -> tuple[Classifier, Receipt]:
+    bert_config = BertConfig.from_json_file(config_file(folder))
+    if settings.max_length > bert_config.max_position_embeddings:
+        raise ConfigError(
+            f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
+            hint=f"use --max-length {bert_config.max_position_embeddings} or less",
+        )
+    check_reinit_layers(config.reinit_layers, bert_config.num_hidden_layers)
+    outputs = 1 if task.labels is None else len(task.labels)
+    classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
+    check_vocabulary(tokenizer, encoder, folder)
+    receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
+    new = {f"encoder.{record.name}" for record in receipt.having("new")}
+    draw_weights(classifier, seed=config.seed, only=new | {"classifier.weight", "classifier.bias"})
+    return classifier, receipt
+
+
+def _encode_splits(
+    splits: dict[str, Examples],
+    task: Task,
+    audit: Audit,
+    tokenizer: BertTokenizer,
+    settings: RunSettings,
+    say: Say,
+) -> dict[str, Dataset]:
+    datasets = {}
+    for name, examples in splits.items():
+        datasets[name] = Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
+        for line in _count_tokens(audit, name, examples, tokenizer, settings):
+            say(line)
+    return datasets
+
+
+def _encode(
+    name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
+) -> EncodedExamples:
+    encoded, found = encode_cached(
+        examples.texts_a,
+        examples.texts_b,
+        tokenizer,
+        settings.max_length,
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
+    )
+    tokens = int(encoded.offsets[-1])
+    say(
+        f"{name}: {tokens:,} tokens, {tokens / len(encoded):.1f} an example, "
+        f"{LongTexts.of(encoded, settings.long_text).summary()}"
+        f"{' (encoded by an earlier run)' if found else ''}"
+    )
+    return encoded
+
+
+def _count_tokens(
+    audit: Audit, name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings
+) -> list[str]:
+    """Adds lengths and unknown words to the audit, and says what there is to say of them."""
+    scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
+    scan.add(examples)
+    figures = scan.figures()
+    return [*figures.lines(), *warning_lines(audit.add_tokens(name, figures))]
+
+
+def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
+    return checked_stride(settings.long_text, settings.window_stride, max_length=settings.max_length, pairs=is_pair)
+
+
+def _targets(examples: Examples, task: Task) -> NDArray[Any]:
+    if task.labels is None:
+        return examples.targets(task.target_range)
+    return examples.label_rows(task.labels) if task.kind == "multi-label" else examples.label_ids(task.labels)

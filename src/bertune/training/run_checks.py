@@ -1,0 +1,49 @@
+"""Settings of a run that could have no effect on its task are refused, before anything is made."""
+
+from bertune.errors import ConfigError
+from bertune.evaluation.metrics import METRICS, require_classes
+from bertune.evaluation.thresholds import require_threshold
+from bertune.text.nearest import did_you_mean
+from bertune.text.task import Task
+from bertune.training.config import TrainingConfig
+from bertune.training.run_settings import RunSettings
+
+
+def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *, has_validation: bool) -> None:
+    """Refuses settings that do not fit a task.
+
+    Args:
+        settings: of the run.
+        config: how it trains.
+        task: what it learns.
+        has_validation: whether there are validation data.
+
+    Raises:
+        ConfigError: names the flag.
+    """
+    if settings.metric is not None:
+        known = [name for name, metric in METRICS.items() if task.kind in metric.measures]
+        if settings.metric not in known:
+            raise ConfigError(
+                f"metric {settings.metric!r} is none of {task.kind}'s: {', '.join(known)}",
+                hint=did_you_mean(settings.metric, known),
+            )
+        if task.labels is not None:
+            require_classes([settings.metric], len(task.labels))
+    if not has_validation and (settings.metric is not None or config.patience is not None):
+        raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
+    if settings.threshold == "auto":
+        _check_thresholds(settings, task, has_validation=has_validation)
+    if task.kind == "regression" and config.label_smoothing:
+        raise ConfigError("--label-smoothing is for classes, not for values")
+    if task.kind == "regression" and config.class_weights:
+        raise ConfigError("--class-weights is for classes, not for values")
+
+
+def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool) -> None:
+    if not has_validation:
+        raise ConfigError("--threshold auto needs validation data", hint="name some with --validation")
+    if task.kind == "regression":
+        raise ConfigError("--threshold is for labels, not for values")
+    if task.labels is not None:
+        require_threshold(task.kind, task.labels.names, settings.threshold_for or settings.metric or task.metrics[0])
