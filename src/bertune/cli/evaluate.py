@@ -63,7 +63,7 @@ def evaluate(
             tell(f"{split}: {_SEEN[split]}")
         with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
             scores, predictions = evaluate_model(model, examples, precision=precision, on_batch=progress.advance)
-        tell(predictions.long_texts.summary())
+        tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
         values = {
             "data": examples.report.to_dict(),
             "split": split,

@@ -207,7 +207,25 @@ def _contract_lines(contract: Contract) -> list[str]:
     return [
         f"task: {contract.task or 'own table'}, {contract.kind}, {answers}",
         f"takes {texts}, at most {contract.max_length} tokens; pooling {contract.pooling}; from {contract.base_model}",
+        *_further_lines(contract),
     ]
+
+
+def _further_lines(contract: Contract) -> list[str]:
+    """Says what is unusual about how texts are read and answers made."""
+    lines = []
+    if contract.long_text != "first":
+        lines.append(f"longer texts: {contract.long_text_account()}")
+    if contract.temperature != 1:
+        lines.append(f"logits are divided by {contract.temperature:.3g} before they become probabilities")
+    if contract.thresholds:
+        names = contract.labels[-len(contract.thresholds) :]
+        given = zip(names, contract.thresholds, strict=True)
+        lines.append("given from: " + ", ".join(f"'{name}' {threshold:.3g}" for name, threshold in given))
+    if contract.target_range is not None:
+        low, high = contract.target_range
+        lines.append(f"values stay between {low:g} and {high:g}")
+    return lines
 
 
 def _config_lines(config: BertConfig) -> list[str]:

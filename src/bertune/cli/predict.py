@@ -80,6 +80,6 @@ def predict(
         return
     with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
         predictions = predict_texts(model, examples, precision=precision, on_batch=progress.advance)
-    tell(predictions.long_texts.summary())
+    tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
     write = show_data if json else show
     write(prediction_lines(examples, predictions, as_json=json))

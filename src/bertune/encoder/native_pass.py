@@ -27,6 +27,18 @@ from bertune.native.kernels import kernels_for
 _LEAST_ROWS_TO_TURN = 256
 
 
+def require_native(encoder: Encoder, dtype: torch.dtype) -> None:
+    """Asks for the compiled kernels of an encoder; compiles them where that was not done before.
+
+    Raises:
+        NotNativeError: there are none here, or none for such an encoder; says why.
+    """
+    if without("kernels"):
+        raise NotNativeError("compiled kernels are switched off")
+    check_computable(encoder)
+    kernels_for(dtype)
+
+
 class NativePass:
     """Runs an encoder by compiled kernels.
 
@@ -40,9 +52,7 @@ class NativePass:
     """
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
-        if without("kernels"):
-            raise NotNativeError("compiled kernels are switched off")
-        check_computable(encoder)
+        require_native(encoder, dtype)
         self.encoder = encoder
         self.dtype = dtype
         self.kernels = kernels_for(dtype)

@@ -11,7 +11,8 @@ from torch import Tensor
 from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_by_tokens
-from bertune.encoder.native_pass import NativePass
+from bertune.encoder.native_pass import NativePass, require_native
+from bertune.encoder.precision import name_of
 from bertune.heads.classifier import Classifier
 from bertune.native.build import NotNativeError
 from bertune.tokens.examples import EncodedExamples
@@ -59,6 +60,16 @@ def predict_logits(
             if on_batch is not None:
                 on_batch(int(begins_example[indices].sum()))
     return _mean_of_windows(logits, encoded)
+
+
+def computed_by(classifier: Classifier) -> str:
+    """Says how `predict_logits` computes: in which precision, and by compiled kernels or why not by them."""
+    encoder = classifier.encoder
+    try:
+        require_native(encoder, encoder.compute_dtype)
+    except NotNativeError as reason:
+        return f"{name_of(encoder.compute_dtype)}, torch operators: {reason}"
+    return f"{name_of(encoder.compute_dtype)}, compiled kernels"
 
 
 def _mean_of_windows(logits: NDArray[np.float32], encoded: EncodedExamples) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision, choose_precision, computing_in
 from bertune.errors import DataError
 from bertune.evaluation import answers
-from bertune.evaluation.logits import predict_logits
+from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import EncodedExamples, encode_examples
@@ -55,11 +55,13 @@ class Predictions:
         logits: (examples, labels), fp32, as the model gives them.
         contract: of the model: what makes answers of logits.
         long_texts: how many examples were too long, and what became of them.
+        computed_by: in which precision, and by what; see `logits.computed_by`.
     """
 
     logits: NDArray[np.float32]
     contract: Contract
     long_texts: LongTexts
+    computed_by: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -122,8 +124,9 @@ def predict(
         long_texts = LongTexts.of(encoded, model.contract.long_text)
     device = model.classifier.classifier.weight.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
+        how = computed_by(model.classifier)
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    return Predictions(logits, model.contract, long_texts)
+    return Predictions(logits, model.contract, long_texts, how)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:

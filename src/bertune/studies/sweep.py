@@ -110,8 +110,8 @@ def _run_trial(
     directory: SweepDirectory,
     watch: Watch,
 ) -> Trial:
-    # What a killed sweep left of this trial is replaced.
-    own = replace(settings, out=directory.run_of(number), overwrite=True)
+    directory.forget_trial(number)
+    own = replace(settings, out=directory.run_of(number), overwrite=False)
     prepared = prepare(own, config, say=_say_nothing)
     state: TrialState = "complete"
     with watch(number, config) as observer:

@@ -102,6 +102,10 @@ class SweepDirectory:
         values = {"metric": metric, "trials": rows, "settings": settings}
         write_text(self.path / _TABLE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
+    def forget_trial(self, number: int) -> None:
+        """Removes what a killed sweep left of a trial that is not done."""
+        shutil.rmtree(self.run_of(number), ignore_errors=True)
+
     def keep(self, trial: Trial) -> None:
         """Makes the model of a trial, and its scores, those of the sweep."""
         run = self.run_of(trial.number)

@@ -12,6 +12,7 @@ from bertune.text.examples import Examples
 from bertune.text.findings import PLACES_SHOWN
 from bertune.text.length_counts import LengthCounts
 from bertune.text.token_figures import TokenFigures, UnknownCharacter
+from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.tokenizer import BertTokenizer
 
 _WORDS_EXAMINED = 10_000
@@ -43,6 +44,19 @@ class TokenScan:
 
     def add(self, examples: Examples) -> None:
         """Tokenizes a chunk whole, so that the lengths are those before truncation."""
+        self._add(examples, *self._tokenize(examples))
+
+    def add_encoded(self, examples: Examples, encoded: EncodedExamples) -> None:
+        """Does the same for a chunk that was encoded already, a row each: only texts over the length are tokenized."""
+        tokens = encoded.example_lengths - _special_tokens(examples)
+        ends = encoded.offsets if encoded.example_offsets is None else encoded.offsets[encoded.example_offsets]
+        unknown = _per_row(encoded.token_ids == self._tokenizer.unk_id, ends)
+        over = np.flatnonzero(encoded.over_length)
+        tokens[over], unknown[over] = self._tokenize(examples.select(over.tolist()))
+        self._add(examples, tokens, unknown)
+
+    def _tokenize(self, examples: Examples) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gives tokens and unknown tokens of each row, special tokens not counted, (rows,) both."""
         tokens = np.zeros(len(examples), np.int64)
         unknown = np.zeros(len(examples), np.int64)
         for texts in (examples.texts_a, examples.texts_b):
@@ -50,8 +64,11 @@ class TokenScan:
                 found, strange = self._count(texts)
                 tokens += found
                 unknown += strange
+        return tokens, unknown
+
+    def _add(self, examples: Examples, tokens: NDArray[np.int64], unknown: NDArray[np.int64]) -> None:
         self._tokens += int(tokens.sum())
-        lengths = tokens + (2 if examples.texts_b is None else 3)
+        lengths = tokens + _special_tokens(examples)
         self._lengths.add_all(lengths)
         self._over_length += int((lengths > self._max_length).sum())
         self._blame(unknown, examples)
@@ -120,6 +137,10 @@ class TokenScan:
             alone, after = self._tokenizer.encode_batch([character, "a" + character])
             known = self._is_unknown[character] = self._tokenizer.unk_id in {*alone, *after}
         return known
+
+
+def _special_tokens(examples: Examples) -> int:
+    return 2 if examples.texts_b is None else 3
 
 
 def _per_row(marks: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

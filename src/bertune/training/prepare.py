@@ -172,8 +172,9 @@ def _encode_splits(
 ) -> dict[str, Dataset]:
     datasets = {}
     for name, examples in splits.items():
-        datasets[name] = Dataset(_encode(name, examples, tokenizer, settings, say), _targets(examples, task))
-        for line in _count_tokens(audit, name, examples, tokenizer, settings):
+        encoded = _encode(name, examples, tokenizer, settings, say)
+        datasets[name] = Dataset(encoded, _targets(examples, task))
+        for line in _count_tokens(audit, name, examples, encoded, tokenizer, settings):
             say(line)
     return datasets
 
@@ -199,11 +200,16 @@ def _encode(
 
 
 def _count_tokens(
-    audit: Audit, name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings
+    audit: Audit,
+    name: str,
+    examples: Examples,
+    encoded: EncodedExamples,
+    tokenizer: BertTokenizer,
+    settings: RunSettings,
 ) -> list[str]:
     """Adds lengths and unknown words to the audit, and says what there is to say of them."""
     scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
-    scan.add(examples)
+    scan.add_encoded(examples, encoded)
     figures = scan.figures()
     return [*figures.lines(), *warning_lines(audit.add_tokens(name, figures))]
 

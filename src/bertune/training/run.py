@@ -84,8 +84,9 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         directory.forget_earlier_run()
 
     with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
-        journal = kept_open.enter_context(Journal(directory.journal))
+        # First, since it makes the folder a run: one that is killed right after can be replaced.
         directory.write_settings(resolved_settings(run))
+        journal = kept_open.enter_context(Journal(directory.journal))
         long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
         directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts})
         directory.write_json("receipt.json", run.receipt.to_dict())

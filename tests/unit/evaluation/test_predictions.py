@@ -71,3 +71,8 @@ def test_texts_and_pairs_are_not_mixed() -> None:
         examples_of("a")
     with pytest.raises(DataError, match="no text to predict"):
         examples_of([])
+
+
+def test_predictions_say_what_computed_them(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTUNE_WITHOUT", "kernels")
+    assert predict(model, TEXTS).computed_by == "fp32, torch operators: compiled kernels are switched off"

@@ -140,7 +140,7 @@ def test_the_pictures_of_the_guide_are_those_its_script_draws(tmp_path: Path, mo
     monkeypatch.setattr(sys, "argv", ["pictures.py", str(tmp_path)])
     runpy.run_path(str(ROOT / "examples" / "pictures.py"), run_name="__main__")
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == sorted(path.name for path in GUIDE.iterdir()) == ["inputs.svg", "model.svg", "schedules.svg"]
+    assert names == ["inputs.svg", "model.svg", "schedules.svg"]
     for name in names:
         assert (GUIDE / name).stat().st_size < 100_000
         assert f"(pictures/{name})" in GUIDE.with_suffix(".md").read_text()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from bertune.text.examples import Examples
 from bertune.text.token_figures import TokenFigures, findings_of_tokens
+from bertune.tokens.encoding import encode_examples
+from bertune.tokens.long_texts import LongText
 from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 
@@ -88,3 +90,22 @@ def test_counting_by_words_is_counting_by_texts(tokenizer: BertTokenizer, texts:
     assert figures.tokens == 2 * len(ids)
     assert figures.unknown == 2 * ids.count(tokenizer.unk_id)
     assert figures.lengths["mean"] == pytest.approx(2 * len(ids) / len(texts) + 3)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(st.text("gobad .#é", max_size=30), st.text("gobad .#é", max_size=30)), min_size=1),
+    is_pair=st.booleans(),
+    long_text=st.sampled_from(["first", "head-tail", "windows"]),
+)
+def test_what_is_encoded_is_counted_as_its_texts_are(
+    tokenizer: BertTokenizer, rows: list[tuple[str, str]], is_pair: bool, long_text: LongText
+) -> None:
+    examples = Examples.from_lists([a for a, _ in rows], [b for _, b in rows] if is_pair else None)
+    stride = 2 if long_text == "windows" else None
+    encoded = encode_examples(
+        examples.texts_a, examples.texts_b, tokenizer, 9, long_text=long_text, window_stride=stride
+    )
+    scan = TokenScan(tokenizer, 9)
+    scan.add_encoded(examples, encoded)
+    assert scan.figures() == counted(tokenizer, examples, max_length=9)
