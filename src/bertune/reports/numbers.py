@@ -89,6 +89,11 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
             f"Errors and scores by length are of {answers['rows']:,} of the {scores['rows']:,} validation rows, "
             "evenly spaced over the file."
         )
+    if _decides_otherwise_now(scores, answers):
+        warnings.append(
+            "The model was calibrated anew after training: the metrics are of before, errors and scores by length "
+            "and class of the model as it is now. `bertune evaluate` scores it."
+        )
     warnings += _warnings_of_seeds(numbers["seeds"])
     findings = [] if numbers["data"] is None else numbers["data"]["findings"]
     told = [f"Data: {finding['message']}" for finding in findings if finding["code"] != "not_audited"]
@@ -96,6 +101,16 @@ def warnings_of(numbers: dict[str, Any]) -> list[str]:
         [f"Data: {len(told) - _FINDINGS:,} more findings, in the section on the data."] if len(told) > _FINDINGS else []
     )
     return warnings + told[:_FINDINGS] + more
+
+
+def _decides_otherwise_now(scores: dict[str, Any] | None, answers: dict[str, Any] | None) -> bool:
+    """Whether the share of rows that are right is not the one that training wrote down, of the same rows."""
+    if scores is None or answers is None or answers["rows"] != scores["rows"]:
+        return False
+    then = next(
+        (scores["metrics"][name] for name in ("accuracy", "subset_accuracy") if name in scores["metrics"]), None
+    )
+    return then is not None and abs(then["value"] - answers["overall"]["value"]) > 1e-9
 
 
 def _also_scored(scores: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bertune.errors import DataError
-from bertune.reports.numbers import command_of
+from bertune.reports.numbers import command_of, warnings_of
 from bertune.reports.run_files import read_run, read_scores, read_study
 
 ROW = {"where": "a.csv:2", "text_a": "good", "tokens": 3, "target": "up", "logits": [0.5, -0.5]}
@@ -75,3 +75,15 @@ def test_the_command_of_a_sweep_is_a_sweep() -> None:
     assert command_of({"trials": 3, "search-learning-rate": [1e-3, 1e-2]}, "sweep") == (
         "bertune sweep --trials 3 --search-learning-rate 0.001 0.01"
     )
+
+
+@pytest.mark.parametrize(("now", "told"), [(0.75, False), (0.5, True)])
+def test_metrics_from_before_a_new_calibration_are_told_from_the_answers_of_now(now: float, told: bool) -> None:
+    accuracy = {"value": 0.75, "against_baseline": "better"}
+    numbers = {
+        "validation": {"is_majority": False, "metrics": {"accuracy": accuracy}, "rows": 400},
+        "answers": {"rows": 400, "overall": {"value": now}},
+        "seeds": None,
+        "data": None,
+    }
+    assert any("calibrated anew" in warning for warning in warnings_of(numbers)) is told
