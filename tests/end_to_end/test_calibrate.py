@@ -124,13 +124,14 @@ def test_thresholds_are_chosen_when_asked_and_said_what_they_are_worth(noisy: Pa
     assert Contract.read(folder / "model").thresholds == ()
 
 
-def test_few_rows_are_said_to_be_too_few(noisy: Path, run: Run, tmp_path: Path) -> None:
+def test_too_few_rows_are_refused_and_the_model_stays_as_it_was(noisy: Path, run: Run, tmp_path: Path) -> None:
     folder = copied(noisy, tmp_path)
+    before = (folder / "model" / "bertune.json").read_bytes()
     few = write_noisy_table(tmp_path / "few.csv", 12, 5)
     done = run("calibrate", str(folder), "--data", str(few), "--threshold", "auto")
-    assert done.returncode == 0, done.stderr
-    assert "12 rows are too few to fit one, 20 are needed" in done.stdout
-    assert Contract.read(folder / "model").temperature == 1.0
+    assert done.returncode == 3
+    assert f"{few}: 12 rows are too few to fit one, 20 are needed" in done.stderr
+    assert (folder / "model" / "bertune.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

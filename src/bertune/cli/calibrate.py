@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions
-from bertune.errors import ConfigError
+from bertune.errors import ConfigError, DataError
 
 
 def calibrate(
@@ -67,6 +67,8 @@ def calibrate(
     with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
         predictions = predict(model, examples, on_batch=progress.advance)
     found = fit(predictions.logits, targets, contract.labels, threshold_for=wanted)
+    if found.after is None:
+        raise DataError(f"{examples.report.path}: {found.why_none}", hint="the model stays as it was")
     with only_run_in(run):
         replace_contract(folder, found.applied_to(contract))
         if folder != run:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bertune.cli.terminal import say
+from bertune.evaluation.metrics import METRICS
 from bertune.tokens.reencode import ReencodeProgress
 from bertune.training.loop import EpochResult
 from bertune.training.step import StepResult
@@ -74,7 +75,8 @@ class TrainingProgress:
         """Says what the epoch came to."""
         parts = [f"{self._prefix}epoch {result.epoch}/{self._epochs}", f"loss {result.train_loss:.4f}"]
         if result.scores is not None:
-            parts += [f"{name} {value:.2%}" for name, value in result.scores.values.items()]
+            values = result.scores.values.items()
+            parts += [f"{name} {value:{'.2%' if METRICS[name].as_percentage else '.4f'}}" for name, value in values]
             parts.append("best so far" if result.is_best else "not better")
         parts.append(f"{result.examples_per_second:.0f} examples/s")
         line = "  ".join(parts)

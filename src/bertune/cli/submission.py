@@ -51,6 +51,8 @@ def write_submission(
     task = glue_task(model.contract.task)
     found = find_splits(options.data, task)
     splits = [name for name in _TESTS if name in found and options.split in (None, name)]
+    if not splits and options.split is not None:
+        raise ConfigError(f"the leaderboard takes test sets, not --split {options.split}", hint="leave --split out")
     if not splits:
         raise ConfigError(
             f"{options.data}: no test set to predict, only {', '.join(found)}", hint="the leaderboard takes test sets"

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from scipy.special import stdtrit
@@ -121,7 +121,7 @@ def summarize(results: Sequence[SeedResult]) -> Summary:
     best = max(finished, key=lambda result: (result.chosen_value, -(result.loss or 0.0), -result.seed), default=None)
     return Summary(
         results=ordered,
-        metrics={name: spread_of([result.metrics[name] for result in finished]) for name in names},
+        metrics={name: _possible(name, spread_of([result.metrics[name] for result in finished])) for name in names},
         best=None if best is None else best.seed,
         collapsed=tuple(result.seed for result in finished if result.collapsed),
         diverged=tuple(result.seed for result in ordered if result.status == "diverged"),
@@ -140,6 +140,14 @@ def spread_of(values: Sequence[float]) -> Spread:
     std = statistics.stdev(values)
     half = float(stdtrit(len(values) - 1, 0.975)) * std / math.sqrt(len(values))
     return Spread(mean, std, mean - half, mean + half, min(values), max(values))
+
+
+def _possible(metric: str, spread: Spread) -> Spread:
+    """Cuts the interval off where no value of the metric can be, as Student's t of few seeds does not know."""
+    if spread.low is None or spread.high is None:
+        return spread
+    lowest = 0.0 if METRICS[metric].as_percentage else -1.0  # shares, and coefficients of correlation
+    return replace(spread, low=max(spread.low, lowest), high=min(spread.high, 1.0))
 
 
 def shown(metric: str, value: float) -> str:
