@@ -12,6 +12,9 @@ ORIGINAL := .venv-original
 
 # The systems that speed is measured beside; group `speed-peers`.
 PEERS := .venv-peers
+# Tests at a time.
+JOBS ?= 2
+
 # What BERTUNE_WITHOUT knows.
 TRICKS := kernels,row-rounding,first-only,compact-vocabulary
 
@@ -59,8 +62,9 @@ demo: $(VENV)/installed
 notebook: $(VENV)/installed-dev
 	@env -u BERTUNE_GLUE_DIR -u BERTUNE_NOTEBOOK_EPOCHS $(BIN)/python examples/make_notebook.py
 
+# Several at a time, of one thread each: threads that wait for each other on the same cores are many times slower.
 test: $(VENV)/installed-dev
-	@$(BIN)/pytest
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/installed-dev
 	@$(BIN)/pytest -m slow
