@@ -13,6 +13,7 @@ from bertune.studies.sweep_directory import SweepDirectory
 from bertune.studies.sweep_settings import SweepSettings, config_of
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import Observer
+from bertune.training.observers import Observers
 from bertune.training.prepare import PreparedRun, Say, prepare
 from bertune.training.run import execute, resolved_settings
 from bertune.training.run_settings import RunSettings
@@ -116,31 +117,13 @@ def _run_trial(
     state: TrialState = "complete"
     with watch(number, config) as observer:
         try:
-            execute(prepared, observer=_Watched(halving, observer))
+            # The one that may stop the trial comes last: the terminal has told of the epoch by then.
+            execute(prepared, observer=Observers((observer, halving)))
         except StoppedAtRungError:
             state = "stopped"
         except DivergedError:
             state = "diverged"
     return Trial(number, halving.drawn, state, config.epochs, tuple(halving.values), halving.rungs)
-
-
-class _Watched:
-    """The terminal's observer, then the one that may stop the trial."""
-
-    def __init__(self, halving: Halving, observer: Observer | None) -> None:
-        self._observers: tuple[Observer, ...] = (halving,) if observer is None else (observer, halving)
-
-    def on_start(self, *arguments: Any) -> None:
-        for observer in self._observers:
-            observer.on_start(*arguments)
-
-    def on_step(self, result: Any) -> None:
-        for observer in self._observers:
-            observer.on_step(result)
-
-    def on_epoch(self, result: Any) -> None:
-        for observer in self._observers:
-            observer.on_epoch(result)
 
 
 def _say_nothing(line: str) -> None:

@@ -1,6 +1,5 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal
 from bertune.training.journal import Journal
 from bertune.training.loop import EpochResult, History, Observer, fit
+from bertune.training.observers import Observers
 from bertune.training.prepare import PreparedRun
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import write_dynamics, write_validation_rows
@@ -100,7 +100,7 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
             target_range=run.contract.target_range,
-            observer=_All(each for each in (journal, curves, observer) if each is not None),
+            observer=Observers((journal, curves, observer)),
             on_best=keep,
             dynamics=dynamics,
         )
@@ -156,22 +156,3 @@ def _absolute(name: str) -> str:
     """Makes a path absolute; names of the hub stay as they are."""
     path = Path(name).expanduser()
     return str(path.absolute()) if path.exists() else name
-
-
-class _All:
-    """Several observers as one."""
-
-    def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = tuple(observers)
-
-    def on_start(self, *arguments: Any) -> None:
-        for observer in self._observers:
-            observer.on_start(*arguments)
-
-    def on_step(self, result: Any) -> None:
-        for observer in self._observers:
-            observer.on_step(result)
-
-    def on_epoch(self, result: Any) -> None:
-        for observer in self._observers:
-            observer.on_epoch(result)
