@@ -3,7 +3,8 @@
     python -m benchmarks.paired_seeds --data DIR --seeds 10 --out benchmarks/results/NAME
 
 Both runs of a seed have the same first weights, order of examples and settings, each in a process of its own. DIR holds
-the original MRPC files. Writes NAME.json and NAME.md after each seed; run again, it goes on after the last one.
+the original MRPC files. Writes NAME.json and NAME.md after each run; started again, it does what is missing. `--only
+fast` and `--only plain` do one side: the plain one takes an hour, in which the code of the other may change.
 """
 
 import argparse
@@ -21,9 +22,11 @@ from scipy import stats
 from benchmarks.machine import machine
 from bertune.ablation import VARIABLE
 
+FAST: Final = "bf16, every trick"
+PLAIN: Final = "fp32, no trick"
 SYSTEMS: Final = {
-    "bf16, every trick": ({}, "bf16"),
-    "fp32, no trick": ({VARIABLE: "kernels,row-rounding,first-only,compact-vocabulary"}, "fp32"),
+    FAST: ({}, "bf16"),
+    PLAIN: ({VARIABLE: "kernels,row-rounding,first-only,compact-vocabulary"}, "fp32"),
 }
 MEASURES: Final = ("validation, best epoch", "validation, last epoch", "test, best epoch")
 
@@ -53,53 +56,62 @@ def train(system: str, data: str, seed: int, settings: dict[str, Any], threads: 
     }
 
 
-def summarize(pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of each measure, and of the differences, with the 95 % interval of Student's t over the seeds."""
-    summary = {}
-    fast, plain = SYSTEMS
-    for measure in MEASURES:
-        differences = [pair[fast][measure] - pair[plain][measure] for pair in pairs]
+def summarize(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The mean of each measure over the seeds that both have, and of the differences, with the 95 % interval of t."""
+    seeds = [seed for seed in runs[FAST] if seed in runs[PLAIN]]
+    summary: dict[str, Any] = {"seeds": len(seeds)}
+    for measure in MEASURES if seeds else ():
+        differences = [runs[FAST][seed][measure] - runs[PLAIN][seed][measure] for seed in seeds]
         mean = statistics.mean(differences)
         half = 0.0
-        if len(pairs) > 1:
-            half = float(stats.t.ppf(0.975, len(pairs) - 1)) * statistics.stdev(differences) / len(pairs) ** 0.5
-        means = {system: statistics.mean(pair[system][measure] for pair in pairs) for system in SYSTEMS}
+        if len(seeds) > 1:
+            half = float(stats.t.ppf(0.975, len(seeds) - 1)) * statistics.stdev(differences) / len(seeds) ** 0.5
+        means = {system: statistics.mean(runs[system][seed][measure] for seed in seeds) for system in SYSTEMS}
         summary[measure] = {"means": means, "difference": mean, "low": mean - half, "high": mean + half}
     return summary
 
 
 def table(results: dict[str, Any]) -> str:
-    fast, plain = SYSTEMS
-    lines = [f"| MRPC accuracy | {fast} | {plain} | difference | 95 % interval |", "|---|---|---|---|---|"]
-    for measure, values in results["summary"].items():
+    lines = [f"| MRPC accuracy | {FAST} | {PLAIN} | difference | 95 % interval |", "|---|---|---|---|---|"]
+    for measure in MEASURES:
+        values = results["summary"].get(measure)
+        if values is None:
+            continue
         lines.append(
-            f"| {measure} | {values['means'][fast]:.2%} | {values['means'][plain]:.2%} | "
+            f"| {measure} | {values['means'][FAST]:.2%} | {values['means'][PLAIN]:.2%} | "
             f"{100 * values['difference']:+.2f} points | {100 * values['low']:+.2f} to {100 * values['high']:+.2f} |"
         )
     facts = ", ".join(f"{key} {value}" for key, value in (results["settings"] | results["machine"]).items())
-    return "\n".join([f"# MRPC, {len(results['pairs'])} paired seeds", "", *lines, "", f"{facts}.", ""])
+    return "\n".join([f"# MRPC, {results['summary']['seeds']} paired seeds", "", *lines, "", f"{facts}.", ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", choices=["fast", "plain"])
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     settings = {"epochs": 3, "batch_size": 32, "learning_rate": options.learning_rate}
     file = options.out.with_suffix(".json")
-    results: dict[str, Any] = {"settings": settings, "machine": machine(), "summary": {}, "pairs": []}
+    results: dict[str, Any] = {"settings": settings, "machine": machine(), "runs": {system: {} for system in SYSTEMS}}
     if file.is_file():
-        results["pairs"] = json.loads(file.read_text())["pairs"]
-    for seed in range(len(results["pairs"]) + 1, options.seeds + 1):
-        runs = {system: train(system, options.data, seed, settings, options.threads) for system in SYSTEMS}
-        results["pairs"].append({"seed": seed, **runs})
-        results["summary"] = summarize(results["pairs"])
-        file.write_text(json.dumps(results, indent=2) + "\n")
-        options.out.with_suffix(".md").write_text(table(results))
-        print(seed, {system: run["accuracy_by_epoch"] for system, run in runs.items()}, flush=True)
+        results = json.loads(file.read_text())
+        if results["settings"] != settings:
+            raise SystemExit(f"{file} was made with other settings: {results['settings']}")
+    wanted = {"fast": [FAST], "plain": [PLAIN], None: list(SYSTEMS)}[options.only]
+    for seed in range(1, options.seeds + 1):
+        for system in wanted:
+            if str(seed) in results["runs"][system]:
+                continue
+            run = train(system, options.data, seed, settings, options.threads)
+            results["runs"][system][str(seed)] = run
+            results["summary"] = summarize(results["runs"])
+            file.write_text(json.dumps(results, indent=2) + "\n")
+            options.out.with_suffix(".md").write_text(table(results))
+            print(seed, system, run["accuracy_by_epoch"], f"{run['train_seconds']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,26 +5,28 @@ buffers that are kept from step to step, and draws dropout's random bits again i
 """
 
 import math
+from ctypes import c_long, c_uint64
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bertune.ablation import without
 from bertune.batches.batch import Batch
 from bertune.encoder.encoder import Encoder, check_ids
+from bertune.encoder.layer import TransformerLayer
 from bertune.encoder.native_conditions import check_computable
-from bertune.encoder.native_layer import LayerPass, Run
+from bertune.encoder.native_first_layer import FirstOnlyLayerPlan
+from bertune.encoder.native_layer import LayerPlan
+from bertune.encoder.native_plan import Calls, Shape, shape_of
 from bertune.encoder.token_gradient import TokenGradient
 from bertune.native.build import NotNativeError
-from bertune.native.interface import (
-    TURN_MULTIPLE,
-    pointer,
-)
+from bertune.native.interface import NO_DROPOUT, TURN_MULTIPLE, pointer, threshold_of
 from bertune.native.kernels import kernels_for
 
 # Below this, turning a matrix costs more than it saves.
 _LEAST_ROWS_TO_TURN = 256
+# Shapes whose calls are kept at a time, at most.
+_MOST_PLANS = 128
 
 
 def require_native(encoder: Encoder, dtype: torch.dtype) -> None:
@@ -61,8 +63,11 @@ class NativePass:
         self.shadows: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         self.token_gradient: TokenGradient | None = None
-        self._layers = [LayerPass(self, layer, index) for index, layer in enumerate(encoder.layers)]  # type: ignore[arg-type]
+        # What calls read anew for each batch, besides buffers.
+        self.tokens = c_long()
+        self._seeds: dict[int, c_uint64] = {}
         self._buffers: dict[str, Tensor] = {}
+        self._plans: dict[Shape, PassPlan] = {}
         self.refresh_shadows()
 
     def refresh_shadows(self) -> None:
@@ -87,9 +92,7 @@ class NativePass:
             narrow = parameter.dim() == 2 and name.startswith("layers.")
             self.gradients[name] = torch.zeros_like(parameter, dtype=self.dtype if narrow else torch.float32)
         table = self.encoder.embeddings.token.weight
-        self.token_gradient = TokenGradient(
-            np.full(table.shape[0], -1, np.int32), torch.empty(1024, table.shape[1], dtype=torch.float32)
-        )
+        self.token_gradient = TokenGradient(*table.shape)
 
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Returns a tensor of a shape on memory that is kept under a name; its content is what was left there."""
@@ -98,6 +101,7 @@ class NativePass:
         kept = self._buffers.get(name)
         if kept is None or kept.numel() < size:
             kept = self._buffers[name] = torch.empty(size + size // 8, dtype=dtype)
+            self._plans.clear()  # they would keep the memory that was there before
         return kept[:size].view(shape)
 
     def forward(self, batch: Batch, *, seed: int | None = None, first_only: bool = False, keep: bool = False) -> Tensor:
@@ -117,13 +121,16 @@ class NativePass:
         """
         check_ids(batch, self.encoder.config)
         self.passes += 1
-        run = self._run = Run(batch, seed, first_only=first_only, keep=keep)
-        hidden = self._embed(run)
-        for layer in self._layers[:-1]:
-            hidden = layer.forward(hidden, run)
-        hidden = self._layers[-1].forward(hidden, run, first_only=first_only)
-        rows = len(batch) if first_only else run.tokens
-        return hidden[:rows].float() if self.dtype != torch.float32 else hidden[:rows].clone()
+        shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = PassPlan(self, shape)
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[shape] = plan
+        self._current = plan
+        hidden = plan.forward(batch, seed)[: len(batch) if first_only else batch.layout.num_tokens]
+        return hidden.float() if self.dtype != torch.float32 else hidden.clone()
 
     def backward(self, gradient: Tensor, *, accumulate: bool = False) -> None:
         """Fills `gradients` and `token_gradient` from the gradient of what the last `forward` returned.
@@ -132,77 +139,144 @@ class NativePass:
             gradient: in the shape of that result.
             accumulate: whether to add to the gradients instead.
         """
-        run = self._run
-        assert run.keep, "forward was not told to keep what backward needs"
-        run.accumulate = accumulate
+        plan = self._current
+        assert plan.shape.keep, "forward was not told to keep what backward needs"
         if not accumulate and self.token_gradient is not None:
             self.token_gradient.clear()
-        last = self._layers[-1]
-        rows = len(run.batch) if run.first_only else run.padded
-        incoming = self.buffer("gradient", rows, gradient.shape[1])
-        incoming[: len(gradient)].copy_(gradient)
-        first, second = last.backward(incoming, None, run, first_only=run.first_only)
-        for layer in reversed(self._layers[:-1]):
-            first, second = layer.backward(first, second, run)
-        self._embed_backward(first, second, run)
+        plan.backward(gradient, accumulate=accumulate)
 
-    def _embed(self, run: Run) -> Tensor:
-        e, h = self.encoder.embeddings, self.encoder.config.hidden_size
-        out = self.buffer("embedded", run.padded, h)
-        mean, rstd = (self.buffer(f"embedded.{name}", run.padded, dtype=torch.float32) for name in ("mean", "rstd"))
-        self.kernels.embed_forward(
-            *(pointer(ids) for ids in run.ids),
-            *(pointer(table) for table in (e.token.weight, e.position.weight, e.token_type.weight)),
-            *(pointer(part) for part in (e.norm.weight, e.norm.bias)),
-            e.norm.eps,
-            *(pointer(tensor) for tensor in (out, mean, rstd)),
-            run.tokens,
-            run.padded,
-            h,
-            *run.draw(e.dropout.probability, 0),
-            self.threads,
-        )
-        return out
+    @property
+    def cu(self) -> Tensor:
+        """(sequences + 1,) where each sequence of the batch starts, and the end of the last."""
+        return self._buffers["cu"]
 
-    def _embed_backward(self, first: Tensor, second: Tensor, run: Run) -> None:
-        e, h = self.encoder.embeddings, self.encoder.config.hidden_size
-        assert self.token_gradient is not None
-        sums = self.buffer("embedded.sums", run.tokens, h, dtype=torch.float32)
-        mean, rstd = (self.buffer(f"embedded.{name}", run.padded, dtype=torch.float32) for name in ("mean", "rstd"))
-        g = self.gradients
-        self.kernels.embed_backward(
-            *(pointer(ids) for ids in run.ids),
-            *(pointer(table) for table in (e.token.weight, e.position.weight, e.token_type.weight)),
-            *(pointer(tensor) for tensor in (e.norm.weight, mean, rstd, first, second, sums)),
-            pointer(g["embeddings.norm.weight"]),
-            pointer(g["embeddings.norm.bias"]),
-            pointer(self.parts(2 * h)),
-            run.accumulate,
-            run.tokens,
-            h,
-            *run.draw(e.dropout.probability, 0),
-            self.threads,
-        )
-        places = torch.from_numpy(self.token_gradient.places_of(run.batch.token_ids.numpy()))
-        tables = (g["embeddings.position.weight"], g["embeddings.token_type.weight"])
-        if not run.accumulate:
-            for table in tables:
-                table.zero_()
-        for rows, into in zip((places, *run.ids[1:]), (self.token_gradient.values, *tables), strict=True):
-            self.kernels.scatter_rows(pointer(rows), pointer(sums), pointer(into), run.tokens, h, self.threads)
+    def draw(self, shape: Shape, probability: float, site: int) -> tuple[int, int | c_uint64]:
+        """Returns the dropout of a place in the encoder as a kernel takes it: how much it drops, and its seed.
 
-    def add_product(self, into: Tensor, g: Tensor, x: Tensor, *, accumulate: bool) -> None:
-        """Writes, or adds, the gradient of a weight: (outputs, inputs) = g turned, times x."""
+        Places have numbers, so that each draws bits of its own. The seed is another one in each pass.
+        """
+        if not shape.drops or probability == 0:
+            return NO_DROPOUT
+        return threshold_of(probability), self._seeds.setdefault(site, c_uint64())
+
+    def set_seeds(self, seed: int) -> None:
+        """Sets the seed of each place from that of a pass."""
+        for site, number in self._seeds.items():
+            number.value = (seed + site * 0x9E3779B97F4A7C15) % (1 << 64)
+
+    def add_weight_gradient(self, calls: Calls, into: Tensor, g: Tensor, x: Tensor, *, accumulate: bool) -> None:
+        """Adds the gradient of a weight to the calls: (outputs, inputs) = g turned, times x."""
         turned = g.t()
         rows, columns = g.shape
         if g.dtype == torch.bfloat16 and rows >= _LEAST_ROWS_TO_TURN and not (rows | columns) % TURN_MULTIPLE:
             turned = self.buffer("turned", columns, rows)
-            self.kernels.turn16(pointer(g), pointer(turned), rows, columns, self.threads)
-        if accumulate:
-            torch.addmm(into, turned, x, out=into)
-        else:
-            torch.mm(turned, x, out=into)
+            calls.add(self.kernels.turn16, g, turned, rows, columns, self.threads)
+        calls.add_product(into, turned, x, accumulate=accumulate)
 
     def parts(self, width: int) -> Tensor:
         """Returns room for partial sums, a row a thread."""
         return self.buffer("parts", self.threads, width, dtype=torch.float32)
+
+    def scratch(self, size: int) -> Tensor:
+        """Returns room for the numbers that each thread works on."""
+        return self.buffer("scratch", self.threads, size, dtype=torch.float32)
+
+
+class PassPlan:
+    """The calls of both passes for batches of one shape, from the ids to the hidden states and back.
+
+    Args:
+        owner: its buffers, weights and gradients.
+        shape: of the batches.
+    """
+
+    def __init__(self, owner: NativePass, shape: Shape) -> None:
+        self.owner = owner
+        self.shape = shape
+        encoder = owner.encoder
+        self._ids = owner.buffer("ids", 3, shape.padded, dtype=torch.int32)
+        owner.buffer("cu", shape.sequences + 1, dtype=torch.int32)
+        self._forward, self._backward = Calls(), dict[bool, Calls]()
+        layers = [layer for layer in encoder.layers if isinstance(layer, TransformerLayer)]
+        kinds = [LayerPlan] * (len(layers) - 1) + [FirstOnlyLayerPlan if shape.first_only else LayerPlan]
+        self._layers = [
+            kind(owner, layer, index, shape) for index, (kind, layer) in enumerate(zip(kinds, layers, strict=True))
+        ]
+        hidden = self._embed(self._forward)
+        for layer in self._layers:
+            hidden = layer.forward(self._forward, hidden)
+        self._hidden = hidden
+
+    def forward(self, batch: Batch, seed: int | None) -> Tensor:
+        """Returns the hidden states, in a buffer, with rows behind the batch's."""
+        owner = self.owner
+        tokens = owner.tokens.value = batch.layout.num_tokens
+        for into, ids in zip(self._ids, (batch.token_ids, batch.position_ids, batch.token_type_ids), strict=True):
+            into[:tokens].copy_(ids)
+        owner.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
+        if seed is not None:
+            owner.set_seeds(seed)
+        self._forward.run()
+        return self._hidden
+
+    def backward(self, gradient: Tensor, *, accumulate: bool) -> None:
+        """Fills the gradients."""
+        if accumulate not in self._backward:
+            self._backward[accumulate] = self._add_backward(gradient.shape[1], accumulate=accumulate)
+        self._incoming[: len(gradient)].copy_(gradient)
+        self._backward[accumulate].run()
+        self._add_up_token_rows()
+
+    def _add_backward(self, h: int, *, accumulate: bool) -> Calls:
+        calls, rows = Calls(), self.shape.sequences if self.shape.first_only else self.shape.padded
+        self._incoming = self.owner.buffer("gradient", rows, h)
+        first: Tensor
+        second: Tensor | None
+        first, second = self._incoming, None
+        for layer in reversed(self._layers):
+            first, second = layer.backward(calls, first, second, accumulate=accumulate)
+        self._embed_backward(calls, first, second, accumulate=accumulate)
+        return calls
+
+    def _embed(self, calls: Calls) -> Tensor:
+        owner, padded = self.owner, self.shape.padded
+        e, h = owner.encoder.embeddings, owner.encoder.config.hidden_size
+        out = owner.buffer("embedded", padded, h)
+        self._statistics = tuple(
+            owner.buffer(f"embedded.{name}", padded, dtype=torch.float32) for name in ("mean", "rstd")
+        )
+        calls.add(
+            owner.kernels.embed_forward,
+            *(*self._ids, e.token.weight, e.position.weight, e.token_type.weight, e.norm.weight, e.norm.bias),
+            *(e.norm.eps, out, *self._statistics, owner.tokens, padded, h),
+            *(*owner.draw(self.shape, e.dropout.probability, 0), owner.threads),
+        )
+        return out
+
+    def _embed_backward(self, calls: Calls, first: Tensor, second: Tensor | None, *, accumulate: bool) -> None:
+        owner = self.owner
+        e, h, gradients = owner.encoder.embeddings, owner.encoder.config.hidden_size, owner.gradients
+        self._sums = owner.buffer("embedded.sums", self.shape.padded, h, dtype=torch.float32)
+        calls.add(
+            owner.kernels.embed_backward,
+            *(*self._ids, e.token.weight, e.position.weight, e.token_type.weight, e.norm.weight),
+            *(*self._statistics, first, second, self._sums),
+            *(gradients["embeddings.norm.weight"], gradients["embeddings.norm.bias"], owner.parts(2 * h)),
+            *(accumulate, owner.tokens, h, *owner.draw(self.shape, e.dropout.probability, 0), owner.threads),
+        )
+        for rows, name in zip(self._ids[1:], ("position", "token_type"), strict=True):
+            into = gradients[f"embeddings.{name}.weight"]
+            if not accumulate:
+                calls.add_zeros(into)
+            calls.add(owner.kernels.scatter_rows, rows, self._sums, into, owner.tokens, h, owner.threads)
+
+    def _add_up_token_rows(self) -> None:
+        """Adds the gradient of each token to that of its row; where the rows' gradients lie may change each time."""
+        owner = self.owner
+        assert owner.token_gradient is not None
+        places = owner.buffer("places", self.shape.padded, dtype=torch.int32)
+        owner.token_gradient.give_places(owner.kernels, self._ids[0], owner.tokens.value, places)
+        into = owner.token_gradient.values
+        owner.kernels.scatter_rows(
+            *(pointer(tensor) for tensor in (places, self._sums, into)), owner.tokens, into.shape[1], owner.threads
+        )

@@ -1,42 +1,58 @@
 """The gradient of the token table, only for the rows that a step touched."""
 
-from dataclasses import dataclass, field
+import ctypes
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertune.native.interface import pointer
 
-@dataclass
+
 class TokenGradient:
     """The gradient of the token table, only for the rows that a step touched.
 
     Args:
-        rows: (vocab_size,) where each row's gradient lies in `values`, -1 for rows that were not touched.
-        touched: the touched rows, in the order of their gradients.
-        values: (at least len(touched), hidden_size).
+        vocab_size: rows of the table.
+        hidden_size: their width.
     """
 
-    rows: NDArray[np.int32]
-    values: Tensor
-    touched: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    def __init__(self, vocab_size: int, hidden_size: int) -> None:
+        self._place_of_row = np.full(vocab_size, -1, np.int32)
+        self._row_of_place = np.empty(vocab_size, np.int32)
+        self._used = 0
+        self._values = torch.empty(1024, hidden_size)
+
+    @property
+    def touched(self) -> NDArray[np.int32]:
+        """The touched rows, in the order of their gradients."""
+        return self._row_of_place[: self._used]
+
+    @property
+    def values(self) -> Tensor:
+        """(len(touched), hidden_size) float32."""
+        return self._values[: self._used]
 
     def clear(self) -> None:
         """Forgets the step's rows."""
-        self.rows[self.touched] = -1
-        self.touched = np.empty(0, np.int64)
+        self._place_of_row[self.touched] = -1
+        self._used = 0
 
-    def places_of(self, token_ids: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Gives each token the place of its row's gradient; new places hold zeros."""
-        unique = np.unique(token_ids)
-        new = unique[self.rows[unique] < 0]
-        start, stop = len(self.touched), len(self.touched) + len(new)
-        if stop > len(self.values):
-            grown = self.values.new_empty(2 * stop, self.values.shape[1])
-            grown[:start] = self.values[:start]
-            self.values = grown
-        self.values[start:stop] = 0
-        self.rows[new] = np.arange(start, stop)
-        self.touched = np.concatenate([self.touched, new])
-        places: NDArray[np.int32] = self.rows[token_ids]
-        return places
+    def give_places(self, kernels: ctypes.CDLL, token_ids: Tensor, tokens: int, places: Tensor) -> None:
+        """Gives each token the place of its row's gradient; new places hold zeros.
+
+        Args:
+            kernels: compiled.
+            token_ids: (at least `tokens`,) int32, each a row of the table.
+            tokens: how many.
+            places: (at least `tokens`,) int32, which is filled.
+        """
+        before = self._used
+        rows, order = self._place_of_row.ctypes.data, self._row_of_place.ctypes.data
+        self._used = kernels.give_places(pointer(token_ids), tokens, rows, order, before, pointer(places))
+        if self._used > len(self._values):
+            grown = self._values.new_empty(2 * self._used, self._values.shape[1])
+            grown[:before] = self._values[:before]
+            self._values = grown
+        self._values[before : self._used] = 0

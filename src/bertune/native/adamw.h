@@ -8,14 +8,13 @@ typedef struct {
     const int32_t *row_of, *slot_of; /* of an embedding: its rows that train, and where each one's gradient is (-1: 0) */
     int64_t count, width;            /* rows and their width; a parameter that is no embedding is one row */
     int32_t narrow;
-    float decay;
 } parameter;
 
 typedef struct {
     const parameter *of;
     int64_t n;
     double *squares;
-    float divisor, beta1, beta2, rate, root, eps;
+    float decay, divisor, beta1, beta2, rate, root, eps;
 } adamw;
 
 INLINE vf gradient_at(const parameter *p, const char *g, int64_t j) {
@@ -72,7 +71,7 @@ double sum_of_squares(const parameter *of, int64_t n, int threads) {
 static void update(const adamw *a, const parameter *p, float *restrict value, float *restrict m, float *restrict v,
                    const char *g, long from, long to) {
     const float divisor = a->divisor, beta1 = a->beta1, beta2 = a->beta2, rate = a->rate, root = a->root,
-                eps = a->eps, decay = p->decay;
+                eps = a->eps, decay = a->decay;
     if (!g) {
         UPDATE(0.0f)
     } else if (p->narrow) {
@@ -116,9 +115,9 @@ static void adamw_body(void *data) {
 }
 /* decay: rate times weight decay. Gradients are divided by `divisor`. `rate` holds the first bias correction, `root`
  * is 1 / sqrt of the second. */
-void adamw_step(const parameter *of, int64_t n, float divisor, float beta1, float beta2, float rate, float root,
-                float eps, int threads) {
-    adamw a = {of, n, 0, divisor, beta1, beta2, rate, root, eps};
+void adamw_step(const parameter *of, int64_t n, float decay, float divisor, float beta1, float beta2, float rate,
+                float root, float eps, int threads) {
+    adamw a = {of, n, 0, decay, divisor, beta1, beta2, rate, root, eps};
     in_parallel(adamw_body, &a, threads);
 }
 

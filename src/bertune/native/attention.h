@@ -1,32 +1,25 @@
 /* Softmax attention of each sequence with itself, one task for each of its heads. */
 typedef struct {
-    const elem *q, *k, *v, *dout;
-    long q_stride, kv_stride;
-    const float *bq, *bk, *bv;
-    elem *out, *dq, *dk, *dv;
+    const elem *qkv, *dout;
+    const float *bias;
+    elem *out, *dqkv;
     float *lse, *scratch, *parts;
     const int32_t *cu;
-    long sequences, heads, d, max_length, queries_each, lse_stride;
+    long sequences, heads, d, max_length, lse_stride;
     dropout drop;
 } attention;
 
 INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
 
 /* numbers of scratch that a thread needs */
-long attention_scratch(long max_length, long queries_each, long d) {
-    long wide = up(max_length, 2 * W), queries = queries_each ? queries_each : max_length;
-    return (4 * queries + 6 * wide) * d + 2 * queries * wide + 16 * W;
+long attention_scratch(long max_length, long d) {
+    long wide = up(max_length, 2 * W);
+    return (4 * max_length + 6 * wide) * d + 2 * max_length * wide + 16 * W;
 }
 
 INLINE void read_rows(const elem *from, long stride, const float *bias, float scale, float *to, long rows, long d) {
     for (long i = 0; i < rows; i++)
         for (long j = 0; j < d; j += W) store32(to + i * d + j, (load(from + i * stride + j) + load32(bias + j)) * scale);
-}
-INLINE void transpose(const float *from, float *to, long rows, long d, long width) {
-    for (long c = 0; c < d; c++) {
-        for (long i = 0; i < rows; i++) to[c * width + i] = from[i * d + c];
-        for (long i = rows; i < width; i++) to[c * width + i] = 0;
-    }
 }
 INLINE void write_rows(elem *to, long stride, const float *from, float scale, long rows, long d, float *sums) {
     for (long i = 0; i < rows; i++)
@@ -42,12 +35,12 @@ INLINE void share_tasks(const attention *a, long *from, long *to) {
     long t = omp_get_thread_num(), of = omp_get_num_threads(), tasks = a->sequences * a->heads;
     for (long b = 0; b < a->sequences; b++) {
         double s = a->cu[b + 1] - a->cu[b];
-        total += (s * (a->queries_each ? a->queries_each : s) + 8 * s) * a->heads;
+        total += (s * s + 8 * s) * a->heads;
     }
     *from = t == 0 ? 0 : -1;
     *to = tasks;
     for (long b = 0; b < a->sequences; b++) {
-        double s = a->cu[b + 1] - a->cu[b], cost = s * (a->queries_each ? a->queries_each : s) + 8 * s;
+        double s = a->cu[b + 1] - a->cu[b], cost = s * s + 8 * s;
         for (long h = 0; h < a->heads; h++) {
             long task = b * a->heads + h;
             if (*from < 0 && done >= total * t / of) *from = task;
@@ -57,103 +50,107 @@ INLINE void share_tasks(const attention *a, long *from, long *to) {
     }
     if (*from < 0) *from = tasks;
 }
-/* Places of one task: first row of its keys, its length, first row and number of its queries. */
-INLINE void place(const attention *a, long b, long *row, long *s, long *q_row, long *queries) {
-    *row = a->cu[b];
-    *s = a->cu[b + 1] - *row;
-    *q_row = a->queries_each ? b * a->queries_each : *row;
-    *queries = a->queries_each ? a->queries_each : *s;
-}
 INLINE uint32_t cells_before(const attention *a, long b, long head) { /* a block number that no two rows share */
-    long wide = up(a->max_length, 2 * W) / (2 * W), most = a->queries_each ? a->queries_each : a->max_length;
-    return (uint32_t)((b * a->heads + head) * most * wide);
+    long wide = up(a->max_length, 2 * W) / (2 * W);
+    return (uint32_t)((b * a->heads + head) * a->max_length * wide);
+}
+/* From scores to their exponentials, behind the `n` first 0; returns the logarithm of their sum, and in `*scale` what makes
+ * probabilities of them. The rest of a row is masked in whole vectors: to read what single stores have just written waits. */
+INLINE float softmax_row(float *x, long n, long width, float *scale) {
+    long full = n / W * W;
+    vi real = (vi)lanes() < (int32_t)(n - full);
+    vf most = splat(-INFINITY), sum = {0};
+    for (long j = 0; j < full; j += W) most = larger(load32(x + j), most);
+    if (full < n) most = larger(choose(real, load32(x + full), splat(-INFINITY)), most);
+    float top = max_of(most);
+    for (long j = 0; j < full; j += W) {
+        vf e = exp_of(load32(x + j) - top);
+        store32(x + j, e);
+        sum += e;
+    }
+    if (full < n) {
+        vf e = choose(real, exp_of(load32(x + full) - top), splat(0.0f));
+        store32(x + full, e);
+        sum += e;
+    }
+    for (long j = up(n, W); j < width; j += W) store32(x + j, splat(0.0f));
+    float total = sum_of(sum);
+    *scale = 1.0f / total;
+    return top + logf(total);
 }
 
 static void attention_forward_body(void *data) {
     const attention copy = *(const attention *)data, *a = &copy;
-    long d = a->d, from, to;
-    float *q = a->scratch + omp_get_thread_num() * attention_scratch(a->max_length, a->queries_each, d);
-    const float scale = 1.0f / sqrtf((float)d);
+    long d = a->d, h = a->heads * d, from, to;
+    float *q = a->scratch + omp_get_thread_num() * attention_scratch(a->max_length, d);
     share_tasks(a, &from, &to);
     for (long task = from; task < to; task++) {
-        long b = task / a->heads, head = task % a->heads, row, s, q_row, n;
-        place(a, b, &row, &s, &q_row, &n);
+        long b = task / a->heads, head = task % a->heads, row = a->cu[b], s = a->cu[b + 1] - row;
         long width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
-        float *k = q + n * d, *kt = k + width * d, *v = kt + width * d, *p = v + width * d, *o = p + n * width;
-        read_rows(a->q + q_row * a->q_stride + head * d, a->q_stride, a->bq + head * d, scale, q, n, d);
-        read_rows(a->k + row * a->kv_stride + head * d, a->kv_stride, a->bk + head * d, 1.0f, k, s, d);
-        read_rows(a->v + row * a->kv_stride + head * d, a->kv_stride, a->bv + head * d, 1.0f, v, s, d);
-        transpose(k, kt, s, d, width);
-        product(q, d, 1, kt, width, p, width, n, width, d);
+        float *k = q + s * d, *kt = k + width * d, *v = kt + width * d, *p = v + width * d, *o = p + s * width;
+        const elem *in = a->qkv + row * 3 * h + head * d;
+        const float *bias = a->bias + head * d;
+        read_rows(in, 3 * h, bias, 1.0f / sqrtf((float)d), q, s, d);
+        read_rows(in + h, 3 * h, bias + h, 1.0f, k, s, d);
+        read_rows(in + 2 * h, 3 * h, bias + 2 * h, 1.0f, v, s, d);
+        turn_rows(k, kt, s, d, width);
+        product(q, d, 1, kt, width, p, width, s, up(s, W), d);
         uint32_t block = cells_before(a, b, head);
-        for (long i = 0; i < n; i++) {
-            float *x = p + i * width;
-            for (long j = s; j < width; j++) x[j] = -INFINITY;
-            vf most = load32(x), sum = {0};
-            for (long j = W; j < width; j += W) most = choose(load32(x + j) > most, load32(x + j), most);
-            float top = max_of(most);
-            for (long j = 0; j < width; j += W) {
-                vf e = exp_of(load32(x + j) - top);
-                store32(x + j, e);
-            }
-            for (long j = s; j < width; j++) x[j] = 0;
-            for (long j = 0; j < width; j += W) sum += load32(x + j);
-            float total = sum_of(sum);
-            a->lse[head * a->lse_stride + q_row + i] = top + logf(total);
+        for (long i = 0; i < s; i++) {
+            float *x = p + i * width, scale;
+            a->lse[head * a->lse_stride + row + i] = softmax_row(x, s, width, &scale);
             for (long j = 0; j < width; j += 2 * W) {
                 vf keep[2];
                 keep_pair(&a->drop, block + (uint32_t)(i * blocks + j / (2 * W)), keep, keep + 1);
-                store32(x + j, load32(x + j) * (1.0f / total) * keep[0]);
-                store32(x + j + W, load32(x + j + W) * (1.0f / total) * keep[1]);
+                store32(x + j, load32(x + j) * (scale * keep[0]));
+                store32(x + j + W, load32(x + j + W) * (scale * keep[1]));
             }
         }
-        product(p, width, 1, v, d, o, d, n, d, s);
-        write_rows(a->out + q_row * a->heads * d + head * d, a->heads * d, o, 1.0f, n, d, 0);
+        product(p, width, 1, v, d, o, d, s, d, s);
+        write_rows(a->out + row * h + head * d, h, o, 1.0f, s, d, 0);
     }
 }
-/* q: (queries, q_stride) and k, v: (tokens, kv_stride), each with its heads side by side from the given address on.
- * queries_each: queries of a sequence, its first tokens, given without the other rows; 0 is every token.
- * out: (queries, heads * d); lse: (heads, lse_stride), the logarithm of each softmax's sum. */
-void attention_forward(const elem *q, long q_stride, const elem *k, const elem *v, long kv_stride, const float *bq,
-                       const float *bk, const float *bv, elem *out, float *lse, long lse_stride, const int32_t *cu,
-                       long sequences, long heads, long d, long max_length, long queries_each, long padded_rows,
+/* qkv: (tokens, 3 x heads * d), queries, keys, values, each with its heads side by side; bias likewise.
+ * out: (tokens, heads * d); lse: (heads, lse_stride), the logarithm of each softmax's sum. */
+void attention_forward(const elem *qkv, const float *bias, elem *out, float *lse, long lse_stride, const int32_t *cu,
+                       long sequences, long heads, long d, long max_length, long rows, long padded_rows,
                        float *scratch, uint32_t threshold, uint64_t seed, int threads) {
-    attention a = {.q = q, .k = k, .v = v, .q_stride = q_stride, .kv_stride = kv_stride, .bq = bq, .bk = bk, .bv = bv,
-                   .out = out, .lse = lse, .lse_stride = lse_stride, .scratch = scratch, .cu = cu,
-                   .sequences = sequences, .heads = heads, .d = d, .max_length = max_length,
-                   .queries_each = queries_each, .drop = make_dropout(threshold, seed)};
+    attention a = {.qkv = qkv, .bias = bias, .out = out, .lse = lse, .lse_stride = lse_stride, .scratch = scratch,
+                   .cu = cu, .sequences = sequences, .heads = heads, .d = d, .max_length = max_length,
+                   .drop = make_dropout(threshold, seed)};
     in_parallel(attention_forward_body, &a, threads);
-    long rows = queries_each ? sequences * queries_each : cu[sequences];
     zero_tail(out, rows, padded_rows, heads * d);
 }
 
 static void attention_backward_body(void *data) {
     const attention copy = *(const attention *)data, *a = &copy;
     long d = a->d, h = a->heads * d, from, to;
-    long size = attention_scratch(a->max_length, a->queries_each, d);
-    float *q = a->scratch + omp_get_thread_num() * size, *sums = a->parts + omp_get_thread_num() * 3 * h;
+    float *q = a->scratch + omp_get_thread_num() * attention_scratch(a->max_length, d),
+          *sums = a->parts + omp_get_thread_num() * 3 * h;
     const float scale = 1.0f / sqrtf((float)d);
     memset(sums, 0, 3 * h * sizeof(float));
     static const float none[MAX_HIDDEN];
     share_tasks(a, &from, &to);
     for (long task = from; task < to; task++) {
-        long b = task / a->heads, head = task % a->heads, row, s, q_row, n;
-        place(a, b, &row, &s, &q_row, &n);
+        long b = task / a->heads, head = task % a->heads, row = a->cu[b], s = a->cu[b + 1] - row;
         long width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
-        float *dout = q + n * d, *dq = dout + n * d, *k = dq + n * d, *kt = k + width * d, *v = kt + width * d,
-              *vt = v + width * d, *dk = vt + width * d, *dv = dk + width * d, *p = dv + width * d, *dp = p + n * width;
-        read_rows(a->q + q_row * a->q_stride + head * d, a->q_stride, a->bq + head * d, scale, q, n, d);
-        read_rows(a->dout + q_row * h + head * d, h, none, 1.0f, dout, n, d);
-        read_rows(a->k + row * a->kv_stride + head * d, a->kv_stride, a->bk + head * d, 1.0f, k, s, d);
-        read_rows(a->v + row * a->kv_stride + head * d, a->kv_stride, a->bv + head * d, 1.0f, v, s, d);
-        transpose(k, kt, s, d, width);
-        transpose(v, vt, s, d, width);
-        product(q, d, 1, kt, width, p, width, n, width, d);
-        product(dout, d, 1, vt, width, dp, width, n, width, d);
+        float *dout = q + s * d, *dq = dout + s * d, *k = dq + s * d, *kt = k + width * d, *v = kt + width * d,
+              *vt = v + width * d, *dk = vt + width * d, *dv = dk + width * d, *p = dv + width * d, *dp = p + s * width;
+        const elem *in = a->qkv + row * 3 * h + head * d;
+        const float *bias = a->bias + head * d;
+        read_rows(in, 3 * h, bias, scale, q, s, d);
+        read_rows(in + h, 3 * h, bias + h, 1.0f, k, s, d);
+        read_rows(in + 2 * h, 3 * h, bias + 2 * h, 1.0f, v, s, d);
+        read_rows(a->dout + row * h + head * d, h, none, 1.0f, dout, s, d);
+        turn_rows(k, kt, s, d, width);
+        turn_rows(v, vt, s, d, width);
+        product(q, d, 1, kt, width, p, width, s, up(s, W), d);
+        product(dout, d, 1, vt, width, dp, width, s, up(s, W), d);
         uint32_t block = cells_before(a, b, head);
-        for (long i = 0; i < n; i++) {
-            float *x = p + i * width, *dx = dp + i * width, lse = a->lse[head * a->lse_stride + q_row + i];
+        for (long i = 0; i < s; i++) {
+            float *x = p + i * width, *dx = dp + i * width, lse = a->lse[head * a->lse_stride + row + i];
             vf dot = {0};
+            if (up(s, W) < width) { store32(x + width - W, splat(0.0f)); store32(dx + width - W, splat(0.0f)); }
             for (long j = 0; j < width; j += 2 * W) {
                 vf keep[2];
                 keep_pair(&a->drop, block + (uint32_t)(i * blocks + j / (2 * W)), keep, keep + 1);
@@ -161,42 +158,38 @@ static void attention_backward_body(void *data) {
                     long at = j + half * W;
                     vf e = exp_of(load32(x + at) - lse), g = load32(dx + at) * keep[half];
                     dot += e * g;
-                    store32(dx + at, e); /* the probability before dropout, needed once more below */
+                    /* The probability before dropout, needed once more below, negative where it was dropped. */
+                    store32(dx + at, choose(keep[half] > splat(0.0f), e, -e));
                     store32(x + at, g);
                 }
             }
             /* Columns behind the sequence have a gradient of 0, because v there is 0: they add nothing to `dot`. */
             float delta = sum_of(dot);
-            for (long j = 0; j < width; j += 2 * W) {
-                vf keep[2];
-                keep_pair(&a->drop, block + (uint32_t)(i * blocks + j / (2 * W)), keep, keep + 1);
-                for (int half = 0; half < 2; half++) {
-                    long at = j + half * W;
-                    vf e = load32(dx + at), g = load32(x + at);
-                    store32(dx + at, e * (g - delta));
-                    store32(x + at, e * keep[half]);
-                }
+            for (long j = 0; j < width; j += W) {
+                vf e = load32(dx + j), g = load32(x + j);
+                vi kept = e > splat(0.0f);
+                store32(dx + j, choose(kept, e, -e) * (g - delta));
+                store32(x + j, choose(kept, e * a->drop.scale, splat(0.0f)));
             }
         }
-        product(p, 1, width, dout, d, dv, d, s, d, n);
-        product(dp, width, 1, k, d, dq, d, n, d, s);
-        product(dp, 1, width, q, d, dk, d, s, d, n);
-        write_rows(a->dq + q_row * a->q_stride + head * d, a->q_stride, dq, scale, n, d, sums + head * d);
-        write_rows(a->dk + row * a->kv_stride + head * d, a->kv_stride, dk, 1.0f, s, d, sums + h + head * d);
-        write_rows(a->dv + row * a->kv_stride + head * d, a->kv_stride, dv, 1.0f, s, d, sums + 2 * h + head * d);
+        product(p, 1, width, dout, d, dv, d, s, d, s);
+        product(dp, width, 1, k, d, dq, d, s, d, s);
+        product(dp, 1, width, q, d, dk, d, s, d, s);
+        elem *into = a->dqkv + row * 3 * h + head * d;
+        write_rows(into, 3 * h, dq, scale, s, d, sums + head * d);
+        write_rows(into + h, 3 * h, dk, 1.0f, s, d, sums + h + head * d);
+        write_rows(into + 2 * h, 3 * h, dv, 1.0f, s, d, sums + 2 * h + head * d);
     }
 }
-/* Strides of the gradients are those of q and of k and v; dbias (3 x heads * d): of the queries, keys, values.
- * The caller zeroes rows behind the last token. `parts` holds threads x 3 x heads * d numbers. */
-void attention_backward(const elem *q, long q_stride, const elem *k, const elem *v, long kv_stride, const float *bq,
-                        const float *bk, const float *bv, const elem *dout, const float *lse, long lse_stride,
-                        elem *dq, elem *dk, elem *dv, float *dbias, const int32_t *cu, long sequences, long heads,
-                        long d, long max_length, long queries_each, float *scratch, float *parts, int accumulate,
+/* dqkv and dbias are laid out as qkv and bias. `parts` holds threads x 3 x heads * d numbers. */
+void attention_backward(const elem *qkv, const float *bias, const elem *dout, const float *lse, long lse_stride,
+                        elem *dqkv, float *dbias, const int32_t *cu, long sequences, long heads, long d,
+                        long max_length, long rows, long padded_rows, float *scratch, float *parts, int accumulate,
                         uint32_t threshold, uint64_t seed, int threads) {
-    attention a = {.q = q, .k = k, .v = v, .q_stride = q_stride, .kv_stride = kv_stride, .bq = bq, .bk = bk, .bv = bv,
-                   .dout = dout, .lse = (float *)lse, .lse_stride = lse_stride, .dq = dq, .dk = dk, .dv = dv,
+    attention a = {.qkv = qkv, .bias = bias, .dout = dout, .lse = (float *)lse, .lse_stride = lse_stride, .dqkv = dqkv,
                    .scratch = scratch, .parts = parts, .cu = cu, .sequences = sequences, .heads = heads, .d = d,
-                   .max_length = max_length, .queries_each = queries_each, .drop = make_dropout(threshold, seed)};
+                   .max_length = max_length, .drop = make_dropout(threshold, seed)};
     int team = in_parallel(attention_backward_body, &a, threads);
+    zero_tail(dqkv, rows, padded_rows, 3 * heads * d);
     add_up(dbias, parts, 3 * heads * d, team, 3 * heads * d, accumulate);
 }

@@ -102,3 +102,17 @@ void embed_backward(const int32_t *token, const int32_t *position, const int32_t
     add_up(dgamma, parts, 2 * h, team, h, accumulate);
     add_up(dbeta, parts + h, 2 * h, team, h, accumulate);
 }
+/* Gives each token the place of its row's gradient; rows without one get the next, in the order they come. Returns how
+ * many places there are then, `used` of which were there before. */
+long give_places(const int32_t *token, long tokens, int32_t *place_of_row, int32_t *row_of_place, long used,
+                 int32_t *places) {
+    for (long i = 0; i < tokens; i++) {
+        int32_t row = token[i];
+        if (place_of_row[row] < 0) {
+            row_of_place[used] = row;
+            place_of_row[row] = (int32_t)used++;
+        }
+        places[i] = place_of_row[row];
+    }
+    return used;
+}

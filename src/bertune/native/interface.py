@@ -29,15 +29,26 @@ SIGNATURES: Final = {
     "scatter_rows": [_P] * 3 + [_L, _L, _I],
     "residual_norm_forward": [_P] * 5 + [_F] + [_P] * 3 + [_L] * 3 + _DROPOUT,
     "residual_norm_backward": [_P] * 14 + [_I] + [_L] * 3 + _DROPOUT,
-    "activation_forward": [_P] * 3 + [_L] * 3 + [_I, _I],
-    "activation_backward": [_P] * 5 + [_I, _L, _L, _I, _I],
-    "attention_forward": [_P, _L, _P, _P, _L] + [_P] * 5 + [_L, _P] + [_L] * 6 + [_P] + _DROPOUT,
-    "attention_backward": [_P, _L, _P, _P, _L] + [_P] * 5 + [_L] + [_P] * 5 + [_L] * 5 + [_P, _P, _I] + _DROPOUT,
+    "activation_forward": [_P] * 4 + [_L] * 3 + [_I, _I],
+    "activation_backward": [_P] * 4 + [_I, _L, _L, _I],
+    "attention_forward": [_P] * 4 + [_L, _P] + [_L] * 6 + [_P] + _DROPOUT,
+    "attention_backward": [_P] * 4 + [_L] + [_P] * 3 + [_L] * 6 + [_P, _P, _I] + _DROPOUT,
+    "first_attention_forward": [_P, _L, *_DROPOUT],
+    "first_attention_backward": [_P, _L, _I, *_DROPOUT],
+    "give_places": [_P, _L, _P, _P, _L, _P],
     "sum_of_squares": [_P, ctypes.c_int64, _I],
-    "adamw_step": [_P, ctypes.c_int64] + [_F] * 6 + [_I],
+    "adamw_step": [_P, ctypes.c_int64] + [_F] * 7 + [_I],
     "fade_rows": [_P, _P, _L, _L, _P, _L, _I],
     "turn16": [_P, _P, _L, _L, _I],
-    "attention_scratch": [_L, _L, _L],
+    "attention_scratch": [_L, _L],
+    "first_attention_scratch": [_L, _L, _L],
+}
+# The others return nothing.
+_RESULTS: Final = {
+    "sum_of_squares": ctypes.c_double,
+    "give_places": _L,
+    "attention_scratch": _L,
+    "first_attention_scratch": _L,
 }
 
 
@@ -75,7 +86,17 @@ class Parameter(ctypes.Structure):
         ("count", ctypes.c_int64),
         ("width", ctypes.c_int64),
         ("narrow", ctypes.c_int32),
-        ("decay", _F),
+    )
+
+
+class FirstAttention(ctypes.Structure):
+    """Attention of first tokens alone; the fields are those of `first_attention` in first_attention.h."""
+
+    _fields_ = (
+        *((name, _P) for name in ("x", "weight", "bias", "cu", "out", "rows", "first", "q", "keyed", "mixed")),
+        *((name, _P) for name in ("weights", "totals", "dout", "dresidual", "dx", "dweight", "dbias")),
+        *((name, _P) for name in ("g", "dq", "dfirst", "dkeyed", "dmixed", "dtotals", "scratch")),
+        *((name, ctypes.c_int64) for name in ("sequences", "heads", "d", "padded", "max_length")),
     )
 
 
@@ -89,4 +110,4 @@ def declare(library: ctypes.CDLL) -> None:
     for name, arguments in SIGNATURES.items():
         function = getattr(library, name)
         function.argtypes = arguments
-        function.restype = {"sum_of_squares": ctypes.c_double, "attention_scratch": _L}.get(name)
+        function.restype = _RESULTS.get(name)

@@ -17,5 +17,6 @@
 #include "activation.h"
 #include "products.h"
 #include "attention.h"
+#include "first_attention.h"
 #include "adamw.h"
 #include "transpose.h"

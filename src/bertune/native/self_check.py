@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.native.build import NotNativeError
-from bertune.native.interface import ACTIVATION_CODES, NO_DROPOUT, Parameter, pointer
+from bertune.native.interface import ACTIVATION_CODES, NO_DROPOUT, FirstAttention, Parameter, pointer
 
 Array = NDArray[Any]
 Finding = tuple[Tensor, Array]
@@ -39,7 +39,7 @@ def check_numbers(kernels: ctypes.CDLL, dtype: torch.dtype) -> None:
         NotNativeError: one of them gave wrong numbers.
     """
     draws = _Draws(dtype)
-    for check in (_norm, _activations, _attention, _adamw):
+    for check in (_norm, _activations, _attention, _first_attention, _adamw):
         for got, expected in check(kernels, draws):
             error = float(np.abs(_value(got) - expected).max() / np.abs(expected).max())
             if not error <= _TOLERANCES[got.dtype]:  # written so that not-a-number is an error
@@ -115,16 +115,19 @@ def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         "relu": (np.maximum(z, 0), (z > 0).astype(np.float64)),
     }
     for name, (value, slope) in slopes.items():
-        out, (g, gv) = torch.empty_like(x), draw.narrow(_ROWS, _WIDTH)
-        kind = ACTIVATION_CODES[name]
-        kernels.activation_forward(*(pointer(x), pointer(bias), pointer(out), _ROWS, _ROWS, _WIDTH, kind, draw.threads))
-        yield out, value
-        kernels.activation_backward(
-            *(pointer(g), pointer(x), pointer(bias), pointer(dbias), pointer(parts), 0),
-            *(_ROWS, _WIDTH, kind, draw.threads),
+        (out, kept), (g, gv) = (torch.empty_like(x) for _ in range(2)), draw.narrow(_ROWS, _WIDTH)
+        kernels.activation_forward(
+            *(pointer(tensor) for tensor in (x, bias, out, kept)),
+            *(_ROWS, _ROWS, _WIDTH, ACTIVATION_CODES[name], draw.threads),
         )
-        yield g, gv * slope
-        yield dbias, (gv * slope).sum(axis=0)
+        yield out, value
+        yield kept, slope
+        rounded = _value(kept)
+        kernels.activation_backward(
+            *(pointer(tensor) for tensor in (g, kept, dbias, parts)), *(0, _ROWS, _WIDTH, draw.threads)
+        )
+        yield g, gv * rounded
+        yield dbias, (gv * rounded).sum(axis=0)
 
 
 def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
@@ -135,17 +138,14 @@ def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     out, lse = torch.empty_like(dout), torch.empty(_HEADS, tokens)
     gradient, dbias, parts = torch.empty_like(qkv), torch.empty(3 * h), torch.empty(threads, 3 * h)
     longest = max(_LENGTHS)
-    scratch = torch.empty(threads, kernels.attention_scratch(longest, 0, _HEAD_SIZE))
-    q, k, v = (pointer(qkv[:, part * h :]) for part in range(3))
-    inputs = (q, 3 * h, k, v, 3 * h, *(pointer(bias[part * h :]) for part in range(3)))
-    sizes = (pointer(cu), len(_LENGTHS), _HEADS, _HEAD_SIZE, longest, 0)
+    scratch = torch.empty(threads, kernels.attention_scratch(longest, _HEAD_SIZE))
+    sizes = (pointer(cu), len(_LENGTHS), _HEADS, _HEAD_SIZE, longest, tokens, tokens, pointer(scratch))
     kernels.attention_forward(
-        *(*inputs, pointer(out), pointer(lse), tokens, *sizes, tokens, pointer(scratch)), *NO_DROPOUT, threads
+        *(*(pointer(tensor) for tensor in (qkv, bias, out, lse)), tokens, *sizes), *NO_DROPOUT, threads
     )
     kernels.attention_backward(
-        *(*inputs, pointer(dout), pointer(lse), tokens, *(pointer(gradient[:, part * h :]) for part in range(3))),
-        *(pointer(dbias), *sizes, pointer(scratch), pointer(parts), 0),
-        *(*NO_DROPOUT, threads),
+        *(*(pointer(tensor) for tensor in (qkv, bias, dout, lse)), tokens, pointer(gradient), pointer(dbias)),
+        *(*sizes, pointer(parts), 0, *NO_DROPOUT, threads),
     )
     expected, slopes = _attention_by_formula(qkv_value + bias_value, dout_value)
     yield out, expected
@@ -175,6 +175,46 @@ def _attention_by_formula(qkv: Array, dout: Array) -> tuple[Array, Array]:
     return out, gradient
 
 
+def _first_attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+    tokens, many, h = sum(_LENGTHS), len(_LENGTHS), _HEADS * _HEAD_SIZE
+    cu, longest = torch.tensor([0, *np.cumsum(_LENGTHS)], dtype=torch.int32), max(_LENGTHS)
+    (x, xv), (dout, gv), (dresidual, rv) = draw.narrow(tokens, h), draw.narrow(many, h), draw.narrow(many, h)
+    (weight, _), (bias, bv) = draw.wide(3 * h, h), draw.wide(3 * h)
+    wv = _value(weight.mul_(0.1))
+    dx, out, rows, dweight, dbias = (torch.zeros_like(like) for like in (x, dout, dout, weight.to(x.dtype), bias))
+    size = kernels.first_attention_scratch(longest, _HEADS, h)
+    room = {
+        **{name: torch.empty(many, h) for name in ("first", "q", "g", "dq", "dfirst")},
+        **{name: torch.empty(many, _HEADS, h) for name in ("keyed", "mixed", "dkeyed", "dmixed")},
+        **{name: torch.empty(many, _HEADS) for name in ("totals", "dtotals")},
+        "weights": torch.empty(_HEADS, tokens),
+        "scratch": torch.empty(draw.threads, size),
+    }
+    given = {"x": x, "weight": weight, "bias": bias, "cu": cu, "dout": dout, "dresidual": dresidual}
+    made = {"out": out, "rows": rows, "dx": dx, "dweight": dweight, "dbias": dbias}
+    entry = FirstAttention(
+        **{name: pointer(tensor) for name, tensor in (given | made | room).items()},
+        sequences=many,
+        heads=_HEADS,
+        d=_HEAD_SIZE,
+        padded=tokens,
+        max_length=longest,
+    )
+    kernels.first_attention_forward(ctypes.byref(entry), tokens, *NO_DROPOUT, draw.threads)
+    kernels.first_attention_backward(ctypes.byref(entry), tokens, 0, *NO_DROPOUT, draw.threads)
+    # The same by whole attention, of which only the first rows are asked for.
+    starts = cu[:-1].numpy()
+    wide = np.zeros((tokens, h))
+    wide[starts] = gv
+    expected, slopes = _attention_by_formula(xv @ wv.T + bv, wide)
+    expected_dx = slopes @ wv
+    expected_dx[starts] += rv
+    yield out, expected[starts]
+    yield dx, expected_dx
+    yield dweight, slopes.T @ xv
+    yield dbias, slopes.sum(axis=0)
+
+
 def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     decay, divisor, beta_1, beta_2, rate, root, epsilon = 0.01, 1.5, 0.9, 0.99, 0.1, 1.25, 1e-3
     for kind in (torch.float32, torch.bfloat16):
@@ -184,11 +224,11 @@ def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         shadow = torch.empty(_PARAMETERS, dtype=torch.bfloat16)
         entry = Parameter(
             *(pointer(tensor) for tensor in (value, g, m, v, shadow)),
-            *(0, 0, 1, _PARAMETERS, int(kind == torch.bfloat16), decay),
+            *(0, 0, 1, _PARAMETERS, int(kind == torch.bfloat16)),
         )
         squares = kernels.sum_of_squares(ctypes.byref(entry), 1, draw.threads)
         yield torch.tensor([squares]), np.array([(gv * gv).sum()])
-        kernels.adamw_step(ctypes.byref(entry), 1, divisor, beta_1, beta_2, rate, root, epsilon, draw.threads)
+        kernels.adamw_step(ctypes.byref(entry), 1, decay, divisor, beta_1, beta_2, rate, root, epsilon, draw.threads)
         first = beta_1 * mv + (1 - beta_1) * gv / divisor
         second = beta_2 * vv + (1 - beta_2) * (gv / divisor) ** 2
         yield value, before * (1 - decay) - rate * first / (np.sqrt(second) * root + epsilon)

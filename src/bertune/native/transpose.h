@@ -10,12 +10,10 @@ typedef struct {
     long rows, columns;
 } turning;
 
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
+#if HAS_SHUFFLES
 #define INTERLEAVE_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define INTERLEAVE_HIGH(a, b) \
     __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#endif
 #endif
 
 /* 16 x 16 numbers: four rounds, each of which interleaves row i with row i + 8. */

@@ -2,6 +2,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define W 16
@@ -19,19 +22,63 @@ INLINE vf splat(float x) { return x - (vf){0}; }
 INLINE vf load32(const float *p) { return *(const vf *)p; }
 INLINE void store32(float *p, vf x) { *(vf *)p = x; }
 INLINE vf choose(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
+
+/* Halves are folded onto each other, so that a sum or maximum of W numbers takes log2(W) steps, not W. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HAS_SHUFFLES 1
+#endif
+#endif
+#if HAS_SHUFFLES && W == 16
+#define FOLD8(x) __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define FOLD4(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define FOLD2(x) __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define FOLD1(x) __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#elif HAS_SHUFFLES
+#define FOLD4(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3)
+#define FOLD2(x) __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5)
+#define FOLD1(x) __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6)
+#endif
 INLINE float sum_of(vf x) {
+#if HAS_SHUFFLES
+#if W == 16
+    x += FOLD8(x);
+#endif
+    x += FOLD4(x);
+    x += FOLD2(x);
+    x += FOLD1(x);
+    return x[0];
+#else
     float total = 0;
     for (int i = 0; i < W; i++) total += x[i];
     return total;
+#endif
 }
+/* Of a and b the larger or smaller; b where one of them is not a number. */
+#if defined(__AVX512F__)
+INLINE vf larger(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vf smaller(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+#else
+INLINE vf larger(vf a, vf b) { return choose(a > b, a, b); }
+INLINE vf smaller(vf a, vf b) { return choose(a < b, a, b); }
+#endif
 INLINE float max_of(vf x) {
+#if HAS_SHUFFLES
+#if W == 16
+    x = larger(x, FOLD8(x));
+#endif
+    x = larger(x, FOLD4(x));
+    x = larger(x, FOLD2(x));
+    x = larger(x, FOLD1(x));
+    return x[0];
+#else
     float most = x[0];
     for (int i = 1; i < W; i++) most = x[i] > most ? x[i] : most;
     return most;
+#endif
 }
 
 #if defined(__AVX512BF16__) && W == 16
-#include <immintrin.h>
 INLINE vf load_bf16(const uint16_t *p) {
     return (vf)((vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)) << 16);
 }
@@ -65,8 +112,7 @@ INLINE float load_one(const elem *p) { return *p; }
 
 /* exp to 2 units in the last place; below -87 it is the smallest normal number, above 88 the largest. */
 INLINE vf exp_of(vf x) {
-    x = choose(x < splat(-87.0f), splat(-87.0f), x);
-    x = choose(x > splat(88.0f), splat(88.0f), x);
+    x = smaller(splat(88.0f), larger(splat(-87.0f), x));
     vf n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
     vf r = x - n * 0.693359375f;
     r = r - n * -2.12194440e-4f;

@@ -48,6 +48,9 @@ class TableSource:
 class NativeStep:
     """Takes the steps of an optimizer by compiled kernels, with its arithmetic.
 
+    Parameters, moments, and what `sources` and `tables` name stay where they lie in memory; a table's gradient may
+    move.
+
     Args:
         optimizer: its schedule, clip, coefficients and step counter hold, and its moments but those of `tables`, which
             are kept here until `publish_moments`.
@@ -69,6 +72,8 @@ class NativeStep:
         self.threads = torch.get_num_threads()
         self._decays: dict[int, list[float]] = {key: [] for key in self.tables}
         self._table_moments: dict[int, tuple[Tensor, Tensor]] = {}
+        self._entries: dict[int, Parameter] = {}
+        self._norm_entries: dict[int, Parameter] = {}
         for parameter, table in self._known_tables():
             shape = (len(table.rows), parameter.shape[1])
             self._table_moments[id(parameter)] = (torch.zeros(shape), torch.zeros(shape))
@@ -93,10 +98,14 @@ class NativeStep:
             first = 1.0 if math.isinf(by.step) else 1 - by.beta_1**by.step
             second = 1.0 if math.isinf(by.step) else 1 - by.beta_2**by.step
             decay = by.rate * by.weight_decay
-            entries = [self._entry(parameter, decay) for parameter in parameters]
+            for parameter in parameters:
+                if id(parameter) in self.tables:
+                    self._decays[id(parameter)].append(decay)
+            entries = [self._entry(parameter) for parameter in parameters]
             self.kernels.adamw_step(
                 _array(entries),
                 len(entries),
+                decay,
                 divisor,
                 by.beta_1,
                 by.beta_2,
@@ -147,40 +156,40 @@ class NativeStep:
         return parameter.grad
 
     def _norm_entry(self, parameter: Tensor) -> Parameter:
-        gradient = self._gradient(parameter)
-        return Parameter(gradient=pointer(gradient), count=1, width=gradient.numel(), narrow=_is_narrow(gradient))
+        """Returns what the sum of squares needs: the same in each step where the gradient has a place of its own."""
+        entry = self._norm_entries.get(id(parameter))
+        if entry is None:
+            gradient = self._gradient(parameter)
+            entry = Parameter(gradient=pointer(gradient), count=1, width=gradient.numel(), narrow=_is_narrow(gradient))
+            if id(parameter) in self.sources:
+                self._norm_entries[id(parameter)] = entry
+        return entry
 
-    def _entry(self, parameter: Tensor, decay: float) -> Parameter:
+    def _entry(self, parameter: Tensor) -> Parameter:
+        """Returns what the update needs: made once, but for a gradient without a place of its own."""
+        entry = self._entries.get(id(parameter))
+        if entry is None:
+            entry = self._entries[id(parameter)] = self._new_entry(parameter)
+        if id(parameter) not in self.sources:
+            gradient = self._gradient(parameter)
+            entry.gradient, entry.narrow = pointer(gradient), _is_narrow(gradient)
+        return entry
+
+    def _new_entry(self, parameter: Tensor) -> Parameter:
         gradient = self._gradient(parameter)
+        entry = Parameter(value=pointer(parameter), gradient=pointer(gradient), narrow=_is_narrow(gradient))
         table = self.tables.get(id(parameter))
         if table is not None:
-            self._decays[id(parameter)].append(decay)
             m, v = self._table_moments[id(parameter)]
-            return Parameter(
-                value=pointer(parameter),
-                gradient=pointer(gradient),
-                m=pointer(m),
-                v=pointer(v),
-                row_of=table.rows.ctypes.data,
-                slot_of=table.slots.ctypes.data,
-                count=len(table.rows),
-                width=parameter.shape[1],
-                narrow=_is_narrow(gradient),
-                decay=decay,
-            )
-        m, v = self.optimizer.moments_of(parameter)
-        source = self.sources.get(id(parameter))
-        return Parameter(
-            value=pointer(parameter),
-            gradient=pointer(gradient),
-            m=pointer(m),
-            v=pointer(v),
-            shadow=pointer(source.shadow if source else None),
-            count=1,
-            width=parameter.numel(),
-            narrow=_is_narrow(gradient),
-            decay=decay,
-        )
+            entry.row_of, entry.slot_of = table.rows.ctypes.data, table.slots.ctypes.data
+            entry.count, entry.width = len(table.rows), parameter.shape[1]
+        else:
+            m, v = self.optimizer.moments_of(parameter)
+            source = self.sources.get(id(parameter))
+            entry.shadow = pointer(source.shadow if source else None)
+            entry.count, entry.width = 1, parameter.numel()
+        entry.m, entry.v = pointer(m), pointer(v)
+        return entry
 
 
 def _check_parameters(optimizer: ScheduledAdam) -> None:

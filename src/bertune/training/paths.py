@@ -1,5 +1,6 @@
 """Two ways to compute a training step: by compiled kernels where they can be had, by torch's operators elsewhere."""
 
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -66,7 +67,7 @@ class TorchTrainingPath:
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `TrainingPath`."""
         if not accumulate:
-            _forget_gradients(self.classifier)
+            _forget_gradients(self.classifier.parameters())
         logits: Tensor = self.classifier(batch)
         return logits
 
@@ -96,6 +97,7 @@ class NativeTrainingPath:
         self._keeps_state = keeps_state
         self.classifier = classifier
         self.optimizer = optimizer
+        self._parameters = list(classifier.parameters())
         self.native = NativePass(encoder, encoder.compute_dtype)
         self.native.prepare_gradients()
         rows = np.unique(np.asarray(train.encoded.token_ids)).astype(np.int32)
@@ -106,14 +108,14 @@ class NativeTrainingPath:
         self._place_of_row[rows] = np.arange(len(rows))
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
-        self._table = TableSource(rows, token_gradient.values[:0], np.full(len(rows), -1, np.int32))
+        self._table = TableSource(rows, token_gradient.values, np.full(len(rows), -1, np.int32))
         table = encoder.embeddings.token.weight
         self._step = NativeStep(optimizer, self._sources(), {id(table): self._table})
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `TrainingPath`."""
         if not accumulate:
-            _forget_gradients(self.classifier)
+            _forget_gradients(self._parameters)
         anchor = torch.empty(0, requires_grad=True)
         hidden: Tensor = _Encode.apply(anchor, self, batch, accumulate)  # type: ignore[no-untyped-call]
         return self.classifier.logits_of(hidden, batch.layout)
@@ -123,7 +125,7 @@ class NativeTrainingPath:
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         places = self._place_of_row[token_gradient.touched]
-        self._table.gradient = token_gradient.values[: len(places)]
+        self._table.gradient = token_gradient.values
         self._table.slots[places] = np.arange(len(places))
         norm = self._step.step()
         self._table.slots[places] = -1
@@ -171,7 +173,7 @@ def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam) -> None:
             raise NotNativeError(f"the encoder's {name} is not trained")
 
 
-def _forget_gradients(classifier: Classifier) -> None:
+def _forget_gradients(parameters: Iterable[Tensor]) -> None:
     # As `Optimizer.zero_grad` does, which imports torch's compiler first.
-    for parameter in classifier.parameters():
+    for parameter in parameters:
         parameter.grad = None

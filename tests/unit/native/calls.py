@@ -26,16 +26,21 @@ class Kernels:
 
     def activation(self, x: Tensor, bias: Tensor, kind: int) -> Tensor:
         out, (rows, width) = torch.full_like(x, torch.nan), x.shape
-        self.library.activation_forward(pointer(x), pointer(bias), pointer(out), rows, rows, width, kind, self.threads)
+        self.library.activation_forward(
+            *(pointer(tensor) for tensor in (x, bias, out, None)), *(rows, rows, width, kind, self.threads)
+        )
         return out
 
     def activation_backward(self, g: Tensor, x: Tensor, bias: Tensor, kind: int) -> tuple[Tensor, Tensor]:
         """Returns the gradients of x and of the bias."""
-        dx, (rows, width) = g.clone(), x.shape
+        dx, slopes, out, (rows, width) = g.clone(), x.clone(), torch.empty_like(x), x.shape
         dbias, parts = torch.full((width,), torch.nan), torch.full((self.threads, width), torch.nan)
+        self.library.activation_forward(
+            *(pointer(tensor) for tensor in (slopes, bias, out, slopes)),
+            *(rows, rows, width, kind, self.threads),
+        )
         self.library.activation_backward(
-            *(pointer(dx), pointer(x), pointer(bias), pointer(dbias), pointer(parts), 0),
-            *(rows, width, kind, self.threads),
+            *(pointer(tensor) for tensor in (dx, slopes, dbias, parts)), *(0, rows, width, self.threads)
         )
         return dx, dbias
 
@@ -79,20 +84,16 @@ class Kernels:
         cu = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
         out, gradient = torch.full_like(dout, torch.nan), torch.full_like(qkv, torch.nan)
         lse, dbias = torch.full((heads, tokens), torch.nan), torch.full((3 * h,), torch.nan)
-        size = self.library.attention_scratch(max(lengths), 0, h // heads)
-        scratch = torch.full((self.threads, size), torch.nan)
+        scratch = torch.full((self.threads, self.library.attention_scratch(max(lengths), h // heads)), torch.nan)
         parts = torch.full((self.threads, 3 * h), torch.nan)
-        q, k, v = (pointer(qkv[:, part * h :]) for part in range(3))
-        inputs = (q, 3 * h, k, v, 3 * h, *(pointer(bias[part * h :]) for part in range(3)))
-        sizes = (pointer(cu), len(lengths), heads, h // heads, max(lengths), 0)
+        sizes = (pointer(cu), len(lengths), heads, h // heads, max(lengths), tokens, tokens, pointer(scratch))
         self.library.attention_forward(
-            *(*inputs, pointer(out), pointer(lse), tokens, *sizes, tokens, pointer(scratch)), *draw, self.threads
+            *(*(pointer(tensor) for tensor in (qkv, bias, out, lse)), tokens, *sizes), *draw, self.threads
         )
         scratch.fill_(torch.nan)
         self.library.attention_backward(
-            *(*inputs, pointer(dout), pointer(lse), tokens, *(pointer(gradient[:, part * h :]) for part in range(3))),
-            *(pointer(dbias), *sizes, pointer(scratch), pointer(parts), 0),
-            *(*draw, self.threads),
+            *(*(pointer(tensor) for tensor in (qkv, bias, dout, lse)), tokens, pointer(gradient), pointer(dbias)),
+            *(*sizes, pointer(parts), 0, *draw, self.threads),
         )
         return out, gradient, dbias
 
@@ -110,13 +111,13 @@ class Kernels:
 
     def step(self, entry: Parameter, **numbers: float) -> None:
         """Takes one step of AdamW with one parameter."""
-        names = ("divisor", "beta_1", "beta_2", "rate", "root", "epsilon")
+        names = ("decay", "divisor", "beta_1", "beta_2", "rate", "root", "epsilon")
         self.library.adamw_step(ctypes.byref(entry), 1, *(numbers[name] for name in names), self.threads)
 
     def narrowed(self, value: Tensor) -> Tensor:
         """Returns the bfloat16 copy that a step writes, here of a step that changes nothing."""
         shadow, still = torch.empty(len(value), dtype=torch.bfloat16), [torch.zeros(len(value)) for _ in range(3)]
         g, m, v = still
-        entry = Parameter(*(pointer(tensor) for tensor in (value, g, m, v, shadow)), *(0, 0, 1, len(value), 0, 0.0))
-        self.step(entry, divisor=1, beta_1=0.9, beta_2=0.9, rate=0, root=1, epsilon=1)
+        entry = Parameter(*(pointer(tensor) for tensor in (value, g, m, v, shadow)), *(0, 0, 1, len(value), 0))
+        self.step(entry, decay=0, divisor=1, beta_1=0.9, beta_2=0.9, rate=0, root=1, epsilon=1)
         return shadow

@@ -59,10 +59,12 @@ def test_slopes_are_those_of_float64(kernels: Get, dtype: torch.dtype, name: str
     exact = x.double().requires_grad_()
     (exact_activation(exact, name) * g.double()).sum().backward()
     assert exact.grad is not None
-    # A slope is a sum of terms of size 1 at most, which cancel in the tail.
-    allowed = (2e-6 + UNIT[dtype]) * exact.grad.abs() + 4e-7 * g.double().abs()
+    # A slope is a sum of terms of size 1 at most, which cancel in the tail. It is rounded, and so is the product.
+    rounded = 0 if dtype == torch.float32 else UNIT[dtype]
+    allowed = (2e-6 + UNIT[dtype] + 1.01 * rounded) * exact.grad.abs() + 4e-7 * g.double().abs()
     assert bool(((dx.double() - exact.grad).abs() <= allowed).all())
-    torch.testing.assert_close(dbias.double(), exact.grad.sum(dim=0), rtol=1e-5, atol=2e-5)
+    of_sum = 1e-5 * exact.grad.sum(dim=0).abs() + 2e-5 + rounded * exact.grad.abs().sum(dim=0)
+    assert bool(((dbias.double() - exact.grad.sum(dim=0)).abs() <= of_sum).all())
 
 
 @pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "relu"])
