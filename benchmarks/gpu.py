@@ -425,11 +425,11 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
     }
-    shape = Shape(config.num_hidden_layers, config.hidden_size, config.intermediate_size)
+    shape = Shape(config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.num_attention_heads)
     lengths = [int(length) for length in np.diff(data.encoded.offsets)]
     flops = (
         model_flops(shape, lengths, training=True) / len(lengths),
-        executed_flops(shape, lengths, training=True) / len(lengths),
+        executed_flops(shape, lengths, training=True, by_kernels=False) / len(lengths),
     )
     tag = "-".join(where.lower().replace("(r)", "").split())
     out = options.out or ROOT / "benchmarks" / "results" / f"gpu-{options.model}_{tag}_{result['date']}"

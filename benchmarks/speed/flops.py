@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 # The backward pass of a product is two products of the same size: one for its input, one for its weights.
 TRAINING_FACTOR = 3
-# The name by which `BERTUNE_WITHOUT` switches the shorter last layer off.
+# The names by which `BERTUNE_WITHOUT` switches off the shorter last layer, and the compiled kernels.
 FIRST_ONLY = "first-only"
+KERNELS = "kernels"
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Shape:
     layers: int
     hidden: int
     intermediate: int
+    heads: int
     labels: int = 2
 
 
@@ -35,16 +37,21 @@ def model_flops(shape: Shape, lengths: Sequence[int], *, training: bool) -> floa
     return forward * (TRAINING_FACTOR if training else 1)
 
 
-def executed_flops(shape: Shape, lengths: Sequence[int], *, training: bool, first_only: bool = True) -> float:
+def executed_flops(
+    shape: Shape, lengths: Sequence[int], *, training: bool, first_only: bool = True, by_kernels: bool = True
+) -> float:
     """Returns the operations that bertune executes with pooling `cls`.
 
     Args:
         shape: of the encoder.
         lengths: tokens of each sequence.
         training: whether the backward pass is counted.
-        first_only: whether the last layer is computed for [CLS] alone, apart from keys and values.
+        first_only: whether the last layer is computed for [CLS] alone.
+        by_kernels: whether it then has no keys and values, as in the compiled kernels; the modules make them.
     """
-    last = _last_layer_for_cls if first_only else _layer
+    last = _layer
+    if first_only:
+        last = _last_layer_without_keys if by_kernels else _last_layer_for_cls
     forward = sum((shape.layers - 1) * _layer(shape, length) + last(shape, length) + _head(shape) for length in lengths)
     return forward * (TRAINING_FACTOR if training else 1)
 
@@ -60,6 +67,12 @@ def _last_layer_for_cls(shape: Shape, length: int) -> float:
     for_each = 2.0 * 2 * shape.hidden**2 * length
     for_one = 2.0 * (2 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate)
     return for_each + for_one + 4.0 * length * shape.hidden
+
+
+def _last_layer_without_keys(shape: Shape, length: int) -> float:
+    """All for one token, whose heads meet the others as they are: scores and weighted sums of whole hidden states."""
+    for_each = 4.0 * shape.heads * shape.hidden * length
+    return for_each + 2.0 * (4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate)
 
 
 def _head(shape: Shape) -> float:

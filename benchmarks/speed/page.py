@@ -7,7 +7,9 @@ from typing import Any
 
 from benchmarks.speed.report import MIN_ROUNDS, conditions, startup_table, tables, title_of, whole_table
 from benchmarks.speed.systems import ROOT
-from benchmarks.speed.targets import TARGETS, Reached
+from benchmarks.speed.targets import TARGETS, Reached, Target
+
+Results = Mapping[str, tuple[Path, Mapping[str, Any]]]
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -25,7 +27,8 @@ How it is measured:
   A B C A B C …, at least five rounds after one that is thrown away.
 - A ratio is that of the medians of examples a second; its interval is a 95 % bootstrap over rounds.
 - Tokens are real ones: padding is not counted as work. *Model FLOPs* are those of all layers for all real tokens, three
-  times in training; *executed FLOPs* leave out what bertune does not compute: the last layer of all tokens but [CLS].
+  times in training; *executed FLOPs* leave out what bertune does not compute: the last layer of all tokens but [CLS],
+  their keys and values included; results from before 2026-11-27, which did compute these, are shown a little too low.
   Both are shares of what torch's matrix product reaches at the workload's shape in the same turns.
 - Of the MRPC training pairs, the last 20 are left out, so that every batch is full.
 
@@ -51,28 +54,36 @@ COMMANDS = """## Commands
 """
 
 
-def newest_results(folder: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Returns the newest speed result of each name, with its file."""
-    found: dict[str, tuple[str, Path]] = {}
+def newest_results(folder: Path) -> dict[str, Results]:
+    """Returns the newest speed results of each hardware by their names, with their files."""
+    found: dict[str, dict[str, tuple[str, Path]]] = {}
     for path in sorted(folder.glob("speed-*.json")):
-        name, _, rest = path.stem.partition("_")
-        date = rest.rpartition("_")[2]
-        if name not in found or date >= found[name][0]:
-            found[name] = (date, path)
-    return {name: (path, json.loads(path.read_text("utf-8"))) for name, (_, path) in sorted(found.items())}
+        name, hardware, date = path.stem.split("_")
+        of_hardware = found.setdefault(hardware, {})
+        if name not in of_hardware or date >= of_hardware[name][0]:
+            of_hardware[name] = (date, path)
+    newest_first = sorted(found, key=lambda hardware: max(date for date, _ in found[hardware].values()), reverse=True)
+    return {
+        hardware: {
+            name: (path, json.loads(path.read_text("utf-8"))) for name, (_, path) in sorted(found[hardware].items())
+        }
+        for hardware in newest_first
+    }
 
 
-def page(results: Mapping[str, tuple[Path, Mapping[str, Any]]], others: Mapping[str, list[Path]]) -> str:
+def page(results: Mapping[str, Results], others: Mapping[str, list[Path]]) -> str:
     """Returns the text of the page.
 
     Args:
-        results: by name, with their files.
+        results: by hardware and name, with their files.
         others: result files that other benchmarks wrote, by what they are about.
     """
     lines = [INTRODUCTION, "## Figures to reach", "", *figures_table(results), ""]
-    for name, (path, result) in results.items():
-        lines += [f"## {title_of(result)}{_tag(name, result)}", "", *_body(result), ""]
-        lines += [*conditions(result), "", f"[All rounds]({_link(path)})", ""]
+    for hardware, of_hardware in results.items():
+        lines += [f"## On {hardware}", ""]
+        for name, (path, result) in of_hardware.items():
+            lines += [f"### {title_of(result)}{_tag(name, result)}", "", *_body(result), ""]
+            lines += [*conditions(result), "", f"[All rounds]({_link(path)})", ""]
     for title, files in others.items():
         lines += [f"## {title}", ""]
         lines += [f"- [{file.stem}]({_link(file)})" for file in files] or ["Not measured yet."]
@@ -80,19 +91,25 @@ def page(results: Mapping[str, tuple[Path, Mapping[str, Any]]], others: Mapping[
     return "\n".join([*lines, COMMANDS])
 
 
-def figures_table(results: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> list[str]:
-    lines = ["| what, on 2 cores | at least (at most) | reached | |", "|---|---|---|---|"]
+def figures_table(results: Mapping[str, Results]) -> list[str]:
+    lines = [
+        "| " + " | ".join(["what, on 2 cores", "at least (at most)", *results]) + " |",
+        "|---|---|" + "---|" * len(results),
+    ]
     for target in TARGETS:
-        reached: Reached | None = None
-        if target.source in results and counts(results[target.source][1]):
-            reached = target.read(results[target.source][1])
-        if reached is None:
-            lines.append(f"| {target.title} | {target.goal} | not measured | |")
-            continue
-        link = f"[result]({_link(results[target.source][0].with_suffix('.md'))})"
-        verdict = "yes" if reached.is_enough else "**no**"
-        lines.append(f"| {target.title} | {target.goal} | {reached.text}: {verdict} | {link} |")
+        cells = [_figure(target, of_hardware) for of_hardware in results.values()]
+        lines.append(f"| {target.title} | {target.goal} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _figure(target: Target, results: Results) -> str:
+    reached: Reached | None = None
+    if target.source in results and counts(results[target.source][1]):
+        reached = target.read(results[target.source][1])
+    if reached is None:
+        return "not measured"
+    verdict = "yes" if reached.is_enough else "**no**"
+    return f"[{reached.text}]({_link(results[target.source][0].with_suffix('.md'))}): {verdict}"
 
 
 def counts(result: Mapping[str, Any]) -> bool:
@@ -120,7 +137,10 @@ def _link(path: Path) -> str:
 
 def other_results(folder: Path) -> dict[str, list[Path]]:
     """Returns the results of other benchmarks, which have pages of their own."""
-    return {"One GPU": sorted(folder.glob("gpu*.md")), "Accuracy": sorted(folder.glob("mrpc-accuracy*.md"))}
+    return {
+        "One GPU": sorted(folder.glob("gpu*.md")),
+        "Accuracy": [*sorted(folder.glob("mrpc-accuracy*.md")), *sorted(folder.glob("paired-seeds*.md"))],
+    }
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.speed.flops import FIRST_ONLY, Shape, executed_flops, model_flops
+from benchmarks.speed.flops import FIRST_ONLY, KERNELS, Shape, executed_flops, model_flops
 from benchmarks.speed.ratio import Ratio, common_rounds, ratio_of_medians
 
 OURS = "bertune"
@@ -66,7 +66,7 @@ def gemm_rate(result: Mapping[str, Any], precision: str | None) -> float | None:
 def flops_per_token(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float]:
     """Returns model FLOPs, and for bertune executed FLOPs, a real token, averaged over the workload's examples."""
     workload = result["workload"]
-    shape = Shape(workload["layers"], workload["hidden"], workload["intermediate"])
+    shape = Shape(workload["layers"], workload["hidden"], workload["intermediate"], workload["heads"])
     training = result["what"] == "train"
     lengths = workload["train_lengths" if training else "test_lengths"]
     formulas: dict[str, Callable[..., float]] = {"model": model_flops}
@@ -78,6 +78,7 @@ def flops_per_token(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict
         options = {"training": training}
         if kind == "executed":
             options["first_only"] = FIRST_ONLY not in entry["about"].get("without", ())
+            options["by_kernels"] = KERNELS not in entry["about"].get("without", ())
         total = sum(formula(shape, [int(length)], **options) * count for length, count in lengths.items())
         found[kind] = total / tokens
     return found

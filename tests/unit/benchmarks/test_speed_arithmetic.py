@@ -9,11 +9,11 @@ from benchmarks.speed.systems import ablated, chosen
 from benchmarks.speed.targets import TARGETS
 from benchmarks.speed.workload import cross_entropy, spread_evenly
 
-MINILM = Shape(layers=6, hidden=384, intermediate=1536)
+MINILM = Shape(layers=6, hidden=384, intermediate=1536, heads=12)
 
 
 def test_operations_of_one_layer_are_those_counted_by_hand() -> None:
-    shape = Shape(layers=1, hidden=2, intermediate=3, labels=2)
+    shape = Shape(layers=1, hidden=2, intermediate=3, heads=1, labels=2)
     # Per token: 4 products with 2x2 and 2 with 2x3 weights, 2 operations a weight; two tokens.
     products = 2 * 2 * (4 * 4 + 2 * 6)
     # Scores and their weighted sum: 2 x 2 of them, 2 wide, 2 operations, twice.
@@ -35,13 +35,19 @@ def test_the_shorter_last_layer_saves_its_share() -> None:
     whole = model_flops(MINILM, [53] * 32, training=True)
     executed = executed_flops(MINILM, [53] * 32, training=True)
     layer = whole / 6
-    # Of a last layer only keys and values remain: 2 of its 12 units of weights, and a little for [CLS].
-    assert (whole - executed) / layer == pytest.approx(10 / 12, abs=0.04)
+    # Of a last layer only a score and a weighted sum a head remain, and the layer for [CLS]: one token of 53.
+    assert (whole - executed) / layer == pytest.approx(1 - 1 / 53, abs=0.01)
+    # By the modules its keys and values remain too: 2 of its 12 units of weights.
+    modules = executed_flops(MINILM, [53] * 32, training=True, by_kernels=False)
+    assert (whole - modules) / layer == pytest.approx(10 / 12, abs=0.04)
     assert executed_flops(MINILM, [53] * 32, training=True, first_only=False) == whole
 
 
-def test_for_one_token_there_is_nothing_to_save() -> None:
-    assert executed_flops(MINILM, [1], training=False) == model_flops(MINILM, [1], training=False)
+def test_a_last_layer_for_cls_is_counted_by_hand() -> None:
+    shape = Shape(layers=1, hidden=4, intermediate=8, heads=2, labels=2)
+    scores_and_sums = 2 * (2 * 4 * 3) * 2  # two of each head, over 3 tokens of 4 numbers
+    matrices, head = 2 * (4 * 4 * 4 + 2 * 4 * 8), 2 * (4 * 4 + 4 * 2)
+    assert executed_flops(shape, [3], training=False) == scores_and_sums + matrices + head
 
 
 def test_a_ratio_is_that_of_the_medians() -> None:
@@ -104,7 +110,14 @@ def entry(name: str, seconds: list[float], **about: object) -> dict[str, object]
 def result() -> dict[str, object]:
     return {
         "what": "train",
-        "workload": {"layers": 6, "hidden": 384, "intermediate": 1536, "examples": 640, "train_lengths": {"100": 640}},
+        "workload": {
+            "layers": 6,
+            "hidden": 384,
+            "intermediate": 1536,
+            "heads": 12,
+            "examples": 640,
+            "train_lengths": {"100": 640},
+        },
         "gemm": {"rounds": [{"rates": {"bf16": 1e12, "fp32": 1e11, "fp32_onednn": 2e11}}] * 3},
         "systems": [
             entry("bertune", [1.0, 1.0, 2.0], precision="bf16"),

@@ -21,21 +21,26 @@ def write(folder: Path, name: str, seconds: float) -> None:
     (folder / f"{name}.json").write_text(json.dumps(result))
 
 
-def test_the_newest_result_of_a_name_counts_whatever_its_hardware(tmp_path: Path) -> None:
+def test_the_newest_result_of_a_name_counts_and_the_newest_hardware_comes_first(tmp_path: Path) -> None:
     write(tmp_path, "speed-startup_z-machine_2026-01-02", 0.3)
+    write(tmp_path, "speed-startup_a-machine_2026-01-01", 0.2)
     write(tmp_path, "speed-startup_a-machine_2026-01-03", 0.1)
-    path, result = newest_results(tmp_path)["speed-startup"]
+    results = newest_results(tmp_path)
+    assert list(results) == ["a-machine", "z-machine"]
+    path, result = results["a-machine"]["speed-startup"]
     assert path.name == "speed-startup_a-machine_2026-01-03.json"
     assert result["commands"][0]["seconds"] == [0.1] * 3
+    first = next(line for line in page(results, {}).splitlines() if "`bertune --help`" in line)
+    assert first.index("0.100 s") < first.index("0.300 s")
 
 
 def test_the_page_says_what_was_reached_missed_and_not_measured(tmp_path: Path) -> None:
     write(tmp_path, "speed-startup_machine_2026-01-02", 0.3)
     lines = page(newest_results(tmp_path), {"One GPU": []}).splitlines()
-    link = "[result](../benchmarks/results/speed-startup_machine_2026-01-02.md)"
-    assert f"| `bertune --help` | 0.15 s | 0.300 s: **no** | {link} |" in lines
-    assert f"| `import bertune` | 0.05 s | 0.040 s: yes | {link} |" in lines
-    assert "| BERT-tiny shape against transformers defaults | 10.0x | not measured | |" in lines
+    link = "(../benchmarks/results/speed-startup_machine_2026-01-02.md)"
+    assert f"| `bertune --help` | 0.15 s | [0.300 s]{link}: **no** |" in lines
+    assert f"| `import bertune` | 0.05 s | [0.040 s]{link}: yes |" in lines
+    assert "| BERT-tiny shape against transformers defaults | 10.0x | not measured |" in lines
     assert lines[lines.index("## One GPU") + 2] == "Not measured yet."
 
 
