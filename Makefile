@@ -15,8 +15,8 @@ PEERS := .venv-peers
 # Tests at a time.
 JOBS ?= 2
 
-# What BERTUNE_WITHOUT knows.
-TRICKS := kernels,row-rounding,first-only,compact-vocabulary
+# What BERTUNE_WITHOUT knows, taken away one at a time; row rounding also where there is no compiler.
+TRICKS := kernels,kernels+row-rounding,row-rounding,first-only,compact-vocabulary
 
 .PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
 
@@ -102,6 +102,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed --model tiny
 	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
 	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --systems bertune-fp32 --without fp32-products --tag ablation,fp32
 	$(BIN)/python -m benchmarks.speed --what predict
 	$(BIN)/python -m benchmarks.speed --what startup
 	$(BIN)/python -m benchmarks.speed.page

@@ -47,6 +47,7 @@ COMMANDS = """## Commands
     make bench                                   environments, all of the following but whole runs, this page
     python -m benchmarks.speed --model minilm    training; also --model tiny, --model base
     python -m benchmarks.speed --systems bertune --tag ablation --without kernels,row-rounding,first-only,…
+    python -m benchmarks.speed --systems bertune-fp32 --tag ablation,fp32 --without fp32-products
     python -m benchmarks.speed --what predict
     python -m benchmarks.speed --what startup
     python -m benchmarks.speed --what whole      three epochs to the end, nothing extrapolated

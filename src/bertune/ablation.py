@@ -10,6 +10,7 @@ Trick = Literal[
     "row-rounding",
     "first-only",
     "compact-vocabulary",
+    "fp32-products",
     "resident-data",
     "varlen-attention",
     "cuda-graphs",
@@ -22,8 +23,9 @@ def without(trick: Trick) -> bool:
 
     The variable holds names with commas between them. `kernels`: compiled kernels. `row-rounding`: token counts rounded
     up. `first-only`: the last layer computed for [CLS] alone. `compact-vocabulary`: only rows that occur are trained.
-    On a GPU, `resident-data`: the data set lies there and no step waits; `varlen-attention`: flash attention on packed
-    tokens; `cuda-graphs`: steps are recorded and replayed.
+    `fp32-products`: float32 products by the faster of two libraries where it is as exact. On a GPU, `resident-data`:
+    the data set lies there and no step waits; `varlen-attention`: flash attention on packed tokens; `cuda-graphs`:
+    steps are recorded and replayed.
 
     Raises:
         ConfigError: it names something else.

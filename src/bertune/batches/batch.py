@@ -13,6 +13,8 @@ from bertune.batches.layout import Layout, PackedLayout
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.encoding import EncodedExamples
 
+# To this, tokens of a batch are rounded up on a processor.
+ROW_MULTIPLE = 64
 PADDED_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
 
@@ -70,6 +72,24 @@ def pack(
         targets=picked,
         example_of_sequence=_examples_of(chosen, device),
     )
+
+
+def with_filler(batch: Batch, multiple: int) -> Batch:
+    """Adds a sequence behind the others that fills the tokens up to a multiple, so that few shapes occur.
+
+    Args:
+        batch: whose sequences see nothing of it.
+        multiple: which the number of tokens becomes a multiple of.
+
+    Returns:
+        A batch with one sequence more, of copies of one token, all at position 0; targets and examples are as before.
+    """
+    missing = multiple - batch.layout.num_tokens % multiple  # at least one: no sequence is ever empty
+    kinds = (batch.token_ids, batch.token_type_ids, batch.position_ids)  # each begins with that of a first token
+    filled = (torch.cat([ids, ids[:1].expand(missing)]) for ids in kinds)
+    lengths = np.append(batch.layout.sequence_lengths.cpu().numpy(), missing)
+    layout = PackedLayout(lengths, batch.token_ids.device)
+    return Batch(*filled, layout, batch.targets, batch.example_of_sequence)
 
 
 def _examples_of(encoded: EncodedExamples, device: torch.device | str) -> Tensor | None:

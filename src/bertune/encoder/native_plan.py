@@ -14,12 +14,9 @@ import torch
 from torch import Tensor
 
 from bertune.ablation import without
-from bertune.batches.batch import Batch
+from bertune.batches.batch import ROW_MULTIPLE, Batch
 from bertune.native.interface import pointer
 
-# Tokens of a batch are rounded up to a multiple of this. The library of matrix products compiles a kernel for each
-# shape it meets, 6 ms for each of a dozen products, and nearly every batch has its own number of tokens.
-ROW_MULTIPLE = 64
 _LENGTH_MULTIPLE = 32
 
 

@@ -84,7 +84,7 @@ def _computation_of(classifier: Classifier) -> Callable[[Batch], Tensor]:
     try:
         native = NativePass(classifier.encoder, classifier.encoder.compute_dtype)
     except NotNativeError:
-        return classifier
+        return classifier.in_few_shapes
     first_only = classifier.first_only
     return lambda batch: classifier.logits_of(native.forward(batch, first_only=first_only), batch.layout)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bertune.ablation import without
-from bertune.batches.batch import Batch, pack_padded
+from bertune.batches.batch import ROW_MULTIPLE, Batch, pack_padded, with_filler
 from bertune.batches.layout import Layout
 from bertune.encoder.config import BertConfig
 from bertune.encoder.dense import Dense, without_draws
@@ -71,6 +71,18 @@ class Classifier(nn.Module):
         if not isinstance(inputs, Batch):
             inputs, _ = pack_padded(inputs, self.classifier.weight.device)
         return self.logits_of(self.encoder.encode(inputs, first_only=self.first_only), inputs.layout)
+
+    def in_few_shapes(self, batch: Batch) -> Tensor:
+        """Returns the logits of a packed batch on the processor, computed over a rounded number of tokens.
+
+        The library of matrix products compiles a kernel for each shape it meets, 6 ms for each of a dozen products of a
+        layer, and nearly every batch has its own number of tokens.
+        """
+        if batch.token_ids.device.type != "cpu" or without("row-rounding"):
+            logits: Tensor = self(batch)
+            return logits
+        filled: Tensor = self(with_filler(batch, ROW_MULTIPLE))
+        return filled[:-1]
 
     @property
     def first_only(self) -> bool:

@@ -30,6 +30,35 @@ def test_the_lessons_arrays_and_a_packed_batch_give_the_same_logits(pooling: Any
     assert torch.equal(classifier({name: torch.from_numpy(array) for name, array in LESSON.items()}), expected)
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_in_few_shapes_results_and_gradients_are_the_same(pooling: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    classifier, _ = classifier_model(SIZES, 3, pooling=pooling)
+    classifier.eval()
+    shapes = []
+    classifier.encoder.layers[0].register_forward_hook(lambda _module, inputs, _out: shapes.append(len(inputs[0])))
+    generator = np.random.default_rng(0)
+    for columns in (5, 64):  # the second has a multiple of 64 tokens: no sequence may be empty, so 64 are added
+        batch, _ = pack_padded(
+            {
+                "input_word_ids": generator.integers(0, 50, (3, columns)),
+                "input_mask": np.ones((3, columns), np.int64),
+                "input_type_ids": generator.integers(0, 2, (3, columns)),
+            }
+        )
+        found = []
+        for compute in (classifier, classifier.in_few_shapes):
+            classifier.zero_grad()
+            logits = compute(batch)
+            logits.square().sum().backward()
+            found.append((logits, [p.grad.clone() for p in classifier.parameters() if p.grad is not None]))
+        torch.testing.assert_close(found[1], found[0])
+    assert shapes == [15, 64, 192, 256]
+    monkeypatch.setenv("BERTUNE_WITHOUT", "row-rounding")
+    classifier.in_few_shapes(batch)
+    assert shapes[-1] == 192
+
+
 def test_mean_pooling_builds_no_pooler_and_averages_the_tokens() -> None:
     classifier, encoder = classifier_model(SIZES, 2, pooling="mean")
     classifier.eval()
