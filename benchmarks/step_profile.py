@@ -42,8 +42,8 @@ class Profile:
         self.precision = ""
         self.began = self.ended = 0.0
 
-    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
-        self.precision = precision
+    def on_start(self, *about: Any) -> None:
+        self.precision = about[-1]
 
     def on_step(self, result: Any) -> None:
         if result.epoch == 2:

@@ -85,11 +85,19 @@ def with_filler(batch: Batch, multiple: int) -> Batch:
         A batch with one sequence more, of copies of one token, all at position 0; targets and examples are as before.
     """
     missing = multiple - batch.layout.num_tokens % multiple  # at least one: no sequence is ever empty
-    kinds = (batch.token_ids, batch.token_type_ids, batch.position_ids)  # each begins with that of a first token
-    filled = (torch.cat([ids, ids[:1].expand(missing)]) for ids in kinds)
     lengths = np.append(batch.layout.sequence_lengths.cpu().numpy(), missing)
-    layout = PackedLayout(lengths, batch.token_ids.device)
-    return Batch(*filled, layout, batch.targets, batch.example_of_sequence)
+
+    def filled(ids: Tensor) -> Tensor:
+        return torch.cat([ids, ids[:1].expand(missing)])
+
+    return Batch(
+        token_ids=filled(batch.token_ids),
+        token_type_ids=filled(batch.token_type_ids),
+        position_ids=filled(batch.position_ids),
+        layout=PackedLayout(lengths, batch.token_ids.device),
+        targets=batch.targets,
+        example_of_sequence=batch.example_of_sequence,
+    )
 
 
 def _examples_of(encoded: EncodedExamples, device: torch.device | str) -> Tensor | None:

@@ -68,6 +68,7 @@ class NativePass:
         self._seeds: dict[int, c_uint64] = {}
         self._buffers: dict[str, Tensor] = {}
         self._plans: dict[Shape, PassPlan] = {}
+        self._current: PassPlan | None = None
         self.refresh_shadows()
 
     def refresh_shadows(self) -> None:
@@ -124,6 +125,7 @@ class NativePass:
         shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
         plan = self._plans.get(shape)
         if plan is None:
+            self._current = None  # where buffers grow, it would keep those that were there before
             plan = PassPlan(self, shape)
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
@@ -140,6 +142,7 @@ class NativePass:
             accumulate: whether to add to the gradients instead.
         """
         plan = self._current
+        assert plan is not None
         assert plan.shape.keep, "forward was not told to keep what backward needs"
         if not accumulate and self.token_gradient is not None:
             self.token_gradient.clear()
