@@ -1,13 +1,15 @@
-"""How long commands take that do nothing but start: many runs, in turns."""
+"""How long commands take that do nothing but start, and `bertune train` until its first step: many runs, in turns."""
 
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.data_folder import mrpc_folder
 from benchmarks.speed.systems import ROOT, python_of
 
 _WARM_UPS = 2
@@ -29,6 +31,11 @@ def commands() -> list[dict[str, Any]]:
         code = "from transformers import AutoModelForSequenceClassification, Trainer"
         title = "`python -c 'from transformers import AutoModelForSequenceClassification, Trainer'`"
         found.append({"name": "transformers", "title": title, "command": [str(peers), "-c", code]})
+    data = mrpc_folder()
+    if data is not None:
+        title = "`bertune train --task mrpc` until its first step is done, tokens and kernels in the cache"
+        train = [own, "-m", "bertune", "train", "--data", str(data), "--task", "mrpc", "--quiet"]
+        found.append({"name": "first-step", "title": title, "command": train})
     return found
 
 
@@ -38,9 +45,9 @@ def measure_startup(runs: int) -> list[dict[str, Any]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     for number in range(runs + _WARM_UPS):
         for entry in measured:
-            began = time.perf_counter()
-            subprocess.run(entry["command"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
-            seconds = time.perf_counter() - began
+            seconds = (_until_first_step if entry["name"] == "first-step" else _to_the_end)(
+                entry["command"], environment
+            )
             if number >= _WARM_UPS:
                 entry["seconds"].append(seconds)
     floor = statistics.median(measured[0]["seconds"])
@@ -49,3 +56,25 @@ def measure_startup(runs: int) -> list[dict[str, Any]]:
         del entry["command"]
         entry["beyond_python"] = statistics.median(entry["seconds"]) - floor
     return measured
+
+
+def _to_the_end(command: list[str], environment: dict[str, str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def _until_first_step(command: list[str], environment: dict[str, str]) -> float:
+    """Starts training, reads its journal until the first step is in it, and ends it."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal, began = Path(folder) / "run" / "metrics.jsonl", time.perf_counter()
+        to_run = [*command, "--out", str(journal.parent)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # it says that it was ended
+        with subprocess.Popen(to_run, cwd=ROOT, env=environment, **quiet) as process:
+            while process.poll() is None and not (journal.is_file() and '"step": 0,' in journal.read_text()):
+                time.sleep(0.01)
+            seconds = time.perf_counter() - began
+            if process.poll() is not None:
+                raise SystemExit(f"{' '.join(command[1:])} ended before its first step with code {process.returncode}")
+            process.terminate()
+    return seconds
