@@ -12,7 +12,7 @@ from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_by_tokens
 from bertune.encoder.native_pass import NativePass, require_native
-from bertune.encoder.precision import name_of
+from bertune.encoder.precision import computing_in, name_of
 from bertune.heads.classifier import Classifier
 from bertune.native.build import NotNativeError
 from bertune.tokens.examples import EncodedExamples
@@ -54,7 +54,9 @@ def predict_logits(
         batch_tokens = BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
     logits = np.empty((len(sequences), classifier.num_labels), dtype=np.float32)
     compute = _computation_of(classifier)
-    with evaluating(classifier), torch.inference_mode():
+    # In the products of `fit` and of the command line: whoever asks, the same model gives the same bits.
+    computing = computing_in(classifier.encoder, classifier.encoder.compute_dtype)
+    with evaluating(classifier), torch.inference_mode(), computing:
         for indices in batches_by_tokens(sequences.lengths, batch_tokens):
             logits[indices] = compute(pack(sequences, indices, device=device)).cpu().numpy()
             if on_batch is not None:

@@ -18,6 +18,9 @@ from bertune.encoder.initialization import draw_seed, initialize
 from bertune.errors import ConfigError
 from bertune.heads.pooling import Pooling, mean_pool
 
+# Tokens from which on an eighth more at most are computed when they are rounded up.
+_LEAST_TO_ROUND = 8 * ROW_MULTIPLE
+
 
 class Classifier(nn.Module):
     """Maps texts, as ids, to one logit a label; with one output it is a regressor.
@@ -76,9 +79,10 @@ class Classifier(nn.Module):
         """Returns the logits of a packed batch on the processor, computed over a rounded number of tokens.
 
         The library of matrix products compiles a kernel for each shape it meets, 6 ms for each of a dozen products of a
-        layer, and nearly every batch has its own number of tokens.
+        layer, and nearly every batch has its own number of tokens. In a small one too much would be filler.
         """
-        if batch.token_ids.device.type != "cpu" or without("row-rounding"):
+        is_small = batch.layout.num_tokens < _LEAST_TO_ROUND
+        if batch.token_ids.device.type != "cpu" or is_small or without("row-rounding"):
             logits: Tensor = self(batch)
             return logits
         filled: Tensor = self(with_filler(batch, ROW_MULTIPLE))
