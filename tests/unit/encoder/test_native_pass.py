@@ -125,14 +125,16 @@ def test_a_classifier_that_averages_tokens_has_the_gradients_of_the_modules() ->
         assert distance(gradient, wanted) <= 1e-5, name
 
 
+@pytest.mark.parametrize("first_only", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_accumulated_gradients_are_the_sum_of_both_batches(dtype: torch.dtype) -> None:
+def test_accumulated_gradients_are_the_sum_of_both_batches(dtype: torch.dtype, first_only: bool) -> None:
     config = sizes(64, 4, 96)
     made, batches = native(encoder_of(config), dtype), (batch_of([5, 20, 1], 1), batch_of([31, 2], 2))
-    parts = [by_kernels(made, batch, gradient_for(batch, config, first_only=False)) for batch in batches]
-    for number, batch in enumerate(batches):
-        made.forward(batch, keep=True)
-        made.backward(gradient_for(batch, config, first_only=False), accumulate=number > 0)
+    gradients = [gradient_for(batch, config, first_only=first_only) for batch in batches]
+    parts = [by_kernels(made, *pair, first_only=first_only) for pair in zip(batches, gradients, strict=True)]
+    for number, (batch, g) in enumerate(zip(batches, gradients, strict=True)):
+        made.forward(batch, keep=True, first_only=first_only)
+        made.backward(g, accumulate=number > 0)
     for name, gradient in gradients_of(made).items():
         expected = parts[0].gradients[name].double() + parts[1].gradients[name].double()
         assert distance(gradient, expected) <= (1e-6 if gradient.dtype == torch.float32 else 1e-2), name
@@ -258,7 +260,7 @@ def test_what_is_left_in_the_buffers_changes_nothing(dtype: torch.dtype, first_o
     config = sizes(64, 4, 96, dropout=0.1)
     encoder, big, small = encoder_of(config), batch_of([50, 3, 61, 20], 1), batch_of([2, 7], 2)
     made = native(encoder, dtype)
-    for batch in (big, small, big):
+    for batch in (small, big, small, big):  # buffers grow, and do not
         g = gradient_for(batch, config, first_only=first_only)
         fresh = by_kernels(native(encoder, dtype), batch, g, first_only=first_only, seed=3)
         assert_same_bits(by_kernels(made, batch, g, first_only=first_only, seed=3), fresh)
