@@ -18,7 +18,7 @@ def fast_float32_products() -> Iterator[None]:
     """Sends float32 products to oneDNN on processors where that is faster and as exact.
 
     Torch's setting for it is called "bf16": it allows oneDNN to round inputs to bfloat16. Without AMX oneDNN has no
-    such kernel and computes in float32, on AMD's processors about twice as fast as torch's default library there. So
+    such kernel and computes in float32, on AMD's processors faster than torch's default library there. So
     that nothing depends on this being so, a product is computed first and compared with float64.
     """
     if not _helps():
