@@ -7,6 +7,7 @@ typedef struct {
     uint16_t *shadow;
     const int32_t *row_of, *slot_of; /* of an embedding: its rows that train, and where each one's gradient is (-1: 0) */
     int64_t count, width;            /* rows and their width; a parameter that is no embedding is one row */
+    int64_t gradients;               /* numbers in `gradient`: of an embedding, those of the rows touched in this step */
     int32_t narrow;
 } parameter;
 
@@ -31,8 +32,7 @@ static void squares_body(void *data) {
     for (int64_t i = 0; i < a->n; i++) {
         const parameter *p = a->of + i;
         long from, to;
-        /* of an embedding the gradients lie one after another, `slot_of` is null here and `count` is their number */
-        share(p->count * p->width, &from, &to);
+        share(p->gradients, &from, &to);
         long j = from;
         while (j + W <= to) { /* in pieces, so that no float32 sum becomes so large that it swallows what is added */
             long end = to - j > 256 * W ? j + 256 * W : to;

@@ -85,6 +85,7 @@ class Parameter(ctypes.Structure):
         ("slot_of", _P),
         ("count", ctypes.c_int64),
         ("width", ctypes.c_int64),
+        ("gradients", ctypes.c_int64),
         ("narrow", ctypes.c_int32),
     )
 

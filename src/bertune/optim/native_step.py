@@ -2,9 +2,7 @@
 
 import ctypes
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +43,21 @@ class TableSource:
     slots: NDArray[np.int32]
 
 
+@dataclass
+class _Entries:
+    """Parameters as the kernels read them.
+
+    Args:
+        array: all of them, group by group.
+        groups: where each of the optimizer's groups begins, and how many entries it has.
+        without_place: entries with parameters whose gradient may lie elsewhere in each step.
+    """
+
+    array: "ctypes.Array[Parameter]"
+    groups: list[tuple[int, int]]
+    without_place: list[tuple[Parameter, Tensor]]
+
+
 class NativeStep:
     """Takes the steps of an optimizer by compiled kernels, with its arithmetic.
 
@@ -55,7 +68,7 @@ class NativeStep:
         optimizer: its schedule, clip, coefficients and step counter hold, and its moments but those of `tables`, which
             are kept here until `publish_moments`.
         sources: gradients by `id` of the parameter; parameters not named here have theirs in `.grad`.
-        tables: the same for embeddings; each parameter's entry may change from step to step.
+        tables: the same for embeddings.
 
     Raises:
         NotNativeError: there are no kernels here, or a parameter is not float32 in the processor's memory.
@@ -70,13 +83,15 @@ class NativeStep:
         self.tables = tables or {}
         self.kernels = kernels_for(torch.float32)
         self.threads = torch.get_num_threads()
+        every = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self._with_grad = [p for p in every if id(p) not in self.sources and id(p) not in self.tables]
         self._decays: dict[int, list[float]] = {key: [] for key in self.tables}
         self._table_moments: dict[int, tuple[Tensor, Tensor]] = {}
-        self._entries: dict[int, Parameter] = {}
-        self._norm_entries: dict[int, Parameter] = {}
         for parameter, table in self._known_tables():
             shape = (len(table.rows), parameter.shape[1])
             self._table_moments[id(parameter)] = (torch.zeros(shape), torch.zeros(shape))
+        self._entries: _Entries | None = None
+        self._moving: list[bool] = []
 
     def step(self) -> float:
         """Clips and updates; leaves everything as it is where the norm is not finite.
@@ -84,27 +99,25 @@ class NativeStep:
         Returns:
             The global norm before clipping.
         """
-        optimizer = self.optimizer
-        groups = [(group, self._moving(group)) for group in optimizer.param_groups]
-        everything = [self._norm_entry(parameter) for _, parameters in groups for parameter in parameters]
-        squares = self.kernels.sum_of_squares(_array(everything), len(everything), self.threads)
+        optimizer, kernels = self.optimizer, self.kernels
+        entries = self._entries_of_step()
+        squares = kernels.sum_of_squares(entries.array, len(entries.array), self.threads)
         norm = math.sqrt(squares) if squares >= 0 else math.nan
         count, rate = optimizer.begin_step(norm)
         if not math.isfinite(norm):
             return norm
         divisor = optimizer.clip_divisor(norm)
-        for group, parameters in groups:
+        for group, (first_entry, number) in zip(optimizer.param_groups, entries.groups, strict=True):
             by = optimizer.coefficients(group, count + 1, rate)
             first = 1.0 if math.isinf(by.step) else 1 - by.beta_1**by.step
             second = 1.0 if math.isinf(by.step) else 1 - by.beta_2**by.step
             decay = by.rate * by.weight_decay
-            for parameter in parameters:
+            for parameter in group["params"]:
                 if id(parameter) in self.tables:
                     self._decays[id(parameter)].append(decay)
-            entries = [self._entry(parameter) for parameter in parameters]
-            self.kernels.adamw_step(
-                _array(entries),
-                len(entries),
+            kernels.adamw_step(
+                ctypes.byref(entries.array, first_entry * ctypes.sizeof(Parameter)),
+                number,
                 decay,
                 divisor,
                 by.beta_1,
@@ -144,9 +157,25 @@ class NativeStep:
         every = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         return [(parameter, self.tables[id(parameter)]) for parameter in every if id(parameter) in self.tables]
 
-    def _moving(self, group: dict[str, Any]) -> list[Tensor]:
+    def _entries_of_step(self) -> _Entries:
+        """Returns the parameters that have a gradient in this step, with the places of those that may move."""
+        moving = [parameter.grad is not None for parameter in self._with_grad]
+        if self._entries is None or moving != self._moving:
+            self._moving, self._entries = moving, self._new_entries()
+        for entry, parameter in self._entries.without_place:
+            _point(entry, self._gradient(parameter))
+        return self._entries
+
+    def _new_entries(self) -> _Entries:
         known = {**self.sources, **self.tables}
-        return [parameter for parameter in group["params"] if id(parameter) in known or parameter.grad is not None]
+        parameters, groups = list[Tensor](), list[tuple[int, int]]()
+        for group in self.optimizer.param_groups:
+            own = [parameter for parameter in group["params"] if id(parameter) in known or parameter.grad is not None]
+            groups.append((len(parameters), len(own)))
+            parameters += own
+        array = (Parameter * len(parameters))(*map(self._new_entry, parameters))
+        pairs = zip(array, parameters, strict=True)
+        return _Entries(array, groups, [(entry, p) for entry, p in pairs if id(p) not in self.sources])
 
     def _gradient(self, parameter: Tensor) -> Tensor:
         source: Source | TableSource | None = self.sources.get(id(parameter)) or self.tables.get(id(parameter))
@@ -155,29 +184,9 @@ class NativeStep:
         assert parameter.grad is not None
         return parameter.grad
 
-    def _norm_entry(self, parameter: Tensor) -> Parameter:
-        """Returns what the sum of squares needs: the same in each step where the gradient has a place of its own."""
-        entry = self._norm_entries.get(id(parameter))
-        if entry is None:
-            gradient = self._gradient(parameter)
-            entry = Parameter(gradient=pointer(gradient), count=1, width=gradient.numel(), narrow=_is_narrow(gradient))
-            if id(parameter) in self.sources:
-                self._norm_entries[id(parameter)] = entry
-        return entry
-
-    def _entry(self, parameter: Tensor) -> Parameter:
-        """Returns what the update needs: made once, but for a gradient without a place of its own."""
-        entry = self._entries.get(id(parameter))
-        if entry is None:
-            entry = self._entries[id(parameter)] = self._new_entry(parameter)
-        if id(parameter) not in self.sources:
-            gradient = self._gradient(parameter)
-            entry.gradient, entry.narrow = pointer(gradient), _is_narrow(gradient)
-        return entry
-
     def _new_entry(self, parameter: Tensor) -> Parameter:
-        gradient = self._gradient(parameter)
-        entry = Parameter(value=pointer(parameter), gradient=pointer(gradient), narrow=_is_narrow(gradient))
+        entry = Parameter(value=pointer(parameter))
+        _point(entry, self._gradient(parameter))
         table = self.tables.get(id(parameter))
         if table is not None:
             m, v = self._table_moments[id(parameter)]
@@ -199,9 +208,6 @@ def _check_parameters(optimizer: ScheduledAdam) -> None:
                 raise NotNativeError("the parameters are not all float32 in the processor's memory")
 
 
-def _is_narrow(gradient: Tensor) -> int:
-    return int(gradient.dtype == torch.bfloat16)
-
-
-def _array(entries: Sequence[Parameter]) -> ctypes.Array[Parameter]:
-    return (Parameter * len(entries))(*entries)
+def _point(entry: Parameter, gradient: Tensor) -> None:
+    entry.gradient, entry.gradients = pointer(gradient), gradient.numel()
+    entry.narrow = int(gradient.dtype == torch.bfloat16)

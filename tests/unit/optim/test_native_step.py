@@ -99,6 +99,11 @@ class World:
         return [tensor.detach().clone() for tensor in (*tensors, *([] if self.shadow is None else [self.shadow]))]
 
 
+def _stepped(optimizer: ScheduledAdam) -> float:
+    optimizer.step()
+    return optimizer.last_gradient_norm
+
+
 def assert_near(world: World, tolerance: float = 1.5e-6) -> None:
     for got, expected in zip(world.got, world.expected, strict=True):
         assert float((got - expected).detach().abs().max()) <= tolerance * float(expected.detach().abs().max())
@@ -243,6 +248,18 @@ def test_a_parameter_without_a_gradient_is_left_alone() -> None:
     before = world.got[3].detach().clone()
     world.step.step()
     assert torch.equal(world.got[3], before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gradient_may_come_and_go_from_step_to_step(kind: type[ScheduledAdam]) -> None:
+    world = World(kind)
+    for missing in (False, True, True, False, True, False, False):
+        world.draw()
+        if missing:
+            world.got[3].grad = world.expected[3].grad = None
+        assert world.step.step() == pytest.approx(_stepped(world.reference), rel=1e-6)
+    world.step.settle()
+    assert_near(world)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
