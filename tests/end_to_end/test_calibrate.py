@@ -94,6 +94,11 @@ def test_calibrating_anew_takes_the_place_of_what_was_there(noisy: Path, run: Ru
     assert (folder / "model" / "model.safetensors").read_bytes() == weights
     assert "<svg" in picture.read_text()
     assert run("evaluate", str(folder), "--data", str(noisy / "test.csv")).returncode == 0
+    shown = run("inspect", str(folder)).stdout
+    assert "before it was calibrated anew" in shown
+    assert "before it was calibrated anew" not in run("inspect", str(noisy / "run")).stdout
+    assert run("report", str(folder)).returncode == 0
+    assert "before the model was calibrated anew" in (folder / "report.html").read_text()
 
 
 def test_a_stored_threshold_decides_every_answer(noisy: Path, run: Run, tmp_path: Path) -> None:

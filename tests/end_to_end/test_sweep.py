@@ -71,6 +71,15 @@ def test_the_table_lists_the_trials_best_first_beside_a_picture(swept: Path) -> 
     assert (swept / "sweep.svg").read_text().startswith("<?xml")
 
 
+def test_a_sweep_ends_when_every_setting_was_tried(run: Run, model: Path, tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seeds"
+    arguments = ["sweep", "--data", str(tables), *COLUMNS, "--model", str(model), "--max-length", "32", "--epochs", "1"]
+    done = run(*arguments, "--search-seed", "1", "2", "--trials", "5", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert sorted(trial["drawn"]["seed"] for trial in trials_of(out)) == [1, 2]
+    assert "all 2 settings were tried" in done.stderr
+
+
 def test_a_killed_sweep_goes_on_to_the_same_end(command: list[str], run: Run, swept: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

@@ -44,6 +44,7 @@ def calibrate(
     from bertune.evaluation.predictions import predict, targets_for
     from bertune.evaluation.thresholds import require_threshold
     from bertune.folder_lock import only_run_in
+    from bertune.reports.run_files import read_scores
     from bertune.training.run_directory import RunDirectory
 
     tell = keep_quiet if quiet else say
@@ -52,6 +53,7 @@ def calibrate(
     if threshold_for is not None and threshold == "default":
         raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
     folder = find_model_folder(run)
+    scores = read_scores(run)
     model = load(folder)
     contract = model.contract
     if contract.kind == "regression":
@@ -73,6 +75,8 @@ def calibrate(
         replace_contract(folder, found.applied_to(contract))
         if folder != run:
             RunDirectory(run).write_json("calibration.json", found.to_dict())
+            if scores is not None:  # they stay those of the validation rows by what the run had found
+                RunDirectory(run).write_json("scores.json", scores | {"calibrated_since": True})
     if plot is not None:
         from bertune.pictures.reliability import plot_reliability
 

@@ -45,6 +45,8 @@ def inspect(
         plot: draw the model into this file, .svg or .png.
         json: print one JSON document.
     """
+    if not what:
+        raise ConfigError("nothing is named to look into", hint="name a run, a model or data")
     from bertune.cli import inspection, record_inspection
     from bertune.cli.terminal import say, show, show_json
 

@@ -81,10 +81,12 @@ def inspect_run(path: Path) -> Inspection:
 
 def _whose(scores: dict[str, Any]) -> str:
     """Says which weights were scored: those of an epoch, of a seed's epoch, or an average of seeds."""
+    since = ", before it was calibrated anew" if scores.get("calibrated_since") else ""
     if "average" in scores:
-        return f"{scores['average']} of seeds {', '.join(str(seed) for seed in scores['seeds'])}"
+        return f"{scores['average']} of seeds {', '.join(str(seed) for seed in scores['seeds'])}{since}"
     epoch = f"epoch {scores['epoch']}"
-    return f"seed {scores['seed']}, {epoch}" if "seed" in scores else epoch
+    whose = f"seed {scores['seed']}, {epoch}" if "seed" in scores else epoch
+    return whose + since
 
 
 def inspect_model(name: str) -> Inspection:

@@ -1,12 +1,14 @@
 """What the files of a run folder must have, so that one which was cut or written by something else is told by name."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from bertune.errors import DataError
+from bertune.tokens.long_texts import LongText
 
-# A type, the entries that an object must have, or a list of one element: what each entry of a list must be.
-Shape = type | tuple[Any, ...] | dict[str, Any] | list[Any]
+# A type, the words that are allowed, the entries that an object must have, or a list of one element: what each entry of
+# a list must be.
+Shape = type | tuple[Any, ...] | frozenset[str] | dict[str, Any] | list[Any]
 
 _NUMBER: Final = (int, float)
 _BINS: Final = {"calibration_error": _NUMBER, "bins": {"counts": list, "confidence": list, "frequency": list}}
@@ -28,6 +30,14 @@ _SHAPES: Final[dict[str, Shape]] = {
     "metrics.jsonl": {"event": str},
     "validation.jsonl": {"where": str, "tokens": int, "target": object, "logits": [_NUMBER]},
     "doubtful.jsonl": {"where": str},
+}
+# Of each split; a run from before there were several ways to read long texts has none.
+_LONG_TEXTS: Final[Shape] = {
+    "long_text": frozenset(get_args(LongText)),
+    "max_length": int,
+    "examples": int,
+    "over_length": int,
+    "windows": int,
 }
 # What a study has beside that when it ended; an interrupted one has none of it.
 _ENDED_STUDY: Final[Shape] = {
@@ -51,6 +61,9 @@ def check_shape(values: Any, path: Path, line: int | None = None) -> None:
         DataError: names the file, the line, and the first entry that is missing or of another kind.
     """
     wrong = _wrong(values, _SHAPES.get(path.name, dict), "")
+    if not wrong and path.name == "data.json" and "long_texts" in values:
+        splits = values["long_texts"]
+        wrong = _wrong(splits, dict.fromkeys(splits, _LONG_TEXTS) if isinstance(splits, dict) else {}, "long_texts")
     if not wrong and path.name == "seeds.json" and "summary" in values:
         wrong = _wrong(values, _ENDED_STUDY, "")
     if not wrong and path.name == "scores.json":
@@ -77,4 +90,6 @@ def _wrong(values: Any, shape: Shape, name: str) -> str:
         if not isinstance(values, list):
             return f"'{name}' is no list"
         return next(filter(None, (_wrong(each, shape[0], f"{name}[{at}]") for at, each in enumerate(values))), "")
+    if isinstance(shape, frozenset):
+        return "" if isinstance(values, str) and values in shape else f"'{name}' is none of {', '.join(sorted(shape))}"
     return "" if isinstance(values, shape) else f"'{name}' is of another kind"

@@ -50,10 +50,11 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
 
 def _when(numbers: dict[str, Any]) -> str:
     """Which weights were measured."""
+    since = ", before the model was calibrated anew" if numbers["calibrated_since"] else ""
     if numbers["seeds"] is not None and len(numbers["seeds"]["model"]["seeds"]) > 1:
-        return ", an average of seeds"
+        return f", an average of seeds{since}"
     seed = "" if numbers["seeds"] is None else f" of seed {numbers['seeds']['summary']['best']}"
-    return "" if numbers["best_epoch"] is None else f" after epoch {numbers['best_epoch']}{seed}"
+    return since if numbers["best_epoch"] is None else f" after epoch {numbers['best_epoch']}{seed}{since}"
 
 
 def _seeds(seeds: dict[str, Any] | None, metric: str) -> list[Html]:

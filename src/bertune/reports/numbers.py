@@ -40,6 +40,7 @@ def report_numbers(folder: Path) -> dict[str, Any]:
         "model": None if run.contract is None else asdict(run.contract),
         "best_epoch": None if run.scores is None else run.scores.get("epoch"),
         "validation": None if run.scores is None else run.scores["validation"],
+        "calibrated_since": run.scores is not None and bool(run.scores.get("calibrated_since")),
         "also_scored": {} if run.scores is None else _also_scored(run.scores),
         "seeds": run.seeds,
         "curves": [curve_numbers(each, journal) for each, journal in journals.items()],

@@ -5,6 +5,8 @@ own. So an interrupted sweep goes on exactly as one that was not.
 """
 
 import importlib
+import itertools
+import random
 import warnings
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,12 +51,23 @@ class Trial:
         return max(self.values)
 
 
+def untried_settings(space: dict[str, tuple[Any, ...]], done: list[Trial]) -> list[dict[str, Any]] | None:
+    """Returns the settings that no trial had yet; None where a learning rate is searched, of which there is no end."""
+    if "learning_rate" in space:
+        return None
+    tried = [trial.drawn for trial in done]
+    every = (dict(zip(space, values, strict=True)) for values in itertools.product(*space.values()))
+    return [settings for settings in every if settings not in tried]
+
+
 class StoppedAtRungError(Exception):
     """A trial is not among those that go on."""
 
 
 class Halving:
     """Draws the settings of one trial, and watches it: an `Observer` of `fit` that stops it at a rung.
+
+    Where the settings are finitely many none is drawn twice.
 
     Args:
         space: of each searched setting, the values; of the learning rate lowest and highest.
@@ -95,6 +108,9 @@ class Halving:
                     system_attrs=trial.rungs,
                 )
             )
+        untried = untried_settings(space, done)
+        if untried:
+            self._study.enqueue_trial(random.Random(draw_seed + len(done)).choice(untried))
         self._trial = self._study.ask(distributions)
         self.drawn: dict[str, Any] = dict(self._trial.params)
         self.values: list[float] = []
@@ -103,7 +119,8 @@ class Halving:
     @property
     def rungs(self) -> dict[str, float]:
         """What the trial had at the rungs that it came to."""
-        return dict(self._study.get_trials(deepcopy=False)[-1].system_attrs)
+        attributes = self._study.get_trials(deepcopy=False)[-1].system_attrs
+        return {name: value for name, value in attributes.items() if isinstance(value, float)}
 
     def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:  # noqa: ARG002 (an observer's)
         """Notes how many epochs the schedule has."""

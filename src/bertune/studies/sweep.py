@@ -8,7 +8,7 @@ from typing import Any
 from bertune.checkpoints.download import Report
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.metrics import METRICS
-from bertune.studies.halving import Halving, StoppedAtRungError, Trial, TrialState, load_optuna
+from bertune.studies.halving import Halving, StoppedAtRungError, Trial, TrialState, load_optuna, untried_settings
 from bertune.studies.sweep_directory import SweepDirectory
 from bertune.studies.sweep_settings import SweepSettings, config_of
 from bertune.training.config import TrainingConfig
@@ -80,6 +80,9 @@ def run_sweep(
         if done:
             say(f"trials done before: {len(done)}")
         for number in range(len(done) + 1, sweep.trials + 1):
+            if untried_settings(space, done) == []:
+                say(f"all {len(done)} settings were tried, so there are no more than {len(done)} trials")
+                break
             halving = Halving(space, done, sweep.reduction, sweep.draw_seed)
             trial = _run_trial(number, settings, config_of(config, halving.drawn), halving, directory, watch)
             done.append(trial)

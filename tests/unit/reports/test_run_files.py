@@ -10,6 +10,7 @@ from bertune.errors import DataError
 from bertune.reports.numbers import command_of, warnings_of
 from bertune.reports.run_files import read_run, read_scores, read_study
 
+DATA: dict[str, Any] = {"splits": {}, "findings": [], "reports": {}}
 ROW = {"where": "a.csv:2", "text_a": "good", "tokens": 3, "target": "up", "logits": [0.5, -0.5]}
 
 
@@ -24,6 +25,13 @@ def write(folder: Path, name: str, content: Any) -> None:
     [
         ("data.json", {}, "data.json: not as bertune writes it: 'splits' is missing"),
         ("data.json", {"splits": {}, "findings": None, "reports": {}}, "'findings' is no list"),
+        ("data.json", DATA | {"long_texts": []}, "long_texts is no object"),
+        (
+            "data.json",
+            DATA | {"long_texts": {"train": {"long_text": "first"}}},
+            "'long_texts.train.max_length' is missing",
+        ),
+        ("data.json", DATA | {"long_texts": {"train": {"long_text": []}}}, "'long_texts.train.long_text' is none of"),
         ("receipt.json", {"summary": "", "tensors": [{"name": "a"}]}, r"'tensors\[0\].status' is missing"),
         ("scores.json", {"epoch": 1}, "'validation' is missing"),
         ("scores.json", {"epoch": 1, "validation": []}, "validation is no object"),

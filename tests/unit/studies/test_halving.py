@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bertune.evaluation.scores import Scores, score
-from bertune.studies.halving import Halving, StoppedAtRungError, Trial
+from bertune.studies.halving import Halving, StoppedAtRungError, Trial, untried_settings
 from bertune.training.loop import EpochResult
 
 SPACE: dict[str, tuple[Any, ...]] = {"learning_rate": (1e-5, 1e-3), "batch_size": (16, 32), "epochs": (4,)}
@@ -75,3 +75,19 @@ def test_the_next_trial_depends_on_what_is_done_and_the_seed_alone() -> None:
     first, second = run_trial(done), run_trial(again)
     assert first == second
     assert run_trial(done, seed=1).drawn != first.drawn
+
+
+def test_finitely_many_settings_are_each_drawn_once() -> None:
+    space: dict[str, tuple[Any, ...]] = {"batch_size": (8, 16, 32), "seed": (1, 2)}
+    done: list[Trial] = []
+    while untried_settings(space, done):
+        halving = Halving(space, done, 2, 0)
+        halving.on_start(10, 10, "fp32")
+        halving.on_epoch(EpochResult(1, 0.5, 1.0, 1.0, scores_of(0.8), is_best=True))
+        done.append(Trial(len(done) + 1, halving.drawn, "complete", 1, tuple(halving.values), halving.rungs))
+        assert all(isinstance(value, float) for value in done[-1].rungs.values())
+    assert len(done) == 6
+    drawn = [tuple(trial.drawn.values()) for trial in done]
+    assert len(set(drawn)) == 6
+    assert drawn != sorted(drawn)
+    assert untried_settings(SPACE, done) is None
