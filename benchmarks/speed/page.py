@@ -24,11 +24,12 @@ How it is measured:
 - All systems get the same initial weights (one folder, head included), examples, order, batch size, hyper-parameters
   and dropout. Every table of training says the loss of the first batch with dropout off, which must be one number.
 - Each system is a process of its own, in its own environment, stopped while it is not its turn. Turns are interleaved:
-  A B C A B C …, at least five rounds after one that is thrown away.
+  A B C A B C …, at least five rounds after one that is thrown away. Whole runs of three epochs are the exception: one
+  run each, one after the other.
 - A ratio is that of the medians of examples a second; its interval is a 95 % bootstrap over rounds.
 - Tokens are real ones: padding is not counted as work. *Model FLOPs* are those of all layers for all real tokens, three
   times in training; *executed FLOPs* leave out what bertune does not compute: the last layer of all tokens but [CLS],
-  their keys and values included; results from before 2026-11-27, which did compute these, are shown a little too low.
+  since 2026-11-27 their keys and values included.
   Both are shares of what torch's matrix product reaches at the workload's shape in the same turns.
 - Of the MRPC training pairs, the last 20 are left out, so that every batch is full.
 

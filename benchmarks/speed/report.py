@@ -125,6 +125,8 @@ def conditions(result: Mapping[str, Any]) -> list[str]:
         names = ("batch_size", "max_length", "learning_rate", "weight_decay", "max_gradient_norm", "dropout", "seed")
         settings = ", ".join(f"{name} {workload[name]}" for name in names)
         lines += [f"Workload: {workload['examples']:,} training pairs, {workload['tokens']:,} tokens; {settings}.", ""]
+    if result["what"] == "whole":
+        lines += [f"Protocol: one process each, one after the other, once; threads each: {result['threads']}.", ""]
     if "rounds" in result:
         amount = f"{result['steps']} steps" if result["what"] == "train" else f"{result['examples']} pairs"
         lines += [

@@ -8,6 +8,8 @@ from benchmarks.speed.flops import FIRST_ONLY, KERNELS, Shape, executed_flops, m
 from benchmarks.speed.ratio import Ratio, common_rounds, ratio_of_medians
 
 OURS = "bertune"
+# The date from which on the kernels compute no keys and values of a last layer for [CLS] (decision 0009).
+WITHOUT_KEYS_SINCE = "2026-11-27"
 _MIB = 2**20
 
 
@@ -78,7 +80,8 @@ def flops_per_token(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict
         options = {"training": training}
         if kind == "executed":
             options["first_only"] = FIRST_ONLY not in entry["about"].get("without", ())
-            options["by_kernels"] = KERNELS not in entry["about"].get("without", ())
+            with_kernels = KERNELS not in entry["about"].get("without", ())
+            options["by_kernels"] = with_kernels and result["date"] >= WITHOUT_KEYS_SINCE
         total = sum(formula(shape, [int(length)], **options) * count for length, count in lengths.items())
         found[kind] = total / tokens
     return found

@@ -110,6 +110,7 @@ def entry(name: str, seconds: list[float], **about: object) -> dict[str, object]
 def result() -> dict[str, object]:
     return {
         "what": "train",
+        "date": "2026-11-27",
         "workload": {
             "layers": 6,
             "hidden": 384,
@@ -133,6 +134,9 @@ def test_figures_of_a_system_follow_from_its_rounds(result: dict[str, object]) -
     assert values["three_epochs_seconds"] == 30
     assert values["model_share"] == pytest.approx(model_flops(MINILM, [100] * 64, training=True) / 1e12)
     assert values["executed_share"] < values["model_share"]
+    # Before that day the last layer had keys and values for every token.
+    earlier = figures(result["systems"][0], result | {"date": "2026-11-26"})
+    assert values["executed_share"] < earlier["executed_share"] < values["model_share"]
 
 
 def test_fp32_is_held_to_the_faster_of_its_products(result: dict[str, object]) -> None:
