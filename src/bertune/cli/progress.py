@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bertune.cli.terminal import say
 from bertune.evaluation.metrics import METRICS
+from bertune.text.findings import counted
 from bertune.tokens.reencode import ReencodeProgress
 from bertune.training.loop import EpochResult
 from bertune.training.step import StepResult
@@ -50,7 +51,8 @@ class TrainingProgress:
         self._total = total_steps
         self._epochs = total_steps // steps_per_epoch
         self._progress.update(self._task, total=total_steps, visible=True)
-        say(f"{self._prefix}training {total_steps} steps ({self._epochs} epochs of {steps_per_epoch}) in {precision}")
+        steps, epochs = counted(total_steps, "step"), counted(self._epochs, "epoch")
+        say(f"{self._prefix}training {steps} ({epochs} of {steps_per_epoch:,}) in {precision}")
         self._started = self._last_line = time.perf_counter()
         self._progress.start()
 
