@@ -16,7 +16,8 @@ PEERS := .venv-peers
 JOBS ?= 2
 
 # What BERTUNE_WITHOUT knows, taken away one at a time; row rounding also where there is no compiler.
-TRICKS := kernels,kernels+row-rounding,row-rounding,first-only,compact-vocabulary
+TRICKS := packed-tokens,first-only,row-rounding,turned-matrices,compact-vocabulary,kernels,kernels+row-rounding
+TRICKS := $(TRICKS),kernels+length-groups,kernels+bulk-dropout
 
 .PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
 

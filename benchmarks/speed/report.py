@@ -110,8 +110,9 @@ def whole_table(result: Mapping[str, Any]) -> list[str]:
         if entry["failure"]:
             lines.append(f"| {entry['title']} | not measured: {entry['failure']} | | |")
             continue
+        epochs = "-" if entry["seconds"] is None else f"{entry['seconds']:.1f} s"
         lines.append(
-            f"| {entry['title']} | {entry['process_seconds']:.1f} s | {entry['seconds']:.1f} s "
+            f"| {entry['title']} | {entry['process_seconds']:.1f} s | {epochs} "
             f"| {entry['peak_rss_bytes'] / 2**20:,.0f} MiB |"
         )
     return lines

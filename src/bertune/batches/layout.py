@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertune.ablation import without
 from bertune.errors import DataError
 
 # Two groups beat one, four and eight at batch 32 on MRPC: fewer padded cells against more kernel launches.
@@ -147,11 +148,12 @@ class PackedLayout:
     @cached_property
     def attention_plan(self) -> AttentionPlan:
         """The rectangles in which attention is computed; made once a batch and shared by all layers."""
-        return _plan_attention(self.lengths, self.offsets[:-1], self.device)
+        groups = 1 if without("length-groups") else ATTENTION_GROUPS
+        return _plan_attention(self.lengths, self.offsets[:-1], self.device, groups)
 
 
 def _plan_attention(
-    lengths: NDArray[np.int64], starts: NDArray[np.int64], device: torch.device, num_groups: int = ATTENTION_GROUPS
+    lengths: NDArray[np.int64], starts: NDArray[np.int64], device: torch.device, num_groups: int
 ) -> AttentionPlan:
     by_length = np.argsort(lengths, kind="stable")
     groups: list[LengthGroup] = []

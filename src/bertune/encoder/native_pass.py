@@ -171,7 +171,8 @@ class NativePass:
         """Adds the gradient of a weight to the calls: (outputs, inputs) = g turned, times x."""
         turned = g.t()
         rows, columns = g.shape
-        if g.dtype == torch.bfloat16 and rows >= _LEAST_ROWS_TO_TURN and not (rows | columns) % TURN_MULTIPLE:
+        fits = rows >= _LEAST_ROWS_TO_TURN and not (rows | columns) % TURN_MULTIPLE
+        if g.dtype == torch.bfloat16 and fits and not without("turned-matrices"):
             turned = self.buffer("turned", columns, rows)
             calls.add(self.kernels.turn16, g, turned, rows, columns, self.threads)
         calls.add_product(into, turned, x, accumulate=accumulate)

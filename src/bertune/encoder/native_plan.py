@@ -42,7 +42,8 @@ class Shape(NamedTuple):
 
 def shape_of(batch: Batch, *, first_only: bool, keep: bool, drops: bool) -> Shape:
     """Returns the shape of a batch."""
-    padded = _up(batch.layout.num_tokens, 1 if without("row-rounding") else ROW_MULTIPLE)
+    tokens = len(batch) * batch.layout.max_seqlen if without("packed-tokens") else batch.layout.num_tokens
+    padded = _up(tokens, 1 if without("row-rounding") else ROW_MULTIPLE)
     return Shape(len(batch), padded, _up(batch.layout.max_seqlen, _LENGTH_MULTIPLE), first_only, keep, drops)
 
 

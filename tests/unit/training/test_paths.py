@@ -134,6 +134,10 @@ def test_rows_that_never_occur_end_where_decay_alone_takes_them(train: Dataset) 
     assert float((after / before - 1).abs().min()) > 0.01
 
 
+def test_without_grouped_lengths_torch_trains_the_same(train: Dataset) -> None:
+    assert_same_training(run(train, "kernels"), run(train, "kernels,length-groups"))
+
+
 def test_a_regressor_trains_the_same(train: Dataset) -> None:
     values = Dataset(train.encoded, (train.targets * 2.0 - 1.0).astype(np.float32))
     assert_same_training(run(values, outputs=1), run(values, "kernels", outputs=1))
