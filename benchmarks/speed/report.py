@@ -44,7 +44,7 @@ def tables(result: Mapping[str, Any]) -> list[str]:
     gains = gain_of_tricks(result)
     if gains:
         lines += ["", "| without | gain of having it |", "|---|---|"]
-        lines += [f"| {name.partition('~')[2]} | {gain.text()} |" for name, gain in gains.items()]
+        lines += [f"| {name} | {gain.text()} |" for name, gain in gains.items()]
     ways = {entry["name"]: entry["rounds"][0].get("computed_in") for entry in measured}
     if any(ways.values()):
         lines += ["", "Computed in: " + "; ".join(f"{name}: {way}" for name, way in ways.items() if way) + "."]

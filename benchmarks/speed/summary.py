@@ -88,9 +88,20 @@ def flops_per_token(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict
 
 
 def gain_of_tricks(result: Mapping[str, Any]) -> dict[str, Ratio]:
-    """Returns what each trick that was switched off is worth: the system with it over the system without it."""
-    names = [entry["name"] for entry in result["systems"] if "~" in entry["name"]]
-    gains = {name: ratio_between(result, name.split("~")[0], name) for name in names}
+    """Returns what each trick that was switched off is worth: the system with it over the system without it.
+
+    One that was switched off beside another (`kernels+length-groups`) is measured against the system without that other
+    alone, where there is one.
+    """
+    names = [entry["name"] for entry in result["systems"]]
+    gains: dict[str, Ratio | None] = {}
+    for name in names:
+        system, _, tricks = name.partition("~")
+        first, _, others = tricks.partition("+")
+        if tricks:
+            gains[tricks] = ratio_between(result, system, name)
+        if others and f"{system}~{first}" in names:
+            gains[f"{others}, already without {first}"] = ratio_between(result, f"{system}~{first}", name)
     return {name: gain for name, gain in gains.items() if gain is not None}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from benchmarks.speed.flops import Shape, executed_flops, model_flops
 from benchmarks.speed.ratio import common_rounds, ratio_of_medians
-from benchmarks.speed.summary import figures, ratio_between
+from benchmarks.speed.summary import figures, gain_of_tricks, ratio_between
 from benchmarks.speed.systems import ablated, chosen
 from benchmarks.speed.targets import TARGETS
 from benchmarks.speed.workload import cross_entropy, spread_evenly
@@ -142,6 +142,23 @@ def test_figures_of_a_system_follow_from_its_rounds(result: dict[str, object]) -
 def test_fp32_is_held_to_the_faster_of_its_products(result: dict[str, object]) -> None:
     values = figures(result["systems"][1], result)
     assert values["model_share"] == pytest.approx(model_flops(MINILM, [100] * 64, training=True) / 8 / 2e11)
+
+
+def test_a_trick_beside_another_is_measured_without_that_other(result: dict[str, object]) -> None:
+    result["systems"] = [
+        entry("bertune", [1.0, 1.0, 1.0]),
+        entry("bertune~kernels", [2.0, 2.0, 2.0]),
+        entry("bertune~kernels+row-rounding", [3.0, 3.0, 3.0]),
+        entry("bertune~first-only+row-rounding", [4.0, 4.0, 4.0]),
+    ]
+    assert {name: gain.value for name, gain in gain_of_tricks(result).items()} == pytest.approx(
+        {
+            "kernels": 2,
+            "kernels+row-rounding": 3,
+            "row-rounding, already without kernels": 1.5,
+            "first-only+row-rounding": 4,
+        }
+    )
 
 
 def test_targets_are_read_from_rounds_and_absent_systems_reach_nothing(result: dict[str, object]) -> None:
