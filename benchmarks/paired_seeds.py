@@ -4,8 +4,9 @@
 
 Both runs of a seed have the same first weights, order of examples and settings, each in a process of its own. The plain
 side computes by torch's operators, with grouped lengths and bulk dropout; on AMD's processors its float32 products are
-oneDNN's, which are as exact. DIR holds the original MRPC files. Writes NAME.json and NAME.md after each run; started again, it does what is missing. `--only
-fast` and `--only plain` do one side: the plain one takes an hour, in which the code of the other may change.
+oneDNN's, which are as exact. DIR holds the original MRPC files. Writes NAME.json and NAME.md after each run; started
+again, it does what is missing. `--only fast` and `--only plain` do one side: the plain one takes an hour, in which the
+code of the other may change.
 """
 
 import argparse
