@@ -22,6 +22,19 @@ Trick = Literal[
 VARIABLE: Final = "BERTUNE_WITHOUT"
 
 
+def check_variable() -> list[str]:
+    """Returns the tricks that the variable names.
+
+    Raises:
+        ConfigError: it names something else.
+    """
+    named = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
+    for name in named:
+        if name not in get_args(Trick):
+            raise ConfigError(f"{VARIABLE} names {name!r}, which is none of {', '.join(get_args(Trick))}")
+    return named
+
+
 def without(trick: Trick) -> bool:
     """Returns whether the environment variable `BERTUNE_WITHOUT` names a trick.
 
@@ -37,8 +50,4 @@ def without(trick: Trick) -> bool:
     Raises:
         ConfigError: it names something else.
     """
-    named = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
-    for name in named:
-        if name not in get_args(Trick):
-            raise ConfigError(f"{VARIABLE} names {name!r}, which is none of {', '.join(get_args(Trick))}")
-    return trick in named
+    return trick in check_variable()

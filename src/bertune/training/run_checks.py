@@ -1,6 +1,6 @@
 """Settings of a run that could have no effect on its task are refused, before anything is made."""
 
-from bertune.ablation import without
+from bertune.ablation import check_variable
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, require_classes
 from bertune.evaluation.thresholds import require_threshold
@@ -22,7 +22,7 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
     Raises:
         ConfigError: names the flag.
     """
-    without("kernels")  # refuses a name in the variable that is none
+    check_variable()
     if settings.metric is not None:
         known = [name for name, metric in METRICS.items() if task.kind in metric.measures]
         if settings.metric not in known:
