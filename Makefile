@@ -18,6 +18,7 @@ JOBS ?= 2
 # What BERTUNE_WITHOUT knows, taken away one at a time; row rounding also where there is no compiler.
 TRICKS := packed-tokens,first-only,row-rounding,turned-matrices,compact-vocabulary,kernels,kernels+row-rounding
 TRICKS := $(TRICKS),kernels+length-groups,kernels+bulk-dropout
+PREDICTION_TRICKS := prepacked-weights,packed-tokens,first-only,row-rounding,kernels
 
 .PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
 
@@ -105,6 +106,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
 	$(BIN)/python -m benchmarks.speed --systems bertune-fp32 --without fp32-products --tag ablation,fp32
 	$(BIN)/python -m benchmarks.speed --what predict
+	$(BIN)/python -m benchmarks.speed --what predict --systems bertune --without $(PREDICTION_TRICKS) --tag ablation
 	$(BIN)/python -m benchmarks.speed --what startup
 	$(BIN)/python -m benchmarks.speed.page
 

@@ -50,6 +50,7 @@ COMMANDS = """## Commands
     python -m benchmarks.speed --systems bertune --tag ablation --without kernels,row-rounding,first-only,…
     python -m benchmarks.speed --systems bertune-fp32 --tag ablation,fp32 --without fp32-products
     python -m benchmarks.speed --what predict
+    python -m benchmarks.speed --what predict --systems bertune --tag ablation --without kernels,prepacked-weights,…
     python -m benchmarks.speed --what startup
     python -m benchmarks.speed --what whole      three epochs to the end, nothing extrapolated
     python -m benchmarks.speed.page              this page

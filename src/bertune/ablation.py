@@ -13,6 +13,7 @@ Trick = Literal[
     "fp32-products",
     "packed-tokens",
     "turned-matrices",
+    "prepacked-weights",
     "length-groups",
     "bulk-dropout",
     "resident-data",
@@ -42,10 +43,11 @@ def without(trick: Trick) -> bool:
     up. `first-only`: the last layer computed for [CLS] alone. `compact-vocabulary`: only rows that occur are trained.
     `fp32-products`: float32 products by the faster of two libraries where it is as exact. Of the kernels,
     `packed-tokens`: products over real tokens alone, not over as many rows as there are with each sequence padded to
-    the longest; `turned-matrices`: weights' gradients from a matrix that was turned first. Of torch's operators,
-    `length-groups`: attention in rectangles of sequences of similar length; `bulk-dropout`: random bits drawn by the
-    word. On a GPU, `resident-data`: the data set lies there and no step waits; `varlen-attention`: flash attention on
-    packed tokens; `cuda-graphs`: steps are recorded and replayed.
+    the longest; `turned-matrices`: weights' gradients from a matrix that was turned first; `prepacked-weights`:
+    prediction from weights that were laid out for the product once. Of torch's operators, `length-groups`: attention in
+    rectangles of sequences of similar length; `bulk-dropout`: random bits drawn by the word. On a GPU, `resident-data`:
+    the data set lies there and no step waits; `varlen-attention`: flash attention on packed tokens; `cuda-graphs`: steps
+    are recorded and replayed.
 
     Raises:
         ConfigError: it names something else.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bertune.encoder.layer import TransformerLayer
 from bertune.encoder.native_plan import Calls, Shape
+from bertune.encoder.prepacked import LatestProduct
 from bertune.native.interface import ACTIVATION_CODES
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class LayerPlan:
             calls, "y", self.attended, attention_bias, self.residual, layer.attention_norm, _ATTENDED
         )
         self.widened = self._product(calls, "widened", self.y, "feed_forward.intermediate.weight")
-        width = self.widened.shape[1]
+        width = len(layer.feed_forward.intermediate.weight)
         self.active = self._buffer("active", self.padded, width)
         # The slopes take the place of what they are the slopes at: nothing else needs that again.
         slopes = self.widened if self.shape.keep else None
@@ -144,7 +145,11 @@ class LayerPlan:
     def _gradient(self, name: str) -> Tensor:
         return self.owner.gradients[f"layers.{self.index}.{name}"]
 
-    def _product(self, calls: Calls, name: str, x: Tensor, weight: str) -> Tensor:
+    def _product(self, calls: Calls, name: str, x: Tensor, weight: str) -> Tensor | LatestProduct:
+        if self.owner.prepacked:
+            packed = self.owner.packed(f"{self.index}.{weight}", self.layer.get_parameter(weight))
+            calls.add_packed_product(self.owner.product, x, packed)
+            return self.owner.product
         matrix = self._weight(weight)
         out = self._buffer(name, len(x), len(matrix))
         calls.add_product(out, x, matrix.t())
@@ -162,19 +167,20 @@ class LayerPlan:
         self,
         calls: Calls,
         name: str,
-        x: Tensor,
+        x: Tensor | LatestProduct,
         bias: Tensor,
         residual: Tensor,
         norm: torch.nn.LayerNorm,
         place: int,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        out = self._buffer(name, self.padded, x.shape[1])
+        h = residual.shape[1]
+        out = self._buffer(name, self.padded, h)
         mean = self._buffer(f"{name}.mean", self.padded, dtype=torch.float32)
         rstd = self._buffer(f"{name}.rstd", self.padded, dtype=torch.float32)
         calls.add(
             self.kernels.residual_norm_forward,
             *(x, bias, residual, norm.weight, norm.bias, norm.eps, out, mean, rstd),
-            *(self.rows, self.padded, x.shape[1], *self._draw_hidden(place), self.owner.threads),
+            *(self.rows, self.padded, h, *self._draw_hidden(place), self.owner.threads),
         )
         return out, (mean, rstd)
 
@@ -182,7 +188,7 @@ class LayerPlan:
         self,
         calls: Calls,
         gradients: tuple[Tensor, Tensor | None],
-        x: Tensor,
+        x: Tensor | LatestProduct,
         residual: Tensor,
         statistics: tuple[Tensor, Tensor],
         results: tuple[Tensor, Tensor],
@@ -192,12 +198,13 @@ class LayerPlan:
     ) -> None:
         names = {_ATTENDED: ("attention_norm", "attention.output"), _NARROWED: ("output_norm", "feed_forward.output")}
         norm, dense = names[place]
+        h = residual.shape[1]
         bias, gamma = self.layer.get_parameter(f"{dense}.bias"), self.layer.get_parameter(f"{norm}.weight")
         sums = (self._gradient(name) for name in (f"{norm}.weight", f"{norm}.bias", f"{dense}.bias"))
         calls.add(
             self.kernels.residual_norm_backward,
             *(*gradients, x, bias, residual, gamma, *statistics, *results, *sums),
-            *(self.owner.parts(3 * x.shape[1]), accumulate, self.rows, self.padded, x.shape[1]),
+            *(self.owner.parts(3 * h), accumulate, self.rows, self.padded, h),
             *(*self._draw_hidden(place), self.owner.threads),
         )
 

@@ -5,7 +5,9 @@ buffers that are kept from step to step, and draws dropout's random bits again i
 """
 
 import math
+import weakref
 from ctypes import c_long, c_uint64
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from bertune.encoder.native_conditions import check_computable
 from bertune.encoder.native_first_layer import FirstOnlyLayerPlan
 from bertune.encoder.native_layer import LayerPlan
 from bertune.encoder.native_plan import Calls, Shape, shape_of
+from bertune.encoder.prepacked import LatestProduct, PackedMatrix, can_prepack
 from bertune.encoder.token_gradient import TokenGradient
 from bertune.native.build import NotNativeError
 from bertune.native.interface import NO_DROPOUT, TURN_MULTIPLE, pointer, threshold_of
@@ -48,32 +51,37 @@ class NativePass:
         encoder: on the CPU, its parameters float32; they are read where they lie, at each pass.
         dtype: of activations and matrix products, bfloat16 or float32. With bfloat16 a copy of each matrix is kept in
             `shadows`; whoever changes the parameters refreshes it.
+        prepack: whether to lay out each matrix for its product instead, where that can be had: worth it for many
+            tokens. There is no backward pass then, and the parameters must not change.
 
     Raises:
         NotNativeError: there are no kernels here, or none for such sizes.
     """
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
+    def __init__(self, encoder: Encoder, dtype: torch.dtype, *, prepack: bool = False) -> None:
         require_native(encoder, dtype)
         self.encoder = encoder
         self.dtype = dtype
         self.kernels = kernels_for(dtype)
         self.threads = torch.get_num_threads()
         self.passes = 0
+        self.prepacked = prepack and can_prepack(dtype)
+        self.product = LatestProduct()
         self.shadows: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         self.token_gradient: TokenGradient | None = None
         # What calls read anew for each batch, besides buffers.
         self.tokens = c_long()
         self._seeds: dict[int, c_uint64] = {}
+        self._packed: dict[str, PackedMatrix] = {}
         self._buffers: dict[str, Tensor] = {}
         self._plans: dict[Shape, PassPlan] = {}
         self._current: PassPlan | None = None
         self.refresh_shadows()
 
     def refresh_shadows(self) -> None:
-        """Copies the matrices to the type of the activations; nothing to do for float32."""
-        if self.dtype == torch.float32:
+        """Copies the matrices to the type of the activations; nothing to do for float32 or where they are packed."""
+        if self.dtype == torch.float32 or self.prepacked:
             return
         for name, parameter in self.encoder.layers.named_parameters():
             if parameter.dim() == 2:
@@ -84,6 +92,12 @@ class NativePass:
     def matrix(self, name: str, parameter: Tensor) -> Tensor:
         """Returns a weight in the type of the activations."""
         return parameter.detach() if self.dtype == torch.float32 else self.shadows[name]
+
+    def packed(self, name: str, parameter: Tensor) -> PackedMatrix:
+        """Returns a weight laid out for its product, as it was when it was first asked for."""
+        if name not in self._packed:
+            self._packed[name] = PackedMatrix(parameter.detach().to(self.dtype))
+        return self._packed[name]
 
     def prepare_gradients(self) -> None:
         """Makes the buffers that `backward` fills, under the parameters' names in the encoder, pooler excepted."""
@@ -120,6 +134,7 @@ class NativePass:
         Raises:
             DataError: an id, a type or a position that the embeddings do not have.
         """
+        assert not (keep and self.prepacked), "a pass with packed matrices has no backward pass"
         check_ids(batch, self.encoder.config)
         self.passes += 1
         shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
@@ -195,7 +210,8 @@ class PassPlan:
     """
 
     def __init__(self, owner: NativePass, shape: Shape) -> None:
-        self.owner = owner
+        # The owner has its plans and they it only by proxy: without a cycle its memory is free as soon as it is.
+        owner = self.owner = cast("NativePass", weakref.proxy(owner))
         self.shape = shape
         encoder = owner.encoder
         self._ids = owner.buffer("ids", 3, shape.padded, dtype=torch.int32)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bertune.ablation import without
 from bertune.batches.batch import ROW_MULTIPLE, Batch
+from bertune.encoder.prepacked import LatestProduct, PackedMatrix
 from bertune.native.interface import pointer
 
 _LENGTH_MULTIPLE = 32
@@ -70,6 +71,10 @@ class Calls:
         else:
             self._calls.append(partial(torch.mm, first, second, out=out))
 
+    def add_packed_product(self, into: LatestProduct, x: Tensor, matrix: PackedMatrix) -> None:
+        """Adds a product of a packed matrix."""
+        self._calls.append(partial(into.compute, x, matrix))
+
     def add_zeros(self, tensor: Tensor) -> None:
         """Adds the zeroing of a tensor."""
         self._calls.append(tensor.zero_)
@@ -83,6 +88,8 @@ class Calls:
 def _argument(value: Any) -> Any:
     if value is None or isinstance(value, Tensor):
         return pointer(value)
+    if isinstance(value, LatestProduct):
+        return value.address
     return byref(value) if isinstance(value, Structure) else value
 
 

@@ -16,11 +16,13 @@ from torch import Tensor
 
 from bertune.batches.batch import pack
 from bertune.evaluation.explain_texts import ReadTexts
-from bertune.evaluation.logits import BATCH_TOKENS, evaluating, predict_logits
+from bertune.evaluation.logits import evaluating, predict_logits
 from bertune.heads.classifier import Classifier
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+# Of a backward pass, which keeps what lies between.
+_TOKENS_AT_ONCE = 2048
 #: From logits (rows, labels) to what is explained, (rows, scores).
 Score = Callable[[Tensor], Tensor]
 
@@ -50,7 +52,7 @@ def integrated_gradients(
     blank = np.where(texts.is_text, blank_id, ids)
     start, way = table[blank], table[ids] - table[blank]
     points, weights = np.polynomial.legendre.leggauss(steps)
-    at_once = max(1, BATCH_TOKENS // len(ids))
+    at_once = max(1, _TOKENS_AT_ONCE // len(ids))
     parts = []
     with evaluating(classifier):
         for first in range(0, steps, at_once):

@@ -18,9 +18,11 @@ from bertune.native.build import NotNativeError
 from bertune.tokens.examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
-BATCH_TOKENS = 2048
+_BATCH_TOKENS = 4096
 # A GPU has more to keep busy, and each batch's logits are waited for.
 _GPU_BATCH_TOKENS = 16384
+# Laying out the weights takes about as long as it saves in so many tokens, whatever the size of the encoder.
+_LEAST_TOKENS_TO_PREPACK = 1024
 
 
 def predict_logits(
@@ -39,7 +41,7 @@ def predict_logits(
     Args:
         classifier: the model.
         data: examples in any form `as_dataset` takes; targets are not looked at.
-        batch_tokens: tokens computed at a time; None is `BATCH_TOKENS`, and more on a GPU.
+        batch_tokens: tokens computed at a time; None is 4096, and 16384 on a GPU.
         on_batch: called with the number of examples done in each batch, each with its first window.
 
     Returns:
@@ -51,9 +53,9 @@ def predict_logits(
     begins_example[encoded.first_sequences] = True
     device = classifier.classifier.weight.device
     if batch_tokens is None:
-        batch_tokens = BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
+        batch_tokens = _BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
     logits = np.empty((len(sequences), classifier.num_labels), dtype=np.float32)
-    compute = _computation_of(classifier)
+    compute = _computation_of(classifier, prepack=len(sequences.token_ids) >= _LEAST_TOKENS_TO_PREPACK)
     # In the products of `fit` and of the command line: whoever asks, the same model gives the same bits.
     computing = computing_in(classifier.encoder, classifier.encoder.compute_dtype)
     with evaluating(classifier), torch.inference_mode(), computing:
@@ -81,10 +83,10 @@ def _mean_of_windows(logits: NDArray[np.float32], encoded: EncodedExamples) -> N
     return (sums / encoded.sequence_counts[:, None]).astype(np.float32)
 
 
-def _computation_of(classifier: Classifier) -> Callable[[Batch], Tensor]:
+def _computation_of(classifier: Classifier, *, prepack: bool) -> Callable[[Batch], Tensor]:
     """Returns what maps a batch to logits: compiled kernels where they can be had, else the modules themselves."""
     try:
-        native = NativePass(classifier.encoder, classifier.encoder.compute_dtype)
+        native = NativePass(classifier.encoder, classifier.encoder.compute_dtype, prepack=prepack)
     except NotNativeError:
         return classifier.in_few_shapes
     first_only = classifier.first_only
