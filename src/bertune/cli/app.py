@@ -35,6 +35,8 @@ _VERBS = {
     "demo": "Do the whole job on a small data set that comes with bertune.",
 }
 _TERMINATED = 143
+# The signals that have asked the command to stop.
+_stopped_by: set[int] = set()
 _MEMORY_HINT = "use a smaller --micro-batch-size or --max-length"
 
 
@@ -81,11 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 and 143 stopped by a signal.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    _listen_to_signals()
     _open_streams()
     try:
-        tokens, config_file = _take_config(tokens)
-        make_app(config_file)(tokens)
+        _call(tokens)
     except BertuneError as error:
         return _fail(error.message, error.hint, error.exit_code)
     except CycloptsError as error:
@@ -109,6 +110,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail("not enough memory", _MEMORY_HINT, 4)
         return _fail_unexpectedly(error)
     return 0
+
+
+def _listen_to_signals() -> None:
+    _stopped_by.clear()
+    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it ignored, as `nohup` does
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _call(tokens: list[str]) -> None:
+    """Runs the command; once a signal has come, whatever ends it was the signal.
+
+    A library that is interrupted while it asks a Python object something may drop what the handler raised and raise an
+    error of its own: torch, of a storage, that it "could not determine the shape of object".
+    """
+    try:
+        tokens, config_file = _take_config(tokens)
+        make_app(config_file)(tokens)
+    except Exception as error:
+        if signal.SIGTERM in _stopped_by:
+            raise SystemExit(_TERMINATED) from error
+        if signal.SIGINT in _stopped_by:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _take_config(tokens: list[str]) -> tuple[list[str], Path | None]:
@@ -167,6 +192,12 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _terminate(_signum: int, _frame: FrameType | None) -> NoReturn:
+def _interrupt(signum: int, _frame: FrameType | None) -> NoReturn:
+    _stopped_by.add(signum)
+    raise KeyboardInterrupt
+
+
+def _terminate(signum: int, _frame: FrameType | None) -> NoReturn:
+    _stopped_by.add(signum)
     # As an exception, so that temporary files and folders are taken away on the way out.
     raise SystemExit(_TERMINATED)
