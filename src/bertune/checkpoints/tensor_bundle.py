@@ -1,4 +1,4 @@
-"""TensorFlow checkpoints (`.index` and `.data-XXXXX-of-XXXXX`), read without TensorFlow.
+"""TensorFlow checkpoints (`.index` and `.data-00000-of-00001`, …), read without TensorFlow.
 
 Every length is checked against the files before anything is allocated; the data files are mapped, not read; the CRC32C
 of a tensor is checked when it is read.

@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _listen_to_signals() -> None:
     _stopped_by.clear()
     signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it ignored, as `nohup` does
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as shells do behind `&`
         signal.signal(signal.SIGINT, _interrupt)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -23,7 +24,7 @@ from bertune.training.step import StepResult
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from bertune.studies.seed_process import serve; serve()"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_TERMINATED = 143
+_FAILED, _PARENT_GONE, _TERMINATED = 1, 2, 143
 
 
 class SeedProcesses:
@@ -124,13 +125,15 @@ class _Reporting:
 def serve() -> NoReturn:
     """Trains the seed that comes through the pipe; the work of one process, which ends with it."""
     signal.signal(signal.SIGTERM, _terminate)
-    code = 1
+    code = _FAILED
     try:
         code = _train_and_answer()
     except SystemExit:
         code = _TERMINATED
     except (BrokenPipeError, EOFError, pickle.UnpicklingError):
-        pass  # the parent is gone
+        code = _PARENT_GONE
+    except Exception:
+        traceback.print_exc()  # what could not be sent as an answer must not be lost
     finally:
         os._exit(code)  # at once: a signal while the interpreter shuts down would be shown as an error
 

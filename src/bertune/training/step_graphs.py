@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Hashable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -53,13 +54,12 @@ def cuda_recorder(device: torch.device) -> Record:
         generator = torch.cuda.default_generators[device.index or 0]
         # A recording that breaks off may leave the generator waiting for its end, and work going to its own stream.
         untouched, stream = generator.clone_state(), torch.cuda.current_stream(device)
-        try:
+        with ExitStack() as put_back:
+            put_back.callback(generator.graphsafe_set_state, untouched)
+            put_back.callback(torch.cuda.set_stream, stream)
             with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool):
                 step()
-        except Exception:
-            torch.cuda.set_stream(stream)
-            generator.graphsafe_set_state(untouched)
-            raise
+            put_back.pop_all()  # it was recorded to its end
         replay: Replay = graph.replay
         return replay
 

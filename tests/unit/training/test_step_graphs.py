@@ -1,10 +1,14 @@
 """Recording steps: when, what is run, and what happens where it fails."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from bertune.training.step_graphs import StepGraphs
+from bertune.training import step_graphs
+from bertune.training.step_graphs import StepGraphs, cuda_recorder
 
 
 class Device:
@@ -69,3 +73,29 @@ def test_without_a_recorder_every_step_runs_as_it_is() -> None:
     for _ in range(3):
         graphs.run(8, 64)
     assert device.log == [("run", (8, 64))] * 3
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_recording_that_breaks_off_leaves_stream_and_generator_as_they_were(
+    breaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[object] = []
+    cuda = SimpleNamespace(
+        graph_pool_handle=lambda: None,
+        CUDAGraph=lambda: SimpleNamespace(replay=lambda: log.append("replay")),
+        default_generators=[SimpleNamespace(clone_state=lambda: "state", graphsafe_set_state=log.append)],
+        current_stream=lambda device: "stream",
+        set_stream=log.append,
+        device=lambda device: nullcontext(),
+        graph=lambda graph, pool: nullcontext(),
+    )
+    monkeypatch.setattr(step_graphs.torch, "cuda", cuda)
+
+    def step() -> None:
+        if breaks:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    record = cuda_recorder(torch.device("cuda", 0))
+    with pytest.raises(RuntimeError, match="capturing") if breaks else nullcontext():
+        record(step)()
+    assert log == (["stream", "state"] if breaks else ["replay"])
