@@ -22,7 +22,7 @@ _BATCH_TOKENS = 4096
 # A GPU has more to keep busy, and each batch's logits are waited for.
 _GPU_BATCH_TOKENS = 16384
 # Laying out the weights takes about as long as it saves in so many tokens, whatever the size of the encoder.
-_LEAST_TOKENS_TO_PREPACK = 1024
+_LEAST_TOKENS_TO_PREPACK = 2048
 
 
 def predict_logits(
