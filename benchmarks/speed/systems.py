@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-Environment = Literal["own", "peers", "original"]
+Environment = Literal["own", "original", "transformers", "keras-hub", "sentence-transformers", "onnx"]
 What = Literal["train", "predict"]
 ROOT = Path(__file__).parents[2]
 GEMM = "gemm"
@@ -37,7 +37,7 @@ class System:
 
 
 def _trainer(name: str, title: str, *arguments: str) -> System:
-    return System(name, f"transformers Trainer, {title}", "peers", "transformers_training", arguments)
+    return System(name, f"transformers Trainer, {title}", "transformers", "transformers_training", arguments)
 
 
 TRAINING = (
@@ -48,16 +48,21 @@ TRAINING = (
     _trainer("transformers-bf16-grouped", "bf16, grouped by length", "--bf16", "--group-by-length"),
     _trainer("transformers-padded", "padded to 128", "--pad-to-max-length"),
     System("original", "the lesson, tf-models-official", "original", "original_training", takes_threads=True),
-    System("keras-hub", "KerasHub BertTextClassifier", "peers", "keras_hub_training", takes_threads=True),
-    System("sentence-transformers", "sentence-transformers CrossEncoder", "peers", "sentence_transformers_training"),
+    System("keras-hub", "KerasHub BertTextClassifier", "keras-hub", "keras_hub_training", takes_threads=True),
+    System(
+        "sentence-transformers",
+        "sentence-transformers CrossEncoder",
+        "sentence-transformers",
+        "sentence_transformers_training",
+    ),
 )
 PREDICTION = (
     System("bertune", "bertune (bf16 where native)", "own", "bertune_prediction"),
     System("bertune-fp32", "bertune, fp32", "own", "bertune_prediction", ("--precision", "fp32")),
-    System("pipeline", "transformers pipeline, fp32", "peers", "pipeline_prediction"),
-    System("pipeline-bf16", "transformers pipeline, bf16", "peers", "pipeline_prediction", ("--bf16",)),
-    System("onnx", "ONNX Runtime, fp32", "peers", "onnx_prediction", takes_threads=True),
-    System("onnx-int8", "ONNX Runtime, dynamic int8", "peers", "onnx_prediction", ("--int8",), takes_threads=True),
+    System("pipeline", "transformers pipeline, fp32", "transformers", "pipeline_prediction"),
+    System("pipeline-bf16", "transformers pipeline, bf16", "transformers", "pipeline_prediction", ("--bf16",)),
+    System("onnx", "ONNX Runtime, fp32", "onnx", "onnx_prediction", takes_threads=True),
+    System("onnx-int8", "ONNX Runtime, dynamic int8", "onnx", "onnx_prediction", ("--int8",), takes_threads=True),
 )
 PROBE = System(GEMM, "torch.mm", "own", GEMM)
 
@@ -98,14 +103,18 @@ def ablated(system: System, tricks: Sequence[str]) -> list[System]:
 def python_of(environment: Environment) -> Path | None:
     """Returns the Python of an environment, or None where it was not made.
 
-    `BERTUNE_PEERS_PYTHON` and `BERTUNE_ORIGINAL_PYTHON` come before `.venv-peers` and `.venv-original`.
+    `BERTUNE_KERAS_HUB_PYTHON` comes before `.venv-keras-hub`, and so on.
     """
     if environment == "own":
         return Path(sys.executable)
-    named = os.environ.get(f"BERTUNE_{environment.upper()}_PYTHON")
+    named = os.environ.get(_variable(environment))
     path = Path(named) if named else ROOT / f".venv-{environment}" / "bin" / "python"
     return path if path.is_file() else None
 
 
 def why_missing(environment: Environment) -> str:
-    return f"no .venv-{environment} (make .venv-{environment}/installed, or set BERTUNE_{environment.upper()}_PYTHON)"
+    return f"no .venv-{environment} (make .venv-{environment}/installed, or set {_variable(environment)})"
+
+
+def _variable(environment: Environment) -> str:
+    return f"BERTUNE_{environment.upper().replace('-', '_')}_PYTHON"

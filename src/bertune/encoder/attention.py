@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bertune.ablation import without
 from bertune.batches.layout import AttentionPlan, Layout, LengthGroup
 from bertune.encoder.dense import Dense
 from bertune.encoder.dropout import Dropout
@@ -50,8 +51,17 @@ class _FromCells(torch.autograd.Function):
 
 
 def _to_cells(packed: Tensor, plan: AttentionPlan) -> Tensor:
+    if without("gather-backward"):
+        return packed.index_select(0, plan.token_of_cell)
     cells: Tensor = _ToCells.apply(packed, plan.token_of_cell, plan.cell_of_token)  # type: ignore[no-untyped-call]
     return cells
+
+
+def _from_cells(cells: Tensor, plan: AttentionPlan) -> Tensor:
+    if without("gather-backward"):
+        return cells.index_select(0, plan.cell_of_token)
+    packed: Tensor = _FromCells.apply(cells, plan.cell_of_token)  # type: ignore[no-untyped-call]
+    return packed
 
 
 class SelfAttention(nn.Module):
@@ -90,8 +100,7 @@ class SelfAttention(nn.Module):
         cells = _to_cells(self.qkv(hidden_states), plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         mixed = torch.cat([self._mix(rows, group) for rows, group in zip(rectangles, plan.groups, strict=True)])
-        packed: Tensor = _FromCells.apply(mixed, plan.cell_of_token)  # type: ignore[no-untyped-call]
-        output: Tensor = self.output(packed)
+        output: Tensor = self.output(_from_cells(mixed, plan))
         return output
 
     def _kernel_for(self, hidden_states: Tensor) -> AttentionKernel:

@@ -138,7 +138,7 @@ class NativePass:
         check_ids(batch, self.encoder.config)
         self.passes += 1
         shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
-        plan = self._plans.get(shape)
+        plan = None if without("kept-calls") else self._plans.get(shape)
         if plan is None:
             self._current = None  # where buffers grow, it would keep those that were there before
             plan = PassPlan(self, shape)

@@ -5,7 +5,7 @@ typedef struct {
     elem *out, *dqkv;
     float *lse, *scratch, *parts;
     const int32_t *cu;
-    long sequences, heads, d, max_length, lse_stride;
+    long sequences, heads, d, max_length, lse_stride, stride, apart;
     dropout drop;
 } attention;
 
@@ -88,11 +88,11 @@ static void attention_forward_body(void *data) {
         long b = task / a->heads, head = task % a->heads, row = a->cu[b], s = a->cu[b + 1] - row;
         long width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
         float *k = q + s * d, *kt = k + width * d, *v = kt + width * d, *p = v + width * d, *o = p + s * width;
-        const elem *in = a->qkv + row * 3 * h + head * d;
+        const elem *in = a->qkv + row * a->stride + head * d;
         const float *bias = a->bias + head * d;
-        read_rows(in, 3 * h, bias, 1.0f / sqrtf((float)d), q, s, d);
-        read_rows(in + h, 3 * h, bias + h, 1.0f, k, s, d);
-        read_rows(in + 2 * h, 3 * h, bias + 2 * h, 1.0f, v, s, d);
+        read_rows(in, a->stride, bias, 1.0f / sqrtf((float)d), q, s, d);
+        read_rows(in + a->apart, a->stride, bias + h, 1.0f, k, s, d);
+        read_rows(in + 2 * a->apart, a->stride, bias + 2 * h, 1.0f, v, s, d);
         turn_rows(k, kt, s, d, width);
         product(q, d, 1, kt, width, p, width, s, up(s, W), d);
         uint32_t block = cells_before(a, b, head);
@@ -110,14 +110,15 @@ static void attention_forward_body(void *data) {
         write_rows(a->out + row * h + head * d, h, o, 1.0f, s, d, 0);
     }
 }
-/* qkv: (tokens, 3 x heads * d), queries, keys, values, each with its heads side by side; bias likewise.
- * out: (tokens, heads * d); lse: (heads, lse_stride), the logarithm of each softmax's sum. */
+/* qkv: queries, keys and values of heads * d numbers, heads side by side, a token each `stride` numbers; queries start at
+ * 0, keys at `apart`, values at twice that. bias: (3 x heads * d). out: (tokens, heads * d); lse: (heads, lse_stride), the
+ * logarithm of each softmax's sum. */
 void attention_forward(const elem *qkv, const float *bias, elem *out, float *lse, long lse_stride, const int32_t *cu,
-                       long sequences, long heads, long d, long max_length, long rows, long padded_rows,
-                       float *scratch, uint32_t threshold, uint64_t seed, int threads) {
+                       long sequences, long heads, long d, long stride, long apart, long max_length, long rows,
+                       long padded_rows, float *scratch, uint32_t threshold, uint64_t seed, int threads) {
     attention a = {.qkv = qkv, .bias = bias, .out = out, .lse = lse, .lse_stride = lse_stride, .scratch = scratch,
-                   .cu = cu, .sequences = sequences, .heads = heads, .d = d, .max_length = max_length,
-                   .drop = make_dropout(threshold, seed)};
+                   .cu = cu, .sequences = sequences, .heads = heads, .d = d, .stride = stride, .apart = apart,
+                   .max_length = max_length, .drop = make_dropout(threshold, seed)};
     in_parallel(attention_forward_body, &a, threads);
     zero_tail(out, rows, padded_rows, heads * d);
 }
@@ -136,11 +137,11 @@ static void attention_backward_body(void *data) {
         long width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
         float *dout = q + s * d, *dq = dout + s * d, *k = dq + s * d, *kt = k + width * d, *v = kt + width * d,
               *vt = v + width * d, *dk = vt + width * d, *dv = dk + width * d, *p = dv + width * d, *dp = p + s * width;
-        const elem *in = a->qkv + row * 3 * h + head * d;
+        const elem *in = a->qkv + row * a->stride + head * d;
         const float *bias = a->bias + head * d;
-        read_rows(in, 3 * h, bias, scale, q, s, d);
-        read_rows(in + h, 3 * h, bias + h, 1.0f, k, s, d);
-        read_rows(in + 2 * h, 3 * h, bias + 2 * h, 1.0f, v, s, d);
+        read_rows(in, a->stride, bias, scale, q, s, d);
+        read_rows(in + a->apart, a->stride, bias + h, 1.0f, k, s, d);
+        read_rows(in + 2 * a->apart, a->stride, bias + 2 * h, 1.0f, v, s, d);
         read_rows(a->dout + row * h + head * d, h, none, 1.0f, dout, s, d);
         turn_rows(k, kt, s, d, width);
         turn_rows(v, vt, s, d, width);
@@ -175,21 +176,23 @@ static void attention_backward_body(void *data) {
         product(p, 1, width, dout, d, dv, d, s, d, s);
         product(dp, width, 1, k, d, dq, d, s, d, s);
         product(dp, 1, width, q, d, dk, d, s, d, s);
-        elem *into = a->dqkv + row * 3 * h + head * d;
-        write_rows(into, 3 * h, dq, scale, s, d, sums + head * d);
-        write_rows(into + h, 3 * h, dk, 1.0f, s, d, sums + h + head * d);
-        write_rows(into + 2 * h, 3 * h, dv, 1.0f, s, d, sums + 2 * h + head * d);
+        elem *into = a->dqkv + row * a->stride + head * d;
+        write_rows(into, a->stride, dq, scale, s, d, sums + head * d);
+        write_rows(into + a->apart, a->stride, dk, 1.0f, s, d, sums + h + head * d);
+        write_rows(into + 2 * a->apart, a->stride, dv, 1.0f, s, d, sums + 2 * h + head * d);
     }
 }
 /* dqkv and dbias are laid out as qkv and bias. `parts` holds threads x 3 x heads * d numbers. */
 void attention_backward(const elem *qkv, const float *bias, const elem *dout, const float *lse, long lse_stride,
                         elem *dqkv, float *dbias, const int32_t *cu, long sequences, long heads, long d,
-                        long max_length, long rows, long padded_rows, float *scratch, float *parts, int accumulate,
-                        uint32_t threshold, uint64_t seed, int threads) {
+                        long stride, long apart, long max_length, long rows, long padded_rows, float *scratch,
+                        float *parts, int accumulate, uint32_t threshold, uint64_t seed, int threads) {
     attention a = {.qkv = qkv, .bias = bias, .dout = dout, .lse = (float *)lse, .lse_stride = lse_stride, .dqkv = dqkv,
                    .scratch = scratch, .parts = parts, .cu = cu, .sequences = sequences, .heads = heads, .d = d,
-                   .max_length = max_length, .drop = make_dropout(threshold, seed)};
+                   .stride = stride, .apart = apart, .max_length = max_length,
+                   .drop = make_dropout(threshold, seed)};
     int team = in_parallel(attention_backward_body, &a, threads);
-    zero_tail(dqkv, rows, padded_rows, 3 * heads * d);
+    if (stride == 3 * heads * d) zero_tail(dqkv, rows, padded_rows, stride);
+    else for (int part = 0; part < 3; part++) zero_tail(dqkv + part * apart, rows, padded_rows, stride);
     add_up(dbias, parts, 3 * heads * d, team, 3 * heads * d, accumulate);
 }

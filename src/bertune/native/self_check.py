@@ -139,7 +139,7 @@ def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     gradient, dbias, parts = torch.empty_like(qkv), torch.empty(3 * h), torch.empty(threads, 3 * h)
     longest = max(_LENGTHS)
     scratch = torch.empty(threads, kernels.attention_scratch(longest, _HEAD_SIZE))
-    sizes = (pointer(cu), len(_LENGTHS), _HEADS, _HEAD_SIZE, longest, tokens, tokens, pointer(scratch))
+    sizes = (pointer(cu), len(_LENGTHS), _HEADS, _HEAD_SIZE, 3 * h, h, longest, tokens, tokens, pointer(scratch))
     kernels.attention_forward(
         *(*(pointer(tensor) for tensor in (qkv, bias, out, lse)), tokens, *sizes), *NO_DROPOUT, threads
     )

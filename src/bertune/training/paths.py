@@ -15,6 +15,7 @@ from bertune.heads.classifier import Classifier
 from bertune.native.build import NotNativeError
 from bertune.optim.native_step import NativeStep, Source, TableSource
 from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.optim.step_in_passes import StepInPasses
 
 _TABLE: Final = "embeddings.token.weight"
 
@@ -109,7 +110,8 @@ class NativeTrainingPath:
         assert token_gradient is not None
         self._table = TableSource(rows, token_gradient.values, np.full(len(rows), -1, np.int32))
         table = encoder.embeddings.token.weight
-        self._step = NativeStep(optimizer, self._sources(), {id(table): self._table})
+        step = StepInPasses if without("one-pass-step") else NativeStep
+        self._step = step(optimizer, self._sources(), {id(table): self._table})
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `TrainingPath`."""

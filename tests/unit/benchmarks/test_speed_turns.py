@@ -44,10 +44,10 @@ def test_a_worker_that_fails_is_listed_and_the_others_go_on(tmp_path: Path) -> N
 
 
 def test_a_missing_environment_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERTUNE_PEERS_PYTHON", str(tmp_path / "nothing"))
-    peer = System("peer", "a peer", "peers", "echo")
-    assert python_of("peers") is None
-    with pytest.raises(WorkerError, match=r"no \.venv-peers"):
+    monkeypatch.setenv("BERTUNE_KERAS_HUB_PYTHON", str(tmp_path / "nothing"))
+    peer = System("peer", "a peer", "keras-hub", "echo")
+    assert python_of("keras-hub") is None
+    with pytest.raises(WorkerError, match=r"no \.venv-keras-hub .*BERTUNE_KERAS_HUB_PYTHON"):
         Child(peer, tmp_path, threads=1, log=tmp_path / "log")
 
 

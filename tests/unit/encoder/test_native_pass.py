@@ -316,6 +316,7 @@ def test_one_two_and_three_threads_agree_to_rounding(dtype: torch.dtype) -> None
         ("row-rounding", torch.float32, [9, 30, 2]),
         ("packed-tokens", torch.float32, [9, 30, 2]),
         ("turned-matrices", torch.bfloat16, [30] * 10 + [20]),  # enough rows for matrices to be turned
+        ("fused-qkv", torch.float32, [9, 30, 2]),
     ],
 )
 def test_what_is_done_for_speed_changes_no_result(
@@ -333,10 +334,28 @@ def test_what_is_done_for_speed_changes_no_result(
     # bfloat16 keeps 8 bits of a gradient; the sums behind them were added up in another order.
     allowed = 1e-5 if dtype == torch.float32 else 2**-8
     assert all(distance(plain.gradients[name], fast.gradients[name]) <= allowed for name in plain.gradients)
-    assert every._current is not None
-    assert without._current is not None
-    is_turned = ["turned" in made._buffers for made in (every, without)]
-    assert every._current.shape != without._current.shape or is_turned == [True, False]
+    assert done_for_speed(every) != done_for_speed(without)
+
+
+def done_for_speed(made: NativePass) -> tuple[object, ...]:
+    plan = made._current
+    assert plan is not None
+    return plan.shape, "turned" in made._buffers, plan._layers[0].fused
+
+
+def test_calls_that_are_made_anew_each_time_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = sizes(64, 4, 96, dropout=0.1)
+    batch = batch_of([9, 30, 2])
+    g, answers, plans = gradient_for(batch, config, first_only=False), [], []
+    for trick in ("", "kept-calls"):
+        monkeypatch.setenv("BERTUNE_WITHOUT", trick)
+        made = native(encoder_of(config))
+        for seed in (1, 2, 3):  # the first makes buffers, and calls on those before end with it
+            answers.append(by_kernels(made, batch, g, seed=seed))
+            plans.append(made._current)
+    for kept, anew in zip(answers[:3], answers[3:], strict=True):
+        assert_same_bits(anew, kept)
+    assert [plans[2] is plans[1], plans[5] is plans[4]] == [True, False]
 
 
 # ---- what is refused ---------------------------------------------------------------------------------------------

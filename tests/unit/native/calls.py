@@ -77,16 +77,25 @@ class Kernels:
         return dx, dresidual, sums
 
     def attention(
-        self, qkv: Tensor, bias: Tensor, dout: Tensor, lengths: list[int], heads: int, draw: Draw = NO_DROPOUT
+        self,
+        qkv: Tensor,
+        bias: Tensor,
+        dout: Tensor,
+        lengths: list[int],
+        heads: int,
+        draw: Draw = NO_DROPOUT,
+        *,
+        apart: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the output, and the gradients of qkv and of its bias."""
+        """Returns the output, and the gradients of qkv and of its bias; `apart`: qkv is (3, tokens, width)."""
         tokens, h = dout.shape
         cu = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
         out, gradient = torch.full_like(dout, torch.nan), torch.full_like(qkv, torch.nan)
         lse, dbias = torch.full((heads, tokens), torch.nan), torch.full((3 * h,), torch.nan)
         scratch = torch.full((self.threads, self.library.attention_scratch(max(lengths), h // heads)), torch.nan)
         parts = torch.full((self.threads, 3 * h), torch.nan)
-        sizes = (pointer(cu), len(lengths), heads, h // heads, max(lengths), tokens, tokens, pointer(scratch))
+        places = (h, tokens * h) if apart else (3 * h, h)
+        sizes = (pointer(cu), len(lengths), heads, h // heads, *places, max(lengths), tokens, tokens, pointer(scratch))
         self.library.attention_forward(
             *(*(pointer(tensor) for tensor in (qkv, bias, out, lse)), tokens, *sizes), *draw, self.threads
         )

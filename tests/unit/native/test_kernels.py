@@ -248,6 +248,20 @@ def test_attention_and_its_gradients_are_those_of_autograd(
     assert_near(dbias, exact_bias.grad, torch.float32, units=100)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_queries_keys_and_values_may_lie_behind_each_other(kernels: Get, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    lengths = [5, 33, 1]
+    qkv, dout, bias = torch.randn(39, 96).to(dtype), torch.randn(39, 32).to(dtype), torch.randn(96)
+    call, draw = Kernels(kernels(dtype).library, dtype, 2), Draw(9000, 5)
+    out, gradient, dbias = call.attention(qkv, bias, dout, lengths, 2, draw)
+    behind = torch.stack(qkv.chunk(3, dim=1)).contiguous()
+    again, split, same_bias = call.attention(behind, bias, dout, lengths, 2, draw, apart=True)
+    assert torch.equal(again, out)
+    assert torch.equal(torch.cat(split.unbind(0), dim=1), gradient)
+    assert torch.equal(same_bias, dbias)
+
+
 def test_large_scores_neither_overflow_nor_spread(kernels: Get) -> None:
     """Scores of some thousands: all probability on one key, so each token gets exactly that key's value."""
     qkv = torch.zeros(3, 3, 16)

@@ -113,13 +113,17 @@ def test_fifty_steps_have_the_losses_of_the_torch_path(train: Dataset, settings:
     assert_same_training(one, other)
 
 
-@pytest.mark.parametrize("trick", ["row-rounding", "first-only", "compact-vocabulary", "first-only, row-rounding"])
+@pytest.mark.parametrize(
+    "trick",
+    ["row-rounding", "first-only", "compact-vocabulary", "first-only, row-rounding", "packed-tokens", "fused-qkv"],
+)
 def test_no_trick_changes_the_losses(train: Dataset, trick: str) -> None:
     assert_same_training(run(train, trick), run(train))
 
 
-def test_the_compact_vocabulary_changes_no_bit(train: Dataset) -> None:
-    one, other = run(train, "compact-vocabulary"), run(train)
+@pytest.mark.parametrize("trick", ["compact-vocabulary", "kept-calls", "one-pass-step"])
+def test_some_tricks_change_no_bit(train: Dataset, trick: str) -> None:
+    one, other = run(train, trick), run(train)
     assert losses(one[0]) == losses(other[0])
     weights = other[1].state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in one[1].state_dict().items())
@@ -134,8 +138,9 @@ def test_rows_that_never_occur_end_where_decay_alone_takes_them(train: Dataset) 
     assert float((after / before - 1).abs().min()) > 0.01
 
 
-def test_without_grouped_lengths_torch_trains_the_same(train: Dataset) -> None:
-    assert_same_training(run(train, "kernels"), run(train, "kernels,length-groups"))
+@pytest.mark.parametrize("trick", ["length-groups", "gather-backward"])
+def test_without_it_torch_trains_the_same(train: Dataset, trick: str) -> None:
+    assert_same_training(run(train, "kernels"), run(train, f"kernels,{trick}"))
 
 
 def test_a_regressor_trains_the_same(train: Dataset) -> None:
