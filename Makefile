@@ -18,6 +18,10 @@ JOBS ?= 2
 # What BERTUNE_WITHOUT knows, taken away one at a time; row rounding also where there is no compiler.
 TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pass-step,compact-vocabulary,turned-matrices
 TRICKS := $(TRICKS),kernels,kernels+row-rounding,kernels+length-groups,kernels+bulk-dropout,kernels+gather-backward
+TINY_TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pass-step,compact-vocabulary,kernels
+# How the process waits and takes memory, beside what it is left at.
+SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
+SETTINGS += "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864"
 PREDICTION_TRICKS := prepacked-weights,packed-tokens,first-only,row-rounding,kernels
 
 .PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
@@ -105,6 +109,8 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed --model tiny
 	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
 	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --model tiny --systems bertune --without $(TINY_TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --systems bertune --without kernels --settings $(SETTINGS) --tag settings
 	$(BIN)/python -m benchmarks.speed --systems bertune-fp32 --without fp32-products --tag ablation,fp32
 	$(BIN)/python -m benchmarks.speed --what predict
 	$(BIN)/python -m benchmarks.speed --what predict --systems bertune --without $(PREDICTION_TRICKS) --tag ablation

@@ -3,6 +3,7 @@
 python -m benchmarks.speed                                     training MiniLM-L6, every system
 python -m benchmarks.speed --model base --systems bertune,transformers --steps 3
 python -m benchmarks.speed --systems bertune --without kernels,row-rounding,first-only,compact-vocabulary --tag ablation
+python -m benchmarks.speed --systems bertune --settings "OMP_WAIT_POLICY=ACTIVE" "THP_MEM_ALLOC_ENABLE=1"
 python -m benchmarks.speed --what predict
 python -m benchmarks.speed --what startup
 python -m benchmarks.speed --what whole --systems bertune,transformers   three epochs each, to the end
@@ -12,6 +13,7 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,7 @@ from benchmarks.machine import hardware_name, machine, versions
 from benchmarks.speed.report import report
 from benchmarks.speed.rounds import take_turns
 from benchmarks.speed.startup import measure_startup
-from benchmarks.speed.systems import GEMM, PROBE, ROOT, System, What, ablated, chosen
+from benchmarks.speed.systems import GEMM, PROBE, ROOT, System, What, ablated, chosen, with_settings
 from benchmarks.speed.whole import run_command, run_whole
 from benchmarks.speed.workload import Workload, read_workload
 
@@ -40,7 +42,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "what": options.what,
         "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python -m benchmarks.speed", *without_folder(sys.argv[1:])]),
+        "command": shlex.join(["python", "-m", "benchmarks.speed", *without_folder(sys.argv[1:])]),
         "machine": machine(),
         "versions": versions("bertune", "torch", "numpy"),
     }
@@ -106,13 +108,15 @@ def make(folder: Path, model: str, *, epochs: int) -> Workload:
 
 
 def wanted(options: argparse.Namespace) -> list[System]:
-    """Returns the systems to measure; without each trick, only the first of them is measured too."""
+    """Returns the systems to measure; of the first, also without each trick, and all of these with each settings."""
     what: What = "predict" if options.what == "predict" else "train"
     try:
-        systems = chosen(what, options.systems)
+        first, *others = chosen(what, options.systems)
+        ours = [first, *ablated(first, options.without)]
+        ours += [with_settings(system, settings) for settings in options.settings for system in ours]
     except ValueError as error:
         raise SystemExit(str(error)) from error
-    return [systems[0], *ablated(systems[0], options.without), *systems[1:]]
+    return [*ours, *others]
 
 
 def describe(workload: Workload, count: int) -> dict[str, Any]:
@@ -170,6 +174,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", choices=MODELS, default="minilm")
     parser.add_argument("--systems", type=names, help="comma-separated; all by default")
     parser.add_argument("--without", type=names, default=[], help="tricks to switch off one at a time; a+b both")
+    parser.add_argument("--settings", nargs="+", default=[], help='environment variables, each "NAME=VALUE …" in turn')
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help=f"of a round in training; by model: {STEPS}")
     parser.add_argument("--examples", type=int, default=1 << 30, help="pairs of a round in predicting; all by default")

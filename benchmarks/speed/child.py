@@ -134,4 +134,4 @@ def worker_environment(system: System, threads: int) -> dict[str, str]:
     added |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
     if system.without:
         added["BERTUNE_WITHOUT"] = ",".join(system.without)
-    return kept | added
+    return kept | added | dict(system.settings)

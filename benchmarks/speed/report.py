@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.speed.summary import (
     OURS,
     figures,
+    gain_of_settings,
     gain_of_tricks,
     gemm_rate,
     probability_differences,
@@ -45,6 +46,10 @@ def tables(result: Mapping[str, Any]) -> list[str]:
     if gains:
         lines += ["", "| without | gain of having it |", "|---|---|"]
         lines += [f"| {name} | {gain.text()} |" for name, gain in gains.items()]
+    settings = gain_of_settings(result)
+    if settings:
+        lines += ["", "| with | gain of it |", "|---|---|"]
+        lines += [f"| {name.replace('@', ', ')} | {gain.text()} |" for name, gain in settings.items()]
     ways = {entry["name"]: entry["rounds"][0].get("computed_in") for entry in measured}
     if any(ways.values()):
         lines += ["", "Computed in: " + "; ".join(f"{name}: {way}" for name, way in ways.items() if way) + "."]

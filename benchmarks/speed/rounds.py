@@ -87,7 +87,7 @@ def _start(entry: Measured, folder: Path, threads: int, logs: Path, largest: int
         _say(f"{name}: {entry.failure}")
         return None
     try:
-        child = Child(entry.system, folder, threads=threads, log=logs / f"{name}.log")
+        child = Child(entry.system, folder, threads=threads, log=logs / f"{name.replace('/', '_')}.log")
     except WorkerError as failure:
         entry.failure = str(failure)
         _say(f"{name}: not measured: {failure}")

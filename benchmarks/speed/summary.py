@@ -1,5 +1,6 @@
 """From rounds to figures: rates, shares of the matrix products' rate, memory, ratios. One place for all tables."""
 
+import re
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -72,7 +73,7 @@ def flops_per_token(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict
     training = result["what"] == "train"
     lengths = workload["train_lengths" if training else "test_lengths"]
     formulas: dict[str, Callable[..., float]] = {"model": model_flops}
-    if entry["name"].split("~")[0].split("-")[0] == OURS:
+    if re.split("[~@-]", entry["name"])[0] == OURS:
         formulas["executed"] = executed_flops
     tokens = sum(int(length) * count for length, count in lengths.items())
     found = {}
@@ -95,13 +96,20 @@ def gain_of_tricks(result: Mapping[str, Any]) -> dict[str, Ratio]:
     """
     names = [entry["name"] for entry in result["systems"]]
     gains: dict[str, Ratio | None] = {}
-    for name in names:
+    for name in (name for name in names if "@" not in name):
         system, _, tricks = name.partition("~")
         first, _, others = tricks.partition("+")
         if tricks:
             gains[tricks] = ratio_between(result, system, name)
         if others and f"{system}~{first}" in names:
             gains[f"{others}, already without {first}"] = ratio_between(result, f"{system}~{first}", name)
+    return {name: gain for name, gain in gains.items() if gain is not None}
+
+
+def gain_of_settings(result: Mapping[str, Any]) -> dict[str, Ratio]:
+    """Returns what environment variables are worth: the system with them over the same system without."""
+    names = [entry["name"] for entry in result["systems"] if "@" in entry["name"]]
+    gains = {name: ratio_between(result, name, name.partition("@")[0]) for name in names}
     return {name: gain for name, gain in gains.items() if gain is not None}
 
 

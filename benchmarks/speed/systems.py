@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ class System:
         arguments: of the worker, after the folder.
         takes_threads: whether the worker sets its threads itself; the others obey OMP_NUM_THREADS.
         without: tricks of bertune that are switched off.
+        settings: environment variables of its process, with their values.
     """
 
     name: str
@@ -33,7 +34,8 @@ class System:
     worker: str
     arguments: tuple[str, ...] = ()
     takes_threads: bool = False
-    without: tuple[str, ...] = field(default=())
+    without: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 def _trainer(name: str, title: str, *arguments: str) -> System:
@@ -98,6 +100,18 @@ def ablated(system: System, tricks: Sequence[str]) -> list[System]:
         )
         for trick in tricks
     ]
+
+
+def with_settings(system: System, settings: str) -> System:
+    """Returns the system with environment variables, given as `NAME=VALUE NAME=VALUE`.
+
+    Raises:
+        ValueError: a variable without a value.
+    """
+    pairs = tuple(tuple(pair.split("=", 1)) for pair in settings.split())
+    if not all(len(pair) == 2 for pair in pairs):
+        raise ValueError(f"not NAME=VALUE: {settings}")
+    return replace(system, name=f"{system.name}@{settings}", title=f"{system.title}, with {settings}", settings=pairs)
 
 
 def python_of(environment: Environment) -> Path | None:

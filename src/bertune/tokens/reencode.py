@@ -10,6 +10,7 @@ from typing import Final, Literal
 from bertune.atomic import remove_leftovers
 from bertune.errors import ConfigError, DataError
 from bertune.folder_lock import only_run_in
+from bertune.processors import usable_processors
 from bertune.text.glue import Split
 from bertune.text.row_source import RowSource
 from bertune.tokens.chunk_encoding import Chunk, ChunkEncoder, EncodedChunk
@@ -202,8 +203,7 @@ def _is_as_written(folder: Path, shard: Shard) -> bool:
 def _process_count(processes: int | None, rows: int) -> int:
     if processes is not None:
         return processes
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, rows // _ROWS_WORTH_A_PROCESS))
+    return max(1, min(usable_processors(), rows // _ROWS_WORTH_A_PROCESS))
 
 
 def _encode_missing(

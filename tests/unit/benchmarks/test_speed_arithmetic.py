@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from benchmarks.speed.child import worker_environment
 from benchmarks.speed.flops import Shape, executed_flops, model_flops
 from benchmarks.speed.ratio import common_rounds, ratio_of_medians
-from benchmarks.speed.summary import figures, gain_of_tricks, ratio_between
-from benchmarks.speed.systems import ablated, chosen
+from benchmarks.speed.summary import figures, gain_of_settings, gain_of_tricks, ratio_between
+from benchmarks.speed.systems import ablated, chosen, with_settings
 from benchmarks.speed.targets import TARGETS
 from benchmarks.speed.workload import cross_entropy, spread_evenly
 
@@ -99,6 +100,16 @@ def test_a_system_without_tricks_says_which() -> None:
     assert (second.name, second.without) == ("bertune~a+b", ("a", "b"))
 
 
+def test_settings_are_variables_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "3")
+    system = with_settings(chosen("train", ["bertune"])[0], "OMP_WAIT_POLICY=ACTIVE A=b=c")
+    environment = worker_environment(system, threads=2)
+    assert (environment["OMP_WAIT_POLICY"], environment["A"]) == ("ACTIVE", "b=c")
+    assert "MALLOC_TOP_PAD_" not in environment
+    with pytest.raises(ValueError, match="not NAME=VALUE: A=1 B"):
+        with_settings(system, "A=1 B")
+
+
 def entry(name: str, seconds: list[float], **about: object) -> dict[str, object]:
     rounds = [
         {"seconds": value, "examples": 64, "tokens": 6400, "peak_rss_bytes": 2**20 * len(name)} for value in seconds
@@ -142,6 +153,19 @@ def test_figures_of_a_system_follow_from_its_rounds(result: dict[str, object]) -
 def test_fp32_is_held_to_the_faster_of_its_products(result: dict[str, object]) -> None:
     values = figures(result["systems"][1], result)
     assert values["model_share"] == pytest.approx(model_flops(MINILM, [100] * 64, training=True) / 8 / 2e11)
+
+
+def test_settings_are_measured_beside_the_same_system_without(result: dict[str, object]) -> None:
+    result["systems"] = [
+        entry("bertune", [1.0, 1.0, 1.0]),
+        entry("bertune~kernels", [2.0, 2.0, 2.0]),
+        entry("bertune@A=1 B=2", [0.5, 0.5, 0.5], precision="bf16"),
+        entry("bertune~kernels@A=1 B=2", [1.6, 1.6, 1.6]),
+    ]
+    gains = {name: gain.value for name, gain in gain_of_settings(result).items()}
+    assert gains == pytest.approx({"bertune@A=1 B=2": 2, "bertune~kernels@A=1 B=2": 1.25})
+    assert {name: gain.value for name, gain in gain_of_tricks(result).items()} == pytest.approx({"kernels": 2})
+    assert "executed_share" in figures(result["systems"][2], result)
 
 
 def test_a_trick_beside_another_is_measured_without_that_other(result: dict[str, object]) -> None:

@@ -1,0 +1,73 @@
+"""How many processors this process may keep busy: what its container allows, not what the machine has."""
+
+import os
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+_THREADS = "OMP_NUM_THREADS"
+_MEMBERSHIP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def usable_processors() -> int:
+    """Returns the number of processors, as limited by affinity and by the processor time of Linux's control groups.
+
+    A limit of two and a half processors counts as two, a limit below one as one.
+    """
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = processor_limit(_MEMBERSHIP, _GROUPS)
+    return present if limit is None else max(1, min(present, int(limit)))
+
+
+def limit_threads(environment: MutableMapping[str, str]) -> None:
+    """Sets the number of threads of torch's products, before torch is loaded, where the group limits it.
+
+    OpenMP looks at affinity alone: in a container that may use two of 64 processors it starts 64 threads, which wait
+    for each other most of the time. A number that is set already stays.
+    """
+    if _THREADS not in environment and processor_limit(_MEMBERSHIP, _GROUPS) is not None:
+        environment[_THREADS] = str(usable_processors())
+
+
+def processor_limit(membership: Path, groups: Path) -> float | None:
+    """Returns how many processors' time the control groups of this process grant, or None for no limit.
+
+    Both versions of control groups are read, each from this process's group up to the root, whose files in a container
+    are its own.
+
+    Args:
+        membership: lists the process's groups, a line each: number, controllers, path.
+        groups: where control groups are mounted.
+    """
+    return min(_limits(membership, groups), default=None)
+
+
+def _limits(membership: Path, groups: Path) -> Iterator[float]:
+    for line in (_text(membership) or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        group = groups / controllers / path.strip("/")
+        for folder in (group, *group.parents):
+            limit = _limit_of(folder)
+            if limit is not None:
+                yield limit
+            if folder == groups:
+                break
+
+
+def _limit_of(group: Path) -> float | None:
+    """Reads `cpu.max` of the second version, or the two files of the first; a quota of -1 or "max" is none."""
+    text = _text(group / "cpu.max") or f"{_text(group / 'cpu.cfs_quota_us')} {_text(group / 'cpu.cfs_period_us')}"
+    try:
+        quota, period = (int(number) for number in text.split())
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
