@@ -6,6 +6,7 @@ from pathlib import Path
 
 _THREADS = "OMP_NUM_THREADS"
 _MEMBERSHIP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def usable_processors() -> int:
@@ -13,19 +14,21 @@ def usable_processors() -> int:
 
     A limit of two and a half processors counts as two, a limit below one as one.
     """
-    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = processor_limit(_MEMBERSHIP, _GROUPS)
-    return present if limit is None else max(1, min(present, int(limit)))
+    return len(_present()) if limit is None else max(1, min(len(_present()), int(limit)))
 
 
 def limit_threads(environment: MutableMapping[str, str]) -> None:
-    """Sets the number of threads of torch's products, before torch is loaded, where the group limits it.
+    """Sets the number of threads of torch's products, before torch is loaded, where it would start too many.
 
-    OpenMP looks at affinity alone: in a container that may use two of 64 processors it starts 64 threads, which wait
-    for each other most of the time. A number that is set already stays.
+    Torch starts one for each core, whatever processor time there is: in a container that may use two of 64 cores, 64,
+    which wait for each other most of the time. A number that is set already stays.
     """
-    if _THREADS not in environment and processor_limit(_MEMBERSHIP, _GROUPS) is not None:
-        environment[_THREADS] = str(usable_processors())
+    if _THREADS in environment:
+        return
+    limit = processor_limit(_MEMBERSHIP, _GROUPS)
+    if limit is not None and limit < _cores():
+        environment[_THREADS] = str(max(1, int(limit)))
 
 
 def processor_limit(membership: Path, groups: Path) -> float | None:
@@ -39,6 +42,18 @@ def processor_limit(membership: Path, groups: Path) -> float | None:
         groups: where control groups are mounted.
     """
     return min(_limits(membership, groups), default=None)
+
+
+def _present() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _cores() -> int:
+    """Counts processors that share a core once, as torch does."""
+    siblings = [_text(_TOPOLOGY / f"cpu{number}/topology/thread_siblings_list") for number in _present()]
+    return len(siblings) if None in siblings else len(set(siblings))
 
 
 def _limits(membership: Path, groups: Path) -> Iterator[float]:

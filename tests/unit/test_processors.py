@@ -68,20 +68,42 @@ def test_without_control_groups_there_is_no_limit(groups: Path) -> None:
     assert usable_processors() >= 1
 
 
-@pytest.mark.parametrize(("quota", "threads"), [(50_000, 1), (100_000, 1), (100_000 * 10_000, None)])
-def test_threads_are_as_many_as_the_limit_and_no_more_than_there_are(
-    groups: Path, quota: int, threads: int | None
-) -> None:
+@pytest.fixture
+def eight_processors(groups: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two to a core."""
+    folder = groups.parent / "topology"
+    for number in range(8):
+        path = folder / f"cpu{number}/topology/thread_siblings_list"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{number % 4},{number % 4 + 4}\n")
+    monkeypatch.setattr(processors, "_TOPOLOGY", folder)
+    monkeypatch.setattr(processors, "_present", lambda: set(range(8)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("quota", "threads", "usable"),
+    [(50_000, 1, 1), (100_000, 1, 1), (250_000, 2, 2), (399_999, 3, 3), (400_000, None, 4), (10**9, None, 8)],
+)
+@pytest.mark.usefixtures("eight_processors")
+def test_a_limit_below_the_cores_decides(groups: Path, quota: int, threads: int | None, usable: int) -> None:
     join(groups, "0::/\n", {"cpu.max": f"{quota} 100000\n"})
-    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     environment: dict[str, str] = {}
     limit_threads(environment)
-    assert environment == {"OMP_NUM_THREADS": str(threads or present)}
-    assert usable_processors() == (threads or present)
+    assert environment == ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    assert usable_processors() == usable
+
+
+def test_where_cores_are_not_told_apart_each_processor_counts(groups: Path, eight_processors: Path) -> None:
+    (eight_processors / "cpu3/topology/thread_siblings_list").unlink()
+    join(groups, "0::/\n", {"cpu.max": "500000 100000\n"})
+    environment: dict[str, str] = {}
+    limit_threads(environment)
+    assert environment == {"OMP_NUM_THREADS": "5"}
 
 
 def test_a_number_that_is_set_stays(groups: Path) -> None:
-    join(groups, "0::/\n", {"cpu.max": "100000 100000\n"})
+    join(groups, "0::/\n", {"cpu.max": "50000 100000\n"})
     environment = {"OMP_NUM_THREADS": "7"}
     limit_threads(environment)
     assert environment == {"OMP_NUM_THREADS": "7"}
@@ -89,7 +111,7 @@ def test_a_number_that_is_set_stays(groups: Path) -> None:
 
 def test_the_command_line_limits_torchs_threads(tmp_path: Path) -> None:
     (tmp_path / "membership").write_text("0::/\n")
-    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
     program = """
 import sys
 from pathlib import Path
