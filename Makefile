@@ -22,7 +22,7 @@ TINY_TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pa
 # How the process waits and takes memory, beside what it is left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
 SETTINGS += "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864"
-PREDICTION_TRICKS := prepacked-weights,packed-tokens,first-only,row-rounding,kernels
+PREDICTION_TRICKS := sorted-batches,prepacked-weights,packed-tokens,first-only,row-rounding,kernels
 
 .PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
 

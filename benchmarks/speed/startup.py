@@ -36,18 +36,24 @@ def commands() -> list[dict[str, Any]]:
         title = "`bertune train --task mrpc` until its first step is done, tokens and kernels in the cache"
         train = [own, "-m", "bertune", "train", "--data", str(data), "--task", "mrpc", "--quiet"]
         found.append({"name": "first-step", "title": title, "command": train})
+        cold = {"BERTUNE_WITHOUT": "token-cache"}
+        title = "the same without tokens in the cache"
+        found.append({"name": "first-step~token-cache", "title": title, "command": train, "settings": cold})
+        title = "the same, and encoded by one thread"
+        settings = cold | {"TOKENIZERS_PARALLELISM": "false"}
+        found.append({"name": "first-step~one-thread", "title": title, "command": train, "settings": settings})
     return found
 
 
 def measure_startup(runs: int) -> list[dict[str, Any]]:
     """Returns each command with its seconds; the file cache is warm."""
     measured: list[dict[str, Any]] = [entry | {"seconds": []} for entry in commands()]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    dropped = ("OMP_", "BERTUNE_WITHOUT", "TOKENIZERS_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     for number in range(runs + _WARM_UPS):
         for entry in measured:
-            seconds = (_until_first_step if entry["name"] == "first-step" else _to_the_end)(
-                entry["command"], environment
-            )
+            run = _until_first_step if entry["name"].startswith("first-step") else _to_the_end
+            seconds = run(entry["command"], environment | entry.get("settings", {}))
             if number >= _WARM_UPS:
                 entry["seconds"].append(seconds)
     floor = statistics.median(measured[0]["seconds"])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from bertune.ablation import without
 from bertune.cache_folder import cache_folder
 from bertune.errors import BertuneError
 from bertune.tokens.encoding import encode_examples
@@ -50,7 +51,7 @@ def encode_cached(
     """
     # The stride that is meant, whether it was named or not.
     stride = checked_stride(long_text, window_stride, max_length=max_length, pairs=texts_b is not None)
-    if len(texts_a) < _LEAST_EXAMPLES:
+    if len(texts_a) < _LEAST_EXAMPLES or without("token-cache"):
         return encode_examples(
             texts_a, texts_b, tokenizer, max_length, long_text=long_text, window_stride=stride
         ), False

@@ -47,6 +47,15 @@ def test_the_second_time_the_examples_are_found_and_equal(
     assert len(files_of(folder)) == 1
 
 
+def test_without_the_cache_nothing_is_found_and_nothing_written(
+    tokenizer: BertTokenizer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERTUNE_WITHOUT", "token-cache")
+    for _ in range(2):
+        assert not encode_cached(FIRST, SECOND, tokenizer, 16)[1]
+    assert files_of(folder) == []
+
+
 def test_other_texts_another_length_and_another_tokenizer_are_not_found(
     tokenizer: BertTokenizer, tmp_path: Path
 ) -> None:
