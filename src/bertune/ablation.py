@@ -57,8 +57,8 @@ def without(trick: Trick) -> bool:
     pass over memory; `turned-matrices`: weights' gradients from a matrix that was turned first; `prepacked-weights`:
     prediction from weights that were laid out for the product once.
 
-    Of torch's operators, `length-groups`: attention in rectangles of sequences of similar length; `bulk-dropout`: random
-    bits drawn by the word; `gather-backward`: the gradient of a gather by the inverse gather.
+    Of torch's operators, `length-groups`: attention in rectangles of sequences of similar length; `bulk-dropout`:
+    random bits drawn by the word; `gather-backward`: the gradient of a gather by the inverse gather.
 
     On a GPU, `resident-data`: the data set lies there and no step waits; `varlen-attention`: flash attention on packed
     tokens; `cuda-graphs`: steps are recorded and replayed.
