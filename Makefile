@@ -18,10 +18,10 @@ JOBS ?= 2
 # What BERTUNE_WITHOUT knows, taken away one at a time; row rounding also where there is no compiler.
 TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pass-step,compact-vocabulary,turned-matrices
 TRICKS := $(TRICKS),kernels,kernels+row-rounding,kernels+length-groups,kernels+bulk-dropout,kernels+gather-backward
+TRICKS := $(TRICKS),kept-memory,kernels+kept-memory
 TINY_TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pass-step,compact-vocabulary,kernels
-# How the process waits and takes memory, beside what it is left at.
+# How threads wait and where they run, and larger pages, beside what they are left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
-SETTINGS += "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864"
 PREDICTION_TRICKS := sorted-batches,prepacked-weights,packed-tokens,first-only,row-rounding,kernels
 
 .PHONY: help demo notebook test test-slow test-peers parity lint format bench clean

@@ -19,6 +19,7 @@ Trick = Literal[
     "prepacked-weights",
     "sorted-batches",
     "token-cache",
+    "kept-memory",
     "length-groups",
     "bulk-dropout",
     "gather-backward",
@@ -49,7 +50,7 @@ def without(trick: Trick) -> bool:
     up. `first-only`: the last layer computed for [CLS] alone. `compact-vocabulary`: only rows that occur are trained.
     `fp32-products`: float32 products by the faster of two libraries where it is as exact. `sorted-batches`: prediction
     in batches of similar length that hold many tokens, not in batches of 32 as they come. `token-cache`: tokens that
-    were made once are read again.
+    were made once are read again. `kept-memory`: what a training step frees is kept for the next.
 
     Of the kernels, `packed-tokens`: products over real tokens alone, not over as many rows as there are with each
     sequence padded to the longest; `fused-qkv`: queries, keys and values by one product; `kept-calls`: the calls of a

@@ -24,6 +24,7 @@ from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.goal import Goal, kind_of
+from bertune.training.kept_memory import freed_memory_kept
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.paths import TorchTrainingPath, TrainingPath, training_path
 from bertune.training.resident import NotResidentError, ResidentTraining
@@ -150,7 +151,8 @@ def fit(
     class_weights = None if class_weights is None else class_weights.to(device)
     history = History()
     best_weights: dict[str, Tensor] | None = None
-    with computing_in(classifier.encoder, choose_precision(config.precision, device)), _own_draws(device):
+    precision = choose_precision(config.precision, device)
+    with freed_memory_kept(), computing_in(classifier.encoder, precision), _own_draws(device):
         path = _path(classifier, optimizer, train_set, config, kind, class_weights, keeps_state=keeps_state)
         if observer is not None:
             how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
