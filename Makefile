@@ -34,7 +34,7 @@ help:
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
 	@echo "make lint        ruff, mypy, layers"
-	@echo "make bench       speed beside other systems (about 45 minutes, on a machine with nothing else to do)"
+	@echo "make bench       speed beside other systems (about an hour, on a machine with nothing else to do)"
 
 # pip rather than uv: a plain pip takes a CPU build of torch where one is offered.
 $(VENV)/installed: pyproject.toml
