@@ -131,7 +131,7 @@ def worker_environment(system: System, threads: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
     count = str(threads)
     added = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
-    added |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    added |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}  # or the log lacks what was printed last
     if system.without:
         added["BERTUNE_WITHOUT"] = ",".join(system.without)
     return kept | added | dict(system.settings)

@@ -14,6 +14,7 @@ from tests.end_to_end.world import COLUMNS, TRAINING, Run
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONUNBUFFERED", None)  # what is left in a buffer at the end is part of it
     command = [sys.executable, "-m", "bertune", *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -86,7 +86,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _listen_to_signals()
     _open_streams()
     try:
+        return _code_of(tokens)
+    finally:
+        _drop_what_cannot_be_written()
+
+
+def _code_of(tokens: list[str]) -> int:
+    """Runs the command and tells how it ended."""
+    try:
         _call(tokens)
+        sys.stdout.flush()
     except BertuneError as error:
         return _fail(error.message, error.hint, error.exit_code)
     except CycloptsError as error:
@@ -95,7 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", None, 130)
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does; nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
         return _fail("not enough memory", _MEMORY_HINT, 4)
@@ -171,6 +179,15 @@ def _fail(message: str, hint: str | None, code: int) -> int:
     for line in (f"error: {first}", *more, *([f"hint: {hint}"] if hint else [])):
         say(line)
     return code
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Lets go of what is left for a reader that went away: Python would try once more at the end, and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_streams() -> None:
