@@ -15,16 +15,20 @@ PEERS := transformers keras-hub sentence-transformers onnx
 # Tests at a time.
 JOBS ?= 2
 
-# What BERTUNE_WITHOUT knows, taken away one at a time; row rounding also where there is no compiler.
-TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pass-step,compact-vocabulary,turned-matrices
-TRICKS := $(TRICKS),kernels,kernels+row-rounding,kernels+length-groups,kernels+bulk-dropout,kernels+gather-backward
-TRICKS := $(TRICKS),kept-memory,kernels+kept-memory
-TINY_TRICKS := packed-tokens,first-only,fused-qkv,row-rounding,kept-calls,one-pass-step,compact-vocabulary,kernels
+# `make mutants`: modules or packages below src/bertune (none: a list of small ones), and mutants of each.
+MODULES ?=
+SAMPLE ?= 20
+
+# `make refactor-proof`: the commit before, and what is meant to differ: EXPECTED="--expected 'out/*/report.html=why'".
+BASE ?= HEAD
+EXPECTED ?=
+
+# Parts that BERTUNE_WITHOUT takes away, one at a time.
+TRICKS := kernels,kept-memory,kernels+kept-memory
 # How threads wait and where they run, and larger pages, beside what they are left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
-PREDICTION_TRICKS := sorted-batches,prepacked-weights,packed-tokens,first-only,row-rounding,kernels
 
-.PHONY: help demo notebook test test-slow test-peers parity lint format bench clean
+.PHONY: help demo notebook test test-slow test-peers mutants refactor-proof parity lint format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
@@ -33,6 +37,8 @@ help:
 	@echo "make test-slow   the tests that take minutes"
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
+	@echo "make mutants     how many small faults in MODULES=\"atomic optim\" the unit tests notice (minutes for each module)"
+	@echo "make refactor-proof BASE=main   every verb on that commit and on the working tree: do all files agree? (minutes)"
 	@echo "make lint        ruff, mypy, layers"
 	@echo "make bench       speed beside other systems (about an hour, on a machine with nothing else to do)"
 
@@ -68,15 +74,28 @@ demo: $(VENV)/installed
 notebook: $(VENV)/installed-dev
 	@env -u BERTUNE_GLUE_DIR -u BERTUNE_NOTEBOOK_EPOCHS $(BIN)/python examples/make_notebook.py
 
-# Several at a time, of one thread each: threads that wait for each other on the same cores are many times slower.
+# Several at a time, of one thread each: threads that wait for each other on the same cores are many times slower. In
+# their order: that of xdist, by the number of tests, has the files with the longest ones last and alone.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/installed-dev
-	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n $(JOBS) --dist loadfile
+	@$(PYTEST)
 
 test-slow: $(VENV)/installed-dev
-	@$(BIN)/pytest -m slow
+	@$(PYTEST) -m slow
 
 test-peers: $(VENV)/installed-dev
 	@$(BIN)/pytest -m peer
+
+$(VENV)/installed-mutants: $(VENV)/installed-dev
+	@$(PIP) install --quiet --group mutants
+	@touch $@
+
+mutants: $(VENV)/installed-mutants
+	@$(BIN)/python -m benchmarks.mutants $(MODULES) --sample $(SAMPLE)
+
+refactor-proof: $(VENV)/installed
+	@$(BIN)/python tests/refactor_proof --base $(BASE) $(EXPECTED)
 
 parity: $(ORIGINAL)/installed
 	@$(ORIGINAL)/bin/python tests/parity/full_size --out benchmarks/results/parity_$$(date +%F)
@@ -109,11 +128,11 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed --model tiny
 	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
 	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
-	$(BIN)/python -m benchmarks.speed --model tiny --systems bertune --without $(TINY_TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --model tiny --systems bertune --without kernels --tag ablation
 	$(BIN)/python -m benchmarks.speed --systems bertune --without kernels --settings $(SETTINGS) --tag settings
 	$(BIN)/python -m benchmarks.speed --systems bertune-fp32 --without fp32-products --tag ablation,fp32
 	$(BIN)/python -m benchmarks.speed --what predict
-	$(BIN)/python -m benchmarks.speed --what predict --systems bertune --without $(PREDICTION_TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --what predict --systems bertune --without kernels --tag ablation
 	$(BIN)/python -m benchmarks.speed --what startup
 	$(BIN)/python -m benchmarks.speed.page
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from bertune.tokens.reencode import reencode as reencode
     from bertune.tokens.tokenizer import BertTokenizer as BertTokenizer
     from bertune.training.config import TrainingConfig as TrainingConfig
-    from bertune.training.loop import History as History
+    from bertune.training.history import History as History
     from bertune.training.loop import fit as fit
 
 __version__ = "0.1.0"
@@ -71,7 +71,7 @@ _HOMES = {
     "Dataset": "batches.dataset",
     "Encoder": "encoder.encoder",
     "Examples": "text.examples",
-    "History": "training.loop",
+    "History": "training.history",
     "LabelSet": "text.examples",
     "LoadedModel": "checkpoints.model_directory",
     "PolynomialDecay": "optim.schedule",

@@ -7,7 +7,9 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,9 @@ from bertune.folder_lock import is_alive, take_lock
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+# What a disk says when it takes no more, often without the name of a file.
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+_EARLIER = ".earlier-"
 _LEFTOVER = re.compile(r"\.tmp-(?P<name>.+)-(?P<process>\d+)-\d+")
 _numbers = itertools.count()
 
@@ -33,11 +38,11 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(folder, "tmp")
+    temporary = temporary_name(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        with _marked_as_used(temporary):
+        with errors_naming(folder, temporary), _marked_as_used(temporary):
             yield temporary
             for path in temporary.rglob("*"):
                 _flush(path)
@@ -49,34 +54,101 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
+def replaced_file(path: Path, *, follow: bool = True) -> Iterator[Path]:
     """Gives a temporary file to write; it takes the place of `path` when the block ends without an error.
 
     Args:
-        path: to be made or replaced; a link to a file stays, and what it leads to is replaced.
+        path: to be made or replaced.
+        follow: a link to a file stays, and what it leads to is replaced; otherwise the link is. Files in a folder that
+            may come from somebody else are not followed: a link there could lead anywhere.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(path if follow else path.parent)) / ("" if follow else path.name)
     if path.is_dir():  # told before anything is written, and by its own name
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path, "tmp")
+    temporary = temporary_name(path)
     try:
-        temporary.touch()
-        permissions = stat.S_IMODE(temporary.stat().st_mode)
-        yield temporary
-        # A library that fills it by way of a file of its own may have left one that only its owner can read.
-        temporary.chmod(permissions)
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
+        with errors_naming(path, temporary):
+            temporary.touch()
+            permissions = stat.S_IMODE(temporary.stat().st_mode)
+            yield temporary
+            # A library that fills it by way of a file of its own may have left one that only its owner can read.
+            temporary.chmod(permissions)
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file, whole or not at all."""
-    with replaced_file(path) as temporary:
+@contextmanager
+def errors_naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Lets errors of the system say which file they are about, by the name that people know.
+
+    Args:
+        path: what is being written; named where a full disk names nothing.
+        temporary: under what name; replaced in errors.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+        if error.filename is None and error.errno in _OF_THE_DISK:
+            error.filename = str(path)
+        elif named is not None and temporary is not None and named.is_relative_to(temporary):
+            error.filename = str(path / named.relative_to(temporary))
+        raise
+
+
+def write_text(path: Path, text: str, *, follow: bool = True) -> None:
+    """Writes a small file, whole or not at all; for `follow` see `replaced_file`."""
+    with replaced_file(path, follow=follow) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Lets interrupts and the like wait until the block ends; for two renames that belong together.
+
+    By handlers, not by a mask: a mask is one thread's, and the system gives a signal to any thread that takes it.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where no handler runs
+        yield
+        return
+    came: list[int] = []
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
+
+
+def temporary_name(path: Path) -> Path:
+    """Returns a name beside a file or folder that nobody uses now; `remove_leftovers` knows it."""
+    return _beside(path, "tmp")
+
+
+def place_aside(folder: Path) -> Path:
+    """Returns where a folder stands aside while this process makes what is to replace it: `.earlier-NAME-PROCESS`."""
+    return folder.with_name(f"{_EARLIER}{folder.name}-{os.getpid()}")
+
+
+def stepped_aside(folder: Path) -> list[Path]:
+    """Returns what stands aside for a folder, of this process and of others."""
+    prefix = f"{_EARLIER}{folder.name}-"
+    places = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    return [place for place in places if place.name.startswith(prefix) and place.name[len(prefix) :].isdecimal()]
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder of this name is something half written."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 def remove_leftovers(folder: Path, *, of: str | None = None) -> None:

@@ -11,6 +11,13 @@ class BertuneError(Exception):
     Args:
         message: one or two lines that name the file and line, or the tensor, and what was expected.
         hint: what to do about it, one line.
+
+    Example:
+        >>> try:
+        ...     bertune.load("runs/nowhere")
+        ... except bertune.BertuneError as error:
+        ...     print(error.exit_code, error)
+        3 runs/nowhere: no such folder
     """
 
     exit_code = 1

@@ -9,6 +9,8 @@ import contextlib
 import errno
 import importlib
 import os
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ from bertune.errors import ConfigError
 
 _fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# Who only looks holds the lock for microseconds.
+_TRIES, _SECONDS_BETWEEN = 200, 0.005
 
 
 @contextmanager
@@ -37,7 +42,9 @@ def only_run_in(folder: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             # Deleted while it is still held: whoever opened it meanwhile sees that it is not the one in the folder.
-            path.unlink(missing_ok=True)
+            # What cannot be deleted, a file of somebody else's, stays and stops nobody.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
             _release(descriptor)
 
 
@@ -52,18 +59,23 @@ def refuse_second_run(folder: Path) -> None:
     except OSError:
         return
     try:
-        if not take_lock(descriptor):
+        if not take_lock(descriptor, shared=True):
             raise _another_run(folder)
     finally:
         _release(descriptor)
 
 
-def take_lock(descriptor: int) -> bool:
-    """Takes the lock of an open file or folder; False where another process or thread holds it."""
+def take_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Takes the lock of an open file or folder; False where another process or thread holds it.
+
+    Args:
+        descriptor: of the file or folder.
+        shared: only to look: any number may, but not while somebody has the lock for good.
+    """
     if _fcntl is None:
         return True
     try:
-        _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+        _fcntl.flock(descriptor, (_fcntl.LOCK_SH if shared else _fcntl.LOCK_EX) | _fcntl.LOCK_NB)
     except OSError as error:
         # Anything else means that this file system has no locks.
         return error.errno not in _HELD
@@ -89,20 +101,53 @@ def _lock_file(folder: Path) -> Path:
 
 
 def _acquire(path: Path, folder: Path) -> int | None:
+    tries = 0
+    while True:
+        descriptor = _open(path)
+        if descriptor is None:
+            return None
+        if take_lock(descriptor):
+            if _is_at(descriptor, path):
+                return descriptor
+            # The run that held it ended and deleted it between the two calls.
+            os.close(descriptor)
+            continue
+        only_looked_at = take_lock(descriptor, shared=True)
+        _release(descriptor)
+        tries += 1
+        if not only_looked_at or tries == _TRIES:
+            raise _another_run(folder)
+        time.sleep(_SECONDS_BETWEEN)
+
+
+def _open(path: Path) -> int | None:
+    """Opens the file of a lock, made where there is none; None where that is not allowed."""
     while True:
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):  # its run has just ended
+                return _open_existing(path)
+            continue
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if error.errno in _NOT_ALLOWED:
                 return None
             raise
-        if not take_lock(descriptor):
-            os.close(descriptor)
-            raise _another_run(folder)
-        if _is_at(descriptor, path):
-            return descriptor
-        # The run that held it ended and deleted it between the two calls.
-        os.close(descriptor)
+        if os.name == "posix":
+            # Other users can look whether it is held, whatever the umask: there is nothing in it.
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | 0o444)
+        return descriptor
+
+
+def _open_existing(path: Path) -> int | None:
+    # That of another user can be locked as well: to read is enough.
+    for flags in (os.O_RDWR, os.O_RDONLY):
+        try:
+            return os.open(path, flags)
+        except OSError as error:
+            if error.errno not in _NOT_ALLOWED:
+                raise
+    return None
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

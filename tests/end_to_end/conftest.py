@@ -1,65 +1,56 @@
 """A small world for the command line: a tiny encoder with real files, and tables of a task it can learn."""
 
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
-from tests.end_to_end.world import BAD, COLUMNS, GOOD, OTHER, SPECIAL, TRAINING, Run, write_table
+from tests.end_to_end.forked_commands import AT_ANY_TIME, ForkedCommands
+from tests.end_to_end.world import BAD, COLUMNS, GOOD, OTHER, SPECIAL, TRAINING, Run, write_encoder, write_table
 
-from bertune.checkpoints.name_maps import huggingface_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
+
+def _environment() -> dict[str, str]:
+    # What is promised bit for bit is promised on a processor.
+    fixed = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return {**os.environ, **fixed}
 
 
 @pytest.fixture(scope="session")
-def run() -> Run:
-    """Runs the real command line in a fresh process."""
+def fresh_run() -> Run:
+    """Runs the command line in a process that starts from nothing."""
 
-    def run_bertune(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_bertune(*arguments: str, stdin: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "bertune", *arguments],
             capture_output=True,
             text=True,
             input=stdin,
             timeout=300,
-            env=os.environ
-            # What is promised bit for bit is promised on a processor.
-            | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""}
-            | environment,
+            env=_environment() | variables,
         )
 
     return run_bertune
 
 
 @pytest.fixture(scope="session")
+def run(fresh_run: Run) -> Iterator[Run]:
+    """Runs the command line in a process of its own, which finds torch imported."""
+    commands = ForkedCommands(_environment())
+
+    def run_bertune(*arguments: str, stdin: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        if all(name.startswith(AT_ANY_TIME) for name in variables):
+            return commands.run(list(arguments), stdin=stdin, variables=variables)
+        return fresh_run(*arguments, stdin=stdin, **variables)
+
+    yield run_bertune
+    commands.close()
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A 2-layer, 32-wide encoder as transformers lays it out."""
-    folder = tmp_path_factory.mktemp("model")
-    words = [*SPECIAL, *GOOD, *BAD, *OTHER]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=128,
-    )
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **config.to_dict()}))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
-    torch.manual_seed(0)
-    tensors = {}
-    for name, parameter in Encoder.from_config(config).named_parameters():
-        targets = huggingface_names(name)
-        parts = parameter.detach().chunk(len(targets))
-        tensors |= {target: part.clone() for target, part in zip(targets, parts, strict=True)}
-    save_file(tensors, folder / "model.safetensors")
-    return folder
+    return write_encoder(tmp_path_factory.mktemp("model"), [*SPECIAL, *GOOD, *BAD, *OTHER])
 
 
 @pytest.fixture(scope="session")

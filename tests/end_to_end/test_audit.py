@@ -40,13 +40,13 @@ def test_inspect_warns_and_with_strict_refuses(run: Run, leaking: Path) -> None:
     assert done.returncode == 0
     places = f"{leaking}/validation.csv:34 ({leaking}/train.csv:6), 35 (7)"
     assert (
-        "warning: overlap_exact: validation: 2 of 34 rows (5.9%) have the texts of an example in train" in done.stdout
+        "warning: overlap_exact: validation: 2 of 34 rows (5.9 %) have the texts of an example in train" in done.stdout
     )
     assert f"  at {places}\n" in done.stdout
     strict = run("inspect", str(leaking), *PAIRS, "--strict")
     assert strict.returncode == 3
     assert strict.stdout == done.stdout
-    assert strict.stderr.startswith("error: the audit of the data has 2 findings:\noverlap_exact: ")
+    assert strict.stderr.startswith("error: the audit of the data has 2 findings:\n  overlap_exact: ")
     assert "conflicting_labels: " in strict.stderr
     assert strict.stderr.splitlines()[-1].startswith("hint: ")
 
@@ -78,7 +78,9 @@ def test_the_json_of_inspect_has_all_of_it(run: Run, leaking: Path, model: Path)
 
 def test_training_warns_of_an_overlap_and_goes_on(run: Run, leaking: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = run("train", "--data", str(leaking), *PAIRS, "--model", str(model), "--epochs", "1", "--out", str(out))
+    done = run(
+        "train", "--data", str(leaking), *PAIRS, "--model", str(model), "--epochs", "1", "--out", str(out), "--verbose"
+    )
     assert done.returncode == 0, done.stderr
     assert "warning: overlap_exact: validation: 2 of 34 rows" in done.stderr
     assert "  tokens      13 █ 13; " in done.stderr
@@ -138,7 +140,7 @@ def test_what_was_encoded_before_is_not_audited_and_strict_says_so(
 
 def test_inspect_finds_a_wrong_delimiter_before_any_column_is_named(run: Run, tmp_path: Path) -> None:
     table = tmp_path / "train.csv"
-    table.write_text("text;label\n" + "a good film;1\na bad film;0\n" * 10)
+    table.write_text("text;label\n" + "a good film;1\na bad film;0\n" * 10 + "odd\n")
     done = run("inspect", str(table))
     assert done.returncode == 0
     assert "warning: wrong_delimiter: one column, and ';' as often in every row" in done.stdout

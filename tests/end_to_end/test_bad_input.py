@@ -152,7 +152,7 @@ def test_training_refuses(case: str, run: Run, world: World, tmp_path: Path) -> 
         (["evaluate", "missing-run", "--data", "x.csv"], 3, ["missing-run"]),
         (["predict", "missing-run"], 3, ["missing-run"]),
         (["inspect", "no-such/model-name"], 3, ["no-such/model-name"]),
-        (["inspect", ""], 2, ["nothing is named"]),
+        (["inspect", ""], 2, ["an argument is empty"]),
         (["trian"], 2, ["trian"]),
     ],
     ids=lambda value: "-".join(value)[:40] if isinstance(value, list) else None,

@@ -57,9 +57,10 @@ def test_predict_answers_rows_in_order_with_their_ids(run: Run, trained: Path, t
     ours = [json.loads(line) for line in folder.stdout.splitlines()]
     theirs = [json.loads(line) for line in texts.stdout.splitlines()]
     assert [answer.pop("example_id") for answer in ours] == list(range(80))
-    assert ours == [{name: value for name, value in answer.items() if name != "text_a"} for answer in theirs]
+    place = ("row", "line", "first")
+    assert ours == [{name: value for name, value in answer.items() if name not in place} for answer in theirs]
     header, *rows = run("predict", str(trained), "--data", str(encoded / "test")).stdout.splitlines()
-    assert header == "example_id\tlabel\tprobability"
+    assert header.split("\t")[:3] == ["example_id", "predicted_label", "probability"]
     with (tables / "test.csv").open(newline="") as stream:
         truth = [row["mood"] for row in csv.DictReader(stream)]
     assert sum(row.split("\t")[1] == label for row, label in zip(rows, truth, strict=True)) > 70
@@ -142,6 +143,7 @@ def test_inspect_shows_what_the_folders_hold(run: Run, encoded: Path) -> None:
 def test_inspect_finds_damage_and_tells_of_unfinished_folders(run: Run, encoded: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(encoded / "test", tmp_path / "copy"))
     manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["digest"]  # an older one has none
     last = folder / manifest["shards"].pop()["name"]
     (folder / "manifest.json").write_text(json.dumps(manifest | {"complete": False}))
     last.unlink()

@@ -25,7 +25,10 @@ def test_an_exported_checkpoint_says_that_it_is_equal_and_is_a_model(
     done = run("export", str(trained), str(out), *CHECKPOINT, "--data", str(tables))
     assert done.returncode == 0, done.stderr
     # Of a folder, the test split.
-    assert done.stdout == f"{out}: tf_checkpoint, equal on 1,000 rows, 80 of them texts: logits to the last bit\n"
+    proved, probabilities = done.stdout.splitlines()
+    assert proved.startswith(f"{out}: tf_checkpoint, equal on 1,000 rows, 80 of them texts: logits ")
+    temperature = json.loads((trained / "model" / "bertune.json").read_text())["temperature"]
+    assert probabilities == f"probabilities: calibrated, temperature {temperature:.4g} is folded into the head"
     assert "the export answers them in a fresh process" in done.stderr
     assert "warning: this model computes the exact gelu" in done.stderr
     assert not any(line.startswith("error") for line in done.stderr.splitlines())
@@ -48,7 +51,7 @@ def test_an_exported_checkpoint_says_that_it_is_equal_and_is_a_model(
     ("arguments", "code", "words"),
     [
         (["RUN", "OUT"], 2, "--format"),
-        (["RUN", "OUT", "--format", "tf_checkpont"], 2, 'Did you mean "tf_checkpoint"?'),
+        (["RUN", "OUT", "--format", "tf_checkpont"], 2, "did you mean 'tf_checkpoint'?"),
         (["NOTHING", "OUT", *CHECKPOINT], 3, "no such folder"),
         (["ENCODER", "OUT", *CHECKPOINT], 3, "no bertune.json"),
         (["RUN", "RUN", *CHECKPOINT], 2, "exists and is not an export of bertune"),

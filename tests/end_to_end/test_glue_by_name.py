@@ -80,7 +80,7 @@ def test_both_test_sets_are_written_as_the_leaderboard_takes_them(
     assert done.stdout.split() == [str(tmp_path / "answers" / name) for name in ("MNLI-m.tsv", "MNLI-mm.tsv")]
     for name, split in (("MNLI-m.tsv", "test"), ("MNLI-mm.tsv", "test_mismatched")):
         plain = run("predict", str(out), "--data", str(data), "--split", split, "--json").stdout
-        expected = [json.loads(line)["label"] for line in plain.splitlines()]
+        expected = [json.loads(line)["predicted_label"] for line in plain.splitlines()]
         lines = (tmp_path / "answers" / name).read_text().split("\n")
         assert lines == ["index\tprediction", *(f"{index}\t{label}" for index, label in enumerate(expected)), ""]
     done = run("predict", str(out), "--data", str(data), "--glue-submission", str(tmp_path / "one.tsv"))

@@ -62,7 +62,7 @@ def test_a_fresh_process_gives_the_scores_of_the_run(run: Run, runs: Path, long_
     predicted = run("predict", str(runs / mode), "--data", str(long_tables / "validation.csv"), "--json")
     with (long_tables / "validation.csv").open(newline="") as stream:
         right = [
-            json.loads(line)["label"] == row["mood"]
+            json.loads(line)["predicted_label"] == row["mood"]
             for line, row in zip(predicted.stdout.splitlines(), csv.DictReader(stream), strict=True)
         ]
     assert sum(right) / len(right) == pytest.approx(evaluated["scores"]["metrics"]["accuracy"]["value"])
@@ -72,7 +72,7 @@ def test_a_fresh_process_gives_the_scores_of_the_run(run: Run, runs: Path, long_
 def test_how_many_texts_are_too_long_is_said_everywhere(run: Run, runs: Path, long_tables: Path, mode: str) -> None:
     line = f"20 of 40 (50.0 %) over 16 tokens: {SAID[mode]}"
     said_in_training = (runs / f"{mode}.txt").read_text()
-    assert f"an example, {line}" in said_in_training
+    assert f"validation: {line}" in said_in_training
     assert "48 of 96 (50.0 %) over 16 tokens" in said_in_training
     evaluated = run("evaluate", str(runs / mode), "--data", str(long_tables), "--json")
     assert line in evaluated.stderr

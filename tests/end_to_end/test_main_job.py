@@ -20,6 +20,7 @@ def test_the_run_folder_holds_everything(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     rows = {"validation.jsonl", "dynamics.npz", "doubtful.jsonl", "calibration.json"}
     report = {"metrics.json", "report.html"}
+    names.discard("evaluations.json")  # other tests score the same run
     assert names == {"run.toml", "metrics.jsonl", "data.json", "receipt.json", "scores.json", "model"} | rows | report
     model_files = {path.name for path in (trained / "model").iterdir()}
     expected = {"config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json"}
@@ -117,19 +118,21 @@ def test_predict_answers_each_row_in_order(run: Run, trained: Path, tables: Path
     done = run("predict", str(trained), "--data", str(tables / "test.csv"))
     assert done.returncode == 0, done.stderr
     header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert header == ["label", "probability", "text_a"]
+    answer = ["predicted_label", "probability", "probability_down", "probability_up"]
+    assert header == ["row", "line", "first", *answer]
     with (tables / "test.csv").open(newline="") as stream:
         truth = list(csv.DictReader(stream))
     assert [row[2] for row in rows] == [row["first"] for row in truth]
-    assert sum(row[0] == expected["mood"] for row, expected in zip(rows, truth, strict=True)) > 70
-    assert all(0.5 <= float(row[1]) <= 1 for row in rows)
+    assert [row[:2] for row in rows] == [[str(number), str(number + 1)] for number in range(1, 81)]
+    assert sum(row[3] == expected["mood"] for row, expected in zip(rows, truth, strict=True)) > 70
+    assert all(0.5 <= float(row[4]) <= 1 for row in rows)
 
 
 def test_predict_reads_lines_from_standard_input(run: Run, trained: Path) -> None:
     done = run("predict", str(trained), "--json", stdin="the film was great\nthe plot was awful\n")
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [answer["label"] for answer in answers] == ["up", "down"]
+    assert [(answer["row"], answer["predicted_label"]) for answer in answers] == [(1, "up"), (2, "down")]
     assert all(abs(sum(answer["probabilities"].values()) - 1) < 1e-9 for answer in answers)
 
 
@@ -140,7 +143,7 @@ def test_a_pair_model_takes_tab_separated_lines(run: Run, model: Path, tables: P
     assert train.returncode == 0, train.stderr
     done = run("predict", str(out), stdin="the film was good\tthe film was bad\n")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].split("\t") == ["label", "probability", "text_a", "text_b"]
+    assert done.stdout.splitlines()[0].split("\t")[:4] == ["row", "first", "second", "predicted_label"]
     wrong = run("evaluate", str(out), "--data", str(tables / "test.csv"), "--text-a", "first", "--label", "mood")
     assert wrong.returncode == 2
     assert "second" in wrong.stderr
@@ -151,23 +154,23 @@ def test_regression_trains_scores_and_predicts_values(run: Run, model: Path, tmp
         rows = [f"{text}\t{value}" for text, value in (("good film", 4.5), ("bad film", 0.5), ("the plot", 2.25))] * 12
         (tmp_path / f"{name}.tsv").write_text("text\tscore\n" + "\n".join(rows) + "\n")
     columns = ["--text-a", "text", "--label", "score", "--kind", "regression"]
-    more = ["--epochs", "12", "--learning-rate", "3e-3", "--batch-size", "8"]
+    more = ["--recipe", "lesson", "--epochs", "12", "--learning-rate", "3e-3", "--batch-size", "8"]
     out = tmp_path / "run"
     done = run("train", "--data", str(tmp_path), *columns, "--model", str(model), "--out", str(out), *more)
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "scores.json").read_text())["validation"]["metrics"]["pearson"]["value"] > 0.5
     answers = run("predict", str(out), stdin="good film\nbad film\n").stdout.splitlines()
-    assert answers[0] == "value\ttext_a"
-    assert float(answers[1].split("\t")[0]) > float(answers[2].split("\t")[0])
+    assert answers[0] == "row\ttext\tpredicted_value"
+    assert float(answers[1].split("\t")[2]) > float(answers[2].split("\t")[2])
 
 
 def test_without_validation_data_it_trains_and_says_there_is_no_score(
     run: Run, model: Path, tables: Path, tmp_path: Path
 ) -> None:
     arguments = ["--data", str(tables / "train.csv"), *COLUMNS, "--model", str(model), "--out", str(tmp_path / "run")]
-    done = run("train", *arguments, "--epochs", "1")
+    done = run("train", *arguments, "--epochs", "1", "--validation", "none")
     assert done.returncode == 0, done.stderr
-    assert "there is no score" in done.stderr
+    assert "no validation data: every epoch trains, the last is kept" in done.stderr
     assert not (tmp_path / "run" / "scores.json").exists()
 
 
@@ -211,3 +214,22 @@ def test_accumulated_gradients_give_the_same_losses(run: Run, model: Path, table
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         losses.append([line["loss"] for line in lines if line["event"] == "step"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_mean_pooled_run_is_fine_tuned_on_with_its_pooling(
+    run: Run, model: Path, tables: Path, tmp_path: Path
+) -> None:
+    brief = ["--data", str(tables), *COLUMNS, *TRAINING, "--skip-probe", "--quiet"]
+    first, second, other = tmp_path / "first", tmp_path / "second", tmp_path / "other"
+    for out, flags in (
+        (first, ["--model", str(model), "--pooling", "mean"]),
+        (second, ["--model", str(first)]),
+        (other, ["--model", str(first), "--pooling", "cls", "--allow-new", "pooler"]),
+    ):
+        done = run("train", *brief, *flags, "--out", str(out))
+        assert done.returncode == 0, done.stderr
+    contracts = [json.loads((out / "model" / "bertune.json").read_text()) for out in (first, second, other)]
+    assert [contract["pooling"] for contract in contracts] == ["mean", "mean", "cls"]
+    receipt = json.loads((second / "receipt.json").read_text())
+    unused = {tensor["name"] for tensor in receipt["tensors"] if tensor["status"] != "loaded"}
+    assert unused == {"classifier.weight", "classifier.bias"}

@@ -78,6 +78,7 @@ def test_the_outputs_are_small_and_tell_nothing_of_the_machine_that_made_them(no
     assert re.findall(r"0x[0-9a-f]{6,}|\d\d:\d\d|20\d\d-\d\d", shown) == []
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
     out = tmp_path / "run.ipynb"
     run_python("make_notebook.py", str(out), env=environment(tmp_path))
@@ -87,6 +88,7 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     assert "validation accuracy" in shown
 
 
+@pytest.mark.slow
 def test_the_source_runs_as_a_plain_script_without_a_warning(tmp_path: Path) -> None:
     script = EXAMPLES / "fine_tuning_bert.py"
     shown = run_python("-W", "error", str(script), cwd=tmp_path, env=environment(tmp_path))

@@ -1,7 +1,9 @@
 """The report of a run, looked at in a real browser."""
 
+import contextlib
 import csv
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -11,9 +13,12 @@ from pathlib import Path
 
 import pytest
 from tests.chromium import Chromium
+from tests.damage import damaged
 from tests.end_to_end.world import COLUMNS, TRAINING, Run, write_table
+from tests.json_changes import changed
 
-from bertune.reports.report import report_page
+from bertune.errors import CheckpointError, DataError
+from bertune.reports.report import report_page, write_report
 
 SCRIPT = "<script>document.title='ran'</script>"
 IMAGE = "<img src=x onerror=\"document.title='ran'\">"
@@ -69,7 +74,7 @@ def values(run: Run, model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def unscored(run: Run, model: Path, tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run without validation data."""
     out = tmp_path_factory.mktemp("unscored") / "run"
-    data = ["--data", str(tables / "train.csv"), *COLUMNS, "--model", str(model)]
+    data = ["--data", str(tables / "train.csv"), "--validation", "none", *COLUMNS, "--model", str(model)]
     done = run("train", *data, "--out", str(out), "--epochs", "1")
     assert done.returncode == 0, done.stderr
     return out
@@ -226,6 +231,54 @@ def test_a_folder_that_is_no_run_is_refused(run: Run, tmp_path: Path) -> None:
     done = run("report", str(tmp_path))
     assert done.returncode == 2
     assert "run.toml" in done.stderr
+
+
+RUN_FILES = [
+    "run.toml",
+    "metrics.jsonl",
+    "data.json",
+    "receipt.json",
+    "scores.json",
+    "evaluations.json",
+    "calibration.json",
+    "validation.jsonl",
+    "doubtful.jsonl",
+    "model/bertune.json",
+]
+
+
+def spoilt(path: Path, count: int) -> Iterator[bytes]:
+    """A file of a run damaged so many times, then with other values in so many of its places."""
+    content = path.read_bytes()
+    yield from damaged(content, count, path.name)
+    if path.suffix == ".toml":
+        return
+    first, rest = content.split(b"\n", 1) if path.suffix == ".jsonl" else (content, b"")
+    others = list(changed(json.loads(first)))
+    for values in random.Random(path.name).sample(others, min(count, len(others))):
+        yield json.dumps(values).encode() + b"\n" + rest
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(600, marks=pytest.mark.slow)])
+def test_whatever_a_file_of_a_run_holds_the_report_is_made_or_the_run_is_named(
+    run: Run, trained: Path, tables: Path, tmp_path: Path, count: int
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    done = run("evaluate", str(copy), "--data", str(tables / "validation.csv"))
+    assert done.returncode == 0, done.stderr
+    sound = {name: (copy / name).read_bytes() for name in RUN_FILES if (copy / name).is_file()}
+    assert {"metrics.jsonl", "scores.json", "evaluations.json", "validation.jsonl"} <= set(sound)
+    made = 0
+    for name, content in sound.items():
+        for other in spoilt(copy / name, count):
+            (copy / name).write_bytes(other)
+            with contextlib.suppress(DataError, CheckpointError):
+                write_report(copy)
+                made += 1
+        (copy / name).write_bytes(content)
+    assert 0 < made < count * len(sound) * 2
+    write_report(copy)
 
 
 def test_a_damaged_file_is_named_with_its_line(run: Run, trained: Path, tmp_path: Path) -> None:

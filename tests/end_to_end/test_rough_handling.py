@@ -127,7 +127,7 @@ def test_json_gives_texts_to_the_letter(run: Run, trained: Path) -> None:
     text = "good\u00a0film \u0645\u06cc\u200c\u0631 \u3000x \U0001f469\u200d\U0001f4bb"
     done = run("predict", str(trained), "--json", stdin=text + "\n", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["text_a"] == text
+    assert json.loads(done.stdout)["first"] == text
 
 
 def test_a_reader_that_goes_away_is_no_error(trained: Path, tables: Path) -> None:

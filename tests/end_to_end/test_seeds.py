@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.test_rough_handling import content, that_diverges
 from tests.end_to_end.world import COLUMNS, Run
+from tests.unit.training.conftest import make_classifier
 
-from bertune.training.recipe import recipe_settings
+from bertune.training.config import TrainingConfig
+from bertune.training.plan import plan_of
 
 SETTINGS = [*COLUMNS, "--epochs", "2", "--learning-rate", "3e-3", "--batch-size", "16", "--max-length", "32"]
 
@@ -49,7 +51,7 @@ def test_the_table_says_what_each_seed_came_to_and_what_was_kept(study: Path) ->
     assert told["test"] == "not used"
     assert weights(study) == weights(study / f"seed-{best}")
     errors = (study.parent / "stderr").read_text()
-    assert errors.count("rows used, 0 refused") == 2  # read once, train and validation
+    assert errors.count(" rows: ") == 2  # read once, train and validation
     for place, seed in enumerate((3, 4, 5), start=1):
         assert f"seed {place} of 3 (seed {seed}): epoch 2/2" in errors
 
@@ -110,7 +112,12 @@ def test_the_test_split_is_not_even_opened(run: Run, model: Path, tables: Path, 
 
 
 @pytest.mark.parametrize(
-    ("sent", "code", "parallel"), [(signal.SIGTERM, 143, "1"), (signal.SIGINT, 130, "2"), (signal.SIGKILL, -9, "2")]
+    ("sent", "code", "parallel"),
+    [
+        (signal.SIGTERM, 143, "1"),
+        pytest.param(signal.SIGINT, 130, "2", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, "2", marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_study_goes_on_with_the_same_command(
     sent: signal.Signals, code: int, parallel: str, run: Run, arguments: list[str], tmp_path: Path
@@ -171,9 +178,9 @@ def test_what_cannot_work_is_one_sentence_and_makes_nothing(
 
 
 def test_seeds_without_validation_data_are_refused(run: Run, model: Path, tables: Path, tmp_path: Path) -> None:
-    data = str(tables / "train.csv")
+    data = [str(tables / "train.csv"), "--validation", "none"]
     out = tmp_path / "study"
-    done = run("train", "--data", data, *SETTINGS, "--model", str(model), "--seeds", "2", "--out", str(out))
+    done = run("train", "--data", *data, *SETTINGS, "--model", str(model), "--seeds", "2", "--out", str(out))
     assert done.returncode == 2
     assert "error: --seeds needs validation data" in done.stderr
     assert not out.exists()
@@ -199,7 +206,7 @@ def test_a_recipe_is_below_everything_that_a_user_sets(run: Run, model: Path, ta
     assert done.returncode == 0, done.stderr
     settings = tomllib.loads((out / "run.toml").read_text())["train"]
     assert (settings["epochs"], settings["batch-size"], settings["weight-decay"]) == (1, 40, 0.2)
-    recipe = recipe_settings("stable")
-    for name in ("learning-rate", "layer-decay", "reinit-layers", "warmup-fraction"):
-        assert settings[name] == recipe[name]
-    assert f"recipe stable: epochs 1, batch-size 40, learning-rate {recipe['learning-rate']}" in done.stderr
+    recipe = plan_of(TrainingConfig(recipe="stable"), make_classifier(), 1)
+    for name in ("learning-rate", "layer-decay", "warmup-fraction"):
+        assert settings[name] == getattr(recipe, name.replace("-", "_"))
+    assert "recipe stable: rate 1e-4, layer decay 0.9" in done.stderr

@@ -37,6 +37,11 @@ def trials_of(sweep: Path) -> list[dict[str, Any]]:
     return trials
 
 
+def rank_of(trial: dict[str, Any]) -> tuple[float, float]:
+    """The metric of the best epoch, then the lower loss."""
+    return max(zip(trial["values"], [-loss for loss in trial["losses"]], strict=True))
+
+
 def test_each_trial_is_a_run_and_the_best_one_is_the_result(run: Run, swept: Path, tables: Path) -> None:
     trials = trials_of(swept)
     assert [trial["folder"] for trial in trials] == [f"trial-{number}" for number in range(1, 6)]
@@ -50,10 +55,10 @@ def test_each_trial_is_a_run_and_the_best_one_is_the_result(run: Run, swept: Pat
         epochs = [line for line in lines if line["event"] == "epoch"]
         assert [epoch["validation"]["metrics"]["accuracy"]["value"] for epoch in epochs] == trial["values"]
         # The model of the best epoch is there, of trials that were stopped as well.
-        assert json.loads((folder / "scores.json").read_text())["epoch"] == 1 + trial["values"].index(
-            max(trial["values"])
-        )
-    best = max(trials, key=lambda trial: max(trial["values"]))
+        assert [epoch["validation"]["mean_loss"] for epoch in epochs] == trial["losses"]
+        ranks = list(zip(trial["values"], [-loss for loss in trial["losses"]], strict=True))
+        assert json.loads((folder / "scores.json").read_text())["epoch"] == 1 + ranks.index(max(ranks))
+    best = max(trials, key=rank_of)
     own, kept = (folder / "model" / "model.safetensors" for folder in (swept / best["folder"], swept))
     assert own.read_bytes() == kept.read_bytes()
     done = run("evaluate", str(swept), "--data", str(tables / "validation.csv"), "--json")
@@ -64,10 +69,12 @@ def test_each_trial_is_a_run_and_the_best_one_is_the_result(run: Run, swept: Pat
 def test_the_table_lists_the_trials_best_first_beside_a_picture(swept: Path) -> None:
     shown = (swept.parent / "shown.txt").read_text().splitlines()
     trials = trials_of(swept)
-    ranked = sorted(trials, key=lambda trial: -max(trial["values"]))
-    assert shown[0].split("  ")[0] == "trial"
-    assert [int(line.split()[0]) for line in shown[1:6]] == [trial["number"] for trial in ranked]
-    assert any("stopped" in line for line in shown[1:6])
+    ranked = sorted(trials, key=rank_of, reverse=True)
+    # In 80 columns the names of columns may take two lines.
+    heading = next(place for place, line in enumerate(shown[:3]) if "trial" in line.split())
+    listed = shown[heading + 1 : heading + 6]
+    assert [int(line.split()[0]) for line in listed] == [trial["number"] for trial in ranked]
+    assert any("stopped" in line for line in listed)
     assert (swept / "sweep.svg").read_text().startswith("<?xml")
 
 
@@ -80,6 +87,7 @@ def test_a_sweep_ends_when_every_setting_was_tried(run: Run, model: Path, tables
     assert "all 2 settings were tried" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_to_the_same_end(command: list[str], run: Run, swept: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -101,6 +109,7 @@ def test_a_killed_sweep_goes_on_to_the_same_end(command: list[str], run: Run, sw
     assert (out / "model" / "model.safetensors").read_bytes() == (swept / "model" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_more_trials_are_added_and_other_settings_are_refused(
     command: list[str], run: Run, swept: Path, tmp_path: Path
 ) -> None:
@@ -113,7 +122,7 @@ def test_more_trials_are_added_and_other_settings_are_refused(
     assert trials_of(again) == trials_of(swept)[:2]
     done = run(*command, "--out", str(again), "--weight-decay", "0.1")
     assert done.returncode == 2
-    assert f"{again} holds a sweep with another weight-decay: 0.01, not 0.1" in done.stderr
+    assert f"{again} holds a sweep with another weight-decay: 0.01 then, 0.1 now" in done.stderr
 
 
 def test_fewer_trials_than_are_done_still_repeat_all_of_them(
@@ -166,7 +175,7 @@ def test_a_sweep_that_cannot_work_is_refused_before_anything_is_written(
     command: list[str], run: Run, tables: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "sweep"
-    alone = ["sweep", "--data", str(tables / "train.csv"), *command[3:]]
+    alone = ["sweep", "--data", str(tables / "train.csv"), "--validation", "none", *command[3:]]
     other = tmp_path / "other"
     other.mkdir()
     (other / "letter.txt").write_text("mine")

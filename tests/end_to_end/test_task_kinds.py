@@ -102,12 +102,14 @@ def test_several_labels_are_learned_alike_from_a_list_a_separator_and_columns(
     run: Run, multi_label: dict[str, tuple[Path, Path]]
 ) -> None:
     answers = [answers_of(run, out, folder) for folder, out in multi_label.values()]
+    for answer in answers[0]:
+        answer["line"] += 1  # JSON Lines have no header
     assert answers[0] == answers[1] == answers[2]
     truth = moods(60, 3)
-    assert [answer["text_a"] for answer in answers[0]] == [text for text, _ in truth]
+    assert [answer["text"] for answer in answers[0]] == [text for text, _ in truth]
     for answer in answers[0]:
-        assert answer["labels"] == [name for name, chance in answer["probabilities"].items() if chance >= 0.5]
-    given = np.array([[name in answer["labels"] for name in sorted(WORDS)] for answer in answers[0]], int)
+        assert answer["predicted_labels"] == [name for name, chance in answer["probabilities"].items() if chance >= 0.5]
+    given = np.array([[name in answer["predicted_labels"] for name in sorted(WORDS)] for answer in answers[0]], int)
     targets = np.array([[name in labels for name in sorted(WORDS)] for _, labels in truth], int)
     expected = {
         "f1_micro": sklearn.metrics.f1_score(targets, given, average="micro", zero_division=0),
@@ -130,9 +132,14 @@ def test_several_labels_are_printed_in_one_cell(run: Run, multi_label: dict[str,
     _, out = multi_label["write_lists"]
     done = run("predict", str(out), stdin="the good music\nthe bad plot\n")
     header, first, second = (line.split("\t") for line in done.stdout.splitlines())
-    assert header == ["labels", "probabilities", "text_a"]
-    assert (first[0], second[0]) == ("good;loud", "bad")
-    assert [0.5 <= float(chance) <= 1 for chance in first[1].split(";")] == [True, True]
+    assert header == ["row", "text", "predicted_labels", *(f"probability_{label}" for label in sorted(WORDS))]
+    assert (first[2], second[2]) == ("good;loud", "bad")
+    given = [
+        name.removeprefix("probability_")
+        for name, cell in zip(header[3:], first[3:], strict=True)
+        if float(cell) >= 0.5
+    ]
+    assert given == ["good", "loud"]
 
 
 def test_a_thresholds_of_its_own_decides_each_label(
@@ -146,13 +153,13 @@ def test_a_thresholds_of_its_own_decides_each_label(
     contract = Contract(**(vars(made.contract) | {"thresholds": (0.999, 0.5, 0.001), "temperature": 2.0}))
     save(made.classifier, tmp_path / "m", tokenizer=made.tokenizer, contract=contract)
     answers = answers_of(run, tmp_path / "m", folder)
-    assert all("bad" not in answer["labels"] and "loud" in answer["labels"] for answer in answers)
-    given = np.array([[name in answer["labels"] for name in sorted(WORDS)] for answer in answers], int)
+    assert all("bad" not in answer["predicted_labels"] and "loud" in answer["predicted_labels"] for answer in answers)
+    given = np.array([[name in answer["predicted_labels"] for name in sorted(WORDS)] for answer in answers], int)
     targets = np.array([[name in labels for name in sorted(WORDS)] for _, labels in moods(60, 3)], int)
     value = scores_of(run, tmp_path / "m", folder)["metrics"]["f1_micro"]["value"]
     assert value == pytest.approx(sklearn.metrics.f1_score(targets, given, average="micro"), abs=1e-9)
     python = list(predict(load(tmp_path / "m"), [text for text, _ in moods(60, 3)]))
-    assert [list(answer.labels or ()) for answer in python] == [answer["labels"] for answer in answers]
+    assert [list(answer.labels or ()) for answer in python] == [answer["predicted_labels"] for answer in answers]
 
 
 def test_rows_without_a_label_are_refused_unless_they_are_meant(
@@ -180,7 +187,7 @@ def test_many_classes_are_scored_as_scikit_learn_does(run: Run, model: Path, tmp
     assert done.returncode == 0, done.stderr
     with (tmp_path / "test.csv").open() as stream:
         truth = [row["kind"] for row in csv.DictReader(stream)]
-    given = [answer["label"] for answer in answers_of(run, tmp_path / "run", tmp_path)]
+    given = [answer["predicted_label"] for answer in answers_of(run, tmp_path / "run", tmp_path)]
     scores = scores_of(run, tmp_path / "run", tmp_path)
     assert scores["metrics"]["accuracy"]["value"] == pytest.approx(
         sklearn.metrics.accuracy_score(truth, given), abs=1e-9
@@ -200,7 +207,7 @@ def test_a_regression_stays_within_its_range(run: Run, model: Path, tmp_path: Pa
     flags = ["--label", "score", "--kind", "regression", "--target-range", "0", "1", "--model", str(model)]
     done = run("train", "--data", str(tmp_path), *flags, "--out", str(out), *TRAINING)
     assert done.returncode == 0, done.stderr
-    values = [answer["value"] for answer in answers_of(run, out, tmp_path)]
+    values = [answer["predicted_value"] for answer in answers_of(run, out, tmp_path)]
     assert 0 <= min(values) <= max(values) <= 1
     with (tmp_path / "test.csv").open() as stream:
         truth = [float(row["score"]) for row in csv.DictReader(stream)]
@@ -217,6 +224,7 @@ def test_a_regression_stays_within_its_range(run: Run, model: Path, tmp_path: Pa
     assert "test.csv:3: the target is 1.5, but targets lie between 0 and 1" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_any_kind_repeats_from_its_settings(
     run: Run, multi_label: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:
@@ -233,7 +241,7 @@ def test_a_run_of_any_kind_repeats_from_its_settings(
     [
         (["--label", "mood", "--class-weights", "happy=2"], "no label is called 'happy'"),
         (["--label", "id", "--kind", "regression", "--target-range", "-inf", "inf"], "the lowest and the highest"),
-        (["--label", "mood", "--kind", "multi-label", "--label-separator", ""], "the separator of labels is empty"),
+        (["--label", "mood", "--kind", "multi-label", "--label-separator", ""], "--label-separator is empty"),
     ],
 )
 def test_settings_that_cannot_work_are_told_before_anything_is_written(

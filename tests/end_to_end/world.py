@@ -1,10 +1,18 @@
 """Constants and tables of the small world in which the command line is tested."""
 
 import csv
+import json
 import random
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from bertune.checkpoints.name_maps import huggingface_names
+from bertune.encoder.config import BertConfig
+from bertune.encoder.encoder import Encoder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 GOOD = ["good", "fine", "great", "lovely", "nice"]
@@ -35,3 +43,27 @@ def write_table(path: Path, rows: int, seed: int, *, pairs: bool = False) -> Pat
             label = ("same" if moods[0] is moods[1] else "other") if pairs else ("up" if moods[0] is GOOD else "down")
             writer.writerow([row, *(sentence(source, mood) for mood in moods), label])
     return path
+
+
+def write_encoder(folder: Path, words: Sequence[str]) -> Path:
+    """Writes a 2-layer, 32-wide encoder as transformers lays it out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **config.to_dict()}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
+    torch.manual_seed(0)
+    tensors = {}
+    for name, parameter in Encoder.from_config(config).named_parameters():
+        targets = huggingface_names(name)
+        parts = parameter.detach().chunk(len(targets))
+        tensors |= {target: part.clone() for target, part in zip(targets, parts, strict=True)}
+    save_file(tensors, folder / "model.safetensors")
+    return folder

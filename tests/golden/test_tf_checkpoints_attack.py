@@ -51,7 +51,7 @@ class Victim:
     ("kind", "most_harmless"),
     [
         ("functional", 5),
-        ("tf1", 400),
+        pytest.param("tf1", 400, marks=pytest.mark.slow),
         pytest.param("classifier", 400, marks=pytest.mark.slow),
         pytest.param("hub", 150, marks=pytest.mark.slow),
     ],

@@ -14,6 +14,7 @@ from bertune.checkpoints.restore import restore
 from bertune.encoder.config import BertConfig
 from bertune.evaluation.predictions import predict
 from bertune.heads.classifier import Classifier, classifier_model
+from bertune.text.examples import Examples
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer
 
@@ -157,3 +158,33 @@ def test_the_pipeline_gives_the_sigmoid_of_each_of_several_labels(tmp_path: Path
     for theirs, mine in zip(answers, ours, strict=True):
         assert theirs == pytest.approx(mine, abs=1e-5)
         assert abs(sum(mine.values()) - 1) > 0.01  # no softmax
+
+
+@pytest.mark.parametrize("with_pairs", [True, False])
+@pytest.mark.parametrize("problem", [None, "multi_label_classification"])
+def test_a_classifier_that_transformers_saved_answers_as_it_does_there(
+    tmp_path: Path, tokenizer: BertTokenizer, problem: str | None, with_pairs: bool
+) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = transformers.BertConfig(
+        vocab_size=tokenizer.vocab_size,
+        id2label={0: "neg", 1: "neu", 2: "pos"},
+        label2id={"neg": 0, "neu": 1, "pos": 2},
+        initializer_range=0.2,
+        problem_type=problem,
+        **sizes,
+    )
+    theirs = transformers.BertForSequenceClassification(config).eval()
+    theirs.save_pretrained(tmp_path)
+    their_tokenizer = transformers.BertTokenizer(str(VOCABULARY), do_lower_case=False)
+    their_tokenizer.save_pretrained(tmp_path)
+    texts_b = TEXTS_B if with_pairs else None
+    with torch.inference_mode():
+        inputs = their_tokenizer(TEXTS_A, texts_b, padding=True, return_tensors="pt")
+        logits = theirs(**inputs).logits
+    predictions = predict(load(tmp_path), Examples.from_lists(TEXTS_A, texts_b))
+    np.testing.assert_allclose(predictions.logits, logits.numpy(), atol=1e-5)
+    expected = logits.sigmoid() if problem else logits.softmax(-1)
+    np.testing.assert_allclose(predictions.probabilities, expected.numpy(), atol=1e-5)
+    assert list(next(iter(predictions)).probabilities) == ["neg", "neu", "pos"]

@@ -51,8 +51,9 @@ def in_peer(*arguments: str, own_sources: bool = True) -> subprocess.CompletedPr
 
 
 def write_model(
-    folder: Path, *, labels: tuple[str, ...] = ("no", "yes"), pooling: Any = "cls", is_pair: bool = True, **sizes: Any
-) -> Path:
+    folder: Path, *, labels: tuple[str, ...] = ("no", "yes"), pooling: Any = "cls", is_pair: bool = True,
+    temperature: float = 1.0, **sizes: Any,
+) -> Path:  # fmt: skip
     torch.manual_seed(0)
     classifier, _ = classifier_model(replace(SIZES, **sizes), max(1, len(labels)), pooling=pooling)
     with torch.no_grad():
@@ -61,7 +62,7 @@ def write_model(
     kind = "classification" if labels else "regression"
     contract = Contract(
         labels, is_pair, 48, kind, pooling, text_b="sentence2" if is_pair else None,
-        metrics=("accuracy",) if labels else ("pearson",),
+        metrics=("accuracy",) if labels else ("pearson",), temperature=temperature,
     )  # fmt: skip
     return save(classifier, folder, tokenizer=BertTokenizer(SMALL_VOCAB, do_lower_case=False), contract=contract)
 
@@ -85,7 +86,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "pairs, [CLS], exact gelu": {},
     "one text, mean pooling, relu": {"pooling": "mean", "is_pair": False, "hidden_act": "relu"},
     "regression, tanh gelu": {"labels": (), "hidden_act": "gelu_new"},
-    "four labels, wide norm": {"labels": ("a", "b", "c", "d"), "hidden_act": "gelu_tanh", "layer_norm_eps": 1e-5},
+    "four labels, wide norm": {
+        "labels": ("a", "b", "c", "d"),
+        "hidden_act": "gelu_tanh",
+        "layer_norm_eps": 1e-5,
+        "temperature": 0.4,
+    },
 }
 
 
@@ -125,7 +131,8 @@ def test_tensorflow_serves_the_model_without_bertune(kind: str, tmp_path: Path) 
     answers = np.load(tmp_path / "outputs.npz")
     for number, batch in enumerate(batches()):
         with torch.no_grad():
-            logits = model.classifier(batch)
+            # The temperature is folded into the head.
+            logits = model.classifier(batch) / model.contract.temperature
         np.testing.assert_allclose(answers[f"{number}|logits"], logits.numpy(), rtol=0, atol=1e-5)
         if model.contract.labels:
             probabilities = torch.softmax(logits, dim=-1).numpy()

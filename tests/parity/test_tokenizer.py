@@ -70,3 +70,20 @@ def test_what_transformers_saves_again_is_still_our_tokenizer(tmp_path: Path, ou
     ours.save(tmp_path / "ours")
     transformers.AutoTokenizer.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
     assert BertTokenizer.from_directory(tmp_path / "theirs").digest == ours.digest
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_added_tokens_have_the_ids_of_transformers(tmp_path: Path, ours: BertTokenizer, lower: bool) -> None:
+    ours.save(tmp_path / "plain")
+    theirs = transformers.BertTokenizer(str(tmp_path / "plain" / "vocab.txt"), do_lower_case=lower)
+    theirs.add_tokens(["<url>", "Covid", transformers.AddedToken("Run7", single_word=True, normalized=False)])
+    theirs.add_special_tokens({"additional_special_tokens": ["[E1]", "run"]})
+    theirs.save_pretrained(tmp_path / "added")
+    texts = ["the <url> and <URL>", "covid covidrun COVID Covid", "Run7, Run7x run runs", "[E1][E1] the [e1]", "run"]
+    expected = theirs(texts)["input_ids"]
+    tokenizer = BertTokenizer.from_directory(tmp_path / "added")
+    assert [tokenizer.encode(text)[0] for text in texts] == expected
+    assert tokenizer.vocab_size == len(theirs)
+    tokenizer.save(tmp_path / "again")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    assert again(texts)["input_ids"] == expected

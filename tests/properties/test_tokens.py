@@ -1,3 +1,4 @@
+import re
 import runpy
 import unicodedata
 from pathlib import Path
@@ -7,8 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bertune.tokens import encoding
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.store import load_store, save_store
+from bertune.tokens.text_beginning import beginning
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.tokens.truncation import truncated_lengths
 from bertune.tokens.unicode_tables import UNASSIGNED, UNICODE_VERSION
@@ -45,6 +48,43 @@ def test_any_text_gets_the_pieces_of_the_plain_algorithm(lower: bool, batch: lis
     expected = [REFERENCE(text, tokenizer.vocab, do_lower_case=lower) for text in batch]
     assert [tokenizer.tokenize(text) for text in batch] == expected
     assert tokenizer.encode_batch(batch) == [tokenizer.convert_tokens_to_ids(pieces) for pieces in expected]
+
+
+@pytest.mark.parametrize("lower", [True, False])
+@settings(max_examples=200, deadline=None)
+@given(
+    pieces=st.lists(st.tuples(texts, st.integers(1, 60)), min_size=1, max_size=6),
+    between=st.sampled_from([" ", "\n", "\u3000", "", " \t", "\x1c", "\u00a0"]),
+    max_length=st.integers(5, 24),
+    pairs=st.booleans(),
+)
+def test_the_beginning_of_a_text_gives_the_first_tokens_of_it(
+    lower: bool, pieces: list[tuple[str, int]], between: str, max_length: int, pairs: bool
+) -> None:
+    first = between.join(between.join([piece] * times) for piece, times in pieces)
+    batch = [first, first[::-1], first + "x" * 500, "a b c"]
+    others = batch[::-1] if pairs else None
+    encoded = encode_examples(batch, others, TOKENIZERS[lower], max_length)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "beginning", lambda text, _: text)
+        whole = encode_examples(batch, others, TOKENIZERS[lower], max_length)
+    for name in ("token_ids", "offsets", "first_lengths", "truncated"):
+        np.testing.assert_array_equal(getattr(encoded, name), getattr(whole, name), err_msg=name)
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_every_letter_and_digit_becomes_a_token_or_more(lower: bool) -> None:
+    kept = [chr(code) for code in range(0x110000) if re.match(r"[^\W_]", chr(code))]
+    _, offsets = TOKENIZERS[lower].encode_flat(kept)
+    assert len(kept) > 130_000
+    assert np.diff(offsets).min() >= 1
+
+
+def test_a_long_text_is_read_no_further_than_its_tokens_go() -> None:
+    word = " " + "a" * 399
+    assert len(beginning(word * 25_000, 128)) < 200 * len(word)
+    for short in ("", "a" * 100, "a" * 10_000_000, ". " * 100_000, "\x00 " * 100_000):
+        assert beginning(short, 128) == short
 
 
 def popped(first: int, second: int, budget: int) -> tuple[int, int]:

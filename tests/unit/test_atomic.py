@@ -1,10 +1,15 @@
+import errno
 import os
+import shutil
+import signal
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from bertune import atomic
-from bertune.atomic import replaced_folder, write_text
+from bertune.atomic import replaced_file, replaced_folder, signals_held, write_text
 
 
 def fill(folder: Path, text: str) -> None:
@@ -86,6 +91,31 @@ def test_the_new_folder_is_as_readable_as_any(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system has the exchange")
+def test_the_exchange_is_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "in" / "folder"
+    fill(target, "first")
+    monkeypatch.setattr(Path, "rename", lambda *paths: pytest.fail("there was a moment without a folder"))
+    fill(target, "second")
+    assert content(target) == "second"
+
+
+def test_an_old_folder_that_cannot_be_removed_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for is done by then."""
+    target, real = tmp_path / "in" / "folder", shutil.rmtree
+    fill(target, "first")
+
+    def refuse(path: Path, *, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        real(path, ignore_errors=True)
+
+    monkeypatch.setattr(atomic.shutil, "rmtree", refuse)
+    monkeypatch.setattr(atomic, "_exchange", lambda first, second: False)
+    fill(target, "second")
+    assert content(target) == "second"
+
+
 def test_a_system_without_the_exchange_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def without(*arguments: object, **options: object) -> object:
         return object()
@@ -114,8 +144,76 @@ def test_everything_is_flushed_before_it_takes_its_place(target: Path, monkeypat
     assert flushed[-1] == target.parent.name
 
 
+def test_a_file_is_flushed_before_it_takes_its_place_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real, replace = os.fsync, Path.replace
+
+    def noted(descriptor: int) -> None:
+        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    def placed(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", placed)
+    write_text(tmp_path / "run.toml", "a = 1\n")
+    assert done[0].startswith(".tmp-run.toml-")
+    assert done[1:] == ["rename", tmp_path.name]
+
+
+def test_signals_wait_until_the_block_ends_and_come_once() -> None:
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number in before:
+            signal.signal(number, lambda number, _frame: came.append(number))
+        handlers = {number: signal.getsignal(number) for number in before}
+        with signals_held():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+                signal.raise_signal(number)
+            assert came == []
+        assert came == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+        assert {number: signal.getsignal(number) for number in before} == handlers
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_an_interrupt_within_the_block_is_raised_behind_it() -> None:
+    done: list[str] = []
+
+    def interrupted() -> None:
+        with signals_held():
+            signal.raise_signal(signal.SIGINT)
+            done.append("both renames")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["both renames"]
+
+
+def test_in_another_thread_no_handler_is_set() -> None:
+    failed: list[BaseException] = []
+
+    def hold() -> None:
+        try:
+            with signals_held():
+                pass
+        except ValueError as error:  # Python lets only the main thread set handlers
+            failed.append(error)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    thread.join()
+    assert failed == []
+
+
 def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "new" / "run.toml"
+    path = tmp_path / "new" / "folder" / "run.toml"
     write_text(path, "ä = 1\n")
     assert path.read_bytes() == "ä = 1\n".encode()
 
@@ -127,6 +225,17 @@ def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write_text(path, "b = 2\n")
     assert path.read_bytes() == "ä = 1\n".encode()
     assert [entry.name for entry in path.parent.iterdir()] == ["run.toml"]
+
+
+def test_errors_name_what_people_know_and_not_what_is_temporary(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised, replaced_folder(tmp_path / "model") as temporary:
+        (temporary / "part" / "file").read_text()
+    assert raised.value.filename == str(tmp_path / "model" / "part" / "file")
+    for number, name in ((errno.ENOSPC, str(tmp_path / "scores.json")), (errno.ECONNRESET, None)):
+        with pytest.raises(OSError, match="as the system says") as raised, replaced_file(tmp_path / "scores.json"):
+            raise OSError(number, "as the system says")
+        assert raised.value.filename == name
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_not_taken_for_a_file_and_is_named(tmp_path: Path) -> None:

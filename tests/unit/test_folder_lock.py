@@ -1,18 +1,22 @@
 """Locks that end with their process, and what killed processes leave behind."""
 
+import contextlib
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bertune import folder_lock
 from bertune.atomic import remove_leftovers, replaced_folder
 from bertune.errors import ConfigError
-from bertune.folder_lock import is_alive, only_run_in, refuse_second_run
+from bertune.folder_lock import is_alive, only_run_in, refuse_second_run, take_lock
 
 HOLD = """
 import sys
@@ -88,6 +92,88 @@ def test_many_that_come_and_go_are_never_two_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lock_of_a_file_that_was_deleted_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that held it ends between the two calls, in which another opens the file and takes its lock."""
+    taken: list[int] = []
+    real, file = folder_lock.take_lock, tmp_path / ".lock-run"
+
+    def late(descriptor: int, **how: bool) -> bool:
+        if not taken:
+            file.unlink()  # as the run does that ends
+        taken.append(descriptor)
+        return real(descriptor, **how)
+
+    monkeypatch.setattr(folder_lock, "take_lock", late)
+    with only_run_in(tmp_path / "run"):
+        assert len(taken) == 2
+        assert file.exists(), "the file that was locked is not the one that others look at"
+        with pytest.raises(ConfigError, match="another run is writing into"):
+            only_run_in(tmp_path / "run").__enter__()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_of_a_file_that_another_run_made_anew_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, and a third run has begun by then."""
+    file = tmp_path / ".lock-run"
+    real, third = folder_lock.take_lock, contextlib.ExitStack()
+
+    def late(descriptor: int, **how: bool) -> bool:
+        monkeypatch.setattr(folder_lock, "take_lock", real)
+        file.unlink()
+        third.enter_context(only_run_in(tmp_path / "run"))
+        return real(descriptor, **how)
+
+    monkeypatch.setattr(folder_lock, "take_lock", late)
+    with third, pytest.raises(ConfigError, match="another run is writing into"):
+        only_run_in(tmp_path / "run").__enter__()
+
+
+def test_who_only_looks_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the file that a killed run left, two may look at once, and one may start while another looks."""
+    lock = tmp_path / ".lock-run"
+    lock.touch()
+    looking = os.open(lock, os.O_RDONLY)
+    assert take_lock(looking, shared=True)
+    refuse_second_run(tmp_path / "run")
+    monkeypatch.setattr("bertune.folder_lock.time.sleep", lambda seconds: os.close(looking))
+    with only_run_in(tmp_path / "run"), pytest.raises(ConfigError, match="another run is writing into"):
+        refuse_second_run(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_user_is_kept_out_too(
+    holder: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is the first user's: it can be read, not written, nor be deleted."""
+    real = os.open
+
+    def open_as_another(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR and not flags & os.O_EXCL:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, flags, mode)
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    monkeypatch.setattr("bertune.folder_lock.os.open", open_as_another)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(ConfigError, match="another run is writing into"), only_run_in(tmp_path / "run"):
+        pass
+    holder.kill()
+    holder.wait(timeout=30)
+    with only_run_in(tmp_path / "run"), pytest.raises(ConfigError), only_run_in(tmp_path / "run"):
+        pass
+
+
+def test_the_lock_can_be_read_by_other_users(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with only_run_in(tmp_path / "run"):
+            assert stat.S_IMODE((tmp_path / ".lock-run").stat().st_mode) == 0o644
+    finally:
+        os.umask(before)
+
+
 def test_a_link_and_the_folder_it_leads_to_are_one(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "run")
@@ -105,6 +191,24 @@ def test_where_nothing_can_be_written_beside_the_folder_there_is_no_lock(
     with only_run_in(tmp_path / "run"):
         refuse_second_run(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_system_has_no_locks_runs_are_not_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_lock, "_fcntl", None)
+    with only_run_in(tmp_path / "run"), only_run_in(tmp_path / "run"):
+        refuse_second_run(tmp_path / "run")
+
+
+def test_where_processes_cannot_be_asked_for_they_are_taken_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = dead_process()
+    monkeypatch.setattr(folder_lock, "os", SimpleNamespace(name="nt"))
+    assert is_alive(dead)
+
+
+def test_the_lock_is_a_plain_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with only_run_in(tmp_path / "run"):
+        assert (tmp_path / ".lock-run").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_processes_are_alive_until_they_end() -> None:

@@ -23,6 +23,11 @@ class Dataset:
 
     Raises:
         ConfigError: there are more or fewer targets than examples.
+
+    Example:
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> len(bertune.Dataset(bertune.encode_examples(["good film", "bad"], None, tokenizer, 16), np.array([1, 0])))
+        2
     """
 
     encoded: EncodedExamples

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertune.ablation import without
 from bertune.errors import DataError
 
 # Two groups beat one, four and eight at batch 32 on MRPC: fewer padded cells against more kernel launches.
@@ -148,19 +147,16 @@ class PackedLayout:
     @cached_property
     def attention_plan(self) -> AttentionPlan:
         """The rectangles in which attention is computed; made once a batch and shared by all layers."""
-        groups = 1 if without("length-groups") else ATTENTION_GROUPS
-        return _plan_attention(self.lengths, self.offsets[:-1], self.device, groups)
+        return _plan_attention(self.lengths, self.offsets[:-1], self.device)
 
 
-def _plan_attention(
-    lengths: NDArray[np.int64], starts: NDArray[np.int64], device: torch.device, num_groups: int
-) -> AttentionPlan:
+def _plan_attention(lengths: NDArray[np.int64], starts: NDArray[np.int64], device: torch.device) -> AttentionPlan:
     by_length = np.argsort(lengths, kind="stable")
     groups: list[LengthGroup] = []
     tokens: list[NDArray[np.int64]] = []
     cell_of_token = np.empty(int(lengths.sum()), dtype=np.int64)
     first_cell = 0
-    for members in np.array_split(by_length, min(num_groups, len(by_length))):
+    for members in np.array_split(by_length, min(ATTENTION_GROUPS, len(by_length))):
         width = int(lengths[members].max())
         columns = np.arange(width)
         real = columns < lengths[members, None]

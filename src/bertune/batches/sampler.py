@@ -5,11 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.ablation import without
-
-# Examples of a batch where they are not sorted, to measure what sorting is worth.
-_PLAIN_BATCH = 32
-
 
 def epoch_order(num_examples: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """Returns the order of the examples in an epoch.
@@ -43,9 +38,6 @@ def batches_by_tokens(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[N
     Yields:
         Indices of examples; together they are each example once, longest first so that memory peaks at once.
     """
-    if without("sorted-batches"):
-        yield from batches_of(np.arange(len(lengths)), _PLAIN_BATCH)
-        return
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):

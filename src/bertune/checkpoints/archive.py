@@ -22,6 +22,7 @@ from bertune.errors import CheckpointError
 
 _WANTED = re.compile(
     r"config\.json|bert_config\.json|vocab\.txt|tokenizer\.json|tokenizer_config\.json|checkpoint|saved_model\.pb"
+    r"|added_tokens\.json|special_tokens_map\.json"
     r"|model\.safetensors|model\.safetensors\.index\.json|model-[\w.-]+\.safetensors"
     r"|\w[\w.-]*\.index|\w[\w.-]*\.data-\d{5}-of-\d{5}",
     re.ASCII,
@@ -29,16 +30,26 @@ _WANTED = re.compile(
 _WEIGHTS = re.compile(r"model\.safetensors(\.index\.json)?|.+\.index")
 _MAX_MEMBERS = 1000
 _MAX_DEPTH = 10
-# Weights hardly shrink when packed: what grows a hundredfold, and large, is no model.
+# Weights hardly shrink when packed: what grows twentyfold, and large, is no model.
 _MAX_BYTES = 16_000_000_000
-_MAX_GROWTH = 100
-_ALWAYS_ALLOWED_BYTES = 1_000_000_000
+_MAX_GROWTH = 20
+_ALWAYS_ALLOWED_BYTES = 100_000_000
 # The libraries read some headers in one piece, of the length that the file claims.
 _MAX_READ_BYTES = 4_000_000
 _CHUNK_BYTES = 1 << 20
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What the libraries raise for damaged and for foreign files.
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, struct.error)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    gzip.BadGzipFile,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,  # of zipfile, for encryption and methods that it does not know
+    struct.error,
+)
 
 
 def unpack(archive: Path, folder: Path, *, shown: str) -> Path:
@@ -107,17 +118,23 @@ class _Budget:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    def copy(self, source: IO[bytes], target: Path) -> None:
-        """Copies a member, chunk by chunk, as long as the budget lasts."""
+    def copy(self, source: IO[bytes], target: Path) -> int:
+        """Copies a member, chunk by chunk, as long as the budget lasts; returns its bytes."""
+        size = 0
         with disk_errors(target), target.open("xb") as stream:
             while chunk := source.read(_CHUNK_BYTES):
+                self._check_budget(len(chunk))
                 self.allowed -= len(chunk)
-                if self.allowed < 0:
-                    raise CheckpointError(f"{self.shown}: unsafe: what comes out is far larger than what went in")
-                stream.write(chunk)
+                size += stream.write(chunk)
+        return size
+
+    def _check_budget(self, size: int) -> None:
+        if size > self.allowed:
+            raise CheckpointError(f"{self.shown}: unsafe: what comes out is far larger than what went in")
 
     def check_room(self, size: int) -> None:
-        """Refuses to begin what the disk cannot hold."""
+        """Refuses to begin what the archive itself says is too much, or more than the disk can hold."""
+        self._check_budget(size)
         free = shutil.disk_usage(self._folder).free
         if size > free:
             raise full(self._folder, f"needs {size:,} bytes, and the disk has {free:,} free")
@@ -140,6 +157,8 @@ class _SmallReads(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         # To go forward in a packed file is to unpack it.
         self._check(offset if whence == io.SEEK_SET else 0)
+        if whence == io.SEEK_SET and offset < 0:
+            raise EOFError("a header leads to before the file")
         return self._inner.seek(offset, whence)
 
     def tell(self) -> int:
@@ -156,7 +175,8 @@ class _SmallReads(io.RawIOBase):
 def _unpack_zip(archive: Path, budget: _Budget) -> None:
     with archive.open("rb") as stream, zipfile.ZipFile(_SmallReads(stream)) as packed:
         members = packed.infolist()
-        budget.check_room(sum(member.file_size for member in members))
+        wanted = (member for member in members if _WANTED.fullmatch(PurePosixPath(member.filename).name))
+        budget.check_room(sum(member.file_size for member in wanted))
         for member in members:
             budget.count()
             if member.is_dir():
@@ -167,7 +187,10 @@ def _unpack_zip(archive: Path, budget: _Budget) -> None:
             target = budget.target(member.filename, is_plain=is_plain)
             if target is not None:
                 with packed.open(member) as source:
-                    budget.copy(source, target)
+                    size = budget.copy(source, target)
+                # zipfile compares no checksum where nothing is to be read, and takes a member that ends early.
+                if size != member.file_size or (not size and member.CRC):
+                    raise zipfile.BadZipFile(f"Bad CRC-32 for file {member.filename!r}")
 
 
 def _unpack_tar(archive: Path, budget: _Budget) -> None:

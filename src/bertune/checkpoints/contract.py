@@ -6,15 +6,17 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, get_args
 
-from bertune.encoder.config import read_json_object
+from bertune.encoder.config import Pooling
 from bertune.errors import CheckpointError, ConfigError
-from bertune.heads.pooling import Pooling
+from bertune.json_file import read_json_object
+from bertune.text.read_options import Quoting, ReadOptions
 from bertune.text.several_labels import SeveralLabels
 from bertune.text.task import Columns, TaskKind
 from bertune.tokens.long_texts import LongText
 
 CONTRACT_FILE = "bertune.json"
 FORMAT_VERSION = 1
+_PAIR_HINT = "name the second text's column with --text-b"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Contract:
 
     Args:
         labels: names of the classes, in the order of the logits; empty for regression.
-        is_pair: whether it takes two texts or one.
+        is_pair: whether it takes two texts or one; None where that is not known, and either is taken.
         max_length: tokens of an encoded example at most, special tokens included.
         kind: of the task.
         pooling: of the classifier.
@@ -44,15 +46,27 @@ class Contract:
             `windows` reads all of it in overlapping windows whose logits are averaged.
         window_stride: tokens by which each window of `windows` begins after the one before.
         temperature: logits are divided by it before they become probabilities; fitted on validation data.
+        delimiter: what stands between the cells of tables, where it was named; as for all of these, other files are
+            read the same way unless they say otherwise.
+        encoding: of text files, where it was named.
+        no_header: whether the first line of tables is a row.
+        quoting: of tables.
+        folded_temperature: the temperature that an export's head was divided by; 1.0 where its weights are those of
+            training. Nothing is computed by it.
         thresholds: from which probability on a label is given: of the second label for two classes (one number), of
             each label for multi-label; empty gives the most probable label, or each label from 0.5 on.
 
     Raises:
         ConfigError: the entries do not fit together.
+
+    Example:
+        >>> contract = bertune.load("runs/questions/model").contract
+        >>> contract.labels, contract.is_pair, contract.max_length
+        (('different', 'duplicate'), True, 128)
     """
 
     labels: tuple[str, ...]
-    is_pair: bool
+    is_pair: bool | None
     max_length: int
     kind: TaskKind = "classification"
     pooling: Pooling = "cls"
@@ -73,6 +87,11 @@ class Contract:
     window_stride: int | None = None
     temperature: float = 1.0
     thresholds: tuple[float, ...] = ()
+    folded_temperature: float = 1.0
+    delimiter: str | None = None
+    encoding: str | None = None
+    no_header: bool = False
+    quoting: Quoting = "auto"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(TaskKind) or self.pooling not in get_args(Pooling):
@@ -89,6 +108,7 @@ class Contract:
             raise ConfigError(f"{len(self.label_counts)} label counts for {len(self.labels)} labels")
         if self.max_length < 1:
             raise ConfigError(f"max_length must be at least 1, not {self.max_length}")
+        self.reading  # raises where there is no such way of reading  # noqa: B018
         self._check_how_texts_are_cut()
         self._check_how_answers_are_made()
 
@@ -99,8 +119,9 @@ class Contract:
             raise ConfigError(f"window_stride {self.window_stride} does not fit long_text {self.long_text!r}")
 
     def _check_how_answers_are_made(self) -> None:
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise ConfigError(f"temperature must be a finite number above 0, not {self.temperature}")
+        for name in ("temperature", "folded_temperature"):
+            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
+                raise ConfigError(f"{name} must be a finite number above 0, not {getattr(self, name)}")
         places = {"classification": 1 if len(self.labels) == 2 else 0, "multi-label": len(self.labels), "regression": 0}
         if len(self.thresholds) not in (0, places[self.kind]):
             raise ConfigError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels of a {self.kind}")
@@ -115,6 +136,16 @@ class Contract:
     def num_outputs(self) -> int:
         """Logits of the model: one a label, or the one value of a regressor."""
         return 1 if self.kind == "regression" else len(self.labels)
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the tables of training were read, as far as it was said."""
+        return ReadOptions(
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            no_header=self.no_header or None,
+            quoting=self.quoting,
+        )
 
     def columns(self, *, allow_none: bool = False) -> Columns:
         """Returns where a table of the kind of training has texts and labels.
@@ -138,22 +169,23 @@ class Contract:
             "whose logits are averaged"
         )
 
-    def check_texts(self, *, given_pair: bool, where: str) -> None:
+    def check_texts(self, *, given_pair: bool, where: str, pair_hint: str = _PAIR_HINT) -> None:
         """Refuses single texts for a pair model, and pairs for a single-text model.
 
         Args:
             given_pair: whether the data hold two texts.
             where: the data, for the message.
+            pair_hint: how the caller gives second texts.
 
         Raises:
             ConfigError: they do not fit.
         """
-        if given_pair == self.is_pair:
+        if self.is_pair is None or given_pair == self.is_pair:
             return
         expected, given = ("two texts", "one text") if self.is_pair else ("one text", "two texts")
         raise ConfigError(
             f"{where} holds {given} a row; this model was trained on {expected} a row",
-            hint="name the second text's column with --text-b" if self.is_pair else "give one text a row",
+            hint=pair_hint if self.is_pair else "give one text a row",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -216,7 +248,7 @@ def _are_numbers(value: Any) -> bool:
 # What each entry of the file may be.
 _FITS: dict[str, Callable[[Any], bool]] = {
     "labels": _are_texts,
-    "is_pair": lambda value: isinstance(value, bool),
+    "is_pair": lambda value: value is None or isinstance(value, bool),
     "max_length": lambda value: type(value) is int,
     "kind": _is_text,
     "pooling": _is_text,
@@ -236,7 +268,12 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "long_text": _is_text,
     "window_stride": lambda value: value is None or (type(value) is int and value >= 1),
     "temperature": _is_number,
+    "folded_temperature": _is_number,
     "thresholds": _are_numbers,
+    "delimiter": lambda value: value is None or _is_text(value),
+    "encoding": lambda value: value is None or _is_text(value),
+    "no_header": lambda value: isinstance(value, bool),
+    "quoting": lambda value: value in get_args(Quoting),
 }
 _LATER = frozenset(
     (
@@ -248,5 +285,10 @@ _LATER = frozenset(
         "window_stride",
         "temperature",
         "thresholds",
+        "folded_temperature",
+        "delimiter",
+        "encoding",
+        "no_header",
+        "quoting",
     )
 )

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from itertools import chain
 from pathlib import Path
 from shutil import disk_usage
-from time import sleep
+from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -33,7 +33,11 @@ _TRIES = 5
 _FIRST_WAIT_SECONDS = 0.5
 _MAX_WAIT_SECONDS = 60.0
 # BERT-large with its optimizer's slots takes 4 GB.
-_MAX_FILE_BYTES = 20_000_000_000
+MAX_FILE_BYTES = 20_000_000_000
+# A file may take ten minutes, and what it needs at a speed below which nobody waits for a model: a server that sends a
+# byte now and then, or has its rest asked for again and again, would else keep a process for ever.
+_GRACE_SECONDS = 600.0
+_SLOWEST_BYTES_PER_SECOND = 10_000
 # Storage that does not show its lists answers 403 for a file that is not there, and 401 without a login.
 _NOT_THERE = {401, 403, 404, 410}
 _TRY_LATER = {408, 425, 429}
@@ -98,7 +102,7 @@ class Downloader:
     ) -> None:
         self._client.close()
 
-    def fetch(self, url: str, target: Path) -> str | None:
+    def fetch(self, url: str, target: Path, *, max_bytes: int = MAX_FILE_BYTES) -> str | None:
         """Fetches a file, or the rest of it where a part is here already.
 
         A file that is whole is asked for once more, and kept when the server says that it is the same.
@@ -106,17 +110,21 @@ class Downloader:
         Args:
             url: of the file.
             target: where it goes; beside it `.part` and `.state` hold what is unfinished.
+            max_bytes: a longer file is none of its kind, and nothing of it is kept.
 
         Returns:
             None when the file is here; else why the server does not have it.
 
         Raises:
-            CheckpointError: the network's trouble did not pass, or the bytes are not those of the checksum twice.
+            CheckpointError: the network's trouble did not pass, the server is too slow or the file too long, or the
+                bytes are not those of the checksum twice.
             ResourceError: the disk has no room.
         """
         import httpx
 
         file = PartFile(target)
+        self._max_bytes = max_bytes
+        self._started, self._received = monotonic(), 0
         tries, farthest, was_wrong = 0, file.size, False
         while True:
             wait = 0.0
@@ -144,6 +152,7 @@ class Downloader:
                 raise unreachable(url, reason_of(error)) from error
             self._report(FetchProgress(target.name, file.size, note=f"{target.name}: {reason}; trying again"))
             sleep(wait)
+            self._refuse_slowness(url)
 
     def _attempt(self, url: str, file: PartFile) -> str | None:
         known = file.state
@@ -189,12 +198,12 @@ class Downloader:
         first = next(chunks, b"")
         if start == 0 and _is_page(first, response.headers.get("content-type", "")):
             return "a web page instead of the file"
-        _check_size(response, told, file, start)
-        self._receive(chain([first], chunks), file, told, start)
+        _check_size(response, told, file, start, self._max_bytes)
+        self._receive(chain([first], chunks), file, told, start, str(response.url))
         _finish(file, told)
         return None
 
-    def _receive(self, chunks: Iterator[bytes], file: PartFile, told: FileState, start: int) -> None:
+    def _receive(self, chunks: Iterator[bytes], file: PartFile, told: FileState, start: int, url: str) -> None:
         done = start
         with disk_errors(file.part), file.part.open("r+b" if start else "wb") as stream:
             if start:
@@ -206,11 +215,24 @@ class Downloader:
             for chunk in chunks:
                 stream.write(chunk)
                 done += len(chunk)
-                if done > _MAX_FILE_BYTES:
-                    raise CheckpointError(f"{file.part}: more than {_MAX_FILE_BYTES:,} bytes, no BERT is that large")
+                self._received += len(chunk)
+                if done > self._max_bytes:
+                    file.discard()
+                    raise unreachable(url, f"more than {self._max_bytes:,} bytes, more than such a file of a BERT has")
+                self._refuse_slowness(url)
                 self._report(FetchProgress(file.target.name, done, told.size))
         if told.size is not None and done != told.size:
             raise _TryAgainError(f"the connection ended at {done:,} of {told.size:,} bytes")
+
+    def _refuse_slowness(self, url: str) -> None:
+        """Gives up a file that comes so slowly that it would not end."""
+        allowed = _GRACE_SECONDS + self._received / _SLOWEST_BYTES_PER_SECOND
+        if monotonic() - self._started > allowed:
+            raise unreachable(
+                url,
+                f"{self._received:,} bytes came in {allowed:,.0f} seconds, which is too slow; "
+                "the next try goes on where this one stopped",
+            )
 
 
 def _conditions(file: PartFile, known: FileState) -> dict[str, str]:
@@ -241,16 +263,16 @@ def _continues(response: "httpx.Response", start: int) -> bool:
     return match is not None and int(match[1]) == start
 
 
-def _check_size(response: "httpx.Response", told: FileState, file: PartFile, start: int) -> None:
+def _check_size(response: "httpx.Response", told: FileState, file: PartFile, start: int, max_bytes: int) -> None:
     """Refuses what could not be known to be whole, and what the disk has no room for, before anything is written."""
     chunked = response.headers.get("transfer-encoding", "").lower() == "chunked"
     if told.size is None and not chunked and not told.checksums:
         raise unreachable(str(response.url), "the server does not say how long it is, so a cut would not be seen")
+    if (told.size or 0) > max_bytes:
+        raise unreachable(str(response.url), f"{told.size:,} bytes, more than such a file of a BERT has")
     missing = (told.size or 0) - start
     free = disk_usage(file.part.parent).free
-    if missing > min(free, _MAX_FILE_BYTES):
-        if missing > _MAX_FILE_BYTES:
-            raise unreachable(str(response.url), f"{missing:,} bytes, more than any BERT has")
+    if missing > free:
         raise full(file.part, f"needs {missing:,} bytes more, and the disk has {free:,} free")
 
 

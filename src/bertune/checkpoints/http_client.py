@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertune.checkpoints.model_address import is_loopback, without_query
+from bertune.checkpoints.model_address import is_loopback, reach_of, without_query
 from bertune.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -56,14 +56,16 @@ def make_client() -> "httpx.Client":
 def opened(client: "httpx.Client", url: str, headers: dict[str, str]) -> Iterator["httpx.Response"]:
     """Asks for a file and gives the answer, whose body is not read yet.
 
-    Redirects are followed, but never from https to http, and never into this machine from outside.
+    Redirects are followed, but never from https to http, and never from outside into this machine, its link or its
+    private network, by whatever name or address: there are services that answer whoever reaches them.
 
     Raises:
         CheckpointError: redirects go round, or lead where they must not.
         httpx.HTTPError: the network's trouble.
     """
     request = client.build_request("GET", url, headers=headers)
-    from_loopback = is_loopback(request.url.host)
+    first = request.url.host
+    from_loopback = is_loopback(first)
     for _ in range(_MAX_REDIRECTS + 1):
         response = client.send(request, stream=True)
         # The body of a redirect is not wanted, however long it is.
@@ -76,12 +78,26 @@ def opened(client: "httpx.Client", url: str, headers: dict[str, str]) -> Iterato
             return
         response.close()
         request = following
+        _refuse_inner_host(url, request.url, first)
         if request.url.scheme != "https" and not (from_loopback and is_loopback(request.url.host)):
             raise CheckpointError(
                 f"{without_query(url)}: the server leads on to {without_query(str(request.url))}, which is not https",
                 hint=COPY_HINT,
             )
     raise CheckpointError(f"{without_query(url)}: more than {_MAX_REDIRECTS} redirects", hint=COPY_HINT)
+
+
+def _refuse_inner_host(url: str, target: "httpx.URL", first: str) -> None:
+    """Refuses a redirect to a host that is not reached from everywhere, unless the first host was one of its kind."""
+    if target.host == first:
+        return
+    reach = reach_of(target.host)
+    if reach != "public" and reach != reach_of(first):
+        raise CheckpointError(
+            f"{without_query(url)}: the server leads on to {without_query(str(target))}, a {reach} address, which "
+            "nobody outside may choose",
+            hint="name that address itself if you trust it; else " + COPY_HINT,
+        )
 
 
 def is_final(error: "httpx.HTTPError") -> bool:

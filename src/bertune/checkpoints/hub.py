@@ -6,11 +6,14 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.model_address import is_address
 from bertune.checkpoints.model_cache import fetch_model
+from bertune.checkpoints.model_files import holds_model
 from bertune.errors import CheckpointError
+from bertune.text.missing_path import near_path
 
 # What an encoder needs; never a pickle, never code.
 _WANTED_FILES = [
@@ -21,6 +24,8 @@ _WANTED_FILES = [
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
 ]
 
 
@@ -41,6 +46,9 @@ class WheelEncoder:
     requirement: str
 
 
+_PICKLES = (".bin", ".pt", ".pth", ".pkl")
+# Pull requests that are looked into for safetensors, the newest first.
+_MAX_PULL_REQUESTS = 20
 _HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?(@[\w./-]+)?", re.ASCII)
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 WHEELS = {
@@ -67,6 +75,11 @@ def resolve_model(name: str | Path, *, on_progress: Report | None = None) -> Pat
     Raises:
         CheckpointError: found nowhere; says where was looked and what to do.
         ResourceError: the disk has no room for a download.
+
+    Example:
+        >>> folder = bertune.resolve_model("sentence-transformers/all-MiniLM-L6-v2")
+        >>> (folder / "vocab.txt").is_file()
+        True
     """
     text = str(name)
     if is_address(text):
@@ -75,12 +88,16 @@ def resolve_model(name: str | Path, *, on_progress: Report | None = None) -> Pat
     if folder is not None:
         # A run of bertune keeps its model in a folder of its own.
         inner = folder / "model"
-        return inner if not (folder / "config.json").exists() and (inner / "config.json").is_file() else folder
+        if not (folder / "config.json").exists() and (inner / "config.json").is_file():
+            return inner
+        _refuse_without_model(folder, text)
+        return folder
     # A revision with `..` would reach outside of the cache.
     if not _HUB_NAME.fullmatch(text) or ".." in text:
         raise CheckpointError(
             f"{text!r:.200}: no such folder",
-            hint="name a folder, a model of the hub as owner/name, or an address gs://… or https://…",
+            hint=near_path(Path(text))
+            or "name a folder, a model of the hub as owner/name, or an address gs://… or https://…",
         )
     repository, _, revision = text.partition("@")
     cached = _from_hub(repository, revision or None, local_only=True)
@@ -92,10 +109,32 @@ def resolve_model(name: str | Path, *, on_progress: Report | None = None) -> Pat
             return _wheel_folder(wheel)
     fetched = _from_hub(repository, revision or None, local_only=False)
     if fetched is None:
-        raise CheckpointError(
-            f"{text}: no such folder, and not found in the local cache or on the hub", hint=_hint(repository)
+        raise _without_safetensors(repository, revision or None) or CheckpointError(
+            f"{text}: no such file or folder here, and no model of this name in the local cache or on the hub",
+            hint=near_path(Path(text)) or _hint(repository),
         )
     return fetched
+
+
+def _refuse_without_model(folder: Path, text: str) -> None:
+    """Says of a folder that is no model which other place is meant: a folder in it, or the hub's model of its name.
+
+    Raises:
+        CheckpointError: a model lies one level deeper, or the folder only happens to have a name of the hub's.
+    """
+    if not folder.is_dir() or holds_model(folder):
+        return
+    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and holds_model(path)]
+    if inner:
+        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
+        raise CheckpointError(
+            f"{folder}: no model in this folder, but one in {inner[0]}{more}", hint=f"name that one: --model {inner[0]}"
+        )
+    if _HUB_NAME.fullmatch(text) and "@" not in text:
+        raise CheckpointError(
+            f"{folder}: no model in this folder, which hides the hub's model of that name",
+            hint=f"rename the folder, or name the hub's model by its branch: --model {text}@main",
+        )
 
 
 def _existing(text: str) -> Path | None:
@@ -158,6 +197,45 @@ def _from_hub(repository: str, revision: str | None, *, local_only: bool) -> Pat
         ) from error
     # A cache filled for another purpose may lack the weights; then it is the hub's turn.
     return folder if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")) else None
+
+
+def _without_safetensors(repository: str, revision: str | None) -> CheckpointError | None:
+    """Says what a repository has in the place of safetensors, and where safe weights of the same model are."""
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    try:
+        files = [sibling.rfilename for sibling in api.model_info(repository, revision=revision).siblings or []]
+        pickles = [name for name in files if name.endswith(_PICKLES)]
+        if not pickles:
+            return None
+        # The bot of the hub opens a pull request with the same weights as safetensors for most such repositories.
+        refs = api.list_repo_refs(repository, include_pull_requests=True).pull_requests or []
+        newest = [str(ref.ref) for ref in reversed(refs)][:_MAX_PULL_REQUESTS]
+        safe = next((ref for ref in newest if _has_safetensors(api, repository, ref)), None)
+    except Exception:
+        # As in `_from_hub`: whatever the client raises, nothing more is known, and the caller's own error stands.
+        return None
+    checkpoint = next((name.removesuffix(".index") for name in files if name.endswith(".ckpt.index")), None)
+    ways = []
+    if safe is not None:
+        ways.append(f"take the safetensors of its pull request: --model {repository}@{safe}")
+    if checkpoint is not None:
+        ways.append(
+            f"take its TensorFlow checkpoint: hf download {repository} --local-dir FOLDER, "
+            f"then --model FOLDER/{checkpoint}"
+        )
+    return CheckpointError(
+        f"{repository}: the hub has this model's weights as a pickle alone ({pickles[0]}), which can run any code",
+        hint="; or ".join(ways)
+        or "convert them where that does no harm, with transformers: "
+        f"BertModel.from_pretrained('{repository}').save_pretrained(FOLDER)",
+    )
+
+
+def _has_safetensors(api: Any, repository: str, revision: str) -> bool:
+    siblings = api.model_info(repository, revision=revision).siblings or []
+    return any(sibling.rfilename.endswith("model.safetensors") for sibling in siblings)
 
 
 def _hint(repository: str) -> str:

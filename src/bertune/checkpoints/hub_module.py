@@ -4,11 +4,11 @@ from pathlib import Path
 
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
+from bertune.checkpoints.stored_sizes import fitted_config
+from bertune.encoder.config import BertConfig, Pooling
 from bertune.encoder.encoder import Encoder
 from bertune.heads.classifier import Classifier
 from bertune.heads.classifier import classifier_model as new_classifier_model
-from bertune.heads.pooling import Pooling
 
 
 def classifier_model(
@@ -32,8 +32,17 @@ def classifier_model(
 
     Raises:
         CheckpointError: the encoder is not found, does not fit the configuration, or holds tensors that nobody knows.
+
+    Example:
+        >>> config = bertune.BertConfig.from_json_file("bert/config.json")
+        >>> classifier, encoder = bertune.classifier_model(config, num_labels=2, seed=1)
+        >>> classifier.num_labels, classifier.encoder is encoder
+        (2, True)
     """
-    classifier, encoder = new_classifier_model(bert_config, num_labels, pooling=pooling, seed=seed)
-    if hub_module is not None:
-        restore(encoder, resolve_model(hub_module)).assert_consumed()
+    if hub_module is None:
+        return new_classifier_model(bert_config, num_labels, pooling=pooling, seed=seed)
+    folder = resolve_model(hub_module)
+    config = fitted_config(bert_config, folder)
+    classifier, encoder = new_classifier_model(config, num_labels, pooling=pooling, seed=seed)
+    restore(encoder, folder).assert_consumed()
     return classifier, encoder

@@ -4,7 +4,9 @@ import hashlib
 import ipaddress
 import os
 import re
+import socket
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from bertune.errors import CheckpointError
@@ -18,8 +20,10 @@ _ARCHIVES = (".zip", ".tar.gz", ".tgz")
 _HUB_HOST = "tfhub.dev"
 _HUB_ARCHIVE = "tf-hub-format=compressed"
 # The prefix of a TensorFlow checkpoint, which is no file itself, or one of its files.
-_CHECKPOINT = re.compile(r"(?P<prefix>.+\.ckpt(-\d+)?)(\.index|\.data-\d{5}-of-\d{5})?")
+_CHECKPOINT = re.compile(r"(?P<prefix>.+\.ckpt(-\d+)?)(\.index|\.meta|\.data-\d{5}-of-\d{5})?")
 _MAX_CHARACTERS = 2000
+Reach = Literal["loopback", "link-local", "private", "public"]
+_INNERMOST_FIRST: tuple[Reach, ...] = ("loopback", "link-local", "private", "public")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,31 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def reach_of(host: str) -> Reach:
+    """Tells from where a host can be reached: this machine alone, its link, a private network, or everywhere.
+
+    A name is looked up; the innermost of its addresses counts. One that cannot be looked up here, as behind a proxy, is
+    taken for one of the outside.
+    """
+    try:
+        found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)}
+        addresses = [ipaddress.ip_address(text) for text in found]
+    except (OSError, ValueError, UnicodeError):
+        return "loopback" if is_loopback(host) else "public"
+    reaches = {_reach_of_address(address) for address in addresses}
+    return next((reach for reach in _INNERMOST_FIRST if reach in reaches), "public")
+
+
+def _reach_of_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Reach:
+    address = getattr(address, "ipv4_mapped", None) or address
+    # 0.0.0.0 leads to this machine too.
+    if address.is_loopback or address.is_unspecified:
+        return "loopback"
+    if address.is_link_local:
+        return "link-local"
+    return "public" if address.is_global and not address.is_multicast else "private"
 
 
 def parse_address(text: str) -> ModelAddress:

@@ -5,14 +5,15 @@ everything is there and checked; until then the files are in `NAME.part`, where 
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bertune.atomic import replaced_folder
+from bertune.atomic import replaced_folder, write_text
 from bertune.cache_folder import cache_folder
 from bertune.checkpoints.archive import unpack
 from bertune.checkpoints.checksums import digest_file
@@ -21,8 +22,8 @@ from bertune.checkpoints.http_client import COPY_HINT
 from bertune.checkpoints.model_address import ModelAddress, parse_address
 from bertune.checkpoints.part_file import PartFile, disk_errors
 from bertune.checkpoints.remote_folder import fetch_folder
-from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError
+from bertune.json_file import read_json_object
 
 MANIFEST_FILE = "bertune-source.json"
 _ARCHIVE = "archive"
@@ -39,7 +40,8 @@ class _Fetched:
 def fetch_model(text: str, *, on_progress: Report | None = None) -> Path:
     """Returns the folder, or the checkpoint's prefix, of a model behind an address; fetches it if it is not here yet.
 
-    What is here is used without asking the server again. Two processes that fetch the same model wait for one another.
+    What is here is used without asking the server again; a file that was touched since it was fetched is compared with
+    its SHA-256 first. Two processes that fetch the same model wait for one another.
 
     Args:
         text: `gs://bucket/path` or `https://host/path`: a folder, a checkpoint's prefix in it, or an archive.
@@ -91,21 +93,38 @@ def _named(address: ModelAddress, entry: Path) -> Path:
 
 
 def _problem(entry: Path) -> str | None:
-    """Returns None for a model that is here, by the sizes of its files; else what is wrong, empty if it is absent."""
+    """Returns None for a model that is here and as it was fetched; else what is wrong, empty if it is absent."""
     manifest = entry / MANIFEST_FILE
     if not manifest.is_file():
         return ""
     try:
-        sizes = {name: int(file["size"]) for name, file in read_json_object(manifest)["files"].items()}
+        content = read_json_object(manifest)
+        files = {name: (int(file["size"]), str(file["sha256"]), file) for name, file in content["files"].items()}
     except (CheckpointError, KeyError, TypeError, ValueError, AttributeError):
         return f"{manifest} is damaged"
-    for name, size in sizes.items():
+    touched = False
+    for name, (size, sha256, known) in files.items():
         path = entry / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != size:
-            has = "is missing" if found is None else f"has {found:,} bytes"
+        status = path.stat() if path.is_file() else None
+        if status is None or status.st_size != size:
+            has = "is missing" if status is None else f"has {status.st_size:,} bytes"
             return f"{path} {has}, expected {size:,} bytes"
+        seen = _seen(status)
+        if any(known.get(key) != value for key, value in seen.items()):
+            if digest_file(path, {"sha256"})["sha256"] != sha256:
+                return f"{path} was changed or damaged: its SHA-256 is not the one it was fetched with"
+            known.update(seen)
+            touched = True
+    if touched:
+        # The same bytes, copied or restored: next time they need not be read.
+        with suppress(OSError):
+            write_text(manifest, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return None
+
+
+def _seen(status: os.stat_result) -> dict[str, int]:
+    """What changes when a file is written or replaced, without its content being read."""
+    return {"modified_ns": status.st_mtime_ns, "inode": status.st_ino}
 
 
 def _fetch(address: ModelAddress, entry: Path, part: Path, report: Report) -> None:
@@ -120,7 +139,9 @@ def _fetch(address: ModelAddress, entry: Path, part: Path, report: Report) -> No
         with replaced_folder(entry) as folder:
             files = {name: _move(fetched.folder / name, folder / name, sha) for name, sha in fetched.sha256.items()}
             manifest = {"url": address.shown, "files": files}
-            (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            (folder / MANIFEST_FILE).write_text(
+                json.dumps(manifest, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+            )
         shutil.rmtree(part)
     size = sum(file["size"] for file in files.values())
     report(FetchProgress(entry.name, size, size, note=f"fetched {address.shown}: {len(files)} files, {size:,} bytes"))
@@ -154,7 +175,8 @@ def _fetch_archive(address: ModelAddress, part: Path, downloader: Downloader) ->
 def _move(source: Path, target: Path, sha256: str) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
-    return {"size": target.stat().st_size, "sha256": sha256}
+    status = target.stat()
+    return {"size": status.st_size, "sha256": sha256, **_seen(status)}
 
 
 def _is_offline() -> bool:

@@ -1,11 +1,14 @@
 """The README.md of a model folder, with the metadata that the hub reads."""
 
+import html
 import re
 from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.contract import Contract
 from bertune.heads.classifier import Classifier
+from bertune.text.metric_text import metric_name, metric_text
+from bertune.text.nearest import shorten
 
 _PROBABILITIES = "- probabilities: "
 _THRESHOLDS = "- thresholds: "
@@ -22,19 +25,22 @@ def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any]
     config = classifier.encoder.config
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
     inputs = "pairs of texts" if contract.is_pair else "single texts"
-    outputs = f"labels in this order: {', '.join(contract.labels)}" if contract.labels else "one value"
+    outputs = f"labels in this order: {', '.join(map(_as_text, contract.labels))}" if contract.labels else "one value"
     parts = [
         _front_matter(classifier, contract),
-        f"# {contract.task or 'Text classifier'}\n",
+        f"# {_as_text(contract.task or 'Text classifier')}\n",
         f"A BERT encoder ({config.num_hidden_layers} layers, {config.hidden_size} wide, {parameters:,} parameters) "
-        f"fine-tuned{f' from {contract.base_model}' if contract.base_model else ''} with bertune.\n",
+        f"fine-tuned{f' from {_as_text(contract.base_model)}' if contract.base_model else ''} with bertune.\n",
         f"- takes {inputs} of at most {contract.max_length} tokens together; gives {outputs}",
         f"- longer texts: {contract.long_text_account()}",
         f"- pooling: {_pooling_text(classifier)}",
         *_answer_lines(contract),
     ]
     if scores:
-        values = ", ".join(f"{name} {value:.4f}" for name, value in scores["metrics"].items())
+        values = ", ".join(
+            f"{_as_text(metric_name(name, contract.labels))} {metric_text(name, value)}"
+            for name, value in scores["metrics"].items()
+        )
         parts.append(f"- validation, {scores['rows']} rows: {values}")
     parts.append("\n## Use\n")
     parts.append(_usage(classifier, contract))
@@ -55,18 +61,31 @@ def _answer_lines(contract: Contract) -> list[str]:
     if contract.kind == "regression":
         return []
     lines = [f"{_PROBABILITIES}those of the logits as they are, not calibrated"]
+    if contract.folded_temperature != 1.0:
+        made_by = "sigmoid" if contract.kind == "multi-label" else "softmax"
+        lines = [
+            f"{_PROBABILITIES}calibrated: the temperature {contract.folded_temperature:.4g}, fitted on validation "
+            f"data, is folded into the head, so that the {made_by} of the logits gives them in every program"
+        ]
     if contract.temperature != 1.0:
         lines = [
             f"{_PROBABILITIES}bertune divides the logits by the temperature {contract.temperature:.4g}, fitted on "
             "validation data; the weights are untouched, so probabilities in other programs, transformers among them, "
-            "are not calibrated"
+            "are not calibrated; those of `bertune export --format transformers` are"
         ]
     if contract.thresholds:
         names = contract.labels[-len(contract.thresholds) :]
-        given = ", ".join(f"{name} from {low:.4g} on" for name, low in zip(names, contract.thresholds, strict=True))
+        given = ", ".join(
+            f"{_as_text(name)} from {low:.4g} on" for name, low in zip(names, contract.thresholds, strict=True)
+        )
         usual = "each label from 0.5 on" if contract.kind == "multi-label" else "the most probable label"
         lines.append(f"{_THRESHOLDS}bertune gives {given}, chosen on validation data; other programs give {usual}")
     return lines
+
+
+def _as_text(name: str) -> str:
+    """Gives a name as text of a page: control characters are made visible, what would be HTML or a link is not."""
+    return html.escape(shorten(name, 200), quote=False).replace("[", "\\[").replace("]", "\\]")
 
 
 def _pooling_text(classifier: Classifier) -> str:

@@ -1,6 +1,5 @@
 """The folder of a fine-tuned model: what transformers loads, plus the contract and the files' digests."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -16,35 +15,34 @@ from torch import Tensor
 from bertune.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_card import card_text, with_answers_of
+from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, write_digests
+from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.name_maps import huggingface_names
-from bertune.checkpoints.restore import restore
-from bertune.checkpoints.safetensors_file import TensorFiles
-from bertune.encoder.config import BertConfig, read_json_object
+from bertune.checkpoints.restore import names_in, restore
+from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
+from bertune.checkpoints.transformers_classifier import (
+    ARCHITECTURE,
+    DIGESTS_FILE,
+    PROBLEM_TYPES,
+    WRITTEN_BY_BERTUNE,
+    contract_of,
+    is_of_transformers,
+    write_contract,
+)
+from bertune.encoder.config import MEAN_POOLING_TYPE, BertConfig
 from bertune.encoder.encoder import Encoder
-from bertune.errors import CheckpointError, ConfigError, ResourceError
+from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
 from bertune.heads.classifier import Classifier, undrawn_model
-from bertune.tokens.directory import CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILE
 from bertune.tokens.tokenizer import BertTokenizer
 
-_DIGESTS_FILE = "SHA256SUMS"
 _CARD_FILE = "README.md"
-# The card is not checked: people may edit it, and nothing else reads it.
-_CHECKED_FILES = frozenset(
-    {"model.safetensors", "config.json", CONTRACT_FILE, VOCABULARY_FILE, TOKENIZER_FILE, CONFIG_FILE}
-)
+# A folder that is replaced at every epoch's end, while a model is read, is read again.
+_READINGS = 5
 _HEAD_NAMES = ("classifier.weight", "classifier.bias")
-# transformers has no BERT classifier with mean pooling. Under a name it does not know it refuses the folder, where
-# under `bert` it would load it with a new, random pooler and answer nonsense.
-_MEAN_MODEL_TYPE = "bertune_mean_pooling"
-# What transformers calls each kind of task.
-_PROBLEM_TYPES = {
-    "classification": "single_label_classification",
-    "multi-label": "multi_label_classification",
-    "regression": "regression",
-}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedModel:
     """A fine-tuned model with all that is needed to use it.
 
@@ -57,6 +55,13 @@ class LoadedModel:
     classifier: Classifier
     tokenizer: BertTokenizer
     contract: Contract
+
+    def __repr__(self) -> str:
+        contract = self.contract
+        labels = ", ".join(map(repr, contract.labels[:4])) + (", …" if len(contract.labels) > 4 else "")
+        of = f" of {labels}" if labels else ""
+        texts = "pairs of texts" if contract.is_pair else "texts"
+        return f"LoadedModel({contract.kind}{of}; {texts} of up to {contract.max_length} tokens)"
 
 
 def save(
@@ -84,6 +89,15 @@ def save(
     Raises:
         ConfigError: the folder holds something else, or contract, classifier and tokenizer do not fit each other.
         ResourceError: the weights cannot be written.
+
+    Example:
+        >>> config = bertune.BertConfig.from_json_file("bert/config.json")
+        >>> classifier, encoder = bertune.classifier_model(config, num_labels=2, seed=1)
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> contract = bertune.Contract(labels=("bad", "good"), is_pair=False, max_length=64)
+        >>> folder = bertune.save(classifier, "runs/mine", tokenizer=tokenizer, contract=contract)
+        >>> bertune.load(folder)
+        LoadedModel(classification of 'bad', 'good'; texts of up to 64 tokens)
     """
     folder = Path(directory)
     _check_replaceable(folder)
@@ -91,50 +105,99 @@ def save(
     config = classifier.encoder.config
     values = contract.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
     with replaced_folder(folder) as temporary:
-        _write_weights(temporary / "model.safetensors", classifier)
+        _write_weights(temporary / WEIGHTS_FILE, classifier)
         _write_json(temporary / "config.json", _config_values(classifier, contract))
         tokenizer.save(temporary, model_max_length=config.max_position_embeddings)
         _write_json(temporary / CONTRACT_FILE, values)
         (temporary / _CARD_FILE).write_text(card_text(classifier, contract, scores), encoding="utf-8")
-        _write_digests(temporary)
+        write_digests(temporary)
     return folder
 
 
 def load(directory: str | Path) -> LoadedModel:
-    """Loads a model folder that `save` wrote, after checking every file but the card against its digest.
+    """Loads a fine-tuned model: a run of `bertune train`, a folder that `save` wrote, or a classifier of transformers.
+
+    Of what `save` wrote every file but the card is checked against its digest. A folder with a BERT classifier that
+    transformers fine-tuned answers with the labels in its config.json.
+
+    Args:
+        directory: the folder of the run or of the model.
 
     Raises:
         CheckpointError: a file is missing or changed, or the parts do not fit each other.
+        DataError: there is no such folder, or no fine-tuned model in it.
+
+    Example:
+        >>> bertune.load("runs/questions/model")
+        LoadedModel(classification of 'different', 'duplicate'; pairs of texts of up to 128 tokens)
     """
-    folder = Path(directory)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder")
-    contract = Contract.read(folder)
-    _check_digests(folder)
+    folder = find_model_folder(Path(directory))
+    for _ in range(_READINGS):
+        before = _identity(folder)
+        try:
+            model = _load(folder)
+        except (BertuneError, OSError):
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:
+            return model
+    raise CheckpointError(f"{folder}: was replaced while it was read", hint="try again when the run has ended")
+
+
+def _identity(folder: Path) -> tuple[int, int, int] | None:
+    """Tells a folder from the one that takes its place; None where there is none at this moment."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _load(folder: Path) -> LoadedModel:
+    contract = read_contract(folder)
+    if not is_of_transformers(folder):
+        check_digests(folder)
     tokenizer = BertTokenizer.from_directory(folder)
     if tokenizer.digest != contract.tokenizer_digest:
         raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
-    config = BertConfig.from_dict(read_json_object(folder / "config.json") | {"model_type": "bert"})
+    config = fitted_config(BertConfig.from_json_file(folder / "config.json"), folder)
     classifier, encoder = undrawn_model(config, contract.num_outputs, pooling=contract.pooling)
+    check_vocabulary(tokenizer, encoder, folder)
     restore(encoder, folder).assert_consumed()
-    _restore_head(classifier, folder / "model.safetensors")
+    _restore_head(classifier, folder)
     return LoadedModel(classifier.eval(), tokenizer, contract)
+
+
+def read_contract(folder: Path) -> Contract:
+    """Returns the contract of a model folder; that of a classifier of transformers is put together from its files.
+
+    Raises:
+        CheckpointError: it cannot be read, or its labels cannot be told.
+    """
+    if not is_of_transformers(folder):
+        return Contract.read(folder)
+    return contract_of(folder, tokenizer_digest=BertTokenizer.from_directory(folder).digest)
 
 
 def replace_contract(directory: str | Path, contract: Contract) -> None:
     """Gives a model folder another contract, and its card the lines that follow from it; the weights stay.
 
-    It is written beside its place and moved there when complete, as by `save`.
+    It is written beside its place and moved there when complete, as by `save`. A folder of transformers gets the
+    contract as one more file.
 
     Raises:
         CheckpointError: a file of the folder is missing or changed.
         ConfigError: the folder holds more than a model.
     """
     folder = Path(directory)
+    if is_of_transformers(folder):
+        write_contract(folder, contract)
+        return
     _check_replaceable(folder)
-    _check_digests(folder)
+    check_digests(folder)
     with replaced_folder(folder) as temporary:
-        for name in _CHECKED_FILES - {CONTRACT_FILE}:
+        for name in CHECKED_FILES - {CONTRACT_FILE}:
             shutil.copyfile(folder / name, temporary / name)
         _write_json(temporary / CONTRACT_FILE, contract.to_dict())
         card = folder / _CARD_FILE
@@ -143,20 +206,20 @@ def replace_contract(directory: str | Path, contract: Contract) -> None:
             (temporary / _CARD_FILE).write_text(
                 with_answers_of(text, contract), encoding="utf-8", errors="surrogateescape"
             )
-        _write_digests(temporary)
+        write_digests(temporary)
 
 
 def check_vocabulary(tokenizer: BertTokenizer, encoder: Encoder, where: Path) -> None:
     """Refuses a vocabulary that does not belong to the weights.
 
-    A table rounded up to a multiple of 8 to 128 rows is fine: such encoders exist for faster products.
+    A few rows more than entries are fine: tables are rounded up for faster products, or were enlarged for tokens that
+    nobody used.
 
     Raises:
         CheckpointError: names both sizes.
     """
     rows, words = encoder.config.vocab_size, tokenizer.vocab_size
-    rounded = {-(-words // multiple) * multiple for multiple in (1, 8, 16, 32, 64, 128)}
-    if rows not in rounded:
+    if not 0 <= rows - words <= MAX_SPARE_ROWS:
         raise CheckpointError(
             f"{where}: the vocabulary has {words} entries, embeddings.token.weight has {rows} rows",
             hint="use the vocab.txt that came with these weights",
@@ -170,7 +233,7 @@ def _check_replaceable(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if not folder.is_dir() or (names and CONTRACT_FILE not in names):
         raise ConfigError(f"{folder} exists and is not a model folder", hint="name a folder that does not exist yet")
-    others = sorted(names - _CHECKED_FILES - {_CARD_FILE, _DIGESTS_FILE})
+    others = sorted(names - CHECKED_FILES - {_CARD_FILE, DIGESTS_FILE})
     if others:
         raise ConfigError(
             f"{folder} holds more than a model: {others[0]} would be lost", hint="name another folder, or move it away"
@@ -192,14 +255,16 @@ def _check_parts(classifier: Classifier, tokenizer: BertTokenizer, contract: Con
         )
 
 
-def _restore_head(classifier: Classifier, file: Path) -> None:
-    files = TensorFiles([file])
+def _restore_head(classifier: Classifier, folder: Path) -> None:
+    files = TensorFiles(find_tensor_files(folder))
+    names = names_in(folder, files).stored
     for name in _HEAD_NAMES:
         parameter = classifier.get_parameter(name)
-        if name not in files.tensors or files.tensors[name].shape != tuple(parameter.shape):
-            raise CheckpointError(f"{file}: tensor {name} is missing or not {tuple(parameter.shape)}")
+        stored = names.get(name, name)
+        if stored not in files.tensors or files.tensors[stored].shape != tuple(parameter.shape):
+            raise CheckpointError(f"{folder}: tensor {name} is missing or not {tuple(parameter.shape)}")
         with torch.no_grad():
-            parameter.copy_(files.read(name))
+            parameter.copy_(files.read(stored))
 
 
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
@@ -225,16 +290,16 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
     names = contract.labels or ("value",)
     is_mean = classifier.pooling == "mean"
     values: dict[str, Any] = {
-        "architectures": ["BertuneMeanPoolingClassifier" if is_mean else "BertForSequenceClassification"],
-        "model_type": _MEAN_MODEL_TYPE if is_mean else "bert",
+        "architectures": ["BertuneMeanPoolingClassifier" if is_mean else ARCHITECTURE],
+        "model_type": MEAN_POOLING_TYPE if is_mean else "bert",
         **classifier.encoder.config.to_dict(),
         "classifier_dropout": classifier.dropout.probability,
         "position_embedding_type": "absolute",
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
-        "problem_type": _PROBLEM_TYPES[contract.kind],
+        "problem_type": PROBLEM_TYPES[contract.kind],
         "dtype": "float32",
-        "bertune_version": metadata.version("bertune"),
+        WRITTEN_BY_BERTUNE: metadata.version("bertune"),
     }
     if values["hidden_act"] == "gelu_tanh":
         values["hidden_act"] = "gelu_pytorch_tanh"
@@ -242,37 +307,4 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write_digests(folder: Path) -> None:
-    lines = [f"{_digest(folder / name)}  {name}\n" for name in sorted(_CHECKED_FILES)]
-    (folder / _DIGESTS_FILE).write_text("".join(lines), encoding="utf-8")
-
-
-def _check_digests(folder: Path) -> None:
-    path = folder / _DIGESTS_FILE
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read", hint="copy the whole model folder") from error
-    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    # A list that lost a line would leave that file unchecked.
-    if unlisted := sorted(_CHECKED_FILES - digests.keys()):
-        raise CheckpointError(
-            f"{path}: the list of digests is damaged: it lacks {unlisted[0]}", hint="copy the model folder again"
-        )
-    for name in sorted(_CHECKED_FILES):
-        file = folder / name
-        if not file.is_file():
-            raise CheckpointError(f"{file}: missing", hint="copy the whole model folder")
-        if _digest(file) != digests[name]:
-            raise CheckpointError(
-                f"{file}: the file was changed or damaged: its SHA-256 is not the one in {_DIGESTS_FILE}",
-                hint="copy the model folder again, or train again",
-            )
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # BERT-large on the hub has 5,000 nodes.
 _MAX_NODES = 30_000
 _MAX_EDGES = 100_000
+_MAX_LAYERS = 1000
 _LAYER_EDGE = re.compile(r"layer(_with_weights)?-(\d{1,6})")
 
 
@@ -122,17 +123,31 @@ class FoundEncoder:
 
 
 def find_encoders(graph: ObjectGraph) -> list[FoundEncoder]:
-    """Finds every encoder; two objects that share their transformer layers are one."""
+    """Finds every encoder; two objects that share their transformer layers are one.
+
+    Each list of layers is described once, however many objects hold it: a small file could have thousands of holders of
+    thousands of layers.
+
+    Raises:
+        WireError: an object has more layers than any BERT.
+    """
     transformers = {number for number in range(len(graph.nodes)) if _is_transformer(graph, number)}
-    found: dict[frozenset[int], FoundEncoder] = {}
+    lists: dict[int, _Layers] = {}
+    found: dict[frozenset[int], tuple[_Layers, _Holder]] = {}
     for number in range(len(graph.nodes)):
-        layers = _transformer_layers(graph, number, transformers)
-        if layers:
-            encoder = _describe(graph, number, layers, transformers)
-            previous = found.get(frozenset(layers))
-            if previous is None or len(encoder.keys) > len(previous.keys):
-                found[frozenset(layers)] = encoder
-    return list(found.values())
+        listed = graph.child(number, "_transformer_layers")
+        if listed is not None:
+            if listed not in lists:
+                lists[listed] = _Layers.of(_members(graph, listed), transformers)
+            layers = lists[listed]
+        else:
+            layers = _Layers.of(graph.layers(number), transformers)
+        if layers.in_order:
+            holder = _Holder.of(graph, number, transformers)
+            previous = found.get(layers.as_set)
+            if previous is None or len(holder.keys) > len(previous[1].keys):
+                found[layers.as_set] = layers, holder
+    return [_describe(graph, layers, holder) for layers, holder in found.values()]
 
 
 def head_keys(graph: ObjectGraph, encoder: FoundEncoder) -> set[str]:
@@ -168,25 +183,51 @@ def _is_transformer(graph: ObjectGraph, number: int) -> bool:
     return {"_intermediate_dense", "_output_dense"} <= graph.nodes[number].children.keys()
 
 
-def _transformer_layers(graph: ObjectGraph, number: int, transformers: set[int]) -> list[int]:
-    listed = graph.child(number, "_transformer_layers")
-    if listed is not None:
-        members = graph.nodes[listed].children
-        order = sorted((name for name in members if name.isdecimal()), key=int)
-        return [members[name] for name in order if members[name] in transformers]
-    return [layer for layer in graph.layers(number) if layer in transformers]
+@dataclass(frozen=True)
+class _Layers:
+    """The transformer layers of an object: in their order, and as a set, by which equal lists are told."""
+
+    in_order: tuple[int, ...]
+    as_set: frozenset[int]
+
+    @classmethod
+    def of(cls, numbers: list[int], transformers: set[int]) -> "_Layers":
+        layers = tuple(number for number in numbers if number in transformers)
+        if len(layers) > _MAX_LAYERS:
+            raise WireError(f"an object with {len(layers):,} transformer layers")
+        return cls(layers, frozenset(layers))
 
 
-def _describe(graph: ObjectGraph, number: int, layers: list[int], transformers: set[int]) -> FoundEncoder:
-    keys: dict[str, str] = {}
-    around = _by_attribute(graph, number) or _by_order(graph, number, transformers)
-    for name, part in around.items():
-        keys |= _named(graph, part, name)
-    for index, layer in enumerate(layers):
+@dataclass(frozen=True)
+class _Holder:
+    """An object that holds transformer layers: its number, the tensors around them, and whether it projects."""
+
+    number: int
+    keys: dict[str, str]
+    has_projection: bool
+
+    @classmethod
+    def of(cls, graph: ObjectGraph, number: int, transformers: set[int]) -> "_Holder":
+        around = _by_attribute(graph, number) or _by_order(graph, number, transformers)
+        keys: dict[str, str] = {}
+        for name, part in around.items():
+            keys |= _named(graph, part, name)
+        has_projection = "projection" in around or graph.child(number, "_embedding_projection") is not None
+        return cls(number, keys, has_projection)
+
+
+def _members(graph: ObjectGraph, listed: int) -> list[int]:
+    """Returns the members of a list in their order."""
+    members = graph.nodes[listed].children
+    return [members[name] for name in sorted((name for name in members if name.isdecimal()), key=int)]
+
+
+def _describe(graph: ObjectGraph, layers: _Layers, holder: _Holder) -> FoundEncoder:
+    keys = dict(holder.keys)
+    for index, layer in enumerate(layers.in_order):
         for name, part in _parts_of_layer(graph, layer):
             keys |= _named(graph, part, f"encoder/layer_{index}/{name}")
-    has_projection = "projection" in around or graph.child(number, "_embedding_projection") is not None
-    return FoundEncoder(number, tuple(layers), keys, has_projection)
+    return FoundEncoder(holder.number, layers.in_order, keys, holder.has_projection)
 
 
 def _by_attribute(graph: ObjectGraph, number: int) -> dict[str, int]:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bertune.atomic import write_text
-from bertune.errors import ResourceError
+from bertune.errors import CheckpointError, ResourceError
+from bertune.json_file import read_json_object
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -73,15 +73,14 @@ class PartFile:
     def state(self) -> FileState:
         """What is known of the file; nothing where the note is missing or damaged."""
         try:
-            values: Any = json.loads(self._state_file.read_text("utf-8"))
-            return FileState(**values)
-        except (OSError, ValueError, TypeError):
+            return FileState(**read_json_object(self._state_file))
+        except (CheckpointError, TypeError):
             return FileState()
 
     def keep_state(self, state: FileState) -> None:
         """Writes down what the server said, or what the whole file is."""
         with disk_errors(self._state_file):
-            write_text(self._state_file, json.dumps(asdict(state)))
+            write_text(self._state_file, json.dumps(asdict(state), allow_nan=False))
 
     def finish(self, state: FileState) -> None:
         """Gives the whole file its name."""

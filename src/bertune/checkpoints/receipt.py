@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bertune.errors import CheckpointError
+from bertune.text.markup import table
 
 Status = Literal["loaded", "new", "unused"]
 
@@ -33,17 +34,33 @@ class TensorRecord:
     expected: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Receipt:
     """Every tensor of a checkpoint and every parameter of the model it was restored into.
+
+    It is shown in one line, and in a notebook as a table; `lines` has every tensor.
 
     Args:
         path: the file or folder that was read.
         records: one for each parameter, and one for each tensor of the file that no parameter took.
+        wrappers: what was taken away from the file's names, such as `module.` of DataParallel.
     """
 
     path: str
     records: tuple[TensorRecord, ...]
+    wrappers: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Receipt({self.path}: {self.summary()})"
+
+    def _repr_html_(self) -> str:
+        tensors: Counter[tuple[Status, str]] = Counter()
+        numbers: Counter[tuple[Status, str]] = Counter()
+        for record in self.records:
+            tensors[record.status, record.reason] += max(len(record.sources), 1)
+            numbers[record.status, record.reason] += _size(record.shape)
+        rows = [(*why, f"{count:,}", f"{numbers[why]:,}") for why, count in tensors.items()]
+        return table([("status", "reason", "tensors", "numbers"), *rows], caption=self.path, left=2)
 
     def __iter__(self) -> Iterator[TensorRecord]:
         return iter(self.records)
@@ -71,12 +88,16 @@ class Receipt:
             )
         return self
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers were loaded."""
+        return sum(_size(record.shape) for record in self.having("loaded"))
+
     def summary(self) -> str:
         """Returns one line, for instance `103 tensors loaded (22,713,216 parameters), 1 unused (a buffer …)`."""
         loaded = self.having("loaded")
         tensors = sum(len(record.sources) for record in loaded)
-        numbers = sum(_size(record.shape) for record in loaded)
-        parts = [f"{tensors} tensors loaded ({numbers:,} parameters)"]
+        parts = [f"{tensors} tensors loaded ({self.parameters:,} parameters)"]
         for status in ("new", "unused"):
             records = self.having(status)
             if records:
@@ -85,6 +106,8 @@ class Receipt:
                     f"{count} {reason}" if len(reasons) > 1 else reason for reason, count in reasons.items()
                 )
                 parts.append(f"{len(records)} {status} ({why})")
+        if self.wrappers:
+            parts.append(f"names taken without {' and '.join(self.wrappers)}")
         return ", ".join(parts)
 
     def lines(self) -> list[str]:

@@ -10,23 +10,27 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bertune.checkpoints.bundle_entries import parse_header
-from bertune.checkpoints.download import Downloader
+from bertune.checkpoints.download import MAX_FILE_BYTES, Downloader
 from bertune.checkpoints.http_client import COPY_HINT
 from bertune.checkpoints.model_address import ModelAddress
 from bertune.checkpoints.part_file import PartFile
 from bertune.checkpoints.table_file import AGAIN, read_table
-from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError
+from bertune.json_file import read_json_object
 from bertune.protobuf_wire import WireError
 
 # In the order in which a folder on this machine is read, too.
 _CONFIGS = ("config.json", "bert_config.json")
 _VOCABULARIES = ("vocab.txt", "tokenizer.json")
+_TOKENIZER_FILES = ("tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
 _SAVED_MODEL = "variables/variables.index"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "bert_model.ckpt.index", _SAVED_MODEL)
 _SHARD = re.compile(r"\w[\w.-]*\.safetensors", re.ASCII)
 _MAX_SHARDS = 1000
 _MAX_INDEX_BYTES = 2_000_000
+# What is not weights: the tokenizer.json of the largest vocabulary takes 10 MB.
+_MAX_SMALL_BYTES = 64_000_000
+_LARGE = re.compile(r".+\.safetensors|.+\.data-\d{5}-of-\d{5}")
 
 
 def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) -> list[str]:
@@ -47,7 +51,8 @@ def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) ->
     has_config = files.take_first(_CONFIGS)
     has_vocabulary = files.take("vocab.txt")
     has_vocabulary = files.take("tokenizer.json") or has_vocabulary
-    files.take("tokenizer_config.json")
+    for name in _TOKENIZER_FILES if has_vocabulary else ():
+        files.take(name)
     if address.checkpoint:
         _take_checkpoint(files, f"{address.checkpoint}.index")
         return files.names
@@ -78,7 +83,8 @@ class _Files:
         """Fetches a file if it is there."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        reason = self._downloader.fetch(self._address.file_url(name), target)
+        most = MAX_FILE_BYTES if _LARGE.fullmatch(name) else _MAX_SMALL_BYTES
+        reason = self._downloader.fetch(self._address.file_url(name), target, max_bytes=most)
         if reason is None:
             self.names.append(name)
         else:

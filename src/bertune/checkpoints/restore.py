@@ -6,19 +6,28 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bertune.checkpoints.name_maps import encoder_prefix, expected_unused_reason, huggingface_names, legacy_name
+from bertune.checkpoints.name_maps import (
+    PlainNames,
+    expected_unused_reason,
+    huggingface_names,
+    legacy_name,
+    plain_names,
+)
 from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
 
+_OF_TRANSFORMERS = "bertune reads BERT encoders with WordPiece, as saved by transformers or sentence-transformers"
+
 
 def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = ()) -> Receipt:
     """Restores an encoder from a Hugging Face folder, a safetensors file or a TensorFlow checkpoint.
 
-    Reads the names of transformers' `BertModel`, with or without the prefix `bert.`, and the older gamma and beta; and
-    the checkpoints of google-research/bert, of the Model Garden and of SavedModels, see `restore_tensorflow`.
+    Reads the names of transformers' `BertModel`, with or without the prefix `bert.`, and the older gamma and beta; the
+    names may be those inside of a wrapper (`module.`, `_orig_mod.`), which the receipt tells. Also reads the
+    checkpoints of google-research/bert, of the Model Garden and of SavedModels, see `restore_tensorflow`.
     Nothing is changed in the encoder unless the whole checkpoint fits.
 
     Args:
@@ -33,6 +42,12 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
 
     Raises:
         CheckpointError: a file is unreadable or a pickle, a tensor is missing, has another shape, or is not finite.
+
+    Example:
+        >>> config = bertune.BertConfig.from_json_file("bert/config.json")
+        >>> classifier, encoder = bertune.classifier_model(config, num_labels=2, seed=1)
+        >>> bertune.restore(encoder, "bert").assert_consumed()
+        Receipt(bert: 39 tensors loaded (23,168 parameters))
     """
     path = Path(path)
     checkpoint = find_prefix(path)
@@ -42,12 +57,12 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
 
         return restore_tensorflow(encoder, checkpoint, allow_new=allow_new)
     files = TensorFiles(find_tensor_files(path))
-    prefix = _huggingface_prefix(path, files)
+    names = names_in(path, files)
     records: list[TensorRecord] = []
     problems: list[str] = []
     used: set[str] = set()
     for name, parameter in encoder.named_parameters():
-        sources = _locate(files, prefix, name)
+        sources = locate(names, name)
         if sources is None:
             records.append(new_record(name, parameter))
             if not is_allowed(name, allow_new):
@@ -59,27 +74,35 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
         records.append(TensorRecord(name, "loaded", tuple(parameter.shape), dtype, sources))
     raise_problems(path, problems, sum(max(1, len(record.sources)) for record in records))
     _copy(encoder, files, records)
-    records += [_unused_record(name, files, encoder) for name in files.tensors if name not in used]
-    return Receipt(str(path), tuple(records))
+    records += [_unused_record(plain, name, files, encoder) for plain, name in names.stored.items() if name not in used]
+    return Receipt(str(path), tuple(records), names.wrappers)
 
 
-def _huggingface_prefix(path: Path, files: TensorFiles) -> str:
-    prefix = encoder_prefix(files.tensors.keys())
-    if prefix is None:
+def names_in(path: Path, files: TensorFiles) -> PlainNames:
+    """Returns the names of a checkpoint's tensors without wrappers.
+
+    Raises:
+        CheckpointError: no encoder is in it, or several are.
+    """
+    try:
+        names = plain_names(files.tensors.keys())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not one BERT encoder: {error}", hint=_OF_TRANSFORMERS) from error
+    if names is None:
         some = ", ".join(list(files.tensors)[:3]) or "none"
         raise CheckpointError(
             f"{path}: no BERT encoder in this checkpoint: it lacks embeddings.word_embeddings.weight (found {some}, …)",
-            hint="bertune reads BERT encoders with WordPiece, as saved by transformers or sentence-transformers",
+            hint=_OF_TRANSFORMERS,
         )
-    return prefix
+    return names
 
 
-def _locate(files: TensorFiles, prefix: str, parameter: str) -> tuple[str, ...] | None:
+def locate(names: PlainNames, parameter: str) -> tuple[str, ...] | None:
     """Returns the file's tensors for a parameter, in today's names or the older ones; None unless all are there."""
-    names = tuple(prefix + name for name in huggingface_names(parameter))
-    for candidate in (names, tuple(legacy_name(name) for name in names)):
-        if all(name in files.tensors for name in candidate):
-            return candidate
+    today = tuple(names.prefix + name for name in huggingface_names(parameter))
+    for candidate in (today, tuple(legacy_name(name) for name in today)):
+        if all(name in names.stored for name in candidate):
+            return tuple(names.stored[name] for name in candidate)
     return None
 
 
@@ -113,9 +136,9 @@ def new_record(name: str, parameter: nn.Parameter) -> TensorRecord:
     return TensorRecord(name, "new", tuple(parameter.shape), "F32", reason="allowed by name; not in the checkpoint")
 
 
-def _unused_record(name: str, files: TensorFiles, encoder: Encoder) -> TensorRecord:
+def _unused_record(plain: str, name: str, files: TensorFiles, encoder: Encoder) -> TensorRecord:
     stored = files.tensors[name]
-    reason = expected_unused_reason(name, has_pooler=encoder.pooler is not None)
+    reason = expected_unused_reason(plain, has_pooler=encoder.pooler is not None)
     if reason is None:
         return TensorRecord(
             name, "unused", stored.shape, stored.dtype, reason="no parameter of this encoder", expected=False

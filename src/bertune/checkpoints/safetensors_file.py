@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bertune.checkpoints.safetensors_header import PICKLE_HINT, HeaderEntry, read_header
-from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError
+from bertune.json_file import read_json_object
 
 _FLOAT_TYPES = {"F64", "F32", "F16", "BF16"}
 _PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}

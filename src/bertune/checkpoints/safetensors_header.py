@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from bertune.errors import CheckpointError
+from bertune.git_pointer import refuse_pointer
 
 # The format allows 100 MB. BERT-large takes 50 kB; what JSON makes of 2 MB still fits in 64 MB of memory.
 MAX_HEADER_BYTES = 2_000_000
 _LENGTH_BYTES = 8
+# The length, and enough of what follows to tell other formats.
+_START_BYTES = 32
 _MAX_NAME_CHARACTERS = 500
 _ELEMENT_BYTES = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
@@ -58,18 +61,19 @@ def read_header(stream: BinaryIO, size: int, file: Path) -> dict[str, HeaderEntr
     Raises:
         CheckpointError: the file is truncated, damaged, or of another format; names the file and the tensor.
     """
-    # One byte of the header with the length: every header begins with a brace, other formats do not.
-    start = stream.read(_LENGTH_BYTES + 1)
+    # Every header begins with a brace, other formats do not.
+    start = stream.read(_START_BYTES)
     header_bytes = int.from_bytes(start[:_LENGTH_BYTES], "little")
     if size < _LENGTH_BYTES + 2:
         raise CheckpointError(f"{file}: only {size} bytes, not a safetensors file", hint="download the file again")
-    if start[_LENGTH_BYTES:] != b"{" or header_bytes > min(size - _LENGTH_BYTES, MAX_HEADER_BYTES):
+    if start[_LENGTH_BYTES:][:1] != b"{" or header_bytes > min(size - _LENGTH_BYTES, MAX_HEADER_BYTES):
         _refuse_other_formats(file, start)
         raise CheckpointError(
             f"{file}: truncated or not safetensors: the header claims {header_bytes:,} bytes, the file has {size:,}",
             hint=_AGAIN,
         )
-    entries = _parse(file, start[_LENGTH_BYTES:] + stream.read(header_bytes - 1))
+    stream.seek(_LENGTH_BYTES)
+    entries = _parse(file, stream.read(header_bytes))
     _check_offsets(file, entries, size - _LENGTH_BYTES - header_bytes)
     return entries
 
@@ -146,13 +150,10 @@ def _check_offsets(file: Path, entries: dict[str, HeaderEntry], data_bytes: int)
 
 def _refuse_other_formats(file: Path, start: bytes) -> None:
     """Judges by content, not by suffix."""
+    refuse_pointer(file, start)
     is_zip = start.startswith(b"PK\x03\x04")
     if is_zip or (start[0] == 0x80 and start[1] <= 5):
         raise CheckpointError(f"{file}: a pickle, which bertune does not read", hint=PICKLE_HINT)
-    if start.startswith(b"version "):
-        raise CheckpointError(
-            f"{file}: a Git LFS pointer, not the weights", hint="run `git lfs pull` in the folder it came from"
-        )
     if start.lstrip().startswith(b"<"):
         raise CheckpointError(
             f"{file}: a web page, not the weights", hint="the download gave a page instead of the file; download again"

@@ -10,7 +10,9 @@ Source: https://github.com/google/leveldb/blob/main/doc/table_format.md.
 from collections.abc import Iterator
 from pathlib import Path
 
+from bertune.bounded_file import read_bounded
 from bertune.errors import CheckpointError
+from bertune.git_pointer import refuse_pointer
 from bertune.masked_crc import crc32c, masked
 from bertune.protobuf_wire import WireError, read_varint
 
@@ -36,9 +38,18 @@ def read_table(file: Path) -> dict[bytes, bytes]:
     meta, index = _footer(file, content)
     _block(file, content, *meta)
     entries: dict[bytes, bytes] = {}
+    # Else a small file could have a large block checked again and again.
+    blocks: set[int] = set()
+    block_bytes = 0
     total = 0
     for _, handle in _entries(file, _block(file, content, *index), index[0]):
         offset, size, _ = _handle(file, memoryview(handle), 0)
+        if offset in blocks:
+            raise CheckpointError(f"{file}: damaged: the block at offset {offset:,} is named twice", hint=AGAIN)
+        blocks.add(offset)
+        block_bytes += size
+        if block_bytes > len(content):
+            raise CheckpointError(f"{file}: damaged: the block at offset {offset:,} overlaps others", hint=AGAIN)
         for key, value in _entries(file, _block(file, content, offset, size), offset):
             total += len(key) + len(value)
             if key in entries or len(entries) >= _MAX_ENTRIES or total > _MAX_ENTRY_BYTES:
@@ -48,18 +59,8 @@ def read_table(file: Path) -> dict[bytes, bytes]:
 
 
 def _read_file(file: Path) -> bytes:
-    # A named pipe would wait for ever.
-    if file.exists() and not file.is_file():
-        raise CheckpointError(f"{file}: not a file")
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{file}: no such file") from error
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise CheckpointError(f"{file}: more than {_MAX_FILE_BYTES:,} bytes, too large for the index of a BERT")
+    content = read_bounded(file, _MAX_FILE_BYTES)
+    refuse_pointer(file, content)
     return content
 
 

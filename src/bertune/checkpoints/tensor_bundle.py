@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from bertune.checkpoints.bundle_entries import (
     STRING,
     BundleEntry,
-    Extent,
     parse_entry,
     parse_header,
     slice_key,
@@ -243,18 +242,14 @@ class TensorBundle:
 
 def _overlap(entry: BundleEntry) -> bool:
     """Whether two slices of a tensor share an element."""
-
-    def apart(one: Extent, other: Extent) -> bool:
-        if -1 in (one[1], other[1]):
-            return False
-        return one[0] + one[1] <= other[0] or other[0] + other[1] <= one[0]
-
     filled = [extents for extents in entry.slices if 0 not in slice_shape(extents, entry.shape)]
-    return any(
-        not any(apart(a, b) for a, b in zip(one, other, strict=True))
-        for number, one in enumerate(filled)
-        for other in filled[number + 1 :]
-    )
+    apart = np.eye(len(filled), dtype=bool)
+    for axis, size in enumerate(entry.shape):
+        starts = np.array([extents[axis][0] for extents in filled], dtype=np.int64)
+        ends = np.array([size if length == -1 else start + length for start, length in (e[axis] for e in filled)])
+        before = ends[:, None] <= starts[None, :]
+        apart |= before | before.T
+    return not bool(apart.all())
 
 
 def _strings(data: memoryview, count: int, crc: int) -> list[bytes]:

@@ -104,9 +104,9 @@ def _from_graph(bundle: TensorBundle) -> EncoderNames:
     try:
         (content,) = bundle.read_strings(GRAPH_KEY)
         graph = ObjectGraph(content)
+        encoders = find_encoders(graph)
     except (WireError, ValueError) as error:
         raise CheckpointError(f"{path}: the object graph is damaged ({error})") from error
-    encoders = find_encoders(graph)
     if not encoders:
         raise CheckpointError(
             f"{path}: no BERT encoder in this checkpoint: nothing in its object graph is a transformer layer "
@@ -138,8 +138,8 @@ def find_prefix(path: Path) -> Path | None:
     """Finds the TensorFlow checkpoint that a path means.
 
     Args:
-        path: a prefix such as `…/bert_model.ckpt`, its `.index` or a data file, a folder that holds one, or the folder
-            of a SavedModel.
+        path: a prefix such as `…/bert_model.ckpt`, its `.index`, a data file or the `.meta` beside them, a folder that
+            holds one, or the folder of a SavedModel.
 
     Returns:
         The path without `.index`; None where there is no such checkpoint.
@@ -151,7 +151,7 @@ def find_prefix(path: Path) -> Path | None:
         return _prefix_in(path)
     if path.with_name(path.name + ".index").is_file():
         return path
-    match = re.fullmatch(r"(.+)\.(index|data-\d{5}-of-\d{5})", path.name)
+    match = re.fullmatch(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})", path.name)
     return path.with_name(match[1]) if match else None
 
 

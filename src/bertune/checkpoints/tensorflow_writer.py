@@ -45,6 +45,11 @@ def write_tf_checkpoint(model: Encoder | Classifier, prefix: str | Path) -> Path
 
     Raises:
         ConfigError: the model has no pooler, which the Model Garden's encoder always has.
+
+    Example:
+        >>> encoder = bertune.Encoder(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+        >>> bertune.write_tf_checkpoint(encoder, "bert_model.ckpt").name
+        'bert_model.ckpt'
     """
     encoder = model.encoder if isinstance(model, Classifier) else model
     if encoder.pooler is None:

@@ -12,49 +12,66 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Dict, Env
 
 import bertune
-from bertune.cli.recipe_layer import recipe_layer
+from bertune.cli.help_page import HelpPage
 from bertune.cli.terminal import say
+from bertune.cli.typed_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
 from bertune.errors import BertuneError, ConfigError
 
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {
     "train": "Fine-tune a pretrained encoder on a table of labelled texts.",
     "sweep": "Search learning rate, batch size, epochs and seed; keep the best model by validation.",
-    "evaluate": "Score a fine-tuned model on labelled texts.",
-    "predict": "Predict texts with a fine-tuned model.",
+    "evaluate": "Score a fine-tuned model on labelled texts; of a folder its validation split, if no other is named.",
+    "predict": "Predict texts with a fine-tuned model: of a table or folder, or the lines of standard input.",
     "encode": "Encode a data set of any size once, into shards that training reads at once.",
     "calibrate": "Fit temperature and thresholds of a fine-tuned model anew.",
     "compare": "Compare runs on the same rows: is one better, or was it luck?",
-    "export": "Export a fine-tuned model to TensorFlow, after a proof that the export equals it.",
+    "export": "Export a fine-tuned model to transformers or TensorFlow, and prove that it is equal.",
     "report": "Write the report of a run again, from the files of its folder.",
     "inspect": "Look into a model, a data set or a run.",
     "demo": "Do the whole job on a small data set that comes with bertune.",
 }
+# What must be named comes first; the options in general after it.
+_USAGES = {
+    "train": "--data DATA --out FOLDER [OPTIONS]",
+    "sweep": "--data DATA --out FOLDER [OPTIONS]",
+    "evaluate": "RUN --data DATA [OPTIONS]",
+    "predict": "RUN [TEXT...] [OPTIONS]",
+    "encode": "--data DATA --out FOLDER [OPTIONS]",
+    "calibrate": "RUN [OPTIONS]",
+    "compare": "RUN RUN... [OPTIONS]",
+    "export": "RUN OUT --format FORMAT [OPTIONS]",
+    "report": "RUN [OPTIONS]",
+    "inspect": "WHAT [OPTIONS]",
+    "demo": "[OPTIONS]",
+}
 _TERMINATED = 143
 # The signals that have asked the command to stop.
 _stopped_by: set[int] = set()
+_LONGEST_LINE = 2000
 _MEMORY_HINT = "use a smaller --micro-batch-size or --max-length"
 
 
-def make_app(config_file: Path | None = None) -> App:
+def make_app(config_file: Path | None = None, *, all_flags: bool = False) -> App:
     """Builds the command line.
 
     Args:
         config_file: a TOML file below flags and environment variables.
+        all_flags: whether the help of a verb lists the less usual flags too.
 
     Raises:
         ConfigError: the file has a setting that does not exist, or one of another type.
     """
-    layers: list[Any] = [Env("BERTUNE_")]
+    layers: list[Any] = [Env(PREFIX)]
     if config_file is not None:
         from bertune.cli.config_file import read_config_file
 
-        layers.append(Dict(read_config_file(config_file), source=str(config_file)))
-    layers.append(recipe_layer)
+        layers.append(Dict(read_config_file(config_file, tuple(_VERBS)), source=str(config_file)))
+    options = Group("Options")  # one for all: the page groups them by what they are about
     app = App(
         name="bertune",
         help="Fine-tune BERT-family encoders on texts and text pairs, see honestly how good the result is, "
@@ -65,13 +82,24 @@ def make_app(config_file: Path | None = None) -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
         result_action="return_value",
-        help_format="plaintext",  # of this page alone: Markdown takes a fifth of its time to load
+        help_format="plaintext",
+        help_formatter=HelpPage(),
+        usage="Usage: bertune VERB [OPTIONS]",
         # Every flag has an environment variable by the same rule, and no flag a second form: the page stays short.
         default_parameter=Parameter(show_env_var=False, negative=""),
-        help_epilogue="Every flag can be set by BERTUNE_VERB_FLAG in the environment or by --config FILE.toml.",
+        group_commands=Group("Verbs"),
+        group_arguments=options,
+        group_parameters=options,
     )
-    for verb, summary in _VERBS.items():
-        app.command(f"bertune.cli.{verb}:{verb}", name=verb, help=summary, help_format="markdown")
+    for place, (verb, summary) in enumerate(_VERBS.items()):
+        app.command(
+            f"bertune.cli.{verb}:{verb}",
+            name=verb,
+            help=summary,
+            usage=f"Usage: bertune {verb} {_USAGES[verb]}",
+            help_formatter=HelpPage(verb, everything=all_flags),
+            sort_key=place,
+        )
     return app
 
 
@@ -85,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     _listen_to_signals()
     _open_streams()
+    _forget_no_width()
     try:
         return _code_of(tokens)
     finally:
@@ -97,11 +126,10 @@ def _code_of(tokens: list[str]) -> int:
         _call(tokens)
         sys.stdout.flush()
     except BertuneError as error:
-        return _fail(error.message, error.hint, error.exit_code)
-    except CycloptsError as error:
-        return _fail(_one_line(str(error)), "see `bertune --help` or `bertune VERB --help`", ConfigError.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", None, 130)
+        return _fail(error.message, _with_notes(error.hint, error), error.exit_code)
+    except KeyboardInterrupt as error:
+        _heed_no_more_signals()
+        return _fail("interrupted", _with_notes(None, error), 130)
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does; nothing is left to say to it.
         return 0
@@ -112,7 +140,8 @@ def _code_of(tokens: list[str]) -> int:
     except SystemExit as error:
         if error.code != _TERMINATED:
             raise
-        return _fail("terminated", None, _TERMINATED)
+        _heed_no_more_signals()
+        return _fail("terminated", _with_notes(None, error), _TERMINATED)
     except Exception as error:
         if _is_out_of_memory(error):
             return _fail("not enough memory", _MEMORY_HINT, 4)
@@ -120,11 +149,22 @@ def _code_of(tokens: list[str]) -> int:
     return 0
 
 
+def _with_notes(hint: str | None, error: BaseException) -> str | None:
+    """Adds what was noted on an error's way up, such as where an earlier run is."""
+    return "; ".join([*([] if hint is None else [hint]), *getattr(error, "__notes__", [])]) or None
+
+
 def _listen_to_signals() -> None:
     _stopped_by.clear()
     signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as shells do behind `&`
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored it is by shells, behind `&`
         signal.signal(signal.SIGINT, _interrupt)
+
+
+def _heed_no_more_signals() -> None:
+    """Lets what is left to say be said: an impatient user, or a supervisor, sends two."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _call(tokens: list[str]) -> None:
@@ -134,14 +174,57 @@ def _call(tokens: list[str]) -> None:
     error of its own: torch, of a storage, that it "could not determine the shape of object".
     """
     try:
+        _refuse_unwritable(tokens)
+        refuse_empty(tokens)
         tokens, config_file = _take_config(tokens)
-        make_app(config_file)(tokens)
+        forget_empty_variables()
+        all_flags = "--help-all" in tokens
+        app = make_app(config_file, all_flags=all_flags)
+        try:
+            _warn_of_variables(app, tokens)
+            app(["--help" if word == "--help-all" else word for word in tokens])
+        except CycloptsError as error:
+            # What was mistyped is the reason why something else is missing.
+            raise unknown_option(app, tokens) or _usage_error(error) from None
+        except ConfigError as error:
+            # Settings that contradict each other are told before options that are not known.
+            raise unknown_option(app, tokens) or error from None
     except Exception as error:
         if signal.SIGTERM in _stopped_by:
             raise SystemExit(_TERMINATED) from error
         if signal.SIGINT in _stopped_by:
             raise KeyboardInterrupt from error
         raise
+
+
+def _usage_error(error: CycloptsError) -> ConfigError:
+    from bertune.cli.usage_errors import usage_error
+
+    return usage_error(error, tuple(_VERBS))
+
+
+def _refuse_unwritable(tokens: list[str]) -> None:
+    """Refuses names of files that are no text: neither run.toml nor a report could hold them.
+
+    Raises:
+        ConfigError: bytes that are not UTF-8.
+    """
+    for token in tokens:
+        # What Python cannot decode it keeps as half surrogates.
+        if any("\ud800" <= character <= "\udfff" for character in token):
+            shown = os.fsencode(token).decode("utf-8", "backslashreplace")
+            raise ConfigError(
+                f"{shown}: the name is not UTF-8, so that no file of a run could hold it",
+                hint="rename the file or folder, such as with mv, or name a link to it",
+            )
+
+
+def _warn_of_variables(app: App, tokens: list[str]) -> None:
+    """Tells of variables that set nothing; the modules of a verb are not imported where there are none to look at."""
+    names = [name for name in os.environ if name.startswith(PREFIX)]
+    if names and tokens and tokens[0] in _VERBS:
+        for told in unknown_variables(app, tokens[0], names):
+            say(f"warning: {told}")
 
 
 def _take_config(tokens: list[str]) -> tuple[list[str], Path | None]:
@@ -175,10 +258,23 @@ def _fail_unexpectedly(error: Exception) -> int:
 def _fail(message: str, hint: str | None, code: int) -> int:
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    first, *more = message.splitlines() or [""]
-    for line in (f"error: {first}", *more, *([f"hint: {hint}"] if hint else [])):
+    for line in (*_message_lines(f"error: {message}"), *([f"hint: {hint}"] if hint else [])):
         say(line)
     return code
+
+
+def _message_lines(message: str) -> list[str]:
+    """Gives the lines of a message; a line end in a name makes none, since what belongs to a message is indented.
+
+    A name from a file could otherwise show a hint of its own. Nor is a line of any length shown.
+    """
+    lines: list[str] = []
+    for line in message.split("\n"):
+        if lines and not line.startswith("  "):
+            lines[-1] += "\n" + line  # `say` shows what it is
+        else:
+            lines.append(line)
+    return [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in lines]
 
 
 def _drop_what_cannot_be_written() -> None:
@@ -198,6 +294,12 @@ def _open_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _forget_no_width() -> None:
+    """Takes a width that is none out of the environment: rich, which draws help and bars, would fill 0 columns."""
+    if os.environ.get("COLUMNS", "1").strip("0") == "":
+        del os.environ["COLUMNS"]
 
 
 def _is_out_of_memory(error: Exception) -> bool:

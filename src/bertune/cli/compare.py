@@ -1,5 +1,6 @@
 """`bertune compare`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,9 +9,19 @@ from cyclopts import Parameter
 from bertune.cli.data_options import DataOptions, refuse_flags
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComparedData(DataOptions):
+    """Which labelled rows all models answer.
+
+    Args:
+        data: labelled rows that all answer, as for `bertune evaluate`; by default the validation rows of the runs.
+        split: which split of a folder, by default validation.
+    """
+
+
 def compare(
     *runs: Path,
-    options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
+    options: Annotated[ComparedData, Parameter(name="*")] = ComparedData(),
     label: str | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
     rows: int = 5,

@@ -40,7 +40,8 @@ def answered_by(
     """
     model = load(find_model_folder(run))
     examples, _ = read_for(model, options, require_label=True, label=label)
-    tell(f"{run}: {examples.report.summary()}")
+    for line in examples.report.lines():
+        tell(f"{run}: {line}")
     targets = targets_for(model.contract, examples)
     with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
         predictions = predict(model, examples, precision=precision, on_batch=progress.advance)

@@ -2,36 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from bertune.errors import ConfigError
+from bertune.text.read_options import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
+class DataOptions(ReadOptions):
     """Which data, and how to read them.
 
     Args:
-        data: a table, a folder with splits, one made by `bertune encode`, or hf://datasets/…. Without it, predict reads
-            standard input: a text a line, or the two texts of a pair with a tab between them.
-        split: which split of a folder; evaluate takes validation by default, predict test.
+        data: a table, a folder with splits, one made by `bertune encode`, or hf://datasets/….
+        split: which split of a folder.
         text_a: column of the first text, if not the one of training.
         text_b: column of the second text, if not the one of training.
-        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
-        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
     """
 
     data: str | None = None
     split: str | None = None
     text_a: str | None = None
     text_b: str | None = None
-    quoting: Literal["auto", "csv", "none"] = "auto"
-    on_bad_row: Literal["error", "skip"] = "error"
 
     def table_flags(self) -> dict[str, bool]:
         """Tells of each flag about how a table is read whether it is set."""
-        names = ("text_a", "text_b", "quoting", "on_bad_row")
-        return {name: getattr(self, name) != getattr(DataOptions, name) for name in names}
+        return {"text_a": self.text_a is not None, "text_b": self.text_b is not None, **self.changed()}
 
 
 def refuse_flags(why: str, flags: Mapping[str, bool], *, hint: str | None = None) -> None:

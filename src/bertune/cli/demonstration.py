@@ -4,15 +4,14 @@ import json
 import subprocess
 import sys
 import time
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.model_directory import LoadedModel, load
+from bertune.cli.answer_output import answer_table
+from bertune.cli.answer_rows import answer_columns, answer_rows
 from bertune.cli.fetching import FetchingProgress
-from bertune.cli.progress import TrainingProgress
-from bertune.cli.results import prediction_lines
 from bertune.cli.terminal import say, show
 from bertune.errors import BertuneError, ConfigError
 from bertune.evaluation.evaluate import evaluate
@@ -20,15 +19,18 @@ from bertune.evaluation.predictions import predict
 from bertune.reports.report import write_report
 from bertune.text.demo_data import demo_folder
 from bertune.text.examples import Columns, Examples
+from bertune.text.metric_text import metric_text
 from bertune.text.sources import read_examples
+from bertune.toml_file import read_toml
 from bertune.training.config import TrainingConfig
+from bertune.training.named_paths import place_of
 from bertune.training.prepare import prepare
 from bertune.training.run import FinishedRun, execute
+from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
+from bertune.training.training_progress import TrainingProgress
 
 _COLUMNS = Columns("question1", "question2", "label")
-# Two batches of 16 learn more from 520 pairs than one of 32; the peak rate is that of the MRPC figures in the README.
-DEMO_CONFIG = TrainingConfig(epochs=5, batch_size=16, learning_rate=1e-4, seed=1)
 
 
 def run_demo(out: Path, model: str) -> None:
@@ -46,10 +48,10 @@ def run_demo(out: Path, model: str) -> None:
     _refuse_other_runs(out, folder)
     say("1. Is the second support question a duplicate of the first? Reading, auditing, restoring")
     settings = RunSettings(
-        data=str(folder), out=out, model=model, text_a="question1", text_b="question2", label="label", overwrite=True
+        data=_shown(folder), out=out, model=model, text_a="question1", text_b="question2", label="label", overwrite=True
     )
     with FetchingProgress() as fetching:
-        prepared = prepare(settings, DEMO_CONFIG, say=say, on_fetch=fetching.show)
+        prepared = prepare(settings, TrainingConfig(), say=say, on_fetch=fetching.show)
     say("2. Training")
     with TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
@@ -58,20 +60,27 @@ def run_demo(out: Path, model: str) -> None:
     loaded = load(finished.directory.model)
     test = read_examples(folder / "test.csv", _COLUMNS)
     scores, _ = evaluate(loaded, test)
-    show(scores.lines())
+    show(scores.lines(verbose=False))
     say("4. New pairs")
     new = read_examples(folder / "new_pairs.tsv", replace(_COLUMNS, label=None), require_label=False)
-    show(prediction_lines(new, predict(loaded, new), as_json=False))
+    columns = answer_columns(loaded.contract, new)
+    show(answer_table(columns, answer_rows(columns, new, predict(loaded, new))))
     say("5. Reloading in a fresh process")
     _check_reload(finished, loaded, test, folder / "test.csv")
-    accuracy = scores.value("accuracy")
+    accuracy = metric_text("accuracy", scores.value("accuracy"))
     show(
         [
             f"report: {report}",
-            f"done in {time.perf_counter() - started:.0f} s: test accuracy {accuracy:.1%} ({scores.rows} pairs), "
+            f"done in {time.perf_counter() - started:.0f} s: test accuracy {accuracy} ({scores.rows} pairs), "
             f"the reloaded model gives the same predictions; model in {finished.directory.model}",
         ]
     )
+
+
+def _shown(folder: Path) -> str:
+    """The path from the current folder where it is below it: of a checkout, or an environment in it."""
+    below = folder.is_relative_to(Path.cwd())
+    return str(folder.relative_to(Path.cwd()) if below else folder)
 
 
 def _refuse_other_runs(out: Path, data: Path) -> None:
@@ -81,7 +90,10 @@ def _refuse_other_runs(out: Path, data: Path) -> None:
         ConfigError: the folder holds another run.
     """
     settings = out / "run.toml"
-    if settings.is_file() and tomllib.loads(settings.read_text("utf-8")).get("train", {}).get("data") != str(data):
+    if not settings.is_file():
+        return
+    earlier = read_toml(settings).get("train", {}).get("data")
+    if place_of(earlier, RunDirectory(out).started_in) != place_of(str(data), Path.cwd()):
         raise ConfigError(f"{out} holds a run that is not a demo", hint="name another folder with --out")
 
 

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bertune.text.read_options import ReadOptions
+
 
 @dataclass(frozen=True, kw_only=True)
-class EncodeSettings:
+class EncodeSettings(ReadOptions):
     """What is encoded, by which tokenizer, and where to.
 
     Args:
@@ -29,8 +31,6 @@ class EncodeSettings:
         long_text: which tokens of longer ones stay: first keeps their beginning, head-tail beginning and end.
         shards: files of each split.
         processes: that encode; by default one a core, and this process alone for few rows.
-        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
-        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
     """
 
     data: str
@@ -48,8 +48,6 @@ class EncodeSettings:
     long_text: Literal["first", "head-tail", "windows"] = "first"
     shards: int = 1
     processes: int | None = None
-    quoting: Literal["auto", "csv", "none"] = "auto"
-    on_bad_row: Literal["error", "skip"] = "error"
 
 
 def encode(

@@ -13,6 +13,7 @@ from bertune.errors import ConfigError
 from bertune.text.examples import Columns, LabelSet, Task
 from bertune.text.glue import Split, find_splits, glue_task
 from bertune.text.row_source import RowSource
+from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.manifest import Manifest
 from bertune.tokens.reencode import reencode
 from bertune.tokens.tokenizer import BertTokenizer
@@ -46,8 +47,7 @@ def encode_splits(
             split,
             task,
             None if settings.task else task.columns,
-            settings.quoting,
-            settings.on_bad_row,
+            settings.read_options(),
             require_label=None if task.columns.label is not None else False,
         )
         manifest = _encode_one(name, source, tokenizer, folder, settings, say=say, quiet=quiet)
@@ -103,15 +103,18 @@ def _task(settings: EncodeSettings) -> Task:
                 hint="leave --text-a, --text-b, --label, --labels and --kind out",
             )
         return glue_task(settings.task)
-    if settings.text_a is None:
+    text_a, label = settings.text_a, settings.label
+    if settings.label_file is not None or holds_texts_at(settings.data):
+        text_a, label = text_a or TEXT_COLUMN, label or LABEL_COLUMN
+    if text_a is None:
         raise ConfigError(
             "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",
             hint="see the columns with `bertune inspect DATA`, or name a GLUE task with --task",
         )
-    if settings.labels and settings.label is None:
+    if settings.labels and label is None:
         raise ConfigError("--labels names the labels of a column that is not named", hint="name it with --label")
     labels = LabelSet(settings.labels) if settings.labels else None
-    columns = Columns(settings.text_a, settings.text_b, settings.label)
+    columns = Columns(text_a, settings.text_b, label)
     return Task.for_columns(columns, kind=settings.kind, labels=labels)
 
 

@@ -1,6 +1,7 @@
 """`bertune evaluate`."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions
 from bertune.encoder.device import DeviceName
-from bertune.errors import ConfigError
+from bertune.errors import BertuneError, ConfigError
 
 # What a model may have seen of a split, if the folder is the one it was trained on.
 _SEEN = {
@@ -17,9 +18,19 @@ _SEEN = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoredData(DataOptions):
+    """Which labelled rows are scored.
+
+    Args:
+        data: labelled rows: a table, a folder with splits, one made by `bertune encode`, or hf://datasets/….
+        split: which split of a folder, by default validation, for MNLI both.
+    """
+
+
 def evaluate(
     run: Path,
-    options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
+    options: Annotated[ScoredData, Parameter(name="*")] = ScoredData(),
     *,
     label: str | None = None,
     allow_no_label: bool = False,
@@ -27,9 +38,11 @@ def evaluate(
     device: DeviceName = "auto",
     json: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Score a fine-tuned model on labelled texts; of a folder the validation split unless another is named.
 
+    The scores of a run's model are kept in its folder, in `evaluations.json`, and shown in its report.
     MNLI has two validation sets: both are scored unless one is named.
 
     Args:
@@ -41,42 +54,71 @@ def evaluate(
         device: where to compute; auto takes the GPU where torch finds one.
         json: print one JSON document.
         quiet: print nothing but the result and errors.
+        verbose: print how scores were computed and intervals found, and the score of every label.
     """
     from bertune.checkpoints.model_directory import load
     from bertune.checkpoints.model_files import find_model_folder
     from bertune.cli.model_data import also_scored, read_for
     from bertune.cli.progress import RowsProgress
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
     from bertune.encoder.device import choose_device
     from bertune.evaluation.evaluate import evaluate as evaluate_model
+    from bertune.reports.kept_evaluations import kept_entry
 
     if options.data is None:
         raise ConfigError("the data are not named", hint="use --data FILE")
+    refuse_both(quiet=quiet, verbose=verbose)
     tell = keep_quiet if quiet else say
-    model = load(find_model_folder(run))
+    folder = find_model_folder(run)
+    model = load(folder)
+    # What is to be kept: the folder of a model alone is not one of a run.
+    entries: list[dict[str, Any]] = []
+    is_run = folder != run and (run / "run.toml").is_file()
     model.classifier.to(choose_device(device))
 
     def evaluate_split(chosen: DataOptions) -> tuple[dict[str, Any], list[str]]:
         examples, split = read_for(model, chosen, require_label=True, label=label, allow_no_label=allow_no_label)
-        tell(examples.report.summary())
+        for line in examples.report.lines():
+            tell(line)
         if split in _SEEN:
             tell(f"{split}: {_SEEN[split]}")
         with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
             scores, predictions = evaluate_model(model, examples, precision=precision, on_batch=progress.advance)
-        tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
+        if verbose or predictions.long_texts.over_length:
+            tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
         values = {
             "data": examples.report.to_dict(),
             "split": split,
             "long_texts": predictions.long_texts.to_dict(),
             "scores": scores.to_dict(),
         }
-        return values, scores.lines()
+        if is_run and chosen.data is not None:
+            entries.append(kept_entry(run, chosen.data, split, examples, scores, precision))
+        return values, scores.lines(verbose=verbose)
 
     values, lines = evaluate_split(options)
     if second := also_scored(model, options, values["split"]):
         values[second], more = evaluate_split(replace(options, split=second))
         lines += ["", f"{second}:", *more]
+    if entries:
+        _keep(run, entries, tell)
     if json:
         show_json(values)
     else:
         show(lines)
+
+
+def _keep(run: Path, entries: list[dict[str, Any]], tell: Callable[[str], None]) -> None:
+    """Keeps scores in the run's folder, and shows them in its report; that this fails is no reason to fail."""
+    from bertune.reports.kept_evaluations import EVALUATIONS, keep_evaluations
+    from bertune.reports.report import REPORT, write_report
+
+    problem = keep_evaluations(run, entries)
+    if problem is not None:
+        tell(f"not kept in {run / EVALUATIONS}: {problem}")
+        return
+    if (run / REPORT).is_file():
+        try:
+            write_report(run)
+        except (BertuneError, OSError) as error:
+            tell(f"the report was not written again: {error}")

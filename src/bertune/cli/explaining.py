@@ -1,9 +1,12 @@
 """`bertune predict --explain`."""
 
+import sys
+
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.cli.explanations import json_lines, show_explanations
+from bertune.cli.answer_files import json_line, json_record
+from bertune.cli.answer_rows import answer_columns, answer_rows
+from bertune.cli.explanations import show_explanations
 from bertune.cli.progress import RowsProgress
-from bertune.cli.terminal import show_data
 from bertune.errors import ConfigError
 from bertune.evaluation.explain import Method, explain
 from bertune.evaluation.reencoded import ReencodedExamples
@@ -19,6 +22,7 @@ def explain_rows(
     method: Method,
     limit: int | None,
     *,
+    has_lines: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -29,6 +33,7 @@ def explain_rows(
         examples: with their texts.
         method: how to explain.
         limit: rows to explain, the first ones; None explains all.
+        has_lines: see `answer_columns`.
         as_json: one JSON object a line.
         quiet: no progress.
 
@@ -49,7 +54,13 @@ def explain_rows(
     chosen = examples if limit is None else examples.select(range(min(limit, len(examples))))
     with RowsProgress("explaining", len(chosen), enabled=not quiet) as progress:
         explanations = explain(model, chosen, method=method, on_row=progress.advance)
+    columns = answer_columns(model.contract, chosen, has_lines=has_lines)
+    answered = answer_rows(columns, chosen, [explanation.prediction for explanation in explanations])
+    rows = [row for row in answered if row.prediction is not None]
     if as_json:
-        show_data(json_lines(explanations))
+        for row, explanation in zip(rows, explanations, strict=True):
+            record = json_record(columns, row) | {"explanation": explanation.to_dict()["explanation"]}
+            sys.stdout.write(json_line(record))
     else:
-        show_explanations(explanations)
+        numbers = [row.place[columns.place.index("row")] for row in rows]
+        show_explanations(zip(numbers, explanations, strict=True))

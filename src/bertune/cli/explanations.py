@@ -1,6 +1,5 @@
 """How explanations are shown: words shaded on a terminal that has colours, marked with signs elsewhere."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 
@@ -17,11 +16,11 @@ _FOR = ("", "cyan", "bold cyan", "bold black on cyan")
 _AGAINST = ("", "red", "bold red", "bold white on red")
 
 
-def show_explanations(explanations: Iterable[Explanation]) -> None:
-    """Writes explanations for people to standard output."""
+def show_explanations(explanations: Iterable[tuple[int, Explanation]]) -> None:
+    """Writes explanations for people to standard output, each with the number of its row."""
     console = Console(soft_wrap=True, highlight=False)
     coloured = console.is_terminal and not console.no_color and console.color_system is not None
-    for number, explanation in enumerate(explanations, start=1):
+    for number, explanation in explanations:
         for line in explanation_lines(number, explanation, coloured=coloured):
             if coloured:
                 console.print(line)
@@ -29,17 +28,11 @@ def show_explanations(explanations: Iterable[Explanation]) -> None:
                 show([line.plain])
 
 
-def json_lines(explanations: Iterable[Explanation]) -> Iterator[str]:
-    """Yields one JSON object an example."""
-    for explanation in explanations:
-        yield json.dumps(explanation.to_dict(), ensure_ascii=False)
-
-
 def explanation_lines(number: int, explanation: Explanation, *, coloured: bool) -> Iterator[Text]:
     """Yields the lines of one example.
 
     Args:
-        number: of the example, from 1.
+        number: of the row, from 1.
         explanation: of the example.
         coloured: whether words are shaded; else signs behind them say the same.
     """

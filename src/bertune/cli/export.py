@@ -2,32 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from bertune.exports.formats import FormatName
+from bertune.text.read_options import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProofOptions:
+class ProofOptions(ReadOptions):
     """Which texts the proof is made on.
 
     Args:
         data: a table, a folder with splits, or hf://datasets/…; without it, the questions of the demo.
-        split: which split of a folder; by default test.
+        split: which split of a folder, by default test.
         text_a: column of the first text, if not the one of training.
         text_b: column of the second text, if not the one of training.
-        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
-        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
     """
 
     data: str | None = None
     split: str | None = None
     text_a: str | None = None
     text_b: str | None = None
-    quoting: Literal["auto", "csv", "none"] = "auto"
-    on_bad_row: Literal["error", "skip"] = "error"
 
 
 def export(
@@ -39,7 +36,9 @@ def export(
     json: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Export a fine-tuned model to TensorFlow, after a proof that the export equals it.
+    """Export a fine-tuned model to transformers or TensorFlow, after a proof that the export equals it.
+
+    Its temperature is folded into the head, so that other programs give its calibrated probabilities, too.
 
     The export is read again in a fresh process and answers at least 1,000 rows as the model does: all texts of the
     data, rows at the limits, and rows of random ids. What the proof found is in agreement.json; where it fails nothing
@@ -49,7 +48,8 @@ def export(
         run: a run or model folder.
         out: a new folder, or that of an earlier export, which is replaced.
         options: the texts of the proof.
-        format: tf_checkpoint, as Google publishes BERT, or saved_model, which needs pip install "bertune[tensorflow]".
+        format: transformers, a folder for its pipelines and for whatever reads such a folder; tf_checkpoint, as Google
+            publishes BERT; or saved_model, which needs pip install "bertune[tensorflow]".
         json: print one JSON document with what the proof found.
         quiet: print nothing but the result and errors.
     """
@@ -60,4 +60,4 @@ def export(
     if json:
         show_json({"out": str(out), **agreement.to_dict()})
     else:
-        show([f"{out}: {format}, {agreement.summary()}"])
+        show([f"{out}: {format}, {agreement.summary()}", f"probabilities: {agreement.probabilities}"])

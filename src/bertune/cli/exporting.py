@@ -51,7 +51,8 @@ def export_model(
         if not isinstance(examples, Examples):
             raise ConfigError(f"{options.data} was encoded before; the proof of an export needs texts")
         proof_rows = examples
-        say(examples.report.summary())
+        for line in examples.report.lines():
+            say(line)
     elif (flags := asdict(options)) != asdict(ProofOptions()):
         given = next(flag for flag, value in flags.items() if value != asdict(ProofOptions())[flag])
         raise ConfigError(

@@ -1,10 +1,13 @@
 """`bertune inspect`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from bertune.cli.data_options import refuse_flags
 from bertune.errors import ConfigError
+from bertune.text.read_options import ReadOptions
 
 
 def inspect(
@@ -17,8 +20,7 @@ def inspect(
     kind: Literal["classification", "multi-label", "regression"] = "classification",
     label_separator: str | None = None,
     allow_no_label: bool = False,
-    quoting: Literal["auto", "csv", "none"] = "auto",
-    on_bad_row: Literal["error", "skip"] = "error",
+    reading: Annotated[ReadOptions, Parameter(name="*")] = ReadOptions(),  # noqa: B008 (frozen)
     model: str | None = None,
     max_length: int = 128,
     strict: bool = False,
@@ -37,8 +39,8 @@ def inspect(
         kind: of the data: whether labels are classes or values.
         label_separator: of the data, multi-label: what stands between the labels of a row.
         allow_no_label: of the data, multi-label: whether a row may have none.
-        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
-        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
+        reading: of the data: how they are read. Rows that cannot be used are all listed; the exit code is 3 then,
+            unless --on-bad-row skip lets them pass.
         model: of the data: count tokens as this encoder's tokenizer makes them.
         max_length: of the data, with --model: from which on tokens are cut off.
         strict: of the data: what the audit finds is an error, exit code 3.
@@ -61,15 +63,16 @@ def inspect(
         "kind": kind != "classification",
         "label_separator": label_separator is not None,
         "allow_no_label": allow_no_label,
-        "quoting": quoting != "auto",
-        "on_bad_row": on_bad_row != "error",
+        **reading.changed(),
         "model": model is not None,
         "max_length": max_length != 128,
     }
     about_data = flags | {"strict": strict}
     if inspection.is_run(what):
         refuse_flags(f"{what} is a model", {"task": task is not None} | about_data)
-        found = inspection.inspect_run(Path(what))
+        from bertune.cli.model_inspection import inspect_run
+
+        found = inspect_run(Path(what))
     elif folders := record_inspection.reencoded_at(what):
         refuse_flags(f"{what} was encoded before", {"task": task is not None} | about_data)
         found = record_inspection.inspect_reencoded(folders)
@@ -78,7 +81,9 @@ def inspect(
         found = record_inspection.inspect_records(files)
     elif task is None and text_a is None and inspection.is_model(what):
         refuse_flags(f"{what} is a model", about_data)
-        found = inspection.inspect_model(what)
+        from bertune.cli.model_inspection import inspect_model
+
+        found = inspect_model(what)
     else:
         from bertune.text.examples import Columns
 
@@ -95,8 +100,7 @@ def inspect(
             task=task,
             columns=columns,
             kind=kind,
-            quoting=quoting,
-            on_bad_row=on_bad_row,
+            reading=reading,
             model=model,
             max_length=max_length,
         )
@@ -112,6 +116,8 @@ def inspect(
         show_json(found.values)
     else:
         show(found.lines)
+    if found.problem is not None:
+        raise found.problem
     if strict and found.audit is not None:
         found.audit.refuse_findings()
 
@@ -130,6 +136,9 @@ def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) 
     if task is not None:
         refuse_flags(f"task {task!r} knows its columns", about_columns)
     elif not flags["text_a"]:
-        # Quoting decides which columns are shown.
+        # How a table is written decides which columns are shown.
         why = f"without --text-a only the columns of {what} are shown"
-        refuse_flags(why, flags | {"quoting": False}, hint="name the column of the first text with --text-a")
+        shown_by = ("quoting", "delimiter", "encoding", "no_header", "label_file")
+        refuse_flags(
+            why, flags | dict.fromkeys(shown_by, False), hint="name the column of the first text with --text-a"
+        )

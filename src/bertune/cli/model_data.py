@@ -11,7 +11,9 @@ from bertune.errors import ConfigError, DataError
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Columns, Examples
 from bertune.text.glue import find_splits, glue_task, read_split
+from bertune.text.kept_columns import KeptColumns
 from bertune.text.sources import read_lines
+from bertune.text.table import NoColumnError
 from bertune.tokens.manifest import find_reencoded_splits
 
 
@@ -22,6 +24,7 @@ def read_for(
     require_label: bool,
     label: str | None = None,
     allow_no_label: bool = False,
+    kept: KeptColumns | None = None,
 ) -> tuple[Examples | ReencodedExamples, str | None]:
     """Reads examples for a model; without data, lines on standard input.
 
@@ -31,6 +34,7 @@ def read_for(
         require_label: whether each row needs a label.
         label: its column, if not the one of training.
         allow_no_label: whether a row without any of several labels is used.
+        kept: takes further columns of each row along.
 
     Returns:
         The examples, and the split they are where there was a choice.
@@ -45,18 +49,25 @@ def read_for(
             raise ConfigError("standard input is closed", hint="name the texts with --data")
         flags = options.table_flags() | {"split": options.split is not None}
         refuse_flags("without --data, standard input is read", flags)
-        return read_lines(sys.stdin.buffer, pair=model.contract.is_pair), None
+        return read_lines(sys.stdin.buffer, pair=model.contract.is_pair is True), None
     folders = find_reencoded_splits(options.data)
     if folders:
         refuse_flags(
             f"{options.data} was encoded before",
-            options.table_flags() | {"label": label is not None, "allow_no_label": allow_no_label},
+            options.table_flags()
+            | {"label": label is not None, "allow_no_label": allow_no_label, "keep": kept is not None},
         )
         return _read_reencoded(model, options.data, options.split, folders, require_label=require_label)
     if allow_no_label and model.contract.kind != "multi-label":
         raise ConfigError("every row has one label in this model's task, so --allow-no-label has no effect")
     return _read_texts(
-        model.contract, options, options.data, label, require_label=require_label, allow_no_label=allow_no_label
+        model.contract,
+        options,
+        options.data,
+        label,
+        require_label=require_label,
+        allow_no_label=allow_no_label,
+        kept=kept,
     )
 
 
@@ -95,6 +106,7 @@ def _read_texts(
     *,
     require_label: bool,
     allow_no_label: bool,
+    kept: KeptColumns | None = None,
 ) -> tuple[Examples, str | None]:
     columns = _columns_from(contract, options, label, allow_no_label=allow_no_label)
     task = glue_task(contract.task) if contract.task and columns is None else None
@@ -102,14 +114,26 @@ def _read_texts(
         columns = contract.columns(allow_none=allow_no_label)
     found = find_splits(data, task)
     name = _choose(data, list(found), options.split, require_label=require_label)
-    examples = read_split(
-        found[name],
-        columns=columns,
-        quoting=options.quoting,
-        on_bad_row=options.on_bad_row,
-        # Predicting needs no labels, wherever the rows come from.
-        require_label=require_label,
-    )
+    try:
+        examples = read_split(
+            found[name],
+            columns=columns,
+            reading=options.read_options().completed_by(contract.reading),
+            # Predicting needs no labels, wherever the rows come from.
+            require_label=require_label,
+            kept=kept,
+        )
+    except NoColumnError as error:
+        if options.text_a is not None:
+            raise
+        # The name is that of training, which nobody has typed here.
+        flags = "--text-a" + (" and --text-b" if contract.is_pair else "") + (" and --label" if require_label else "")
+        naming = f"name the columns of this table with {flags}"
+        if error.hint is None:
+            raise ConfigError(error.message, hint=naming) from error
+        # A guess at the name wants its flag; what mends the file stands for itself.
+        is_guess = error.hint.startswith("did you mean")
+        raise ConfigError(error.message, hint=f"{error.hint} {naming}" if is_guess else error.hint) from error
     return examples, name if len(found) > 1 else None
 
 

@@ -1,20 +1,36 @@
 """`bertune predict`."""
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.encoder.device import DeviceName
+from bertune.errors import ConfigError
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictedData(DataOptions):
+    """Which texts are predicted.
+
+    Args:
+        data: a table, a folder with splits, one made by `bertune encode`, or hf://datasets/…; by default lines of
+            standard input.
+        split: which split of a folder, by default test.
+    """
+
+
 def predict(
     run: Path,
-    options: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),  # noqa: B008 (frozen)
-    *,
+    *texts: str,
+    options: Annotated[PredictedData, Parameter(name="*")] = PredictedData(),
+    answers: Annotated[AnswerOptions, Parameter(name="*")] = AnswerOptions(),  # noqa: B008 (frozen)
     glue_submission: Path | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "fp32",
     explain: bool = False,
@@ -24,17 +40,23 @@ def predict(
     json: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Predict texts with a fine-tuned model: of a file, a folder (its test split unless another is named), or of lines.
+    """Predict texts with a fine-tuned model: those named, those of a file or folder, or lines of standard input.
 
-    Without --data, each line of standard input is a text, or the two texts of a pair with a tab between them. Prints
-    tab-separated columns: label and its probability (for multi-label, those given with semicolons between them; for
-    regression the value), then the text or texts, in which
-    tabs and line ends are written as spaces. For data made by `bertune encode`, which hold no texts, the position of
-    each row in the data set stands first instead.
+    Of a folder its test split is read unless another is named. Without texts and --data, each line of standard input is
+    a text, or the two texts of a pair with a tab between them, and is answered as it comes; on a terminal you are asked
+    for texts.
+
+    On a terminal the answers are aligned, texts broken into three lines at most. Into a pipe they are written as a
+    tab-separated table: the row's place in the data, the texts under the names of their columns (or what --keep names),
+    the predicted label and the probability of each label. With --out the same table is a file. A row that
+    --on-bad-row skip leaves out stands in its place, with the reason. For data made by `bertune encode`, which hold no
+    texts, the position of each row in the data set stands first instead.
 
     Args:
         run: a run or model folder.
+        texts: a text to answer, or the two texts of a pair.
         options: which data.
+        answers: where the answers go.
         glue_submission: of a model of a GLUE task: write what is predicted for its test sets into this folder (or file)
             as the leaderboard takes it.
         precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
@@ -42,26 +64,30 @@ def predict(
         explain_by: how; integrated-gradients by default, whose numbers add up to the answer.
         limit: explain only so many rows, the first; more than 1,000 are not explained without.
         device: where to compute; auto takes the GPU where torch finds one.
-        json: print one JSON object a line, with the probability of every label.
+        json: print one JSON object a line, with the row's place and the probability of every label.
         quiet: print nothing but the result and errors.
     """
     from bertune.checkpoints.model_directory import load
     from bertune.checkpoints.model_files import find_model_folder
+    from bertune.cli.answering import Answering, answer_examples, answer_lines, examples_for, tell_reading
     from bertune.cli.explaining import explain_rows
-    from bertune.cli.model_data import read_for
-    from bertune.cli.progress import RowsProgress
-    from bertune.cli.results import prediction_lines
-    from bertune.cli.terminal import keep_quiet, say, show, show_data, show_json
+    from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.encoder.device import choose_device
-    from bertune.evaluation.predictions import predict as predict_texts
+    from bertune.text.kept_columns import KeptColumns
 
     tell = keep_quiet if quiet else say
     if not explain:
         refuse_flags(
             "without --explain nothing is explained", {"explain_by": explain_by is not None, "limit": limit is not None}
         )
-    elif glue_submission is not None:
-        refuse_flags("a submission holds labels alone", {"explain": True})
+    else:
+        refuse_flags("explanations are shown", answers.flags())
+        refuse_flags("explanations are computed in fp32", {"precision": precision != "fp32"})
+    if glue_submission is not None:
+        refuse_flags("a submission holds labels alone", {"explain": explain} | answers.flags())
+        if texts:
+            raise ConfigError("a submission holds the test sets of the task, not texts", hint="leave the texts out")
+    answers.check(options.data)
     model = load(find_model_folder(run))
     model.classifier.to(choose_device(device))
     if glue_submission is not None:
@@ -72,14 +98,23 @@ def predict(
         )
         show_json({"files": [str(file) for file in files]}) if json else show(map(str, files))
         return
-    examples, _ = read_for(model, options, require_label=False)
-    tell(examples.report.summary())
-    if explain:
-        refuse_flags("explanations are computed in fp32", {"precision": precision != "fp32"})
-        explain_rows(model, examples, explain_by or "integrated-gradients", limit, as_json=json, quiet=quiet)
+    how = Answering(precision=precision, as_json=json, quiet=quiet or bool(texts), tell=keep_quiet if texts else tell)
+    if options.data is None:
+        refuse_flags("no table is read", {"keep": answers.keep is not None})
+    if not texts and options.data is None and answers.out is None and not explain:
+        if sys.stdin is None:
+            raise ConfigError("standard input is closed", hint="name the texts with --data")
+        refuse_flags(
+            "without --data, standard input is read", options.table_flags() | {"split": options.split is not None}
+        )
+        answer_lines(model, answers, how)
         return
-    with RowsProgress("predicting", len(examples), enabled=not quiet) as progress:
-        predictions = predict_texts(model, examples, precision=precision, on_batch=progress.advance)
-    tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
-    write = show_data if json else show
-    write(prediction_lines(examples, predictions, as_json=json))
+    kept = None if answers.keep is None else KeptColumns(answers.kept_names)
+    examples = examples_for(model, options, texts, kept)
+    if not texts:
+        tell_reading(examples, options, model.contract, tell)
+    if explain:
+        method, has_lines = explain_by or "integrated-gradients", options.data is not None
+        explain_rows(model, examples, method, limit, has_lines=has_lines, as_json=json, quiet=quiet)
+        return
+    answer_examples(model, examples, kept, options, answers, how)

@@ -1,4 +1,4 @@
-"""Live progress of a training run: a bar on a terminal, plain lines elsewhere."""
+"""Live progress of what the command line does: a bar on a terminal, plain lines elsewhere."""
 
 import time
 from types import TracebackType
@@ -8,86 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bertune.cli.terminal import say
-from bertune.evaluation.metrics import METRICS
-from bertune.text.findings import counted
 from bertune.tokens.reencode import ReencodeProgress
-from bertune.training.loop import EpochResult
-from bertune.training.step import StepResult
+from bertune.training.training_progress import TrainingProgress, training_bars
 
 _SECONDS_BETWEEN_LINES = 10.0
-# The loss that is shown follows the steps slowly enough to be read.
-_SMOOTHING = 0.9
-
-
-class TrainingProgress:
-    """Shows examples a second, loss and time left; an `Observer` of `fit`.
-
-    Args:
-        name: of the run, where there are several: a line begins with it.
-        progress: shows the bars of several runs together; None makes one.
-    """
-
-    def __init__(self, name: str = "", progress: Progress | None = None) -> None:
-        self._progress = _training_bars() if progress is None else progress
-        self._prefix = f"{name}: " if name else ""
-        self._task = self._progress.add_task(name or "training", total=None, state="", visible=not name)
-        self._is_terminal = self._progress.console.is_terminal
-        self._total = 0
-        self._epochs = 0
-        self._loss: float | None = None
-        self._examples = 0
-        self._started = self._last_line = time.perf_counter()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
-        """Says how long the run will be."""
-        self._total = total_steps
-        self._epochs = total_steps // steps_per_epoch
-        self._progress.update(self._task, total=total_steps, visible=True)
-        steps, epochs = counted(total_steps, "step"), counted(self._epochs, "epoch")
-        say(f"{self._prefix}training {steps} ({epochs} of {steps_per_epoch:,}) in {precision}")
-        self._started = self._last_line = time.perf_counter()
-        self._progress.start()
-
-    def on_step(self, result: StepResult) -> None:
-        """Moves the bar; off a terminal a line every ten seconds."""
-        self._loss = result.loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * result.loss
-        self._examples += result.examples
-        now = time.perf_counter()
-        rate = self._examples / (now - self._started)
-        self._progress.update(
-            self._task, completed=result.step + 1, state=f"{rate:.0f} examples/s  loss {self._loss:.4f}"
-        )
-        if not self._is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = now
-            left = (now - self._started) / (result.step + 1) * (self._total - result.step - 1)
-            say(
-                f"{self._prefix}step {result.step + 1}/{self._total}  loss {self._loss:.4f}  "
-                f"{rate:.0f} examples/s  {left:.0f} s left"
-            )
-
-    def on_epoch(self, result: EpochResult) -> None:
-        """Says what the epoch came to."""
-        parts = [f"{self._prefix}epoch {result.epoch}/{self._epochs}", f"loss {result.train_loss:.4f}"]
-        if result.scores is not None:
-            values = result.scores.values.items()
-            parts += [f"{name} {value:{'.2%' if METRICS[name].as_percentage else '.4f'}}" for name, value in values]
-            parts.append("best so far" if result.is_best else "not better")
-        parts.append(f"{result.examples_per_second:.0f} examples/s")
-        line = "  ".join(parts)
-        if self._is_terminal:
-            self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
-        else:
-            say(line)
-        if self._prefix and result.epoch == self._epochs:
-            self._progress.update(self._task, visible=False)
 
 
 class SeedsProgress:
@@ -100,7 +24,7 @@ class SeedsProgress:
 
     def __init__(self, seeds: int, *, enabled: bool = True) -> None:
         self._seeds = seeds
-        self._progress = _training_bars() if enabled else None
+        self._progress = training_bars() if enabled else None
 
     def __enter__(self) -> Self:
         return self
@@ -122,20 +46,6 @@ class SeedsProgress:
             return None
         number = "" if seed == place else f" (seed {seed})"
         return TrainingProgress(f"seed {place} of {self._seeds}{number}", self._progress)
-
-
-def _training_bars() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeRemainingColumn(compact=True),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 class RowsProgress:

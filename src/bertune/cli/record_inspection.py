@@ -7,10 +7,12 @@ from typing import Any
 from bertune.checkpoints.model_files import config_file
 from bertune.cli.inspection import Inspection
 from bertune.cli.progress import RowsProgress
+from bertune.text.metric_text import part_of
+from bertune.text.nearest import shown_label
+from bertune.text.record_file import is_record_file
 from bertune.text.split_files import splits_in_folder
 from bertune.text.tfds_folder import find_tfds_folder
 from bertune.tokens.manifest import Manifest, find_reencoded_splits, read_manifest
-from bertune.tokens.read_records import is_record_file
 from bertune.tokens.record_summary import FeatureSummary, RecordSummary, summarise_records, token_lengths
 
 
@@ -136,4 +138,4 @@ def _length_lines(lengths: Mapping[str, float]) -> list[str]:
 
 
 def _shares(counts: Mapping[str, int], rows: int) -> str:
-    return ", ".join(f"{label} {count:,} ({count / max(rows, 1):.1%})" for label, count in counts.items())
+    return ", ".join(f"{shown_label(label)} {count:,} ({part_of(count, rows)})" for label, count in counts.items())

@@ -14,11 +14,11 @@ def report(run: Path, *, json: bool = False) -> None:
         json: print the numbers as one JSON document.
     """
     from bertune.cli.terminal import show, show_json
-    from bertune.encoder.config import read_json_object
+    from bertune.json_file import MAX_OWN_BYTES, read_json_object
     from bertune.reports.report import NUMBERS, write_report
 
     written = write_report(run)
     if json:
-        show_json(read_json_object(run / NUMBERS))
+        show_json(read_json_object(run / NUMBERS, max_bytes=MAX_OWN_BYTES, any_text=True))
     else:
         show([f"report: {written}"])

@@ -66,7 +66,8 @@ def write_submission(
     files = []
     for split in splits:
         examples = read_texts_for(model, replace(options, split=split if len(found) > 1 else None))
-        tell(examples.report.summary())
+        for line in examples.report.lines():
+            tell(line)
         if examples.report.refused:
             raise DataError(
                 f"{examples.report.refused[0]}; without this row the leaderboard refuses the whole submission",

@@ -2,24 +2,21 @@
 
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from bertune.studies.sweep_settings import SweepSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 
-_FILES = Group("What is read and written", sort_key=1)
-_SEARCH = Group("Search", sort_key=2)
-_TRAINING = Group("Training", sort_key=3)
-
 
 def sweep(
-    settings: Annotated[RunSettings, Parameter(name="*", group=_FILES)],
-    search: Annotated[SweepSettings, Parameter(name="*", group=_SEARCH, consume_multiple=True)] = SweepSettings(),  # noqa: B008 (frozen)
-    config: Annotated[TrainingConfig, Parameter(name="*", group=_TRAINING)] = TrainingConfig(),  # noqa: B008 (frozen)
+    settings: Annotated[RunSettings, Parameter(name="*")],
+    search: Annotated[SweepSettings, Parameter(name="*", consume_multiple=True)] = SweepSettings(),  # noqa: B008 (frozen)
+    config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
     *,
     json: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Search settings of training: many runs, poor ones stopped early, the best model by validation kept.
 
@@ -33,17 +30,19 @@ def sweep(
         config: how to train, for all trials, but for what is searched.
         json: print one JSON document with all trials.
         quiet: print nothing but the result and errors.
+        verbose: print more of the data and the encoder.
     """
     from bertune.cli.fetching import FetchingProgress
     from bertune.cli.sweep_results import TrialProgress, sweep_lines, sweep_values
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
     from bertune.studies.sweep import run_sweep
     from bertune.studies.sweep_picture import draw_sweep
 
+    refuse_both(quiet=quiet, verbose=verbose)
     tell = keep_quiet if quiet else say
     with FetchingProgress(enabled=not quiet) as fetching:
-        watch = TrialProgress(search, config, enabled=not quiet)
-        finished = run_sweep(settings, config, search, say=tell, watch=watch, on_fetch=fetching.show)
+        watch = TrialProgress(search, enabled=not quiet)
+        finished = run_sweep(settings, config, search, say=tell, watch=watch, verbose=verbose, on_fetch=fetching.show)
     draw_sweep(finished)
     if json:
         show_json(sweep_values(finished))

@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from bertune.cli.progress import TrainingProgress
 from bertune.cli.terminal import say
 from bertune.studies.halving import Trial
 from bertune.studies.sweep import FinishedSweep, shown_value
 from bertune.studies.sweep_settings import SweepSettings
-from bertune.training.config import TrainingConfig
-from bertune.training.loop import Observer
+from bertune.text.aligned import aligned
+from bertune.text.findings import counted
+from bertune.text.metric_text import metric_name, metric_text
+from bertune.training.history import Observer
+from bertune.training.training_progress import TrainingProgress
 
 
 class TrialProgress:
@@ -19,20 +21,18 @@ class TrialProgress:
 
     Args:
         search: what is searched.
-        config: the settings that are not.
         enabled: False shows nothing.
     """
 
-    def __init__(self, search: SweepSettings, config: TrainingConfig, *, enabled: bool) -> None:
-        self._search, self._config, self._enabled = search, config, enabled
+    def __init__(self, search: SweepSettings, *, enabled: bool) -> None:
+        self._search, self._enabled = search, enabled
 
     @contextmanager
-    def __call__(self, number: int, config: TrainingConfig) -> Iterator[Observer | None]:
+    def __call__(self, number: int, drawn: dict[str, Any]) -> Iterator[Observer | None]:
         """Gives the observer of one trial."""
         if not self._enabled:
             yield None
             return
-        drawn = {name: getattr(config, name) for name in self._search.space(self._config)}
         parts = (f"{name.replace('_', ' ')} {_text(value)}" for name, value in drawn.items())
         say(f"trial {number} of {self._search.trials}: {', '.join(parts)}")
         with TrainingProgress() as progress:
@@ -41,27 +41,26 @@ class TrialProgress:
 
 def sweep_lines(finished: FinishedSweep) -> list[str]:
     """Returns what a sweep came to, for people: one line a trial, the best first."""
-    ranked = sorted(finished.trials, key=lambda trial: -trial.value if trial.values else float("inf"))
+    lines = _collapsed_lines(finished)
+    ranked = sorted(finished.trials, key=_place, reverse=True)
     searched = list(finished.best.drawn)
-    rows = [["trial", *(name.replace("_", " ") for name in searched), finished.metric, "best epoch", "trained"]]
-    rows += [_row(trial, searched, finished.metric) for trial in ranked]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            f"{cell:<{width}}" if column == len(row) - 1 else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
+    rows = [
+        ["trial", *(name.replace("_", " ") for name in searched), metric_name(finished.metric), "best epoch", "trained"]
     ]
+    rows += [_row(trial, searched, finished.metric) for trial in ranked]
+    lines += aligned(rows, left=[len(rows[0]) - 1])
     stopped = sum(trial.state == "stopped" for trial in finished.trials)
     lines += [
         "",
         f"{len(finished.trials)} trials, {stopped} stopped early: at each rung one in {finished.reduction} goes on",
         f"best: trial {finished.best.number}; of {len(finished.trials)} on the same validation rows the best one looks "
-        "better than it is, so score it on rows that chose nothing; test was not opened",
+        "better than it is, so score it on rows that chose nothing; "
+        f"test was {'not opened' if finished.test is None else 'scored once, at the end'}",
         f"model: {finished.directory.model}",
         f"picture: {finished.directory.picture}",
     ]
+    if finished.test is not None:
+        lines += ["", "test (nothing was chosen by these rows):", *finished.test.lines()]
     return lines
 
 
@@ -78,18 +77,41 @@ def sweep_values(finished: FinishedSweep) -> dict[str, Any]:
         "model": str(finished.directory.model),
         "metric": finished.metric,
         "best": finished.best.number,
+        "collapsed": [trial.number for trial in finished.trials if trial.collapsed],
         "trials": trials,
+        **({} if finished.test is None else {"test": finished.test.to_dict()}),
     }
+
+
+def _place(trial: Trial) -> tuple[bool, tuple[float, float]]:
+    """Higher is better; trials that diverged come last, whatever they had reached, since none of them is kept."""
+    return trial.state != "diverged", trial.rank if trial.values else (-float("inf"), -float("inf"))
+
+
+def _collapsed_lines(finished: FinishedSweep) -> list[str]:
+    """Says first that all trials collapsed, where they did: the best of them is then no better than one answer."""
+    scored = [trial for trial in finished.trials if trial.values]
+    if not all(trial.collapsed for trial in scored):
+        return []
+    rates = sorted(trial.drawn["learning_rate"] for trial in scored if "learning_rate" in trial.drawn)
+    ranges = (f"--search-learning-rate {_text(rates[0] / 10)} {_text(rates[-1] * 10)}",) if rates else ()
+    commands = (*ranges, "--epochs 10", "--class-weights balanced", "--model bert-base-uncased")
+    return [
+        f"warning: all {len(scored)} trials collapsed: each model gives every row the same answer",
+        *(f"{'try' if number == 0 else ' or'}: {command}" for number, command in enumerate(commands)),
+        "",
+    ]
 
 
 def _row(trial: Trial, searched: list[str], metric: str) -> list[str]:
     drawn = [_text(trial.drawn[name]) for name in searched]
     if not trial.values:
         return [str(trial.number), *drawn, "", "", "diverged"]
-    trained = f"{len(trial.values)} of {trial.epochs} epochs" + (
+    trained = f"{len(trial.values)} of {counted(trial.epochs, 'epoch')}" + (
         "" if trial.state == "complete" else f", {trial.state}"
     )
-    return [str(trial.number), *drawn, f"{shown_value(trial, metric):.4f}", str(trial.best_epoch), trained]
+    trained += ", collapsed" if trial.collapsed else ""
+    return [str(trial.number), *drawn, metric_text(metric, shown_value(trial, metric)), str(trial.best_epoch), trained]
 
 
 def _text(value: float) -> str:

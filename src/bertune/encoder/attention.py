@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertune.ablation import without
 from bertune.batches.layout import AttentionPlan, Layout, LengthGroup
 from bertune.encoder.dense import Dense
 from bertune.encoder.dropout import Dropout
@@ -51,15 +50,11 @@ class _FromCells(torch.autograd.Function):
 
 
 def _to_cells(packed: Tensor, plan: AttentionPlan) -> Tensor:
-    if without("gather-backward"):
-        return packed.index_select(0, plan.token_of_cell)
     cells: Tensor = _ToCells.apply(packed, plan.token_of_cell, plan.cell_of_token)  # type: ignore[no-untyped-call]
     return cells
 
 
 def _from_cells(cells: Tensor, plan: AttentionPlan) -> Tensor:
-    if without("gather-backward"):
-        return cells.index_select(0, plan.cell_of_token)
     packed: Tensor = _FromCells.apply(cells, plan.cell_of_token)  # type: ignore[no-untyped-call]
     return packed
 

@@ -1,21 +1,46 @@
 """The sizes of a BERT encoder, as `bert_config.json` and `config.json` hold them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Final, Literal, Self
 
-from bertune.encoder.feed_forward import ACTIVATIONS
-from bertune.errors import CheckpointError, ConfigError
+from bertune.errors import ConfigError
+from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 
-# Keys that would change what the encoder computes, with the only value this encoder computes.
-_REQUIRED_VALUES = {
-    "model_type": "bert",
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
+Pooling = Literal["cls", "mean"]
+
+# Names alone: the functions are in `feed_forward`, and a configuration is read where torch is not wanted.
+ACTIVATION_NAMES: Final = ("gelu", "gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "relu")
+# transformers has no BERT classifier with mean pooling. Under a name it does not know it refuses the folder of one, and
+# under `bert` it would load it with a new, random pooler and answer nonsense. The encoder in it is an ordinary BERT.
+MEAN_POOLING_TYPE = "bertune_mean_pooling"
+# Keys that would change what the encoder computes, with the only values this encoder computes.
+_REQUIRED_VALUES: dict[str, tuple[str | bool, ...]] = {
+    "model_type": ("bert", MEAN_POOLING_TYPE),
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
 }
+# Keys that no file of Google's has. Until its version 2.4, transformers wrote no `model_type`.
+_KEYS_OF_TRANSFORMERS = frozenset(
+    (
+        "_name_or_path",
+        "architectures",
+        "dtype",
+        "finetuning_task",
+        "id2label",
+        "label2id",
+        "num_labels",
+        "output_attentions",
+        "output_hidden_states",
+        "pruned_heads",
+        "torch_dtype",
+        "torchscript",
+        "transformers_version",
+        "use_bfloat16",
+    )
+)
 _MAX_WEIGHTS = 10_000_000_000
 _MAX_NUMBER = 1 << 31
 
@@ -29,6 +54,11 @@ class BertConfig:
 
     Raises:
         ConfigError: a size that cannot work.
+
+    Example:
+        >>> config = bertune.BertConfig.from_json_file("bert/config.json")
+        >>> config.hidden_size, config.num_hidden_layers
+        (32, 2)
     """
 
     vocab_size: int = 30522
@@ -56,9 +86,9 @@ class BertConfig:
             ConfigError: another architecture than BERT, or a size of the wrong kind.
         """
         for key, expected in _REQUIRED_VALUES.items():
-            if values.get(key, expected) not in (expected, None):
+            if values.get(key) not in (*expected, None):
                 raise ConfigError(
-                    f"the configuration says {key} = {values[key]!r}; this encoder is {expected!r} only",
+                    f"the configuration says {key} = {values[key]!r:.80}; this encoder is {expected[0]!r} only",
                     hint="take a BERT encoder with WordPiece, for instance bert-base-uncased or all-MiniLM-L6-v2",
                 )
         known = {field.name for field in fields(cls)}
@@ -68,56 +98,26 @@ class BertConfig:
     def from_json_file(cls, path: str | Path) -> Self:
         """Reads `bert_config.json` or `config.json`.
 
-        A file without `model_type` is Google's: google-research/bert and the Model Garden compute the tanh
-        approximation under the name `gelu`, so it becomes `gelu_tanh` here.
+        A file without `model_type`, and without any other key that only transformers writes, is Google's:
+        google-research/bert and the Model Garden compute the tanh approximation under the name `gelu`, so it becomes
+        `gelu_tanh` here.
 
         Raises:
             CheckpointError: the file is missing or is not a JSON object.
             ConfigError: see `from_dict`.
         """
-        values = read_json_object(path)
-        if "model_type" not in values and values.get("hidden_act", "gelu") == "gelu":
+        values = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER)
+        keys = {"model_type", *_KEYS_OF_TRANSFORMERS}
+        if Path(path).name == "config.json":
+            # The exports of bertune have it in a bert_config.json as Google computes it.
+            keys.add("layer_norm_eps")
+        if not keys & values.keys() and values.get("hidden_act", "gelu") == "gelu":
             values["hidden_act"] = "gelu_tanh"
         return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all sizes by name."""
         return asdict(self)
-
-
-def read_json_object(path: str | Path, *, max_bytes: int = 16_000_000) -> dict[str, Any]:
-    """Reads a JSON file that must hold one object.
-
-    Args:
-        path: the file.
-        max_bytes: a larger file is refused unread.
-
-    Raises:
-        CheckpointError: the file is missing, too large, not UTF-8, not JSON, or holds something else.
-    """
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: not a file")
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise CheckpointError(f"{path}: more than {max_bytes:,} bytes, too large for such a file")
-        values = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    # ValueError: not UTF-8, not JSON, or a number of thousands of digits.
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a JSON file ({error})") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
-    return values
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not JSON")
 
 
 def _check_sizes(config: BertConfig) -> None:
@@ -141,8 +141,8 @@ def _check_sizes(config: BertConfig) -> None:
             f"hidden_size ({config.hidden_size}) must be a multiple of "
             f"num_attention_heads ({config.num_attention_heads})"
         )
-    if config.hidden_act not in ACTIVATIONS:
-        raise ConfigError(f"hidden_act {config.hidden_act!r} is not known; known: {', '.join(ACTIVATIONS)}")
+    if config.hidden_act not in ACTIVATION_NAMES:
+        raise ConfigError(f"hidden_act {config.hidden_act!r} is not known; known: {', '.join(ACTIVATION_NAMES)}")
     _check_total(config)
 
 

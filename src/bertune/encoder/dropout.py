@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertune.ablation import without
-
 _LEVELS = 1 << 16
 
 
@@ -52,7 +50,7 @@ class Dropout(nn.Module):
         """Maps values of any shape to the same shape."""
         if not self.training or self.probability == 0:
             return values
-        if values.device.type != "cpu" or without("bulk-dropout"):
+        if values.device.type != "cpu":
             return F.dropout(values, self.probability)
         # At least one level is kept: the scale of none would be infinite.
         threshold = min(round(self.probability * _LEVELS), _LEVELS - 1)

@@ -51,6 +51,13 @@ class Encoder(nn.Module):
         draw: whether to draw new weights; without, the parameters hold nothing sensible until something is restored.
 
     Source: Devlin et al., 2018 (https://arxiv.org/abs/1810.04805).
+
+    Example:
+        >>> encoder = bertune.Encoder(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> output = encoder(bertune.bert_encode({"text": ["good film", "bad"]}, tokenizer, text_a="text", text_b=None))
+        >>> output.pooled.shape
+        torch.Size([2, 32])
     """
 
     def __init__(self, *, pooler: bool = True, draw: bool = True, **sizes: Any) -> None:

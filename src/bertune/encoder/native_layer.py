@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from bertune.ablation import without
 from bertune.encoder.layer import TransformerLayer
 from bertune.encoder.native_plan import Calls, Shape
 from bertune.encoder.prepacked import LatestProduct
@@ -38,7 +37,6 @@ class LayerPlan:
         self.shape = shape
         self.heads = layer.attention.num_heads
         self.kind = ACTIVATION_CODES[owner.encoder.config.hidden_act]
-        self.fused = owner.prepacked or not without("fused-qkv")
         self.rows: int | c_long = owner.tokens  # real rows behind attention; `padded` are computed
         self.padded = shape.padded
 
@@ -99,7 +97,7 @@ class LayerPlan:
 
     def _attend(self, calls: Calls, x: Tensor) -> tuple[Tensor, Tensor]:
         """Adds attention; returns what it gives, and what is to be added to it as the residual."""
-        self.qkv = self._project(calls, x)
+        self.qkv = self._product(calls, "qkv", x, "attention.qkv.weight")
         context = self._buffer("context", self.padded, x.shape[1])
         self.lse = self._buffer("lse", self.heads, self.padded, dtype=torch.float32)
         calls.add(
@@ -112,39 +110,20 @@ class LayerPlan:
     def _attend_backward(
         self, calls: Calls, d_context: Tensor, dx: Tensor, *, accumulate: bool
     ) -> tuple[Tensor, Tensor | None]:
-        h, shared = d_context.shape[1], self.owner.buffer
-        dqkv = shared("dqkv", *((self.padded, 3 * h) if self.fused else (3, self.padded, h)))
+        h = d_context.shape[1]
+        dqkv = self.owner.buffer("dqkv", self.padded, 3 * h)
         calls.add(
             self.kernels.attention_backward,
             *(self.qkv, self.layer.attention.qkv.bias, d_context, self.lse, self.padded, dqkv),
             *(self._gradient("attention.qkv.bias"), self.owner.cu, *self._attention_sizes(), self._scratch()),
             *(self.owner.parts(3 * h), accumulate, *self._draw_attention(), self.owner.threads),
         )
-        return self._project_backward(calls, dqkv, accumulate=accumulate), dx
-
-    def _project(self, calls: Calls, x: Tensor) -> Tensor | LatestProduct:
-        """Adds queries, keys and values: side by side by one product, or one behind the other by three."""
-        if self.fused:
-            return self._product(calls, "qkv", x, "attention.qkv.weight")
-        out = self._buffer("qkv", 3, *x.shape)
-        for part, weight in zip(out, self._weight("attention.qkv.weight").chunk(3), strict=True):
-            calls.add_product(part, x, weight.t())
-        return out
-
-    def _project_backward(self, calls: Calls, dqkv: Tensor, *, accumulate: bool) -> Tensor:
-        if self.fused:
-            return self._product_backward(calls, "dx2", dqkv, self.x, "attention.qkv.weight", accumulate=accumulate)
-        out = self.owner.buffer("dx2", *self.x.shape)
-        weights, gradients = self._weight("attention.qkv.weight"), self._gradient("attention.qkv.weight")
-        for number, (g, weight, into) in enumerate(zip(dqkv, weights.chunk(3), gradients.chunk(3), strict=True)):
-            self.owner.add_weight_gradient(calls, into, g, self.x, accumulate=accumulate)
-            calls.add_product(out, g, weight, accumulate=number > 0)
-        return out
+        dx2 = self._product_backward(calls, "dx2", dqkv, self.x, "attention.qkv.weight", accumulate=accumulate)
+        return dx2, dx
 
     def _attention_sizes(self) -> tuple[int | c_long, ...]:
         h, shape = self.owner.encoder.config.hidden_size, self.shape
-        places = (3 * h, h) if self.fused else (h, self.padded * h)
-        return (shape.sequences, self.heads, h // self.heads, *places, shape.longest, self.rows, self.padded)
+        return (shape.sequences, self.heads, h // self.heads, 3 * h, h, shape.longest, self.rows, self.padded)
 
     def _scratch(self) -> Tensor:
         d = self.owner.encoder.config.hidden_size // self.heads
@@ -165,7 +144,7 @@ class LayerPlan:
         return self.owner.matrix(f"{self.index}.{name}", self.layer.get_parameter(name))
 
     def _gradient(self, name: str) -> Tensor:
-        return self.owner.gradients[f"layers.{self.index}.{name}"]
+        return self.owner.gradient_of_part(f"layers.{self.index}.{name}")
 
     def _product(self, calls: Calls, name: str, x: Tensor, weight: str) -> Tensor | LatestProduct:
         if self.owner.prepacked:

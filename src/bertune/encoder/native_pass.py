@@ -69,6 +69,8 @@ class NativePass:
         self.product = LatestProduct()
         self.shadows: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
+        # Of one part of a batch, where parts are added up in another type than they are computed in.
+        self.part_gradients: dict[str, Tensor] = {}
         self.token_gradient: TokenGradient | None = None
         # What calls read anew for each batch, besides buffers.
         self.tokens = c_long()
@@ -99,13 +101,22 @@ class NativePass:
             self._packed[name] = PackedMatrix(parameter.detach().to(self.dtype))
         return self._packed[name]
 
-    def prepare_gradients(self) -> None:
-        """Makes the buffers that `backward` fills, under the parameters' names in the encoder, pooler excepted."""
+    def prepare_gradients(self, *, in_parts: bool = False) -> None:
+        """Makes the buffers that `backward` fills, under the parameters' names in the encoder, pooler excepted.
+
+        Args:
+            in_parts: whether gradients of several parts of a batch are added up. With bfloat16 those of the matrices
+                are then float32: a sum in bfloat16 has 8 bits, and would lose more with each part. Each part's own are
+                bfloat16 as ever.
+        """
         for name, parameter in self.encoder.named_parameters():
             if name.startswith("pooler.") or name == "embeddings.token.weight":
                 continue
-            narrow = parameter.dim() == 2 and name.startswith("layers.")
-            self.gradients[name] = torch.zeros_like(parameter, dtype=self.dtype if narrow else torch.float32)
+            narrow = parameter.dim() == 2 and name.startswith("layers.") and self.dtype != torch.float32
+            one_part = torch.zeros_like(parameter, dtype=self.dtype if narrow else torch.float32)
+            if narrow and in_parts:
+                self.part_gradients[name] = one_part
+            self.gradients[name] = torch.zeros_like(parameter) if narrow and in_parts else one_part
         table = self.encoder.embeddings.token.weight
         self.token_gradient = TokenGradient(*table.shape)
 
@@ -138,7 +149,7 @@ class NativePass:
         check_ids(batch, self.encoder.config)
         self.passes += 1
         shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
-        plan = None if without("kept-calls") else self._plans.get(shape)
+        plan = self._plans.get(shape)
         if plan is None:
             self._current = None  # where buffers grow, it would keep those that were there before
             plan = PassPlan(self, shape)
@@ -154,14 +165,24 @@ class NativePass:
 
         Args:
             gradient: in the shape of that result.
-            accumulate: whether to add to the gradients instead.
+            accumulate: whether to add to the gradients instead; with bfloat16 only where they were prepared for it.
         """
         plan = self._current
         assert plan is not None
         assert plan.shape.keep, "forward was not told to keep what backward needs"
+        assert not accumulate or self.dtype == torch.float32 or self.part_gradients, "prepared for one part alone"
         if not accumulate and self.token_gradient is not None:
             self.token_gradient.clear()
         plan.backward(gradient, accumulate=accumulate)
+        for name, part in self.part_gradients.items():
+            if accumulate:
+                self.gradients[name].add_(part)
+            else:
+                self.gradients[name].copy_(part)
+
+    def gradient_of_part(self, name: str) -> Tensor:
+        """Returns where a part's gradient of a parameter is written; in float32 it may be added to what is there."""
+        return self.part_gradients.get(name, self.gradients[name])
 
     @property
     def cu(self) -> Tensor:
@@ -183,14 +204,17 @@ class NativePass:
             number.value = (seed + site * 0x9E3779B97F4A7C15) % (1 << 64)
 
     def add_weight_gradient(self, calls: Calls, into: Tensor, g: Tensor, x: Tensor, *, accumulate: bool) -> None:
-        """Adds the gradient of a weight to the calls: (outputs, inputs) = g turned, times x."""
+        """Adds the gradient of a weight to the calls: (outputs, inputs) = g turned, times x.
+
+        It is added to what is there only in float32; what is narrower is a part's own (see `prepare_gradients`).
+        """
         turned = g.t()
         rows, columns = g.shape
         fits = rows >= _LEAST_ROWS_TO_TURN and not (rows | columns) % TURN_MULTIPLE
-        if g.dtype == torch.bfloat16 and fits and not without("turned-matrices"):
+        if g.dtype == torch.bfloat16 and fits:
             turned = self.buffer("turned", columns, rows)
             calls.add(self.kernels.turn16, g, turned, rows, columns, self.threads)
-        calls.add_product(into, turned, x, accumulate=accumulate)
+        calls.add_product(into, turned, x, accumulate=accumulate and into.dtype == torch.float32)
 
     def parts(self, width: int) -> Tensor:
         """Returns room for partial sums, a row a thread."""

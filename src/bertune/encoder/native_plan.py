@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bertune.ablation import without
 from bertune.batches.batch import ROW_MULTIPLE, Batch
 from bertune.encoder.prepacked import LatestProduct, PackedMatrix
 from bertune.native.interface import pointer
@@ -43,9 +42,8 @@ class Shape(NamedTuple):
 
 def shape_of(batch: Batch, *, first_only: bool, keep: bool, drops: bool) -> Shape:
     """Returns the shape of a batch."""
-    tokens = len(batch) * batch.layout.max_seqlen if without("packed-tokens") else batch.layout.num_tokens
-    padded = _up(tokens, 1 if without("row-rounding") else ROW_MULTIPLE)
-    return Shape(len(batch), padded, _up(batch.layout.max_seqlen, _LENGTH_MULTIPLE), first_only, keep, drops)
+    padded, longest = _up(batch.layout.num_tokens, ROW_MULTIPLE), _up(batch.layout.max_seqlen, _LENGTH_MULTIPLE)
+    return Shape(len(batch), padded, longest, first_only, keep, drops)
 
 
 class Calls:

@@ -10,8 +10,6 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from bertune.ablation import without
-
 # A result is rounded to bfloat16, at most half of 2**-7 of itself; a wrong layout would be wrong throughout.
 _TOLERANCE = 2.0**-7
 
@@ -21,7 +19,7 @@ def can_prepack(dtype: torch.dtype) -> bool:
 
     In float32 they are not: it is left to torch which of two libraries multiplies them.
     """
-    return dtype == torch.bfloat16 and not without("prepacked-weights") and _is_exact()
+    return dtype == torch.bfloat16 and _is_exact()
 
 
 class PackedMatrix:

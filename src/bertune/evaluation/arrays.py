@@ -1,5 +1,6 @@
 """Arrays of answers and targets: checked where they come in."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,24 @@ def as_values(values: npt.ArrayLike, name: str) -> FloatArray:
     if wrong.size:
         raise DataError(f"{name} hold {wrong.size} values that are not finite numbers, the first in row {wrong[0]}")
     return array
+
+
+def require_finite_logits(logits: npt.NDArray[Any], where: Callable[[int], str] = "row {}".format) -> None:
+    """Refuses logits of which no answer can be made.
+
+    Args:
+        logits: (rows, labels).
+        where: names a row.
+
+    Raises:
+        DataError: there is one that is not finite.
+    """
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if wrong.size:
+        raise DataError(
+            f"logits of {wrong.size:,} of {len(logits):,} rows are not finite numbers, the first in {where(wrong[0])}",
+            hint="the weights of this model cannot be used: train it again, with a lower --learning-rate",
+        )
 
 
 def divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:

@@ -1,7 +1,17 @@
-"""Intervals by the bootstrap: what the metrics would be on other rows drawn from the same source.
+"""Standard errors by the bootstrap: how much the metrics vary over other rows drawn from the same source.
 
-Rows are drawn anew with replacement, as many as there are, again and again; the middle 95 % of a metric's values are
-its interval (Efron's percentile method). It answers for the choice of the rows alone, not for another seed of training.
+Rows are drawn anew with replacement, again and again; the metrics' standard deviation over these sets of rows is their
+standard error. It answers for the choice of the rows alone, not for another seed of training.
+
+Where every row is right, so is every drawn set: the plain bootstrap finds no error at all. So metrics of classes and
+labels are measured on the rows and z² = 3.84 pseudo-rows, half of them right and half wrong, as the Agresti-Coull
+interval does it for shares (`intervals`); for a share, middle and error are that interval's. The pseudo-rows that are
+right are spread over the classes as the rows are, those that are wrong too, each confused with any other class that
+occurs. With several labels a row, the labels of a pseudo-row are those of the rows on average, and of a wrong one each
+label in turn is wrong.
+
+The constant answer of a baseline is measured on the same drawn rows, and what counts is the error of the difference:
+what easy and hard sets of rows do to both is not in it.
 
 For classes, a drawn set of rows matters only by its confusion matrix, so the matrix is drawn itself, from the
 multinomial distribution that drawing rows gives it. With several labels a row the cells of that matrix are the
@@ -9,92 +19,169 @@ combinations of labels that occur. For values, each set is written as how often 
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.evaluation.class_metrics import ClassCounts
+from bertune.evaluation.intervals import PERFECT, PSEUDO_ROWS, Estimate
 from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.value_metrics import WeightedRows
 from bertune.text.task import TaskKind
 
-LEVEL_PERCENT = 95.0
 # Numbers worked on at a time: few enough to stay in the processor's cache, which makes it three times faster.
 _CHUNK = 100_000
 
-Interval = tuple[float, float]
+
+class Estimates(NamedTuple):
+    """A metric of the model, and its difference from that of each constant answer, with pseudo-rows."""
+
+    own: Estimate
+    differences: tuple[Estimate, ...]
 
 
-def class_intervals(names: Sequence[str], confusion: IntArray, *, samples: int, seed: int) -> dict[str, Interval]:
-    """Draws confusion matrices and returns each classification metric's 95 % interval.
+def class_estimates(
+    names: Sequence[str], confusion: IntArray, constant: int, *, samples: int, seed: int
+) -> dict[str, Estimates]:
+    """Estimates classification metrics, and their differences from a constant answer.
 
     Args:
         names: classification metrics.
         confusion: true by predicted class, (classes, classes).
+        constant: the class that the baseline always answers.
         samples: how many sets of rows are drawn.
-        seed: the same seed gives the same interval.
+        seed: the same seed gives the same estimates.
     """
-    drawn = _drawn_counts(confusion, samples, seed)
-    return _intervals(names, (_measure(names, "classification", counts) for counts in drawn))
+    if not names:
+        return {}
+    weights, of_true, of_predicted, of_correct = _class_cells(confusion)
+    always = np.eye(len(confusion))[constant]
+    measured = []
+    for drawn in _drawn(weights, int(confusion.sum()), samples, seed, width=len(confusion)):
+        target = drawn @ of_true
+        given = ClassCounts(drawn @ of_correct, target, drawn @ of_predicted)
+        answered = ClassCounts(target * always, target, target.sum(axis=-1, keepdims=True) * always)
+        measured.append(_measured(names, "classification", [given, answered]))
+    return _estimates(names, measured)
 
 
-def label_intervals(
-    names: Sequence[str], predictions: IntArray, targets: IntArray, *, samples: int, seed: int
-) -> dict[str, Interval]:
-    """Draws rows and returns each multi-label metric's 95 % interval.
+def label_estimates(
+    names: Sequence[str],
+    predictions: IntArray,
+    targets: IntArray,
+    constants: Sequence[IntArray],
+    *,
+    samples: int,
+    seed: int,
+) -> dict[str, Estimates]:
+    """Estimates multi-label metrics, and their differences from constant answers.
 
     Args:
         names: multi-label metrics.
         predictions: 0 and 1, (rows, labels).
         targets: 0 and 1, (rows, labels).
+        constants: answers that a baseline gives every row, (labels,) each.
         samples: how many sets of rows are drawn.
-        seed: the same seed gives the same interval.
+        seed: the same seed gives the same estimates.
     """
-    drawn = _drawn_label_counts(predictions, targets, samples, seed)
-    return _intervals(names, (_measure(names, "multi-label", counts) for counts in drawn))
+    if not names:
+        return {}
+    weights, cells, is_constant = _label_cells(predictions, targets, constants)
+    measured = []
+    for drawn in _drawn(weights, len(targets), samples, seed, width=cells.shape[1]):
+        given = label_counts(drawn @ cells)
+        exact = drawn @ is_constant
+        answered = [
+            LabelCounts(given.target * answer, given.target, given.rows[..., None] * answer, exact[..., at], given.rows)
+            for at, answer in enumerate(constants)
+        ]
+        measured.append(_measured(names, "multi-label", [given, *answered]))
+    return _estimates(names, measured)
 
 
-def value_intervals(
+def correlation_errors(
     names: Sequence[str], predictions: FloatArray, targets: FloatArray, *, samples: int, seed: int
-) -> dict[str, Interval]:
-    """Draws rows and returns each regression metric's 95 % interval.
+) -> dict[str, float]:
+    """Returns the standard error of each correlation's inverse hyperbolic tangent, Fisher's z.
 
     Args:
         names: regression metrics.
         predictions: values, (rows,).
         targets: values, (rows,).
         samples: how many sets of rows are drawn.
-        seed: the same seed gives the same interval.
+        seed: the same seed gives the same errors.
     """
     weights = _drawn_weights(len(targets), samples, seed)
-    rows = (WeightedRows(predictions, targets, drawn) for drawn in weights)
-    return _intervals(names, (_measure(names, "regression", drawn) for drawn in rows))
+    measured = np.concatenate(
+        [_measured(names, "regression", [WeightedRows(predictions, targets, drawn)])[0] for drawn in weights], axis=1
+    )
+    errors = np.arctanh(np.clip(measured, -PERFECT, PERFECT)).std(axis=1)
+    return dict(zip(names, errors.tolist(), strict=True))
 
 
-def _drawn_counts(confusion: IntArray, samples: int, seed: int) -> Iterator[ClassCounts]:
+def _class_cells(confusion: IntArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Cells with rows in them, then pseudo-rows.
+
+    Returns:
+        Weights, (cells,), and of each cell its true class, its predicted class, and its class where both are the same,
+        (cells, classes) each.
+    """
     # Most cells of a large matrix are empty and stay so.
     true, predicted = np.nonzero(confusion)
-    cells = confusion[true, predicted]
-    rows, num_classes = int(cells.sum()), len(confusion)
-    of_true, of_predicted = np.eye(num_classes)[true], np.eye(num_classes)[predicted]
-    of_correct = of_true * (true == predicted)[:, None]
-    generator = np.random.default_rng(seed)
-    for size in _chunks(samples, max(len(cells), num_classes)):
-        drawn = generator.multinomial(rows, cells / rows, size=size).astype(np.float64)
-        yield ClassCounts(drawn @ of_correct, drawn @ of_true, drawn @ of_predicted)
+    counts, classes = confusion[true, predicted], np.eye(len(confusion))
+    share = (confusion.sum(axis=0) + confusion.sum(axis=1)) / (2 * counts.sum())
+    occurring = np.flatnonzero(share)
+    others = np.tile((share > 0) if len(occurring) > 1 else np.ones(len(share)), (len(occurring), 1)).astype(np.float64)
+    others[np.arange(len(occurring)), occurring] = 0.0
+    others /= others.sum(axis=1, keepdims=True)
+    weights = np.concatenate([counts, [PSEUDO_ROWS / 2], PSEUDO_ROWS / 2 * share[occurring]])
+    of_correct = classes[true] * (true == predicted)[:, None]
+    return (
+        weights,
+        np.vstack([classes[true], share, classes[occurring]]),
+        np.vstack([classes[predicted], share, others]),
+        np.vstack([of_correct, share, np.zeros_like(others)]),
+    )
 
 
-def _drawn_label_counts(predictions: IntArray, targets: IntArray, samples: int, seed: int) -> Iterator[LabelCounts]:
+def _label_cells(
+    predictions: IntArray, targets: IntArray, constants: Sequence[IntArray]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Cells with rows in them, then pseudo-rows.
+
+    Returns:
+        Weights, (cells,); what a row of each cell adds to the counts, as `per_row` has it, (cells, 3 * labels + 2); and
+        whether it has exactly the labels of each constant answer, (cells, constants).
+    """
     # Rows with the same labels, there and given, are one cell.
     keys = np.packbits(np.hstack([predictions, targets]).astype(bool), axis=1)
     _, first, rows_of_cell = np.unique(keys, axis=0, return_index=True, return_counts=True)
-    cells = per_row(predictions[first], targets[first]).astype(np.float64)
-    rows = len(targets)
-    generator = np.random.default_rng(seed)
-    for size in _chunks(samples, max(len(cells), cells.shape[1])):
-        drawn = generator.multinomial(rows, rows_of_cell / rows, size=size)
-        yield label_counts(drawn.astype(np.float64) @ cells)
+    labels, mean = targets.shape[1], targets.mean(axis=0)
+    wrong = np.eye(labels, dtype=bool)
+    correct, given = np.where(wrong, 0.0, mean), np.where(wrong, 1 - mean, mean)
+    pseudo = np.vstack(
+        [
+            np.concatenate([mean, mean, mean, [1.0, 1.0]]),
+            np.hstack([correct, np.tile(mean, (labels, 1)), given, np.zeros((labels, 1)), np.ones((labels, 1))]),
+        ]
+    )
+    same = np.column_stack([(targets == answer).all(axis=1) for answer in constants]).astype(np.float64)
+    weights = np.concatenate([rows_of_cell, [PSEUDO_ROWS / 2], np.full(labels, PSEUDO_ROWS / 2 / labels)])
+    return (
+        weights,
+        np.vstack([per_row(predictions[first], targets[first]), pseudo]),
+        np.vstack([same[first], np.tile(same.mean(axis=0), (labels + 1, 1))]),
+    )
+
+
+def _drawn(weights: FloatArray, rows: int, samples: int, seed: int, *, width: int) -> Iterator[FloatArray]:
+    """The weights themselves, (1, cells), then how often each cell is drawn, (draws, cells), some draws at a time."""
+    yield weights[None]
+    generator, shares = np.random.default_rng(seed), weights / weights.sum()
+    for size in _chunks(samples, max(len(weights), width)):
+        yield generator.multinomial(rows + round(PSEUDO_ROWS), shares, size=size).astype(np.float64)
 
 
 def _drawn_weights(rows: int, samples: int, seed: int) -> Iterator[FloatArray]:
@@ -110,11 +197,20 @@ def _chunks(samples: int, width: int) -> Iterator[int]:
         yield min(most, samples - start)
 
 
-def _measure(names: Sequence[str], kind: TaskKind, drawn: ClassCounts | LabelCounts | WeightedRows) -> FloatArray:
-    return np.stack([METRICS[name].measures[kind](drawn) for name in names])
+def _measured(
+    names: Sequence[str], kind: TaskKind, answers: Sequence[ClassCounts | LabelCounts | WeightedRows]
+) -> FloatArray:
+    """(answers, metrics, draws)."""
+    return np.stack([[METRICS[name].measures[kind](rows) for name in names] for rows in answers])
 
 
-def _intervals(names: Sequence[str], chunks: Iterator[FloatArray]) -> dict[str, Interval]:
-    outside = (100.0 - LEVEL_PERCENT) / 2
-    low, high = np.percentile(np.concatenate(list(chunks), axis=1), [outside, 100.0 - outside], axis=1)
-    return {name: (float(low[index]), float(high[index])) for index, name in enumerate(names)}
+def _estimates(names: Sequence[str], measured: Sequence[FloatArray]) -> dict[str, Estimates]:
+    """Takes the model's metrics, then those of the constant answers; the first draw is the weights themselves."""
+    values = np.concatenate(measured, axis=2)
+    both = np.concatenate([values[:1], values[:1] - values[1:]])
+    middles, errors = both[..., 0].tolist(), both[..., 1:].std(axis=2).tolist()
+    found = {}
+    for at, name in enumerate(names):
+        own, *others = (Estimate(middle[at], error[at]) for middle, error in zip(middles, errors, strict=True))
+        found[name] = Estimates(own, tuple(others))
+    return found

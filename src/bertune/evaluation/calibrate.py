@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError
-from bertune.evaluation.arrays import FloatArray
+from bertune.evaluation.arrays import FloatArray, require_finite_logits
 from bertune.evaluation.calibration_error import (
     BINS,
     Reliability,
@@ -17,7 +17,8 @@ from bertune.evaluation.calibration_error import (
     reliability_of,
 )
 from bertune.evaluation.temperature import fit_temperature, halves, log_loss, probabilities_at
-from bertune.evaluation.thresholds import HALVINGS, LabelThreshold, Thresholds, choose_thresholds
+from bertune.evaluation.thresholds import LabelThreshold, Thresholds, choose_thresholds
+from bertune.text.metric_text import metric_name, metric_text, percent
 
 # Fewer rows say nothing: half of them would fit, and 15 bins would hold less than one each.
 FEWEST_ROWS = 20
@@ -56,6 +57,7 @@ class Calibration:
         rows: how many validation rows there were.
         temperature: to be stored with the model; fitted on all rows, 1.0 where it is not used.
         why_none: why the temperature is not used; empty where it is.
+        says_nothing: whether it makes probabilities nearly equal, since they say nothing about the answers.
         before: the quality of the probabilities with temperature 1.
         after: that of each row's probabilities by a temperature fitted on the half of the rows without it; None where
             none could be fitted.
@@ -69,6 +71,7 @@ class Calibration:
     before: Quality
     after: Quality | None
     thresholds: Thresholds | None
+    says_nothing: bool = False
 
     @property
     def threshold_values(self) -> tuple[float, ...]:
@@ -86,6 +89,7 @@ class Calibration:
             "bins": BINS,
             "temperature": self.temperature,
             "why_none": self.why_none,
+            "says_nothing": self.says_nothing,
             "before": self.before.to_dict(self.labels),
             "after_cross_fitted": None if self.after is None else self.after.to_dict(self.labels),
             "thresholds": None if self.thresholds is None else self.thresholds.to_dict(),
@@ -93,14 +97,16 @@ class Calibration:
 
     def lines(self) -> list[str]:
         """Returns sentences for a terminal."""
-        before = f"expected calibration error {100 * self.before.error:.1f} %"
+        before = f"expected calibration error {percent(self.before.error)}"
         if self.after is None or self.why_none:
             lines = [f"probabilities as they are, temperature 1: {self.why_none}; {before}"]
         else:
             lines = [
-                f"temperature {self.temperature:.2f}, fitted on these {self.rows:,} rows; {before} without, "
-                f"{100 * self.after.error:.1f} % with one fitted on the other half of the rows"
+                f"temperature {self.temperature:.3g}, fitted on these {self.rows:,} rows; {before} without, "
+                f"{percent(self.after.error)} with one fitted on the other half of the rows"
             ]
+            if self.says_nothing:
+                lines.append("the probabilities say nothing about the answers: the temperature makes them nearly equal")
         if self.thresholds is not None:
             lines += [_threshold_line(label, self.thresholds.metric) for label in self.thresholds.labels]
         return lines
@@ -128,9 +134,17 @@ def calibrate(
 
     Raises:
         ConfigError: no rows, or thresholds for classes that are not two.
+        DataError: logits that are not finite.
+
+    Example:
+        >>> logits = np.array([[4.0, -4.0], [-4.0, 4.0], [4.0, -4.0], [4.0, -4.0]] * 25)
+        >>> found = bertune.calibrate(logits, np.array([0, 1, 0, 1] * 25), ("no", "yes"))
+        >>> found.rows, found.temperature > 1  # a quarter of these very sure answers is wrong
+        (100, True)
     """
     if not len(targets):
         raise ConfigError("no rows to calibrate on")
+    require_finite_logits(logits)
     multi_label = targets.ndim == 2
     plain = probabilities_at(logits, 1.0, multi_label=multi_label)
     before = _quality(plain, log_loss(logits, targets), targets)
@@ -148,7 +162,8 @@ def calibrate(
     if threshold_for is not None and len(targets) >= FEWEST_ROWS:
         scaled = probabilities_at(logits, temperature, multi_label=multi_label)
         thresholds = choose_thresholds(scaled, targets, labels, metric=threshold_for, seed=seed)
-    return Calibration(labels, len(targets), temperature, why_none, before, after, thresholds)
+    says_nothing = fitted.is_softest and not why_none
+    return Calibration(labels, len(targets), temperature, why_none, before, after, thresholds, says_nothing)
 
 
 def held_out_quality(logits: npt.NDArray[Any], targets: npt.NDArray[Any], *, seed: int) -> Quality:
@@ -174,10 +189,14 @@ def _quality(probabilities: FloatArray, loss: float, targets: npt.NDArray[Any]) 
 
 
 def _threshold_line(label: LabelThreshold, metric: str) -> str:
-    measured = (
-        f"{metric} {label.default_score:.3f} with 0.5, {label.held_out_score:.3f} with those chosen on other rows, "
-        f"better in {label.better_halvings} of {HALVINGS} halvings"
+    told = (
+        f"{metric_name(metric)} {metric_text(metric, label.default_score)} with 0.5, "
+        f"{metric_text(metric, label.held_out_score)} with those chosen on other rows, "
+        f"standard error of the difference {metric_text(metric, label.standard_error)}"
     )
     if label.is_kept:
-        return f"threshold of {label.label!r}: {label.chosen:.3f} ({measured}); scores on these rows flatter it"
-    return f"threshold of {label.label!r}: stays 0.5, choosing one does not surely help ({measured})"
+        return (
+            f"threshold of {label.label!r}: {label.chosen:.3f}, it is given from that probability on and not from 0.5 "
+            f"({told}); scores on these rows flatter it"
+        )
+    return f"threshold of {label.label!r}: stays 0.5, no other surely helps ({told})"

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertune.evaluation.against_baseline import PairedRows, by_agreement, by_differences, by_rows
 from bertune.evaluation.answers import softmax
 from bertune.evaluation.arrays import FloatArray, IntArray
-from bertune.evaluation.bootstrap import class_intervals
+from bertune.evaluation.bootstrap import Estimates, class_estimates
 from bertune.evaluation.calibration_error import calibration_error
 from bertune.evaluation.class_metrics import confusion_matrix, count_classes, f1_by_class
-from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, metric_scores
+from bertune.evaluation.intervals import possible, share_interval
+from bertune.evaluation.metrics import METRICS, compute_metrics
+from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, MetricScore
+from bertune.text.metric_text import is_percentage
 
 
 def judge_classes(
@@ -29,17 +32,74 @@ def judge_classes(
     known = targets if train is None or not len(train) else train
     majority = int(np.bincount(known).argmax())
     return Judgement(
-        metrics=metric_scores(
+        metrics=_metric_scores(
             compute_metrics(metrics, predictions, targets),
-            class_intervals(metrics, confusion, samples=samples, seed=seed),
             compute_metrics(metrics, np.full_like(targets, majority), targets),
+            confusion,
+            majority,
+            class_estimates(
+                [name for name in metrics if name != "accuracy"], confusion, majority, samples=samples, seed=seed
+            ),
         ),
         mean_loss=_cross_entropy(logits, targets),
-        baseline=Baseline("majority", names[majority], "these rows" if known is targets else "training data", None),
+        baseline=Baseline(
+            "majority",
+            names[majority],
+            "these rows" if known is targets else "training data",
+            None,
+            _caution(confusion.sum(axis=1), majority, names),
+        ),
         is_majority=bool((predictions == predictions[0]).all() and (targets != targets[0]).any()),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         labels=_label_scores(confusion, names),
         calibration_error=calibration_error(softmax(logits), targets),
+    )
+
+
+def _metric_scores(
+    values: dict[str, float],
+    baselines: dict[str, float],
+    confusion: IntArray,
+    majority: int,
+    estimates: dict[str, Estimates],
+) -> dict[str, MetricScore]:
+    """Holds each metric against always answering one class; accuracy needs no estimate."""
+    correct, of_majority = confusion.diagonal(), confusion[:, majority]
+    rows, right = int(confusion.sum()), int(of_majority[majority])
+    pair = PairedRows(int(correct.sum()) - right, int(confusion[majority].sum()) - right, rows - int(of_majority.sum()))
+    scores = {}
+    for name, value in values.items():
+        baseline = baselines[name]
+        if name == "accuracy":
+            low, high = share_interval(value, rows)
+            scores[name] = MetricScore(value, low, high, baseline, by_rows([pair]), "Agresti-Coull")
+            continue
+        metric, own = METRICS[name], estimates[name].own
+        ends = (0.0, 1.0) if is_percentage(name) else (-1.0, 1.0)
+        low, high = possible(own.interval(), value, ends)
+        if name == "matthews":
+            side = by_agreement(confusion, (low, high))
+        else:
+            side = by_differences(
+                [value - baseline],
+                estimates[name].differences,
+                [pair],
+                rows=rows,
+                higher_is_better=metric.higher_is_better,
+            )
+        scores[name] = MetricScore(value, low, high, baseline, side, "bootstrap with pseudo-rows")
+    return scores
+
+
+def _caution(rows: IntArray, majority: int, names: tuple[str, ...]) -> str | None:
+    """Says so where the most frequent class of training is not that of the rows, (classes,), that are scored."""
+    here = int(rows.argmax())
+    if rows[here] <= rows[majority]:
+        return None
+    shares = 100 * rows / rows.sum()
+    return (
+        f"{names[majority]!r} is the training majority but {shares[majority]:.1f} % of these rows; "
+        f"always {names[here]!r} would have {shares[here]:.1f} %"
     )
 
 

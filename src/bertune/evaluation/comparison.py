@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError
+from bertune.evaluation.intervals import Interval
 from bertune.evaluation.metrics import METRICS
-from bertune.evaluation.paired_bootstrap import measure_decisions, paired_samples
+from bertune.evaluation.paired_bootstrap import least_intervals, measure_decisions, paired_samples
 from bertune.evaluation.significance import holm, mcnemar, two_sided
 from bertune.text.task import TaskKind
 
@@ -33,7 +34,7 @@ class Difference:
 
     Args:
         value: second minus first.
-        low: lower end of the 95 % interval.
+        low: lower end of the 95 % interval, which has a width also where both answer alike (`least_intervals`).
         high: upper end.
         p: of the bootstrap, two-sided.
     """
@@ -145,7 +146,16 @@ def compare_decisions(
     scores = [measure_decisions(metrics, each, targets, kind=kind, num_labels=num_labels) for each in decisions]
     drawn = paired_samples(metrics, decisions, targets, kind=kind, num_labels=num_labels, samples=samples, seed=seed)
     pairs = [
-        _pair(first, second, decisions, targets, kind, scores, drawn)
+        _pair(
+            first,
+            second,
+            decisions,
+            targets,
+            kind,
+            scores,
+            drawn,
+            least_intervals(metrics, decisions[first], decisions[second], targets, kind=kind, num_labels=num_labels),
+        )
         for first, second in itertools.combinations(range(len(decisions)), 2)
     ]
     corrected = holm([pair["p"] for pair in pairs])
@@ -167,13 +177,17 @@ def _pair(
     kind: TaskKind,
     scores: Sequence[dict[str, float]],
     drawn: dict[str, npt.NDArray[np.float64]],
+    least: dict[str, Interval],
 ) -> dict[str, Any]:
     differences = {}
     for name, values in drawn.items():
         change = values[second] - values[first]
-        low, high = np.percentile(change, _OUTSIDE)
         value = scores[second][name] - scores[first][name]
-        differences[name] = Difference(value, float(low), float(high), two_sided(change))
+        outside = np.percentile(change, _OUTSIDE)
+        low, high = min(float(outside[0]), least[name][0], value), max(float(outside[1]), least[name][1], value)
+        # Metrics that are undefined on rows of one class, or for constant values, tell nothing at all.
+        low, high = (low, high) if low < high else (-1.0, 1.0)
+        differences[name] = Difference(value, low, high, two_sided(change))
     only_first, only_second = _only_one_right(decisions[first], decisions[second], targets, kind)
     mcnemar_p = None if kind == "regression" else mcnemar(len(only_first), len(only_second))
     of_metric = next(iter(differences.values())).p

@@ -9,16 +9,19 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision
 from bertune.evaluation.answers import decide, probabilities, scaled, values
+from bertune.evaluation.given_texts import GivenLabelled, labelled_examples_of
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.evaluation.scores import Scores, score
-from bertune.text.examples import Examples
 
 
 def evaluate(
     model: LoadedModel,
-    examples: Examples | ReencodedExamples,
+    examples: GivenLabelled | ReencodedExamples,
     *,
+    text_a: str | int | None = None,
+    text_b: str | int | None = None,
+    label: str | int | None = None,
     precision: Precision = "fp32",
     on_batch: Callable[[int], None] | None = None,
 ) -> tuple[Scores, Predictions]:
@@ -26,15 +29,32 @@ def evaluate(
 
     Args:
         model: from `load`.
-        examples: labelled; labels must be among the model's.
+        examples: labelled, and labels must be among the model's: a pair of texts and labels, a table in memory with a
+            column of labels, `Examples`, or re-encoded examples. The texts are given as to `predict`; a label is a word
+            or a number, or for a multi-label model a list of words.
+        text_a: the table's column of the (first) texts; None takes the one of that name in training.
+        text_b: the table's column of the second texts, for a pair model; None as above.
+        label: the table's column of labels or targets; None as above.
         precision: see `predict`.
         on_batch: called with the number of examples done in each batch.
 
+    Returns:
+        The scores, and the answers in the order of the examples.
+
     Raises:
-        ConfigError: single texts for a pair model, or pairs for a single-text model; or examples that were encoded for
-            another model.
-        DataError: a label the model does not have; names file and line.
+        ConfigError: single texts for a pair model, or pairs for a single-text model; a column that the table does not
+            have; or examples that were encoded for another model.
+        DataError: a label that is missing or that the model does not have; names file and line, or row.
+
+    Example:
+        >>> model = bertune.load("runs/questions/model")
+        >>> pairs = [("Where is my parcel?", "When will my order arrive?"), ("Can I pay by card?", "Where are you?")]
+        >>> scores, predictions = bertune.evaluate(model, (pairs, ["duplicate", "different"]))
+        >>> scores.rows, len(predictions), list(scores.values)
+        (2, 2, ['accuracy'])
     """
+    if not isinstance(examples, ReencodedExamples):
+        examples = labelled_examples_of(model.contract, examples, text_a=text_a, text_b=text_b, label=label)
     targets = targets_for(model.contract, examples)
     predictions = predict(model, examples, precision=precision, on_batch=on_batch)
     return score_logits(predictions.logits, targets, model.contract), predictions

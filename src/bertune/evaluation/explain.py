@@ -1,6 +1,6 @@
 """Why a model answered as it did: how much each word of a text spoke for the answer or against it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -14,8 +14,8 @@ from bertune.encoder.precision import computing_in
 from bertune.errors import ConfigError
 from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores, integrated_gradients
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
-from bertune.evaluation.predictions import Prediction, examples_of, predict
-from bertune.text.examples import Examples
+from bertune.evaluation.given_texts import GivenTexts, examples_of
+from bertune.evaluation.predictions import Prediction, predict
 
 Method = Literal["integrated-gradients", "occlusion"]
 
@@ -122,8 +122,10 @@ class Explanation:
 
 def explain(
     model: LoadedModel,
-    texts: Examples | Iterable[str] | Iterable[tuple[str, str]],
+    texts: GivenTexts,
     *,
+    text_a: str | int | None = None,
+    text_b: str | int | None = None,
     method: Method = "integrated-gradients",
     steps: int = STEPS,
     on_row: Callable[[int], None] | None = None,
@@ -136,22 +138,30 @@ def explain(
 
     Args:
         model: from `load`.
-        texts: examples, single texts, or pairs of texts.
+        texts: what `predict` takes but re-encoded examples: texts, pairs of texts, a table in memory, or `Examples`.
+        text_a: the table's column of the (first) texts; see `predict`.
+        text_b: the table's column of the second texts.
         method: `integrated-gradients`, whose attributions add up, or `occlusion`, the effect of
             blanking each word alone.
         steps: points of the integral, to begin with.
         on_row: called with 1 after each example.
 
     Raises:
-        ConfigError: no such method, less than one step, or single texts for a pair model, or
-            the other way round.
-        DataError: an entry is neither a text nor a pair.
+        ConfigError: no such method, less than one step, single texts for a pair model, or the other way round, or a
+            column that the table does not have.
+        DataError: an entry is neither a text nor a pair; names it.
+
+    Example:
+        >>> model = bertune.load("runs/questions/model")
+        >>> (explanation,) = bertune.explain(model, [("good film", "nice film")])
+        >>> [word.word for word in explanation.reasons[0].words]
+        ['good', 'film', 'nice', 'film']
     """
     if method not in get_args(Method):
         raise ConfigError(f"method {method!r} is none of {', '.join(get_args(Method))}")
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, not {steps}")
-    examples = texts if isinstance(texts, Examples) else examples_of(texts)
+    examples = examples_of(model.contract, texts, text_a=text_a, text_b=text_b)
     explanations = []
     with computing_in(model.classifier.encoder, torch.float32):
         for row, prediction in enumerate(predict(model, examples)):

@@ -20,7 +20,6 @@ from bertune.evaluation.logits import evaluating, predict_logits
 from bertune.heads.classifier import Classifier
 
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 # Of a backward pass, which keeps what lies between.
 _TOKENS_AT_ONCE = 2048
 #: From logits (rows, labels) to what is explained, (rows, scores).

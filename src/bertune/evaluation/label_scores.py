@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertune.evaluation.against_baseline import PairedRows, by_differences, by_rows
 from bertune.evaluation.answers import sigmoid
 from bertune.evaluation.arrays import FloatArray, IntArray
-from bertune.evaluation.bootstrap import label_intervals
+from bertune.evaluation.bootstrap import Estimates, label_estimates
 from bertune.evaluation.calibration_error import calibration_error
+from bertune.evaluation.intervals import possible, share_interval
 from bertune.evaluation.label_metrics import LabelCounts, f1_by_label, label_counts, per_row
 from bertune.evaluation.metrics import METRICS, compute_metrics
-from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, metric_scores
+from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, MetricScore
 
 _NAMES_SHOWN = 4
 
@@ -30,21 +32,25 @@ def judge_labels(
 
     Two constant answers are known to be hard to beat, by different metrics: each label as the majority of the training
     rows has it (often none at all), and the most frequent labels, as many as give the best micro F1 there. Each metric
-    is held against the better of the two.
+    is held against both; beside it stands the better of the two.
     """
     known = targets if train is None or not len(train) else train
     majority, frequent = (known.mean(axis=0) > 0.5).astype(np.int64), _best_constant(known)
-    by_answer = [
-        compute_metrics(metrics, np.broadcast_to(answer, targets.shape), targets) for answer in (majority, frequent)
-    ]
-    best = {
-        name: (max if METRICS[name].higher_is_better else min)(values[name] for values in by_answer) for name in metrics
-    }
+    constants = [majority] if (majority == frequent).all() else [majority, frequent]
     return Judgement(
-        metrics=metric_scores(
+        metrics=_metric_scores(
             compute_metrics(metrics, predictions, targets),
-            label_intervals(metrics, predictions, targets, samples=samples, seed=seed),
-            best,
+            [compute_metrics(metrics, np.broadcast_to(answer, targets.shape), targets) for answer in constants],
+            [_paired(predictions, targets, answer) for answer in constants],
+            len(targets),
+            label_estimates(
+                [name for name in metrics if name != "subset_accuracy"],
+                predictions,
+                targets,
+                constants,
+                samples=samples,
+                seed=seed,
+            ),
         ),
         mean_loss=_binary_cross_entropy(logits, targets),
         baseline=Baseline(
@@ -57,6 +63,36 @@ def judge_labels(
         labels=_label_scores(label_counts(per_row(predictions, targets).sum(axis=0).astype(np.float64)), names),
         calibration_error=calibration_error(sigmoid(logits), targets),
     )
+
+
+def _paired(predictions: IntArray, targets: IntArray, answer: IntArray) -> PairedRows:
+    model, constant = (predictions == targets).all(axis=1), (targets == answer).all(axis=1)
+    different = (predictions != answer).any(axis=1)
+    return PairedRows(int((model & ~constant).sum()), int((constant & ~model).sum()), int(different.sum()))
+
+
+def _metric_scores(
+    values: dict[str, float],
+    baselines: Sequence[dict[str, float]],
+    pairs: Sequence[PairedRows],
+    rows: int,
+    estimates: dict[str, Estimates],
+) -> dict[str, MetricScore]:
+    """Holds each metric against every constant answer; subset accuracy needs no estimate."""
+    scores = {}
+    for name, value in values.items():
+        higher = METRICS[name].higher_is_better
+        of_constants = [baseline[name] for baseline in baselines]
+        best = (max if higher else min)(of_constants)
+        if name == "subset_accuracy":
+            low, high = share_interval(value, rows)
+            scores[name] = MetricScore(value, low, high, best, by_rows(pairs), "Agresti-Coull")
+            continue
+        low, high = possible(estimates[name].own.interval(), value, (0.0, 1.0))
+        differences = [value - other for other in of_constants]
+        side = by_differences(differences, estimates[name].differences, pairs, rows=rows, higher_is_better=higher)
+        scores[name] = MetricScore(value, low, high, best, side, "bootstrap with pseudo-rows")
+    return scores
 
 
 def _best_constant(targets: IntArray) -> IntArray:

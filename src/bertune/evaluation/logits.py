@@ -46,6 +46,12 @@ def predict_logits(
 
     Returns:
         (examples, labels), fp32, in input order.
+
+    Example:
+        >>> model = bertune.load("runs/questions/model")
+        >>> encoded = bertune.encode_examples(["good film", "bad"], ["nice film", "sad"], model.tokenizer, 128)
+        >>> bertune.predict_logits(model.classifier, encoded).shape
+        (2, 2)
     """
     encoded = as_dataset(data).encoded
     sequences = encoded.sequences

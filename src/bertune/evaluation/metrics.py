@@ -9,7 +9,7 @@ rows, always along the last axis, so that a bootstrap is one array expression. T
 what a run that always predicts the same has earned, and it can be compared and written to JSON, as nan cannot.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from bertune.errors import ConfigError
 from bertune.evaluation import class_metrics, label_metrics, value_metrics
 from bertune.evaluation.arrays import FloatArray, as_classes, as_label_rows, as_values, require_same_rows
+from bertune.text.nearest import nearest
 from bertune.text.task import TaskKind
 
 Measure = Callable[[Any], FloatArray]
@@ -33,14 +34,12 @@ class Metric:
         measures: for each kind of task it judges, the way from `ClassCounts`, `LabelCounts` or `WeightedRows` to the
             metric, one value for each resample.
         higher_is_better: the direction, for choosing the best epoch.
-        as_percentage: whether people read it as a percentage; values are fractions all the same.
         only_binary: whether it is defined for two classes alone.
     """
 
     name: str
     measures: Mapping[TaskKind, Measure]
     higher_is_better: bool = True
-    as_percentage: bool = False
     only_binary: bool = False
 
 
@@ -132,10 +131,38 @@ def require_metrics(names: Sequence[str], kind: TaskKind) -> None:
         )
 
 
+# What other tools call them; F1 averaged by how frequent labels are is not among them, since it hides rare ones.
+_CALLED = {
+    "acc": "accuracy",
+    "mcc": "matthews",
+    "matthews_correlation": "matthews",
+    "macro_f1": "f1_macro",
+    "micro_f1": "f1_micro",
+    "weighted_f1": "f1_macro",
+    "f1_weighted": "f1_macro",
+    "pearsonr": "pearson",
+    "spearmanr": "spearman",
+    "exact_match": "subset_accuracy",
+}
+
+
+def metric_meant(name: str, known: Collection[str]) -> str | None:
+    """Finds the metric that another tool calls so, or that is spelt nearly so; None where there is none.
+
+    Args:
+        name: as given.
+        known: those that can be meant.
+    """
+    called = _CALLED.get(name.lower().replace("-", "_"))
+    return called if called in known else nearest(name, known)
+
+
 def _require_known(names: Sequence[str]) -> None:
     for name in names:
         if name not in METRICS:
-            raise ConfigError(f"unknown metric {name!r}", hint=f"choose from: {', '.join(METRICS)}")
+            meant = metric_meant(name, METRICS)
+            guess = "" if meant is None else f"did you mean '{meant}'? "
+            raise ConfigError(f"unknown metric {name!r}", hint=f"{guess}choose from: {', '.join(METRICS)}")
 
 
 def require_classes(names: Sequence[str], num_classes: int) -> None:
@@ -152,17 +179,16 @@ def require_classes(names: Sequence[str], num_classes: int) -> None:
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", {"classification": class_metrics.accuracy}, as_percentage=True),
-        Metric("f1", {"classification": class_metrics.f1}, as_percentage=True, only_binary=True),
+        Metric("accuracy", {"classification": class_metrics.accuracy}),
+        Metric("f1", {"classification": class_metrics.f1}, only_binary=True),
         Metric(
             "f1_macro",
             {"classification": class_metrics.f1_macro, "multi-label": label_metrics.f1_macro},
-            as_percentage=True,
         ),
         Metric("matthews", {"classification": class_metrics.matthews}),
-        Metric("f1_micro", {"multi-label": label_metrics.f1_micro}, as_percentage=True),
-        Metric("subset_accuracy", {"multi-label": label_metrics.subset_accuracy}, as_percentage=True),
-        Metric("hamming_loss", {"multi-label": label_metrics.hamming_loss}, higher_is_better=False, as_percentage=True),
+        Metric("f1_micro", {"multi-label": label_metrics.f1_micro}),
+        Metric("subset_accuracy", {"multi-label": label_metrics.subset_accuracy}),
+        Metric("hamming_loss", {"multi-label": label_metrics.hamming_loss}, higher_is_better=False),
         Metric("pearson", {"regression": value_metrics.pearson}),
         Metric("spearman", {"regression": value_metrics.spearman}),
     )

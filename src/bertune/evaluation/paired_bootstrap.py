@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.class_metrics import ClassCounts
+from bertune.evaluation.intervals import PSEUDO_ROWS, Interval
 from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.value_metrics import WeightedRows
@@ -64,6 +65,58 @@ def paired_samples(
         for name in names:
             found[name].append(np.stack([METRICS[name].measures[kind](rows) for rows in drawn]))
     return {name: np.concatenate(chunks, axis=1) for name, chunks in found.items()}
+
+
+def least_intervals(
+    names: Sequence[str], first: Decisions, second: Decisions, targets: Decisions, *, kind: TaskKind, num_labels: int
+) -> dict[str, Interval]:
+    """Returns what the interval of a difference contains at least, however alike two models answer.
+
+    Where they answer alike on every row, they differ on no drawn set of rows either, and yet may on other rows. So each
+    end is the difference (second minus first) if z² = 3.84 rows more were there, like the rows on average, that only
+    one of the two answers right: what `intervals` does to a share that is 0 or 1.
+
+    Args:
+        names: metrics.
+        first: answers of a model, in the form of `targets`.
+        second: of another.
+        targets: as in `paired_samples`.
+        kind: of the task.
+        num_labels: 1 for values.
+    """
+    rows = len(targets)
+    weights = np.concatenate([np.ones(rows), np.full(rows, PSEUDO_ROWS / rows)])
+    doubled = np.concatenate([targets, targets])
+
+    def measured(answers: Decisions, *, is_right: bool) -> list[float]:
+        more = _pseudo_answers(answers, targets, kind, num_labels, is_right=is_right)
+        counted = _weighted(np.concatenate([answers, more]), doubled, weights, kind, num_labels)
+        return [float(METRICS[name].measures[kind](counted)) for name in names]
+
+    ends = [
+        np.subtract(measured(second, is_right=is_right), measured(first, is_right=not is_right)).tolist()
+        for is_right in (False, True)
+    ]
+    return {name: (min(pair), max(pair)) for name, pair in zip(names, zip(*ends, strict=True), strict=True)}
+
+
+def _pseudo_answers(
+    answers: Decisions, targets: Decisions, kind: TaskKind, num_labels: int, *, is_right: bool
+) -> Decisions:
+    """Answers that are right, or wrong: another class, one label of each row, or always the same value."""
+    if kind == "regression":
+        mean, spread = answers.mean(), targets.std()
+        scaled: Decisions = mean + (targets - targets.mean()) * (answers.std() / spread if spread and is_right else 0.0)
+        return scaled
+    if is_right:
+        return targets
+    if kind == "classification":
+        other: Decisions = (targets + 1) % num_labels
+        return other
+    wrong = targets.copy()
+    at = np.arange(len(targets))
+    wrong[at, at % num_labels] = 1 - wrong[at, at % num_labels]
+    return wrong
 
 
 def _drawn(counts: npt.NDArray[np.int64], samples: int, seed: int) -> Iterator[FloatArray]:

@@ -1,6 +1,6 @@
 """A fine-tuned model's answers to texts."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision, choose_precision, computing_in
-from bertune.errors import DataError
 from bertune.evaluation import answers
+from bertune.evaluation.arrays import require_finite_logits
+from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Examples, LabelSet
+from bertune.text.findings import counted
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 from bertune.tokens.long_texts import LongTexts
 
@@ -47,7 +49,7 @@ class Prediction:
         return {"label": self.label, "probability": self.probability, "probabilities": self.probabilities}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
     """The answers to many examples, in input order.
 
@@ -80,6 +82,10 @@ class Predictions:
             return answers.values(self.logits, self.contract)
         return answers.decide(self.probabilities, self.contract)
 
+    def __repr__(self) -> str:
+        of = "values" if self.contract.kind == "regression" else f"labels {', '.join(map(repr, self.labels[:4]))}"
+        return f"Predictions({counted(len(self), 'row')}, {of}{', …' if len(self.labels) > 4 else ''})"
+
     def __len__(self) -> int:
         return len(self.logits)
 
@@ -98,8 +104,10 @@ class Predictions:
 
 def predict(
     model: LoadedModel,
-    texts: Examples | ReencodedExamples | Iterable[str] | Iterable[tuple[str, str]],
+    texts: GivenTexts | ReencodedExamples,
     *,
+    text_a: str | int | None = None,
+    text_b: str | int | None = None,
     precision: Precision = "fp32",
     on_batch: Callable[[int], None] | None = None,
 ) -> Predictions:
@@ -107,25 +115,41 @@ def predict(
 
     Args:
         model: from `load`.
-        texts: examples, re-encoded ones, single texts, or pairs of texts.
+        texts: a list or series of texts; for a pair model a list of pairs of texts; a table in memory (a DataFrame of
+            pandas or polars, a Table of pyarrow, a Dataset of `datasets`); `Examples`; or re-encoded examples.
+        text_a: the table's column of the (first) texts; None takes the one of that name in training.
+        text_b: the table's column of the second texts, for a pair model; None as above.
         precision: in which the layers compute: `fp32` gives the numbers a run's scores were made of, `bf16` is faster
             where the processor multiplies it natively, `auto` takes it there.
         on_batch: called with the number of examples done in each batch.
 
+    Returns:
+        The answers, in the order of the texts.
+
     Raises:
-        ConfigError: single texts for a pair model, or pairs for a single-text model; or examples that were encoded for
-            another model.
-        DataError: an entry is neither a text nor a pair.
+        ConfigError: single texts for a pair model, or pairs for a single-text model; a column that the table does not
+            have; or examples that were encoded for another model.
+        DataError: there is no text, or an entry is neither a text nor a pair; names it; or the model gives logits
+            that are not finite.
+
+    Example:
+        >>> model = bertune.load("runs/questions/model")
+        >>> predictions = bertune.predict(model, [("Where is my parcel?", "When will my order arrive?")])
+        >>> len(predictions), predictions.labels
+        (1, ('different', 'duplicate'))
+        >>> [prediction.label in predictions.labels for prediction in predictions]
+        [True]
     """
     if isinstance(texts, ReencodedExamples):
         encoded, long_texts = texts.encoded_for(model), texts.long_texts
     else:
-        encoded = encode_for(model, texts if isinstance(texts, Examples) else examples_of(texts))
+        encoded = encode_for(model, examples_of(model.contract, texts, text_a=text_a, text_b=text_b))
         long_texts = LongTexts.of(encoded, model.contract.long_text)
     device = model.classifier.classifier.weight.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         how = computed_by(model.classifier)
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
+    require_finite_logits(logits, texts.where if isinstance(texts, Examples) else "row {}".format)
     return Predictions(logits, model.contract, long_texts, how)
 
 
@@ -173,26 +197,3 @@ def baseline_of(contract: Contract) -> NDArray[Any] | None:
         rows = np.arange(contract.train_rows or 0)
         return rows[:, None] < np.array(contract.label_counts)
     return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
-
-
-def examples_of(given: Iterable[str] | Iterable[tuple[str, str]]) -> Examples:
-    """Takes single texts, or pairs of texts, as examples without labels.
-
-    Raises:
-        DataError: there is none, or an entry is neither a text nor a pair.
-    """
-    if isinstance(given, str):
-        raise DataError("expected several texts, got one", hint="put it into a list: predict(model, [text])")
-    texts: list[Any] = list(given)
-    if not texts:
-        raise DataError("no text to predict")
-    pairs = [isinstance(text, tuple | list) and len(text) == 2 for text in texts]
-    if any(pairs) and not all(pairs):
-        row = pairs.index(not pairs[0])
-        raise DataError(f"entry {row} is not {'a pair' if pairs[0] else 'one text'} like entry 0")
-    if all(pairs):
-        return Examples.from_lists([pair[0] for pair in texts], [pair[1] for pair in texts])
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(f"entry {row} is {type(text).__name__}, expected a text or a pair of texts")
-    return Examples.from_lists(texts)

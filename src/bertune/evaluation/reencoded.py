@@ -75,17 +75,17 @@ class ReencodedExamples:
 
         Raises:
             ConfigError: classes for a model of values, or values for one of classes.
-            DataError: there are no labels, or one that the model does not have; names the row.
+            DataError: there are no labels, one that the model does not have, or a value out of range; names the row.
         """
         kind, targets = self.manifest.recipe.kind, self.records.targets
         if kind != contract.kind:
             raise ConfigError(f"{self.folder} was encoded for {kind}, the model does {contract.kind}")
+        if kind == "regression":
+            return self.records.values(self.folder, contract.target_range)
         if targets is None:
             raise DataError(f"{self.folder} has no labels", hint="encode rows with labels: --label")
-        if (targets.dtype.kind == "f") != (kind == "regression"):
+        if targets.dtype.kind == "f":
             raise DataError(f"{self.folder}: the labels are {targets.dtype}, which is not what {kind} has")
-        if kind == "regression":
-            return targets
         names = self.manifest.recipe.labels
         if len(targets) and not 0 <= targets.min() <= targets.max() < len(names):
             raise DataError(f"{self.folder}: the labels are not the ids 0 to {len(names) - 1}")

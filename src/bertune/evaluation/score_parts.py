@@ -1,18 +1,23 @@
 """What scores are made of: metrics with their intervals, the baseline, and each label's own scores."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bertune.evaluation.metrics import METRICS
+Method = Literal["Agresti-Coull", "bootstrap with pseudo-rows", "Fisher's z"]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricScore:
-    """A metric's value, its 95 % bootstrap interval, and the baseline's value on the same rows.
+    """A metric's value, its 95 % interval, and the baseline's value on the same rows.
 
-    All are as the metric gives them (fractions, correlations). `against_baseline` says on which side of the interval
-    the baseline lies: "better" and "worse" exclude it, "unclear" does not.
+    Args:
+        value: as the metric gives it (a fraction, a correlation), like the next three.
+        low: lower end of the interval, which is never as high as the upper end.
+        high: upper end.
+        baseline: of what always gives the same answer; of two such answers, the better one.
+        against_baseline: which of the two is better on rows like these, by a paired test (see `against_baseline`) and
+            not by the interval, which knows nothing of how uncertain the baseline is.
+        method: how the interval was found (see `intervals` and `bootstrap`).
     """
 
     value: float
@@ -20,6 +25,7 @@ class MetricScore:
     high: float
     baseline: float
     against_baseline: Literal["better", "unclear", "worse"]
+    method: Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,14 @@ class Baseline:
         source: where frequency or mean were taken from: "training data", or "these rows" where that is not known, which
             flatters the baseline.
         loss: its mean squared error for values; None for classes, where it gives no probabilities.
+        caution: a sentence, where another class is more frequent in the rows that are scored; None where not.
     """
 
     kind: Literal["majority", "mean", "constant"]
     answer: str | float
     source: Literal["training data", "these rows"]
     loss: float | None
+    caution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +70,3 @@ class Judgement:
     confusion: tuple[tuple[int, ...], ...] = ()
     labels: tuple[LabelScore, ...] = ()
     calibration_error: float | None = None
-
-
-def metric_scores(
-    values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]], baselines: Mapping[str, float]
-) -> dict[str, MetricScore]:
-    """Puts each metric's value beside its interval and the baseline's value."""
-    scores: dict[str, MetricScore] = {}
-    for name, value in values.items():
-        (low, high), baseline = intervals[name], baselines[name]
-        above, below = low > baseline, high < baseline
-        if not METRICS[name].higher_is_better:
-            above, below = below, above
-        against: Literal["better", "unclear", "worse"] = "better" if above else "worse" if below else "unclear"
-        scores[name] = MetricScore(value, low, high, baseline, against)
-    return scores

@@ -1,7 +1,7 @@
 """Scores that are honest: every number with its interval, beside what always answering the same would get."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from bertune.evaluation.arrays import (
     as_classes,
     as_label_rows,
     as_values,
+    require_finite_logits,
     require_same_rows,
 )
 from bertune.evaluation.class_scores import judge_classes
@@ -22,14 +23,22 @@ from bertune.evaluation.label_scores import judge_labels
 from bertune.evaluation.metrics import METRICS, require_classes, require_metrics
 from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, MetricScore
 from bertune.evaluation.value_scores import judge_values
+from bertune.text.findings import counted
+from bertune.text.markup import table
 from bertune.text.task import TaskKind
+
+#: Of more, a file holds the cells of the confusion matrix that are not empty.
+MOST_LABELS_OF_MATRIX = 100
+_MOST_CELLS = 10_000
 
 __all__ = ["Baseline", "LabelScore", "MetricScore", "Scores", "score"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """What a model's answers are worth on some rows; made by `score`.
+
+    It is shown in one line, and in a notebook as a table of the metrics; `lines` has all of it.
 
     Args:
         task_kind: of the task.
@@ -43,7 +52,7 @@ class Scores:
         label_names: in the order of the logits; empty for regression.
         confusion: rows by true label, then by predicted label; for classification alone.
         labels: each label's own scores; empty for regression.
-        bootstrap_samples: how many sets of rows the intervals come from.
+        bootstrap_samples: how many sets of rows the standard errors come from; shares of rows need none.
         seed: of the bootstrap.
         calibration_error: expected calibration error of the probabilities, 0 to 1; None for regression.
     """
@@ -61,6 +70,12 @@ class Scores:
     seed: int
     calibration_error: float | None = None
 
+    def __repr__(self) -> str:
+        return f"Scores({counted(self.rows, 'row')}: {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        return table(scores_text.metric_rows(self), caption=f"{counted(self.rows, 'row')}: {self.verdict}")
+
     @property
     def verdict(self) -> str:
         """One sentence on the first metric: its value and interval, the baseline, and which of them wins."""
@@ -77,6 +92,11 @@ class Scores:
         name, first = next(iter(self.metrics.items()))
         return first.value if METRICS[name].higher_is_better else -first.value
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What the best of several models is chosen by, higher when better: the first metric, then the lower loss."""
+        return self.chosen_value, -self.mean_loss
+
     def value(self, metric: str) -> float:
         """Returns a metric's value.
 
@@ -88,16 +108,23 @@ class Scores:
         return self.metrics[metric].value
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns everything, the verdict too, in types that JSON knows; no number is nan or infinite."""
-        content = asdict(self)
-        content["label_names"] = list(self.label_names)
-        content["confusion"] = [list(row) for row in self.confusion]
-        content["labels"] = list(content["labels"])
-        return {"verdict": self.verdict, **content}
+        """Returns everything, the verdict too, in types that JSON knows; no number is nan or infinite.
 
-    def lines(self) -> list[str]:
+        Of more than 100 labels the confusion matrix is empty, and its largest cells are in `confusion_cells`, at most
+        10,000 of them: label, predicted label, both by their position, and rows.
+        """
+        many = len(self.confusion) > MOST_LABELS_OF_MATRIX
+        # Without it, since all but a few of its millions of cells may be empty.
+        content = asdict(replace(self, confusion=()))
+        content["label_names"] = list(self.label_names)
+        content["confusion"] = [] if many else [list(row) for row in self.confusion]
+        content["labels"] = list(content["labels"])
+        cells = {"confusion_cells": _largest_cells(self.confusion)} if many else {}
+        return {"verdict": self.verdict, **content, **cells}
+
+    def lines(self, *, verbose: bool = True, width: int | None = None) -> list[str]:
         """Returns plain text for a terminal: verdict, metrics, baseline, confusion matrix, scores of each label."""
-        return scores_text.lines(self)
+        return scores_text.lines(self, verbose=verbose, width=width)
 
 
 def score(
@@ -109,7 +136,7 @@ def score(
     label_names: Sequence[str] | None = None,
     train_targets: npt.ArrayLike | None = None,
     decisions: npt.ArrayLike | None = None,
-    bootstrap_samples: int = 2000,
+    bootstrap_samples: int = 1000,
     seed: int = 0,
 ) -> Scores:
     """Scores a model's answers.
@@ -123,7 +150,7 @@ def score(
         train_targets: what the baseline learns from, any number of rows; without it, `targets` themselves.
         decisions: what was answered, in the form of the targets, where a threshold decides; by default the most
             probable class, or each label whose probability is 0.5 or more. Values are their own decisions.
-        bootstrap_samples: how many sets of rows to draw for the intervals, at least 1.
+        bootstrap_samples: how many sets of rows to draw for standard errors, at least 1; a few hundred do.
         seed: of the bootstrap; equal arguments give equal scores.
 
     Raises:
@@ -152,6 +179,14 @@ def score(
         seed=seed,
         **{part.name: getattr(judgement, part.name) for part in fields(judgement)},
     )
+
+
+def _largest_cells(confusion: tuple[tuple[int, ...], ...]) -> list[list[int]]:
+    """Lists label, predicted label and rows, most rows first."""
+    cells = [
+        [true, told, count] for true, row in enumerate(confusion) if any(row) for told, count in enumerate(row) if count
+    ]
+    return sorted(cells, key=lambda cell: -cell[2])[:_MOST_CELLS]
 
 
 def _judge(
@@ -199,9 +234,7 @@ def _as_logits(values: npt.ArrayLike, *, least: int) -> FloatArray:
     if logits.ndim != 2 or logits.shape[1] < least:
         wanted = "(rows, classes) with two classes or more" if least == 2 else "(rows, labels)"
         raise DataError(f"logits must be {wanted}, not {logits.shape}")
-    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if wrong.size:
-        raise DataError(f"logits of {wrong.size} rows are not finite numbers, the first in row {wrong[0]}")
+    require_finite_logits(logits)
     return logits
 
 

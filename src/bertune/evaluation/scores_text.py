@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bertune.evaluation.metrics import METRICS
+from bertune.text.aligned import aligned, cells, output_width
+from bertune.text.metric_text import interval_methods, loss_text, metric_interval, metric_name, metric_text, percent
+from bertune.text.nearest import shorten, shown_label
 
 if TYPE_CHECKING:
-    from bertune.evaluation.scores import MetricScore, Scores
+    from bertune.evaluation.scores import Scores
 
-_DASH = "\N{EN DASH}"
-# Wider tables wrap on a terminal and can no longer be read.
-_MOST_LABELS_IN_MATRIX = 8
-_LONGEST_LABEL = 24
-_SPOKEN = {
-    "f1": "F1",
-    "f1_macro": "macro F1",
-    "f1_micro": "micro F1",
-    "subset_accuracy": "subset accuracy",
-    "hamming_loss": "Hamming loss",
-}
+# Of so many labels each has its line.
+_FEW_LABELS = 6
+_LOWEST = 3
 _SOURCE = {"training data": "the training data", "these rows": "these rows"}
 _LOSS = {
     "classification": "mean cross entropy",
@@ -37,60 +30,91 @@ _AGAINST = {
 def verdict(scores: Scores) -> str:
     """Returns one sentence on the first metric."""
     name, first = next(iter(scores.metrics.items()))
-    value, interval, baseline = _numbers(name, first)
     sentence = (
-        f"{_spoken(name, scores)} {value} ({interval}), {scores.baseline.kind} baseline {baseline}: "
-        f"{_AGAINST[first.against_baseline]}"
+        f"{metric_name(name, scores.label_names)} {metric_text(name, first.value)} "
+        f"({metric_interval(name, first.low, first.high)}), {scores.baseline.kind} baseline "
+        f"{metric_text(name, first.baseline)}: {_AGAINST[first.against_baseline]}"
     )
     return f"{sentence}; {_collapse(scores)}" if scores.is_majority else sentence
 
 
-def lines(scores: Scores) -> list[str]:
-    """Returns everything worth reading, line by line."""
-    text = [verdict(scores), ""]
-    rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval", "baseline", "")]
-    for name, metric in scores.metrics.items():
-        rows.append((_spoken(name, scores), *_numbers(name, metric), metric.against_baseline))
-    text += [*_table(rows), "", *_about(scores)]
+def lines(scores: Scores, *, verbose: bool = True, width: int | None = None) -> list[str]:
+    """Returns what is worth reading, line by line.
+
+    Args:
+        scores: of one split.
+        verbose: with how intervals were made, and the scores of each label however many there are.
+        width: columns for the tables; None asks the terminal.
+    """
+    width = output_width() if width is None else width
+    text = [verdict(scores), "", *aligned(metric_rows(scores), width=width), "", *_about(scores, verbose=verbose)]
     if scores.confusion:
-        text += ["", *_matrix(scores)]
-    if scores.labels:
-        text += ["", *_by_label(scores)]
+        text += ["", *_matrix(scores, width)]
+    # Of two labels the matrix says the same.
+    few = len(scores.labels) <= _FEW_LABELS and not (len(scores.labels) == 2 and scores.confusion)
+    if scores.labels and (verbose or few):
+        text += ["", *_by_label(scores, width)]
+    elif len(scores.labels) > _FEW_LABELS:
+        text += ["", _lowest(scores)]
     return text
 
 
-def _about(scores: Scores) -> list[str]:
+def metric_rows(scores: Scores) -> list[tuple[str, ...]]:
+    """Returns the table of the metrics: headings, then a row for each."""
+    rows: list[tuple[str, ...]] = [("metric", "value", "95 % interval", "baseline", "")]
+    for name, metric in scores.metrics.items():
+        interval = metric_interval(name, metric.low, metric.high)
+        numbers = (metric_text(name, metric.value), interval, metric_text(name, metric.baseline))
+        rows.append((metric_name(name, scores.label_names), *numbers, metric.against_baseline))
+    return rows
+
+
+def _about(scores: Scores, *, verbose: bool) -> list[str]:
     baseline = scores.baseline
     answers = {
         "majority": f"{baseline.answer!r}, the majority",
         "mean": f"{baseline.answer:.4g}, the mean" if isinstance(baseline.answer, float) else "",
         "constant": f"{baseline.answer}, by the label counts",
     }
-    of_baseline = "" if baseline.loss is None else f" (baseline {baseline.loss:.4f})"
+    of_baseline = "" if baseline.loss is None else f" (baseline {loss_text(baseline.loss)})"
     error = scores.calibration_error
-    calibration = "" if error is None else f", expected calibration error {100 * error:.1f} %"
-    return [
-        f"{scores.rows:,} rows, {_LOSS[scores.task_kind]} {scores.mean_loss:.4f}{of_baseline}{calibration}",
+    calibration = "" if error is None else f", expected calibration error {percent(error)}"
+    about = [
+        f"{scores.rows:,} rows, {_LOSS[scores.task_kind]} {loss_text(scores.mean_loss)}{of_baseline}{calibration}",
         f"baseline: always {answers[baseline.kind]} of {_SOURCE[baseline.source]}",
-        f"intervals: {scores.bootstrap_samples:,} bootstrap samples of the rows, seed {scores.seed}",
+        *([] if baseline.caution is None else [baseline.caution]),
     ]
+    if verbose:
+        methods = {name: metric.method for name, metric in scores.metrics.items()}
+        about.append(f"intervals: {interval_methods(methods, scores.bootstrap_samples, labels=scores.label_names)}")
+    return about
 
 
-def _matrix(scores: Scores) -> list[str]:
-    if len(scores.labels) > _MOST_LABELS_IN_MATRIX:
-        return [f"confusion matrix of {len(scores.labels)} labels: too wide to show here"]
-    names = [_short(name) for name in scores.label_names]
+def _matrix(scores: Scores, width: int) -> list[str]:
+    if 2 * len(scores.label_names) > width:  # a digit and a space for each
+        return [f"confusion matrix of {len(scores.label_names)} labels: too wide to show here"]
+    names = [shown_label(name) for name in scores.label_names]
     rows = [("true \\ predicted", *names)]
     rows += [(name, *map(str, counts)) for name, counts in zip(names, scores.confusion, strict=True)]
-    return ["confusion matrix", *_table(rows)]
+    table = aligned(rows, width=width, names_above=True)
+    if max(map(cells, table)) > width:
+        return [f"confusion matrix of {len(names)} labels: {max(map(cells, table))} columns, too wide to show here"]
+    return ["confusion matrix", *table]
 
 
-def _by_label(scores: Scores) -> list[str]:
-    rows: list[tuple[str, ...]] = [("label", "precision", "recall", "f1", "rows")]
+def _by_label(scores: Scores, width: int) -> list[str]:
+    rows: list[tuple[str, ...]] = [("label", "precision", "recall", "F1", "rows")]
     for label in scores.labels:
-        shares = (f"{100 * share:.1f} %" for share in (label.precision, label.recall, label.f1))
-        rows.append((_short(label.label), *shares, str(label.support)))
-    return _table(rows)
+        shares = (percent(share) for share in (label.precision, label.recall, label.f1))
+        rows.append((shown_label(label.label), *shares, f"{label.support:,}"))
+    return aligned(rows, width=width)
+
+
+def _lowest(scores: Scores) -> str:
+    """Names the labels that are recognised worst."""
+    lowest = sorted(scores.labels, key=lambda label: label.f1)[:_LOWEST]
+    named = (f"'{shorten(label.label)}' {percent(label.f1)}" for label in lowest)
+    return f"lowest F1 of {len(scores.labels)} labels: {', '.join(named)}; --verbose shows all"
 
 
 def _collapse(scores: Scores) -> str:
@@ -102,30 +126,3 @@ def _collapse(scores: Scores) -> str:
         name for index, name in enumerate(scores.label_names) if any(counts[index] for counts in scores.confusion)
     )
     return f"every prediction is {only!r}: this run collapsed"
-
-
-def _numbers(name: str, metric: MetricScore) -> tuple[str, str, str]:
-    if METRICS[name].as_percentage:
-        value, low, high, baseline = (100 * v for v in (metric.value, metric.low, metric.high, metric.baseline))
-        return f"{value:.1f} %", f"{low:.1f}{_DASH}{high:.1f}", f"{baseline:.1f} %"
-    between = _DASH if metric.low >= 0 else " to "
-    return f"{metric.value:.3f}", f"{metric.low:.3f}{between}{metric.high:.3f}", f"{metric.baseline:.3f}"
-
-
-def _spoken(name: str, scores: Scores) -> str:
-    if name == "f1" and len(scores.label_names) > 1:
-        return f"F1 of {_short(scores.label_names[1])!r}"
-    return _SPOKEN.get(name, name)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 3] + "..."
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Aligns columns: the first to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    ]

@@ -1,10 +1,17 @@
 """The temperature: one number that logits are divided by, so that probabilities become as sure as they may be.
 
-It is the one that makes the true labels of validation rows most likely (Guo et al. 2017). The most probable label, and
-which labels of multi-label lie above 0.5, stay what they were.
+It is the one that makes the true labels of validation rows most likely (Guo et al. 2017), with one pseudo-row added to
+them. The most probable label, and which labels of multi-label lie above 0.5, stay what they were.
+
+The pseudo-row is what makes an optimum exist. Where every row is right the likelihood alone asks for a temperature of
+0: probabilities of exactly 1, from a few rows without an error. So the rows are fitted as if there were one more that
+is like all of them, and half wrong: each row counts 1 with its label, and 1 / rows of which one half has its label and
+the other half, in equal parts, all others. Where all rows are right and alike that gives (rows + 1/2) / (rows + 1), the
+estimate of Krichevsky and Trofimov (1981). Scaled logits give the same probabilities, whatever their scale.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +21,11 @@ import numpy.typing as npt
 from bertune.evaluation.answers import sigmoid, softmax
 from bertune.evaluation.arrays import FloatArray
 
-LOWEST, HIGHEST = 0.05, 20.0
-# Halvings of the interval on a logarithmic scale: 6 / 2^40 is far below what any data can tell.
-_HALVINGS = 40
+# Where logits say nothing about the labels, or the opposite, the best temperature is infinite. They are then divided
+# until this is the root of their mean square: probabilities within about 1 % of equal, the largest still the same.
+NEARLY_EQUAL = 0.01
+# Of the temperature; far below what any data can tell.
+_PRECISION = 1e-9
 
 
 @dataclass(frozen=True)
@@ -26,10 +35,12 @@ class Temperature:
     Args:
         value: 1.0 where none could be fitted.
         why_none: a clause that says why none could be fitted; empty where one was.
+        is_softest: whether the logits say nothing about the labels, so that it makes probabilities nearly equal.
     """
 
     value: float
     why_none: str = ""
+    is_softest: bool = False
 
 
 def probabilities_at(logits: npt.NDArray[Any], temperature: float, *, multi_label: bool) -> FloatArray:
@@ -55,10 +66,10 @@ def log_loss(logits: npt.NDArray[Any], targets: npt.NDArray[Any], temperature: f
 
 
 def fit_temperature(logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Temperature:
-    """Finds the temperature with the lowest log loss, between 0.05 and 20.
+    """Finds the temperature with the lowest log loss over the rows and one pseudo-row.
 
-    The loss is convex in 1 / temperature, so where its slope changes sign there is the one minimum. Where it does not
-    within the bounds there is nothing to fit, and the temperature stays 1.
+    The loss is convex in 1 / temperature, so where its slope changes sign there is the one minimum. It has one at a
+    temperature above 0 because of the pseudo-row, and at a finite one unless the logits say nothing about the labels.
 
     Args:
         logits: (rows, labels).
@@ -68,18 +79,50 @@ def fit_temperature(logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Temp
     if not len(targets) or (targets == targets[0]).all():
         return Temperature(1.0, "all rows have the same answer")
     if targets.ndim == 1:
-        logits = logits - logits.max(axis=1, keepdims=True)
-    if not logits.any():
+        # Softmax knows differences alone; so scaled, the slope has no large numbers to cancel.
+        logits = logits - logits.mean(axis=1, keepdims=True)
+    size = float(np.sqrt(np.mean(logits**2)))
+    if not size:
         return Temperature(1.0, "the logits are all equal")
-    if _slope(logits, targets, 1 / LOWEST) <= 0:
-        return Temperature(1.0, "even the lowest, 0.05, leaves the answers less sure than they are right")
-    if _slope(logits, targets, 1 / HIGHEST) >= 0:
-        return Temperature(1.0, "the probabilities say nothing about the answers, so none is too high")
-    low, high = np.log(1 / HIGHEST), np.log(1 / LOWEST)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _slope(logits, targets, float(np.exp(middle))) < 0 else (low, middle)
-    return Temperature(float(np.exp(-(low + high) / 2)))
+    multi_label = targets.ndim == 2
+    aim = float(np.sum(_with_pseudo_row(targets, logits.shape[1]) * logits))
+
+    def slope(inverse: float) -> float:
+        """The derivative of the loss by 1 / temperature."""
+        return float(np.sum(probabilities_at(logits, 1 / inverse, multi_label=multi_label) * logits)) - aim
+
+    softest = NEARLY_EQUAL / size
+    if slope(softest) >= 0:
+        return Temperature(1 / softest, is_softest=True)
+    return Temperature(1 / _root(slope, softest))
+
+
+def _root(rising: Callable[[float], float], start: float) -> float:
+    """Finds where a rising function, negative at `start` > 0, is 0: by the Illinois variant of regula falsi.
+
+    Each value of it is a pass over all rows: about 15 of them, where halving the interval takes 40.
+    """
+    low, low_value = start, rising(start)
+    high, high_value = start, low_value
+    while high_value < 0:
+        low, low_value = high, high_value
+        high *= 8
+        high_value = rising(high)
+    place, was_below, before = high, False, math.inf
+    while high_value > 0 and abs(place - before) > _PRECISION * place:
+        before = place
+        place = (low * high_value - high * low_value) / (high_value - low_value)
+        value = rising(place)
+        is_below = value < 0
+        # An end that stays twice would stay for ever: its value is halved, which moves the next place towards it.
+        if is_below:
+            high_value = high_value / 2 if was_below else high_value
+            low, low_value = place, value
+        else:
+            low_value = low_value / 2 if not was_below else low_value
+            high, high_value = place, value
+        was_below = is_below
+    return place
 
 
 def halves(rows: int, *, seed: int) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -90,10 +133,11 @@ def halves(rows: int, *, seed: int) -> Iterator[tuple[npt.NDArray[np.int64], npt
     yield second, first
 
 
-def _slope(logits: FloatArray, targets: npt.NDArray[Any], inverse: float) -> float:
-    """The derivative of the mean log loss by 1 / temperature."""
+def _with_pseudo_row(targets: npt.NDArray[Any], labels: int) -> FloatArray:
+    """Returns how much of each label is wanted of each row, (rows, labels), with each row's part of the pseudo-row."""
+    rows = len(targets)
     if targets.ndim == 2:
-        expected = probabilities_at(logits, 1 / inverse, multi_label=True) * logits
-        return float(np.mean(expected - targets * logits))
-    expected = (probabilities_at(logits, 1 / inverse, multi_label=False) * logits).sum(axis=1)
-    return float(np.mean(expected - logits[np.arange(len(targets)), targets]))
+        return (targets + 0.5 / rows) / (1 + 1 / rows)
+    wanted = np.full((rows, labels), 0.5 / (rows * (labels - 1)))
+    wanted[np.arange(rows), targets] = 1 + 0.5 / rows
+    return wanted / (1 + 1 / rows)

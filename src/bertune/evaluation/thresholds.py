@@ -1,8 +1,9 @@
 """From which probability on a label is given: chosen on validation rows for a metric, kept only if it holds elsewhere.
 
 A threshold chosen for the best metric on some rows looks good on them by construction. What it is worth is measured on
-rows that it was not chosen on: each half of the rows with the threshold chosen on the other half, over ten random
-halvings. Only if that is better than 0.5 on the same rows on average, and in at least eight of the ten, is it kept.
+rows that it was not chosen on: each half of the rows with the threshold chosen on the other half, mean of ten random
+halvings. It is kept if that is better than 0.5 on the same rows by more than one standard error of the difference. The
+halvings share their rows, so that ten of them are no more evidence than one: the standard error is that of one.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,10 @@ from bertune.evaluation.temperature import halves
 from bertune.text.task import TaskKind
 
 DEFAULT_THRESHOLD = 0.5
-# One halving says little on few rows; ten give a steady mean. A gain that hangs on the halving is no gain.
+# The gain of one halving hangs on the halving; that of ten gives a steady mean.
 HALVINGS = 10
-FEWEST_BETTER = 8
+# Means of ten equal scores may differ in their last bits.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,25 @@ class LabelThreshold:
         chosen: the threshold that is best on all rows.
         default_score: the metric with 0.5.
         held_out_score: the metric with thresholds chosen on other rows, mean of the halvings.
-        better_halvings: in how many of the halvings that is above the default.
+        standard_error: of the difference between the two, by the jackknife over rows: of one halving, root of the mean
+            square of all.
     """
 
     label: str
     chosen: float
     default_score: float
     held_out_score: float
-    better_halvings: int
+    standard_error: float
+
+    @property
+    def gain(self) -> float:
+        """By how much choosing beat 0.5 on rows that were not chosen on."""
+        return self.held_out_score - self.default_score
 
     @property
     def is_kept(self) -> bool:
-        """Whether choosing beat 0.5 on rows that were not chosen on."""
-        return self.held_out_score > self.default_score and self.better_halvings >= FEWEST_BETTER
+        """Whether it is another threshold, and the gain more than luck would often give, and than rounding is."""
+        return self.chosen != DEFAULT_THRESHOLD and self.gain > self.standard_error + _ROUNDING
 
 
 @dataclass(frozen=True)
@@ -151,18 +159,28 @@ def _measure(has_label: FloatArray, no_rows: npt.NDArray[np.int64], metric: str)
 def _choose(
     name: str, probabilities: FloatArray, truth: npt.NDArray[np.bool_], metric: str, seed: int
 ) -> LabelThreshold:
-    held_out = []
+    default, default_without = _score(probabilities >= DEFAULT_THRESHOLD, truth, metric)
+    held_out, variances = [], []
     for number in range(HALVINGS):
         answers = np.empty(len(truth), dtype=bool)
         for fitted, measured in halves(len(truth), seed=seed + number):
             threshold = best_threshold(probabilities[fitted], truth[fitted], metric)
             answers[measured] = probabilities[measured] >= threshold
-        held_out.append(_score(answers, truth, metric))
-    default = _score(probabilities >= DEFAULT_THRESHOLD, truth, metric)
-    better = sum(value > default for value in held_out)
-    return LabelThreshold(name, best_threshold(probabilities, truth, metric), default, float(np.mean(held_out)), better)
+        score, score_without = _score(answers, truth, metric)
+        held_out.append(score)
+        # The jackknife's variance, by the difference between the two on all rows but one.
+        variances.append((len(truth) - 1) * float(np.var(score_without - default_without)))
+    chosen = best_threshold(probabilities, truth, metric)
+    return LabelThreshold(name, chosen, default, float(np.mean(held_out)), float(np.sqrt(np.mean(variances))))
 
 
-def _score(answers: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], metric: str) -> float:
-    order = np.argsort(answers, kind="stable")
-    return float(_measure(truth[order].astype(np.float64), np.array([int((~answers).sum())]), metric)[0])
+def _score(answers: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], metric: str) -> tuple[float, FloatArray]:
+    """Returns the metric of all rows, and of each row that of all rows but this one, (rows,)."""
+    places = 2 * truth.astype(np.int64) + answers
+    cells = np.bincount(places, minlength=4)
+    # All rows first, then without one of each kind; the kinds that are not there are not asked for.
+    counts = np.maximum(cells - np.eye(5, 4, k=-1), 0).reshape(5, 2, 2)
+    measured = METRICS[metric].measures["classification"](
+        ClassCounts(correct=counts[:, [0, 1], [0, 1]], target=counts.sum(axis=2), predicted=counts.sum(axis=1))
+    )
+    return float(measured[0]), measured[1:][places]

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertune.evaluation.against_baseline import by_zero
 from bertune.evaluation.arrays import FloatArray
-from bertune.evaluation.bootstrap import value_intervals
+from bertune.evaluation.bootstrap import correlation_errors
+from bertune.evaluation.intervals import correlation_interval
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.score_parts import Baseline, Judgement, metric_scores
+from bertune.evaluation.score_parts import Baseline, Judgement, MetricScore
 
 # Predicted values that vary this much less than the targets say the same for every row.
 _COLLAPSED_SPREAD = 0.01
@@ -26,10 +28,11 @@ def judge_values(
     known = targets if train is None or not len(train) else train
     mean = float(known.mean())
     return Judgement(
-        metrics=metric_scores(
+        metrics=_metric_scores(
             compute_metrics(metrics, values, targets),
-            value_intervals(metrics, values, targets, samples=samples, seed=seed),
             compute_metrics(metrics, np.full_like(targets, mean), targets),
+            correlation_errors(metrics, values, targets, samples=samples, seed=seed),
+            len(targets),
         ),
         mean_loss=float(np.mean((values - targets) ** 2)),
         baseline=Baseline(
@@ -37,3 +40,14 @@ def judge_values(
         ),
         is_majority=bool(targets.std() > 0 and values.std() <= _COLLAPSED_SPREAD * targets.std()),
     )
+
+
+def _metric_scores(
+    values: dict[str, float], baselines: dict[str, float], errors: dict[str, float], rows: int
+) -> dict[str, MetricScore]:
+    scores = {}
+    for name, value in values.items():
+        low, high = correlation_interval(value, rows, errors[name], of_ranks=name == "spearman")
+        side = by_zero((low, high), rows)
+        scores[name] = MetricScore(value, low, high, baselines[name], side, "Fisher's z")
+    return scores

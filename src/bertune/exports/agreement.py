@@ -25,13 +25,14 @@ class Agreement:
         format: of the export.
         rows: that model and export answered.
         text_rows: how many of them were texts; the others were random ids and rows at the limits.
-        max_difference: largest difference of a logit.
+        max_difference: largest difference of a logit, before it is divided by a temperature.
         tolerance: the largest that was allowed.
         tied_rows: rows where another label came first, among labels that the model itself has within twice the
             tolerance of each other; 0 for regression.
         weights_digest: SHA-256 of the model's weights, see `weights_digest`.
         tokenizer_digest: SHA-256 of its vocabulary and flags.
         versions: of the packages that answered.
+        probabilities: which ones the logits give: whether a temperature is folded into them.
         warnings: what a user of this export has to know.
         files: SHA-256 of every other file of the export, by its path in the folder.
     """
@@ -45,6 +46,7 @@ class Agreement:
     weights_digest: str
     tokenizer_digest: str
     versions: dict[str, str]
+    probabilities: str = ""
     warnings: tuple[str, ...] = ()
     files: dict[str, str] | None = None
 

@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel, load
 from bertune.checkpoints.model_files import find_model_folder
+from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.predictions import examples_of
 from bertune.exports.agreement import Agreement, compare, weights_digest
 from bertune.exports.export_folder import check_replaceable, digests, new_export, write_agreement
+from bertune.exports.folding import probabilities_account, with_folded_temperature
 from bertune.exports.formats import FormatName, find_format
 from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import rows_for
-from bertune.text.examples import Examples
 
 _BETWEEN = ".between"
+# A weight that is divided is rounded anew.
+_FOLDED_TOLERANCE = 1e-4
 
 Stage = Literal["writing", "predicting", "checking"]
 
@@ -53,10 +55,13 @@ def export(
     out: str | Path,
     *,
     format: FormatName,
-    proof_rows: Examples | Iterable[str] | Iterable[tuple[str, str]] | None = None,
+    proof_rows: GivenTexts | None = None,
     on_progress: OnProgress | None = None,
 ) -> Agreement:
     """Exports a fine-tuned model, after having proved that the export equals it.
+
+    The model's temperature is folded into the head of the export, so that softmax (of several labels a row the sigmoid)
+    of its logits gives the calibrated probabilities in any program; see `with_folded_temperature`.
 
     The export is written beside its place, read again in a fresh process, and has to answer at least 1,000 rows as the
     model does; then it is moved into place. Otherwise nothing is left behind. See `rows_for` and `compare`.
@@ -64,9 +69,11 @@ def export(
     Args:
         model: a run folder, a model folder, or what `load` returned.
         out: a new folder, or that of an earlier export, which is replaced.
-        format: `tf_checkpoint` for a TF2 checkpoint with `bert_config.json` and `vocab.txt`, which needs no TensorFlow;
-            `saved_model` for a SavedModel with the signature `serving_default`, which needs bertune[tensorflow].
-        proof_rows: texts on which the two are compared beside random rows; None takes the questions of the demo.
+        format: `transformers` for a model folder that transformers and `load` read; `tf_checkpoint` for a TF2
+            checkpoint with `bert_config.json` and `vocab.txt`, which needs no TensorFlow; `saved_model` for a
+            SavedModel with the signature `serving_default`, which needs bertune[tensorflow].
+        proof_rows: texts on which the two are compared beside random rows, in a form that `predict` takes; None takes
+            the questions of the demo.
         on_progress: told how far it is.
 
     Returns:
@@ -78,33 +85,43 @@ def export(
         CheckpointError, DataError: the model or the rows cannot be read.
         ResourceError: not enough disk or memory.
         BertuneError: the export does not equal the model; says by how much.
+
+    Example:
+        >>> agreement = bertune.export("runs/questions/model", "exported", format="tf_checkpoint")
+        >>> agreement.rows >= 1000, agreement.max_difference <= agreement.tolerance
+        (True, True)
     """
     chosen = find_format(format)
     folder = Path(out)
     check_replaceable(folder)
     loaded = model if isinstance(model, LoadedModel) else load(find_model_folder(Path(model)))
     chosen.check(loaded)
-    given = proof_rows if proof_rows is None or isinstance(proof_rows, Examples) else examples_of(proof_rows)
+    given = None if proof_rows is None else examples_of(loaded.contract, proof_rows)
     rows = rows_for(loaded, given)
+    temperature, folded = loaded.contract.temperature, with_folded_temperature(loaded)
+    tolerance = chosen.tolerance if temperature == 1.0 else max(chosen.tolerance, _FOLDED_TOLERANCE)
     expected = _logits(loaded, rows, _counter("predicting", len(rows), on_progress))
     with new_export(folder) as temporary:
         between = temporary / _BETWEEN
         between.mkdir()
         _counter("writing", 0, on_progress)
-        chosen.write(loaded, temporary, between)
+        chosen.write(folded, temporary, between)
         answers = chosen.answer(rows, temporary, between, _counter("checking", len(rows), on_progress))
-        difference = compare(expected, answers.logits, tolerance=chosen.tolerance, kind=loaded.contract.kind)
+        # In the size of the model's own logits: at a low temperature the last bits of those are large in the export.
+        answered = answers.logits * np.float32(temperature)
+        difference = compare(expected, answered, tolerance=tolerance, kind=loaded.contract.kind)
         shutil.rmtree(between)
         agreement = Agreement(
             format=chosen.name,
             rows=len(rows),
             text_rows=rows.texts,
             max_difference=difference.largest,
-            tolerance=chosen.tolerance,
+            tolerance=tolerance,
             tied_rows=difference.tied_rows,
             weights_digest=weights_digest(loaded.classifier),
             tokenizer_digest=loaded.tokenizer.digest,
             versions=_versions() | dict(answers.versions),
+            probabilities=probabilities_account(folded.contract),
             warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.contract)),
             files=digests(temporary),
         )

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bertune.atomic import replaced_folder
-from bertune.encoder.config import read_json_object
 from bertune.errors import CheckpointError, ConfigError
 from bertune.exports.agreement import AGREEMENT_FILE, FORMAT_VERSION, Agreement
+from bertune.json_file import read_json_object
 
 _NEW_FOLDER = "name a folder that does not exist yet"
 
@@ -76,7 +76,7 @@ def new_export(folder: Path) -> Iterator[Path]:
 
 def write_agreement(folder: Path, agreement: Agreement) -> None:
     """Writes `agreement.json`."""
-    text = json.dumps(agreement.to_dict(), indent=2, ensure_ascii=False)
+    text = json.dumps(agreement.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / AGREEMENT_FILE).write_text(text + "\n", encoding="utf-8")
 
 

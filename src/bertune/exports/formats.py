@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from bertune.checkpoints.model_directory import LoadedModel
     from bertune.exports.padded_rows import ProofRows
 
-FormatName = Literal["tf_checkpoint", "saved_model"]
+FormatName = Literal["transformers", "tf_checkpoint", "saved_model"]
 # The module of each format; it holds the format as `FORMAT`.
 _MODULES: dict[str, str] = {
+    "transformers": "bertune.exports.transformers_folder",
     "tf_checkpoint": "bertune.exports.tf_checkpoint",
     "saved_model": "bertune.exports.saved_model",
 }
@@ -45,7 +46,8 @@ class Format:
         name: by which users name it.
         tolerance: largest difference of a logit from the model's that the proof lets pass.
         check: refuses a model that has no such form, with a ConfigError, before anything is made.
-        write: writes the export of a model into an empty folder; the second folder is for files in between.
+        write: writes the export of a model, whose temperature is 1, into an empty folder; the second folder is for
+            files in between.
         answer: reads the export of a folder in a fresh process, and has it answer rows; the folder is followed by one
             for files in between, and by what is called with the number of rows done each time.
         warnings: what a user of the export has to know about this model, a line each.

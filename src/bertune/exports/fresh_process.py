@@ -43,8 +43,8 @@ def call_in_fresh_process(
         ResourceError: it had not enough disk or memory.
         BertuneError: it failed otherwise; carries the last line that it wrote.
     """
-    path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
-    command = [sys.executable, "-P", "-c", _START, path, function, json.dumps(dict(arguments))]
+    path = json.dumps([entry for entry in sys.path if isinstance(entry, str)], allow_nan=False)
+    command = [sys.executable, "-P", "-c", _START, path, function, json.dumps(dict(arguments), allow_nan=False)]
     # A file, because nobody reads this pipe while the process runs.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
@@ -104,7 +104,7 @@ def serve() -> None:
         os.dup2(2, 1)
 
         def tell(**message: Any) -> None:
-            pipe.write(json.dumps(message) + "\n")
+            pipe.write(json.dumps(message, allow_nan=False) + "\n")
             pipe.flush()
 
         module, _, name = function.partition(":")

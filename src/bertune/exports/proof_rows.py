@@ -30,7 +30,7 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
     Raises:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
-    given = _demo_examples(is_pair=model.contract.is_pair) if examples is None else examples
+    given = _demo_examples(is_pair=model.contract.is_pair is True) if examples is None else examples
     texts = encode_for(model, given).sequences  # an export answers one window a row
     config = model.classifier.encoder.config
     random = np.random.default_rng(_SEED)

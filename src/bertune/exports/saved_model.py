@@ -41,7 +41,7 @@ def _check(model: LoadedModel) -> None:
 def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     weights, description = between / "weights.safetensors", between / "description.json"
     assets = write_texts(model, between / "texts")
-    description.write_text(json.dumps(_description(model, assets)), encoding="utf-8")
+    description.write_text(json.dumps(_description(model, assets), allow_nan=False), encoding="utf-8")
     try:
         save_file(_tensors(model), weights)
     except SafetensorError as error:
@@ -63,7 +63,6 @@ def _description(model: LoadedModel, assets: list[Path]) -> dict[str, Any]:
         "probabilities": {"classification": "softmax", "multi-label": "sigmoid", "regression": None}[
             model.contract.kind
         ],
-        "temperature": model.contract.temperature,
         "assets": [str(path) for path in assets],
     }
 

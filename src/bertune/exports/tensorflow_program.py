@@ -41,8 +41,8 @@ def write_saved_model(
 
     Args:
         weights: safetensors file, names of google-research/bert, kernels (in, out).
-        description: JSON file: layers, heads, activation, norm_epsilon, pooling, temperature, assets, probabilities
-            (softmax, sigmoid or null).
+        description: JSON file: layers, heads, activation, norm_epsilon, pooling, assets, probabilities (softmax,
+            sigmoid or null).
         folder: of the SavedModel.
         on_rows: not called.
     """
@@ -126,7 +126,7 @@ def _serving_function(root: Any, described: Mapping[str, Any]) -> Any:
         if described["probabilities"] is None:
             return {"logits": logits}
         to_probabilities = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[described["probabilities"]]
-        return {"logits": logits, "probabilities": to_probabilities(logits / described["temperature"])}
+        return {"logits": logits, "probabilities": to_probabilities(logits)}
 
     specs = [tf.TensorSpec([None, None], tf.int32, name=name) for name in _INPUTS]
     return tf.function(serve, input_signature=specs, autograph=False)

@@ -7,16 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bertune.ablation import without
 from bertune.batches.batch import ROW_MULTIPLE, Batch, pack_padded, with_filler
 from bertune.batches.layout import Layout
-from bertune.encoder.config import BertConfig
+from bertune.encoder.config import BertConfig, Pooling
 from bertune.encoder.dense import Dense, without_draws
 from bertune.encoder.dropout import Dropout
 from bertune.encoder.encoder import Encoder
 from bertune.encoder.initialization import draw_seed, initialize
 from bertune.errors import ConfigError
-from bertune.heads.pooling import Pooling, mean_pool
+from bertune.heads.pooling import mean_pool
 
 # Tokens from which on an eighth more at most are computed when they are rounded up.
 _LEAST_TO_ROUND = 8 * ROW_MULTIPLE
@@ -36,6 +35,13 @@ class Classifier(nn.Module):
         ConfigError: no label, a dropout outside of [0, 1), or `cls` on an encoder without pooler.
 
     Source: tf-models-official, `BertClassifier`; transformers, `BertForSequenceClassification`.
+
+    Example:
+        >>> encoder = bertune.Encoder(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+        >>> classifier = bertune.Classifier(encoder, num_labels=2).eval()
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> classifier(bertune.bert_encode({"text": ["good film", "bad"]}, tokenizer, text_a="text", text_b=None)).shape
+        torch.Size([2, 2])
     """
 
     def __init__(
@@ -82,7 +88,7 @@ class Classifier(nn.Module):
         layer, and nearly every batch has its own number of tokens. In a small one too much would be filler.
         """
         is_small = batch.layout.num_tokens < _LEAST_TO_ROUND
-        if batch.token_ids.device.type != "cpu" or is_small or without("row-rounding"):
+        if batch.token_ids.device.type != "cpu" or is_small:
             logits: Tensor = self(batch)
             return logits
         filled: Tensor = self(with_filler(batch, ROW_MULTIPLE))
@@ -91,7 +97,7 @@ class Classifier(nn.Module):
     @property
     def first_only(self) -> bool:
         """Whether the encoder need only give the first token of each sequence."""
-        return self.pooling == "cls" and not without("first-only")
+        return self.pooling == "cls"
 
     def logits_of(self, hidden: Tensor, layout: Layout) -> Tensor:
         """Returns logits from what the encoder made: the pooling, dropout and the dense layer.
@@ -102,7 +108,7 @@ class Classifier(nn.Module):
         """
         if self.pooling == "cls":
             assert self.encoder.pooler is not None
-            pooled = self.encoder.pooler(hidden if self.first_only else hidden[layout.first_tokens])
+            pooled = self.encoder.pooler(hidden)
         else:
             pooled = mean_pool(hidden, layout)
         logits: Tensor = self.classifier(self.dropout(pooled))

@@ -1,14 +1,10 @@
 """From the vectors of all tokens to one vector a sequence, and from the logits of windows to those of an example."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from bertune.batches.batch import Batch
 from bertune.batches.layout import Layout
-
-Pooling = Literal["cls", "mean"]
 
 
 def mean_pool(hidden_states: Tensor, layout: Layout) -> Tensor:

@@ -59,10 +59,18 @@ double sum_of_squares(const parameter *of, int64_t n, int threads) {
     return total;
 }
 
+/* Weight decay, rounded once wherever the processor can: left to itself gcc takes two roundings in chains of such steps on
+   some processors and one elsewhere, so that rows that are decayed later would differ in their last bit. */
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define DECAYED(x, decay) __builtin_fmaf(-(decay), (x), (x))
+#else
+#define DECAYED(x, decay) ((x) - (decay) * (x))
+#endif
+
 /* Plain loops, one for each kind of gradient, so that the compiler makes vectors of them, square root included. */
 #define UPDATE(GRADIENT)                                                                                              \
     for (long j = from; j < to; j++) {                                                                                \
-        float g = (GRADIENT) / divisor, x = value[j] - decay * value[j];                                              \
+        float g = (GRADIENT) / divisor, x = DECAYED(value[j], decay);                                                 \
         float first = beta1 * m[j] + (1.0f - beta1) * g, second = beta2 * v[j] + (1.0f - beta2) * g * g;              \
         m[j] = first;                                                                                                 \
         v[j] = second;                                                                                                \
@@ -133,10 +141,11 @@ static void fade_body(void *data) {
     share(f->count, &from, &to);
     for (long r = from; r < to; r++)
         for (long j = 0; j < f->width; j += W) {
-            float *at = f->table + f->rows[r] * f->width + j;
-            vf x = load32(at);
-            for (long k = 0; k < f->steps; k++) x -= f->decays[k] * x;
-            store32(at, x);
+            float *at = f->table + f->rows[r] * f->width + j, x[W];
+            for (int i = 0; i < W; i++) x[i] = at[i];
+            for (long k = 0; k < f->steps; k++)
+                for (int i = 0; i < W; i++) x[i] = DECAYED(x[i], f->decays[k]);
+            for (int i = 0; i < W; i++) at[i] = x[i];
         }
 }
 /* What the steps so far would have made of rows without any gradient: weight decay alone, one step after another. */

@@ -7,11 +7,14 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from bertune.atomic import remove_leftovers, replaced_file
 
 _FOLDER: Final = Path(__file__).parent
 # No errno and no traps, so that square roots become vector instructions; sums keep the order they are written in.
@@ -30,8 +33,9 @@ class NotNativeError(Exception):
 def load_library(*, narrow: bool) -> ctypes.CDLL:
     """Returns the kernels, compiled now or found in the cache of an earlier run.
 
-    The cache is `bertune/native` in `$XDG_CACHE_HOME`, else in `~/.cache`; where nothing can be written there, a
-    temporary folder that is gone once the library is loaded.
+    The cache is `bertune/native` in `$XDG_CACHE_HOME`, else in `~/.cache`; where nothing can be written there, or
+    others can write there, a temporary folder that is gone once the library is loaded. A file of the cache is code: it
+    is only loaded if it is this user's or root's, and nobody else can change it.
 
     Args:
         narrow: with bfloat16 activations; else with float32.
@@ -45,11 +49,17 @@ def load_library(*, narrow: bool) -> ctypes.CDLL:
     compiler = _find_compiler()
     try:
         name = f"{_key(compiler)}-{'bf16' if narrow else 'fp32'}.so"
-        with _cache_folder() as folder:
-            # A file cut short by a full disk or a power failure would load and then crash the process.
-            if not _is_whole(folder / name):
-                _compile(compiler, folder / name, narrow=narrow)
-            return ctypes.CDLL(str(folder / name))
+        for folders in (_cache_folder, _temporary_folder):
+            with folders() as folder:
+                if folder is None:
+                    continue
+                library = _load(folder / name)
+                if library is None:
+                    _compile(compiler, folder / name, narrow=narrow)
+                    library = _load(folder / name)
+                if library is not None:
+                    return library
+        raise NotNativeError("the compiled kernels cannot be stored where nobody else can change them")
     except OSError as error:
         raise NotNativeError(f"the compiled kernels cannot be stored or loaded ({error})") from error
 
@@ -107,41 +117,71 @@ def _processor() -> list[str]:
 
 
 @contextlib.contextmanager
-def _cache_folder() -> Iterator[Path]:
+def _cache_folder() -> Iterator[Path | None]:
+    """Gives the folder of the cache; none where it cannot be written, or others can write there."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         folder = (base if base.is_absolute() else Path.home() / ".cache") / "bertune" / "native"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        is_writable = os.access(folder, os.W_OK | os.X_OK)
+        is_usable = os.access(folder, os.W_OK | os.X_OK) and _is_ours(folder.stat())
     except (OSError, RuntimeError):  # the latter: a user without a home
-        is_writable = False
-    if is_writable:
-        yield folder
-        return
+        is_usable = False
+    yield folder if is_usable else None
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path | None]:
     with tempfile.TemporaryDirectory(prefix="bertune-native-") as temporary:
         yield Path(temporary)
 
 
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether only this user and root can change a file or folder."""
+    return status.st_uid in (os.geteuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _load(path: Path) -> ctypes.CDLL | None:
+    """Loads a whole library that only this user can change; None where there is none."""
+    try:
+        # A named pipe would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    library = None
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and _is_ours(status) and _is_whole(descriptor):
+            # By its descriptor, so that it is the file that was looked at.
+            library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
+    finally:
+        # The loader knows libraries by their names: that of one in use must not come to mean another file.
+        if library is None:
+            os.close(descriptor)
+    return library
+
+
 def _compile(compiler: tuple[str, ...], target: Path, *, narrow: bool) -> None:
     """Builds aside and renames, so that a second process sees the whole file or none."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        built = Path(folder) / "kernels.so"
+    remove_leftovers(target.parent)
+    with replaced_file(target) as built:
         done = _run(compiler, *_flags(), f"-DBF16={int(narrow)}", str(_FOLDER / "kernels.c"), "-o", str(built), "-lm")
-        if done.returncode or not built.exists():
+        if done.returncode or not built.is_file() or not built.stat().st_size:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             first = next((line for line in lines if "error" in line), lines[0])
             raise NotNativeError(f"{' '.join(compiler)} failed: {first.strip()}")
         with built.open("ab") as stream:  # what follows an ELF file's last section is nobody's
             stream.write(hashlib.sha256(built.read_bytes()).digest())
-        built.replace(target)
+    # The umask decides who else may write; such a file would not be loaded.
+    target.chmod(0o700)
 
 
-def _is_whole(path: Path) -> bool:
-    """Returns whether a file is there and ends with the digest of what comes before."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return False
+def _is_whole(descriptor: int) -> bool:
+    """Returns whether a file ends with the digest of what comes before.
+
+    One cut short by a full disk or a power failure would load and then crash the process.
+    """
+    with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        content = stream.read()
     return hashlib.sha256(content[:-_DIGEST_BYTES]).digest() == content[-_DIGEST_BYTES:]
 
 

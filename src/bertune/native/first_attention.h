@@ -204,12 +204,14 @@ static void first_dx_body(void *data) {
         memcpy(a->dfirst + b * h, dx, h * sizeof(float));
     }
 }
+/* Of a matrix. It is added to what is there only in float32: gradients in bfloat16 are those of one part of a batch, and
+ * who adds up parts does it in float32. */
 INLINE void write_gradient(const first_task *t, const float *from, long row) {
     long h = t->h;
     elem *to = t->of->dweight + row * h;
     for (long j = 0; j < SOME_ROWS * h; j += W) {
         vf g = load32(from + j);
-        if (t->accumulate) g += load(to + j);
+        if (t->accumulate && sizeof(elem) == sizeof(float)) g += load(to + j);
         store(to + j, g);
     }
 }

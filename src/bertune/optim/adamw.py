@@ -30,6 +30,12 @@ class AdamWeightDecay(ScheduledAdam):
 
     Source: `official/modeling/optimization/legacy_adamw.py` of tf-models-official 2.20.0, on Keras' legacy `Adam`; the
     defaults are theirs (the lesson's own values come from `create_optimizer`). For the rest see `ScheduledAdam`.
+
+    Example:
+        >>> weight = torch.nn.Parameter(torch.ones(2))
+        >>> optimizer = bertune.AdamWeightDecay([weight], learning_rate=1e-3, weight_decay_rate=0.01)
+        >>> weight.sum().backward()
+        >>> optimizer.step()
     """
 
     def __init__(

@@ -82,6 +82,13 @@ def create_optimizer(
 
     Raises:
         ConfigError: a value outside its range, or a model `decay_groups` refuses.
+
+    Example:
+        >>> config = bertune.BertConfig.from_json_file("bert/config.json")
+        >>> classifier, encoder = bertune.classifier_model(config, num_labels=2)
+        >>> optimizer = bertune.create_optimizer(2e-5, num_train_steps=345, num_warmup_steps=34, model=classifier)
+        >>> f"{optimizer.learning_rate_at(17):.1e}"
+        '1.0e-05'
     """
     flavours = {"adamw": AdamWeightDecay, "adamw_torch": TorchAdamW}
     if optimizer_type not in flavours:

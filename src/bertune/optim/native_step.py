@@ -106,7 +106,7 @@ class NativeStep:
         count, rate = optimizer.begin_step(norm)
         if not math.isfinite(norm):
             return norm
-        divisor = self._divisor(norm)
+        divisor = optimizer.clip_divisor(norm)
         for group, (first_entry, number) in zip(optimizer.param_groups, entries.groups, strict=True):
             by = optimizer.coefficients(group, count + 1, rate)
             first = 1.0 if math.isinf(by.step) else 1 - by.beta_1**by.step
@@ -152,10 +152,6 @@ class NativeStep:
                 whole = torch.zeros_like(parameter)
                 whole[torch.from_numpy(table.rows.astype(np.int64))] = compact
                 self.optimizer.state[parameter][name] = whole
-
-    def _divisor(self, norm: float) -> float:
-        """Returns what the update divides gradients by."""
-        return self.optimizer.clip_divisor(norm)
 
     def _known_tables(self) -> list[tuple[Tensor, TableSource]]:
         every = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

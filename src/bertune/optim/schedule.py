@@ -1,9 +1,10 @@
 """Learning-rate schedules: polynomial decay and warm-up, in the float32 arithmetic of the original.
 
 Source: `official/nlp/optimization.py` of tf-models-official 2.20.0 (`WarmUp`) and Keras' `PolynomialDecay`. Both
-compute in float32, so rates differ from exact arithmetic in the eighth digit; these do the same.
+compute in float32, so rates differ from exact arithmetic in the eighth digit; these do the same. `LinearWarmUpDecay` is
+that of transformers.
 
-A schedule is any callable from a step, counted from 0, to a rate. These two need no torch, so that plots stay light.
+A schedule is any callable from a step, counted from 0, to a rate. They need no torch, so that plots stay light.
 """
 
 import math
@@ -34,6 +35,11 @@ class PolynomialDecay:
 
     Raises:
         ConfigError: a value outside its range.
+
+    Example:
+        >>> decay = bertune.PolynomialDecay(2e-5, decay_steps=100, end_learning_rate=0)
+        >>> [f"{decay(step):.1e}" for step in (0, 50, 100)]
+        ['2.0e-05', '1.0e-05', '0.0e+00']
     """
 
     initial_learning_rate: float
@@ -77,6 +83,12 @@ class WarmUp:
 
     Raises:
         ConfigError: a value outside its range.
+
+    Example:
+        >>> decay = bertune.PolynomialDecay(2e-5, decay_steps=345, end_learning_rate=0)
+        >>> schedule = bertune.WarmUp(2e-5, decay, warmup_steps=34)
+        >>> [f"{schedule(step):.1e}" for step in (0, 17, 345)]
+        ['0.0e+00', '1.0e-05', '0.0e+00']
     """
 
     initial_learning_rate: float
@@ -96,6 +108,39 @@ class WarmUp:
             return self.decay_schedule_fn(step)
         done = np.float32(step) / np.float32(self.warmup_steps)
         return float(np.float32(self.initial_learning_rate) * np.power(done, np.float32(self.power)))
+
+
+@dataclass(frozen=True, slots=True)
+class LinearWarmUpDecay:
+    """Lets the rate rise from 0 to its peak in a straight line, and fall from there to 0 at the last step.
+
+    Unlike `WarmUp` before `PolynomialDecay`, the fall begins where the rise ends, so that the peak is reached.
+
+    Args:
+        peak: the rate of step `warmup_steps`.
+        warmup_steps: how many steps the rise lasts; with 0 the first step has the peak.
+        total_steps: of the run; step `total_steps` would have a rate of 0.
+
+    Raises:
+        ConfigError: a value outside its range.
+
+    Source: `get_linear_schedule_with_warmup` of transformers 5.23.
+    """
+
+    peak: float
+    warmup_steps: int
+    total_steps: int
+
+    def __post_init__(self) -> None:
+        _require_rate("peak", self.peak)
+        if not 0 <= self.warmup_steps <= self.total_steps:
+            raise ConfigError(f"warmup_steps must lie between 0 and {self.total_steps}, and is {self.warmup_steps}")
+
+    def __call__(self, step: int) -> float:
+        """Returns the rate of a step, counted from 0."""
+        if _require_step(step) < self.warmup_steps:
+            return self.peak * step / self.warmup_steps
+        return self.peak * max(0, self.total_steps - step) / max(1, self.total_steps - self.warmup_steps)
 
 
 def _require_step(step: int) -> int:

@@ -48,6 +48,11 @@ def plot_inputs(batch: Batch | Mapping[str, Any], path: str | Path | None = None
             one that cannot be written.
         DataError: the mask holds other numbers than 0 and 1, or an id is negative, or a type outside 0..15.
         ResourceError: the disk is full.
+
+    Example:
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> inputs = bertune.bert_encode({"sentence1": ["good film", "bad"], "sentence2": ["nice", "sad"]}, tokenizer)
+        >>> figure = bertune.plot_inputs(inputs, "inputs.svg")
     """
     path = check_path(path)
     if max_examples < 1:

@@ -43,6 +43,9 @@ def plot_model(model: Encoder | Classifier, path: str | Path | None = None) -> F
     Raises:
         ConfigError: another kind of model, a path of another suffix, or one that cannot be written.
         ResourceError: the disk is full.
+
+    Example:
+        >>> figure = bertune.plot_model(bertune.load("runs/questions/model").classifier, "model.svg")
     """
     path = check_path(path)
     outline = outline_of(model)

@@ -36,6 +36,11 @@ def plot_reliability(
     Raises:
         ConfigError: a path of another suffix, or one that cannot be written.
         ResourceError: the disk is full.
+
+    Example:
+        >>> logits = np.array([[4.0, -4.0], [-4.0, 4.0], [4.0, -4.0], [4.0, -4.0]] * 25)
+        >>> found = bertune.calibrate(logits, np.array([0, 1, 0, 1] * 25), ("no", "yes"))
+        >>> figure = bertune.plot_reliability(found.before.reliability, path="reliability.svg")
     """
     path = check_path(path)
     drawn = {"as the model gives them": before} if after is None else {"without": before, "with temperature": after}

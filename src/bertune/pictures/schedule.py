@@ -48,6 +48,10 @@ def plot_schedule(
         ConfigError: no step or no schedule, something that is no schedule, a rate that is not finite, a path of another
             suffix, or one that cannot be written.
         ResourceError: the disk is full.
+
+    Example:
+        >>> decay = bertune.PolynomialDecay(2e-5, decay_steps=345, end_learning_rate=0)
+        >>> figure = bertune.plot_schedule(bertune.WarmUp(2e-5, decay, warmup_steps=34), 345, "schedule.svg")
     """
     path = check_path(path)
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:

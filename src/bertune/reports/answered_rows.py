@@ -1,5 +1,6 @@
 """What a run answered on its validation rows, beyond its scores: where it is wrong, how surely, and on which rows."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.evaluation import answers
 from bertune.evaluation.calibration_error import calibration_error, reliability_of
+from bertune.evaluation.intervals import Estimate, share_interval
 from bertune.reports.run_files import Rows
 
 MOST_ERRORS: Final = 25
@@ -16,8 +18,6 @@ _MOST_POINTS: Final = 1_000
 _MOST_GROUPS: Final = 5
 _ROWS_A_GROUP: Final = 20
 _KEPT: Final = ("where", "text_a", "text_b", "tokens", "target")
-# 97.5 % of the normal distribution lie below it.
-_Z: Final = 1.959964
 
 
 def answer_numbers(rows: Rows, contract: Contract) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def answer_numbers(rows: Rows, contract: Contract) -> dict[str, Any]:
 
     `measure` says what `overall`, `by_length` and `by_target` are: for classes the share of rows that are right, for
     multi-label the share of rows with every label right, for values the mean absolute error. Intervals are of 95 %,
-    Wilson's for shares, the normal one for errors.
+    Agresti-Coull's for shares, the normal one for errors.
 
     Args:
         rows: at least one.
@@ -108,20 +108,24 @@ def _groups(by: NDArray[Any], measured: NDArray[Any]) -> list[dict[str, Any]]:
 
 
 def _summary(measured: NDArray[Any]) -> dict[str, Any]:
-    """Rows, mean and its 95 % interval, Wilson's for what is true or false; without rows there is no mean."""
+    """Rows, mean and its 95 % interval, Agresti-Coull's for what is true or false; without rows there is no mean.
+
+    Of errors, one alone or all of them equal, there is no interval.
+    """
     count = len(measured)
     if not count:
         return {"rows": 0, "value": None, "low": None, "high": None}
     mean = float(measured.mean())
+    low: float | None
+    high: float | None
     if measured.dtype == np.bool_:
-        middle, spread = mean + _Z**2 / (2 * count), _Z * np.sqrt(mean * (1 - mean) / count + (_Z / (2 * count)) ** 2)
-        # Rounding may leave an end beyond the mean where all rows are alike.
-        low = min(max((middle - spread) / (1 + _Z**2 / count), 0.0), mean)
-        high = max(min((middle + spread) / (1 + _Z**2 / count), 1.0), mean)
+        low, high = share_interval(mean, count)
+    elif measured.min() == measured.max():
+        low = high = None
     else:
-        error = _Z * measured.std(ddof=1) / np.sqrt(count) if count > 1 else 0.0
-        low, high = max(0.0, mean - error), mean + error
-    return {"rows": count, "value": mean, "low": float(low), "high": float(high)}
+        low, high = Estimate(mean, float(measured.std(ddof=1)) / math.sqrt(count)).interval()
+        low = max(0.0, low)
+    return {"rows": count, "value": mean, "low": low, "high": high}
 
 
 def _kept(row: dict[str, Any]) -> dict[str, Any]:

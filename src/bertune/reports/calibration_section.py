@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 from bertune.reports.charts import Axes, Series, legend, line_chart
-from bertune.reports.markup import Html, element
 from bertune.reports.page import figure, grid, note, section, table
 from bertune.reports.words import name_of, percent
+from bertune.text.markup import Html, element
 
 
 def calibration(numbers: dict[str, Any]) -> list[Html]:
@@ -35,7 +35,7 @@ def _fitted(fitted: dict[str, Any]) -> list[Html]:
         told = (
             f"Expected calibration error {percent(before['calibration_error'])} before, "
             f"{percent(after['calibration_error'])} with a temperature fitted on the other half of the "
-            f"{fitted['rows']:,} rows. The model keeps {fitted['temperature']:.3f}, fitted on all of them."
+            f"{fitted['rows']:,} rows. The model keeps {fitted['temperature']:.3g}, fitted on all of them."
         )
     content = [note(told), grid([_diagram(bins)])]
     if fitted.get("thresholds"):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bertune.reports.markup import Html, element, join
+from bertune.text.markup import Html, element, join
 
 _WIDTH: Final = 360.0
 _HEIGHT: Final = 210.0
@@ -121,7 +121,8 @@ def intervals(rows: Sequence[dict[str, Any]], names: Sequence[str], axes: Axes, 
     """Draws values with their intervals, side by side.
 
     Args:
-        rows: with value, low, high and rows; without a value where there is no row.
+        rows: with value, low, high and rows; without a value where there is no row, without ends where there is no
+            interval.
         names: under each.
         axes: x from 0 to the number of rows, with `no_numbers`.
         label: what the picture shows, for those who do not see it.
@@ -135,13 +136,18 @@ def intervals(rows: Sequence[dict[str, Any]], names: Sequence[str], axes: Axes, 
         parts.append(element("text", name, x=middle, y=_HEIGHT - _BOTTOM + 15 + 14 * line, text_anchor="middle"))
         if row["value"] is None:
             continue
-        top, bottom, at_value = (axes.place(0, row[key])[1] for key in ("high", "low", "value"))
+        ends = [] if row["low"] is None else [axes.place(0, row[key])[1] for key in ("high", "low")]
+        at_value = axes.place(0, row["value"])[1]
         title = f"{name}: {axes.y_format(row['value'])} of {row['rows']:,} rows"
         parts.append(
             element(
                 "g",
                 element("title", title),
-                element("line", class_="whisker", x1=middle, x2=middle, y1=top, y2=bottom, stroke_width=2),
+                *(
+                    [element("line", class_="whisker", x1=middle, x2=middle, y1=ends[0], y2=ends[1], stroke_width=2)]
+                    if ends
+                    else []
+                ),
                 element("circle", class_="dot", cx=middle, cy=at_value, r=4),
                 class_="s0",
             )

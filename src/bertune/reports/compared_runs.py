@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
-from bertune.encoder.config import read_json_object
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import answers
 from bertune.evaluation.comparison import Comparison, compare_decisions
-from bertune.reports.run_files import Rows, read_run
+from bertune.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.reports.run_files import Rows, RunFiles, read_run
 
 _SHOWN = 60
+# What `training.run_rows` keeps at most; imported from there it would bring torch along.
+_MOST_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,19 @@ def read_compared_run(path: Path) -> ComparedRun:
         raise DataError(f"{files.path / 'validation.jsonl'}: not as it was written: {error}") from error
     if logits.shape != (len(targets), files.contract.num_outputs):
         raise DataError(f"{files.path / 'validation.jsonl'}: logits of shape {logits.shape} do not fit the model")
+    _require_whole(files, logits)
     return ComparedRun(str(path), files.contract, files.validation, logits)
+
+
+def _require_whole(files: RunFiles, logits: NDArray[np.float32]) -> None:
+    """Refuses answers that are not numbers, and a file that lost its end, as a copy that was cut short has."""
+    path, hint = files.path / "validation.jsonl", "copy the run folder again, or name labelled rows with --data"
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if wrong.size:
+        raise DataError(f"{path}:{wrong[0] + 1}: the logits are not finite numbers", hint=hint)
+    scored = ((files.scores or {}).get("validation") or {}).get("rows", len(logits))
+    if len(logits) != min(scored, _MOST_ROWS):
+        raise DataError(f"{path}: {len(logits):,} rows, where {scored:,} were scored", hint=hint)
 
 
 def compare_runs(runs: Sequence[ComparedRun], *, seed: int = 0) -> Comparison:
@@ -145,7 +159,7 @@ def _run_of(path: Path) -> Path:
     study = path / "seeds.json"
     if (path / "validation.jsonl").is_file() or not study.is_file():
         return path
-    kept = read_json_object(study).get("model")
+    kept = read_json_object(study, max_bytes=MAX_OWN_BYTES, error=DataError).get("model")
     seeds = kept.get("seeds") if isinstance(kept, dict) else None
     if not isinstance(seeds, list) or len(seeds) != 1:
         raise ConfigError(f"{path} does not keep the model of one seed", hint="name labelled rows with --data")

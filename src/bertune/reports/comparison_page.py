@@ -12,9 +12,10 @@ from bertune.reports.comparison_text import (
     p_text,
     verdict,
 )
-from bertune.reports.markup import Html, element
 from bertune.reports.page import details, note, page, paragraph, section, table
-from bertune.reports.words import answer_text, is_percentage, metric_name, metric_text, place_of, texts_of
+from bertune.reports.words import answer_text, metric_text, place_of, texts_of
+from bertune.text.markup import Html, element
+from bertune.text.metric_text import is_percentage, metric_name
 
 MOST_ROWS = 200
 _WIDTH, _HALF = 240.0, 112.0

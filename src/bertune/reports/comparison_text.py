@@ -5,8 +5,10 @@ from typing import Any
 
 from bertune.evaluation.comparison import Comparison, Difference, Pair
 from bertune.reports.compared_runs import ComparedRun, decisions_of, words_of
-from bertune.reports.words import answer_text, is_percentage, metric_name, metric_text
+from bertune.reports.words import answer_text
+from bertune.text.aligned import aligned
 from bertune.text.excerpt import excerpt
+from bertune.text.metric_text import is_percentage, metric_name, metric_text
 
 _MINUS = "\N{MINUS SIGN}"
 _LONGEST_TEXT = 300
@@ -69,7 +71,7 @@ def comparison_lines(comparison: Comparison, runs: Sequence[ComparedRun], *, mos
     table = [("run", *(metric_name(name, labels) for name in metrics))]
     for run, scores in zip(runs, comparison.scores, strict=True):
         table.append((run.name, *(metric_text(name, scores[name]) for name in metrics)))
-    lines += ["", *_aligned(table)]
+    lines += ["", *aligned(table)]
     for pair in pairs:
         lines += ["", *_pair_lines(pair, runs)]
         if len(runs) == 2:
@@ -128,7 +130,7 @@ def _pair_lines(pair: Pair, runs: Sequence[ComparedRun]) -> list[str]:
                 p_text(difference.p),
             )
         )
-    lines = _aligned(table)
+    lines = aligned(table)
     titles = flipped_titles(pair, runs)
     if pair.mcnemar_p is not None:
         lines.append(
@@ -150,11 +152,3 @@ def _flipped_lines(pair: Pair, runs: Sequence[ComparedRun], most: int) -> list[s
             texts = [row[name] for name in ("text_a", "text_b") if name in row]
             lines += [f"    {excerpt(' '.join(words.split()), _LONGEST_TEXT)}" for words in texts]
     return lines
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]

@@ -1,19 +1,21 @@
 """The top of a report: how good the model is, beside always answering the same, and what to beware of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bertune.reports import charts
-from bertune.reports.markup import Html, element
-from bertune.reports.page import note, warning
-from bertune.reports.words import constant_answer, is_percentage, metric_interval, metric_name, metric_text
+from bertune.reports.page import code, note, notes, warning
+from bertune.reports.words import constant_answer, metric_interval, metric_text
+from bertune.text.markup import Html, element, join
+from bertune.text.metric_text import is_percentage, metric_name
 
 
 def headline(numbers: dict[str, Any]) -> list[Html]:
     """Returns the verdict with its picture, and the warnings."""
-    warnings = [warning(words) for words in numbers["warnings"]]
-    scores = numbers["validation"]
+    severe, others = _warnings(numbers["warnings"])
+    scores = numbers["validation"] or numbers["also_scored"].get("test")
     if scores is None:
-        return [element("p", "No score", class_="headline"), *warnings]
+        return [element("p", "No score", class_="headline"), *severe, *others]
     name, first = next(iter(scores["metrics"].items()))
     spoken = metric_name(name, scores["label_names"])
     value, interval = metric_text(name, first["value"]), metric_interval(name, first["low"], first["high"])
@@ -22,6 +24,7 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
     always = constant_answer(scores["baseline"])
     ends = (0.0, 1.0) if is_percentage(name) or min(first["low"], first["baseline"]) >= 0 else (-1.0, 1.0)
     return [
+        *severe,
         element("p", value, " ", element("small", spoken), class_="headline"),
         element(
             "p",
@@ -40,12 +43,64 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
             label=f"{spoken} {value}, interval {interval}",
         ),
         *_seeds(numbers["seeds"], name),
-        note(
-            f"Measured on {scores['rows']:,} validation rows{_when(numbers)}, chosen on the same rows: expect a "
-            "little less on new ones."
-        ),
-        *warnings,
+        *_measured_on(numbers, scores, name),
+        *_frozen(numbers["frozen_features"], scores["label_names"]),
+        *others,
     ]
+
+
+def _warnings(warned: Sequence[dict[str, Any]]) -> tuple[list[Html], list[Html]]:
+    """The severe ones, which stand above the number, and the others, of which notes share a box."""
+    boxes = {
+        level: [
+            warning(level, each["message"], *_tried(each.get("try", [])))
+            for each in warned
+            if each["level"] == level and not each.get("of_data")
+        ]
+        for level in ("severe", "caution")
+    }
+    of_data = [element("li", each["message"]) for each in warned if each["level"] == "caution" and each.get("of_data")]
+    if of_data:
+        boxes["caution"].append(warning("caution", "what the audit found in the data", element("ul", *of_data)))
+    quiet = [each["message"] for each in warned if each["level"] == "note"]
+    return boxes["severe"], [*boxes["caution"], *([notes(quiet)] if quiet else [])]
+
+
+def _tried(commands: Sequence[str]) -> list[Html]:
+    """What to try instead, each alternative as it is typed."""
+    return [element("p", "Try one of:"), code(join(map(_unbroken, commands), "\n"))] if commands else []
+
+
+def _unbroken(command: str) -> Html:
+    """Keeps each flag with its value on one line."""
+    flags = command.replace(" --", "\n--").split("\n")
+    return join((element("span", flag, class_="flag") for flag in flags), " ")
+
+
+def _frozen(frozen: dict[str, Any] | None, labels: Sequence[str]) -> list[Html]:
+    """What the same encoder gives without training; nothing where that was not measured."""
+    if frozen is None:
+        return []
+    name, value = next(iter(frozen["metrics"].items()))
+    return [
+        note(
+            f"Without training the encoder, a {frozen['name']} has {metric_name(name, labels)} "
+            f"{metric_text(name, value)}: fitted on {frozen['rows_trained']:,} training rows, scored on "
+            f"{frozen['rows_scored']:,} validation rows."
+        )
+    ]
+
+
+def _measured_on(numbers: dict[str, Any], scores: dict[str, Any], name: str) -> list[Html]:
+    """Says on which rows, and what it is worth on test rows, by which nothing was chosen."""
+    when, test = _when(numbers), numbers["also_scored"].get("test")
+    if numbers["validation"] is None:
+        return [note(f"Measured on {scores['rows']:,} test rows{when}, by which nothing was chosen.")]
+    told = f"Measured on {scores['rows']:,} validation rows{when}, chosen on the same rows: "
+    if test is None:
+        return [note(f"{told}expect a little less on new ones.")]
+    value = metric_text(name, test["metrics"][name]["value"])
+    return [note(f"{told}on {test['rows']:,} test rows, by which nothing was chosen, it is {value}.")]
 
 
 def _when(numbers: dict[str, Any]) -> str:

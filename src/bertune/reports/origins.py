@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-from bertune.reports.markup import Html, element
 from bertune.reports.page import code, details, facts, note, section, table
 from bertune.reports.words import name_of
 from bertune.text.excerpt import excerpt
 from bertune.text.length_counts import length_line
+from bertune.text.markup import Html, element
 from bertune.text.token_figures import TokenFigures
 from bertune.tokens.long_texts import LongTexts
 
@@ -67,6 +67,13 @@ def data_audit(data: dict[str, Any] | None) -> list[Html]:
     else:
         rows = [[name, f"{report['rows_used']:,}"] for name, report in data["reports"].items()]
         content.append(table(["split", "rows"], rows))
+    if held := data.get("held_out"):
+        content.append(
+            note(
+                f"{held['rows']:,} of {held['of']:,} rows of the training data were held back for validation "
+                f"({held['method']}); data.json names them."
+            )
+        )
     content += _lengths(data["splits"])
     found = [_finding(finding) for finding in data["findings"]]
     content.append(element("ul", *found) if found else note("The audit found nothing to report."))

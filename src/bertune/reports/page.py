@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import bertune
-from bertune.reports.markup import Html, element, join, text
 from bertune.reports.style import STYLE
+from bertune.text.markup import Html, element, join, text
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -64,9 +64,19 @@ def note(*content: object) -> Html:
     return element("p", *content, class_="note")
 
 
-def warning(*content: object) -> Html:
-    """Returns something that the reader must not overlook."""
-    return element("div", element("b", "Warning: "), *content, class_="callout", role="note")
+def warning(level: str, *content: object) -> Html:
+    """Returns something that the reader must not overlook.
+
+    Args:
+        level: `severe` or `caution`.
+        *content: markup, or texts as they are.
+    """
+    return element("div", element("b", "Warning: "), *content, class_=f"callout {level}", role="note")
+
+
+def notes(messages: Sequence[object]) -> Html:
+    """Returns what is good to know, gathered in one quiet box."""
+    return element("ul", *(element("li", message) for message in messages), class_="notes")
 
 
 def details(summary: object, *content: object) -> Html:

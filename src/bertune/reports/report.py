@@ -1,10 +1,13 @@
 """The report of a run: `metrics.json` with every number, and `report.html` made of it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from bertune.atomic import write_text
+from bertune.errors import DataError
 from bertune.reports.calibration_section import calibration
 from bertune.reports.headline import headline
 from bertune.reports.numbers import report_numbers
@@ -32,11 +35,26 @@ def write_report(folder: Path) -> Path:
         ConfigError: the folder is not one of a run.
         DataError: a file of it is damaged.
     """
-    numbers = report_numbers(folder)
-    # Escaped, since texts of the data may hold halves of surrogate pairs.
-    write_text(folder / NUMBERS, json.dumps(numbers, indent=1) + "\n")
-    write_text(folder / REPORT, report_page(numbers))
+    with _damage_named(folder):
+        numbers = report_numbers(folder)
+        page_text = report_page(numbers)
+    # A run folder may come from somebody else, so links in it are not followed. Escaped, since texts of the data may
+    # hold halves of surrogate pairs.
+    write_text(folder / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False) + "\n", follow=False)
+    write_text(folder / REPORT, page_text, follow=False)
     return folder / REPORT
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    """Says of a file that has every entry, and in one of them what no run writes, that the run is damaged."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise DataError(
+            f"{folder}: a file of this run holds what bertune does not write ({type(error).__name__}: {error!s:.80})",
+            hint="bring its files back from a copy, or train again; if nobody changed them, report this as a fault",
+        ) from error
 
 
 def report_page(numbers: dict[str, Any]) -> str:

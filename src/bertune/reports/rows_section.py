@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from bertune.reports.charts import spark
-from bertune.reports.markup import Html, element
 from bertune.reports.page import note, paragraph, section
 from bertune.reports.words import answer_text, percent, place_of, texts_of
+from bertune.text.markup import Html, element
 
 _FEW_EPOCHS: Final = 3
 

@@ -3,9 +3,12 @@
 from typing import Any, Final
 
 from bertune.reports.charts import Axes, intervals, no_numbers, scatter
-from bertune.reports.markup import Html, element
+from bertune.reports.kept_evaluations import CHOSEN_ON
 from bertune.reports.page import figure, grid, note, scrolling, section, table
-from bertune.reports.words import metric_interval, metric_name, metric_text, name_of, percent, short
+from bertune.reports.words import metric_interval, metric_text, name_of, percent, short
+from bertune.text.findings import counted
+from bertune.text.markup import Html, element
+from bertune.text.metric_text import interval_methods, loss_text, metric_name
 
 _BASELINE: Final = {"majority": "the majority", "mean": "the mean", "constant": "by the label counts"}
 _MOST_LABELS_IN_MATRIX: Final = 12
@@ -21,9 +24,10 @@ _DEEPEST: Final = 0.5
 
 def scoring(numbers: dict[str, Any]) -> list[Html]:
     """Returns the sections on scores; nothing where there are none."""
-    scores = numbers["validation"]
+    side_by_side = beside(numbers)
+    scores = numbers["validation"] or numbers["also_scored"].get("test")
     if scores is None:
-        return []
+        return [section("scores", "Scores", *side_by_side)] if side_by_side else []
     labels = scores["label_names"]
     rows = [
         [
@@ -38,15 +42,14 @@ def scoring(numbers: dict[str, Any]) -> list[Html]:
     content = [
         table(["metric", "value", "95 % interval", "baseline", "against it"], rows),
         note(
-            f"Intervals: {scores['bootstrap_samples']:,} bootstrap samples of the {scores['rows']:,} rows. "
-            f"{_LOSS[scores['task_kind']]} "
-            f"{scores['mean_loss']:.4f}. The baseline is {_BASELINE[scores['baseline']['kind']]} of "
+            f"{_methods(scores)} {_LOSS[scores['task_kind']]} "
+            f"{loss_text(scores['mean_loss'])}. The baseline is {_BASELINE[scores['baseline']['kind']]} of "
             f"{'the training data' if scores['baseline']['source'] == 'training data' else 'these rows'}."
+            f"{_caution(scores['baseline'])}"
         ),
     ]
-    for name, also in numbers["also_scored"].items():
-        content.append(note(f"{name_of(name)}, by which nothing was chosen: {also['verdict']}."))
-    tables = [_matrix(labels, scores["confusion"])] if scores["confusion"] else []
+    content += side_by_side
+    tables = [_matrix(labels, scores)] if scores["confusion"] or scores.get("confusion_cells") else []
     if scores["labels"]:
         tables.append(_by_label(scores["labels"]))
     if tables:
@@ -54,10 +57,74 @@ def scoring(numbers: dict[str, Any]) -> list[Html]:
     return [section("scores", "Scores", *content), *_rows_by(numbers["answers"])]
 
 
-def _matrix(labels: list[str], confusion: list[list[int]]) -> Html:
+def _methods(scores: dict[str, Any]) -> str:
+    """How the intervals were found and what "against it" tells; scores of older runs do not say the first."""
+    methods = {name: metric.get("method", "") for name, metric in scores["metrics"].items()}
+    samples = scores["bootstrap_samples"]
+    if "" in methods.values():
+        return f"Intervals: {samples:,} bootstrap samples of the {scores['rows']:,} rows."
+    told = interval_methods(methods, samples, labels=scores["label_names"])
+    return f"Intervals: {told}. Model and baseline are compared on the same rows, which their intervals do not tell."
+
+
+def _caution(baseline: dict[str, Any]) -> str:
+    """A sentence, where the baseline is not the best constant answer here."""
+    return f" {baseline['caution']}." if baseline.get("caution") else ""
+
+
+def beside(numbers: dict[str, Any]) -> list[Html]:
+    """Returns the scores of all rows that were scored, side by side; nothing where there are those of one set only."""
+    columns: list[tuple[str, str, dict[str, Any]]] = []
+    if numbers["validation"] is not None:
+        columns.append(("validation", CHOSEN_ON["validation"], numbers["validation"]))
+    columns += [(name_of(name), CHOSEN_ON[""], scores) for name, scores in numbers["also_scored"].items()]
+    current = [entry for entry in numbers["evaluations"] if not entry["stale"]]
+    columns += [
+        (_evaluated(entry), CHOSEN_ON.get(entry["seen_as"], CHOSEN_ON[""]), entry["scores"]) for entry in current
+    ]
+    stale = len(numbers["evaluations"]) - len(current)
+    told = []
+    if stale:
+        earlier = counted(stale, "earlier evaluation is", "earlier evaluations are")
+        told.append(note(f"{earlier} of another model than this run has now."))
+    if len(columns) < 2 and not current:
+        return told
+    labels = columns[0][2]["label_names"]
+    names = list(dict.fromkeys(name for _, _, scores in columns for name in scores["metrics"]))
+    rows = [
+        [metric_name(name, labels), *(_with_interval(name, scores["metrics"].get(name)) for *_, scores in columns)]
+        for name in names
+    ]
+    rows.append(["rows", *(f"{scores['rows']:,}" for *_, scores in columns)])
+    rows.append(["", *(chosen for _, chosen, _ in columns)])
+    return [
+        element("h3", "Side by side"),
+        table(["metric", *(name for name, *_ in columns)], rows),
+        note("Rows that something was chosen on, or trained on, look better than new ones."),
+        *told,
+    ]
+
+
+def _evaluated(entry: dict[str, Any]) -> str:
+    """Names the rows of an evaluation: the last two parts of the path, and the split."""
+    parts = [part for part in str(entry["data"]).split("/") if part]
+    return name_of("/".join(parts[-2:])) + (f", {entry['split']}" if entry.get("split") else "")
+
+
+def _with_interval(name: str, metric: dict[str, Any] | None) -> str:
+    if metric is None:
+        return ""
+    value = metric_text(name, metric["value"])
+    if metric["low"] is None or metric["high"] is None:
+        return value
+    return f"{value} ({metric_interval(name, metric['low'], metric['high'])})"
+
+
+def _matrix(labels: list[str], scores: dict[str, Any]) -> Html:
+    confusion: list[list[int]] = scores["confusion"]
     heading = element("h3", "Confusion: true label by row, answered label by column")
     if len(labels) > _MOST_LABELS_IN_MATRIX:
-        return element("div", heading, _most_confused(labels, confusion))
+        return element("div", heading, _most_confused(scores))
     names = [name_of(label) for label in labels]
     head = element("tr", element("th", "true \\ answered"), *(element("th", name, class_="number") for name in names))
     body = []
@@ -77,12 +144,18 @@ def _matrix(labels: list[str], confusion: list[list[int]]) -> Html:
     return element("div", heading, scrolling(matrix))
 
 
-def _most_confused(labels: list[str], confusion: list[list[int]]) -> Html:
-    pairs = [
-        (count, sum(counts), labels[row], labels[column])
-        for row, counts in enumerate(confusion)
+def _most_confused(scores: dict[str, Any]) -> Html:
+    labels = scores["labels"]
+    cells = scores.get("confusion_cells") or [
+        (row, column, count)
+        for row, counts in enumerate(scores["confusion"])
         for column, count in enumerate(counts)
-        if count and row != column
+        if count
+    ]
+    pairs = [
+        (count, max(labels[row]["support"], 1), labels[row]["label"], labels[column]["label"])
+        for row, column, count in cells
+        if row != column
     ]
     pairs.sort(key=lambda pair: -pair[0])
     rows = [[name_of(true), name_of(told), f"{n:,}", percent(n / total)] for n, total, true, told in pairs[:20]]
@@ -132,7 +205,8 @@ def _rows_by(answers: dict[str, Any] | None) -> list[Html]:
 
 def _groups(title: str, subtitle: str, rows: list[dict[str, Any]], *, is_error: bool) -> Html:
     names = [_group_name(row, len(rows)) for row in rows]
-    top = max([row["high"] for row in rows if row["high"] is not None], default=1.0) * 1.08 if is_error else 1.0
+    highest = [row["value"] if row["high"] is None else row["high"] for row in rows if row["value"] is not None]
+    top = max(highest, default=1.0) * 1.08 if is_error else 1.0
     axes = Axes((0.0, float(len(rows))), (0.0, top or 1.0), "", no_numbers, short if is_error else _whole_percent)
     return figure(title, subtitle, intervals(rows, names, axes, label=f"{title}: {subtitle}"))
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from bertune.reports.markup import Html, element
 from bertune.reports.page import note, section, table
-from bertune.reports.words import metric_interval, metric_name, metric_text
+from bertune.reports.words import metric_interval, metric_text
 from bertune.text.excerpt import excerpt
+from bertune.text.markup import Html, element
+from bertune.text.metric_text import loss_text, metric_name
 
 
 def seeds_section(numbers: dict[str, Any]) -> list[Html]:
@@ -21,16 +22,16 @@ def seeds_section(numbers: dict[str, Any]) -> list[Html]:
             metric_name(name, labels),
             metric_text(name, spread["mean"]),
             "" if spread["std"] is None else metric_text(name, spread["std"]),
-            "" if spread["low"] is None else metric_interval(name, spread["low"], spread["high"]),
+            _interval(name, spread),
             metric_text(name, spread["minimum"]),
             metric_text(name, spread["maximum"]),
         ]
         for name, spread in summary["metrics"].items()
     ]
     told = note(
-        f"The model kept is {_kept(seeds['model'])}, by {seeds['chosen_by']}; test was {seeds['test']}. Chosen as the "
-        "best of several, it scores a little too well on these rows: expect the mean. The interval of the mean is "
-        "Student's t over the seeds; it says nothing about other rows."
+        f"The model kept is {_kept(seeds['model'])}, by {_chosen_by(seeds, labels)}; test was {seeds['test']}. "
+        "Chosen as the best of several, it scores a little too well on these rows: expect the mean. The interval of "
+        "the mean is Student's t over the seeds; it says nothing about other rows."
     )
     return [
         section(
@@ -46,6 +47,12 @@ def seeds_section(numbers: dict[str, Any]) -> list[Html]:
     ]
 
 
+def _interval(name: str, spread: dict[str, Any]) -> str:
+    if spread["low"] is None:
+        return "" if spread["std"] is None else "none: the seeds agree"
+    return metric_interval(name, spread["low"], spread["high"])
+
+
 def _seed(result: dict[str, Any], names: list[str], best: int) -> list[object]:
     notes = ["best"] if result["seed"] == best else []
     notes += ["collapsed"] if result["collapsed"] else []
@@ -54,7 +61,14 @@ def _seed(result: dict[str, Any], names: list[str], best: int) -> list[object]:
         return [result["seed"], ", ".join(notes), *([""] * (len(names) + 2)), f"{result['seconds']:.0f}"]
     values = [metric_text(name, result["metrics"][name]) for name in names]
     bad = element("span", ", ".join(notes), class_="worse" if result["collapsed"] else "better")
-    return [result["seed"], bad, *values, f"{result['loss']:.4f}", result["best_epoch"], f"{result['seconds']:.0f}"]
+    return [
+        result["seed"],
+        bad,
+        *values,
+        loss_text(result["loss"]),
+        result["best_epoch"],
+        f"{result['seconds']:.0f}",
+    ]
 
 
 def _averages(averages: list[dict[str, Any]], names: list[str], labels: list[str]) -> list[Html]:
@@ -73,6 +87,11 @@ def _averages(averages: list[dict[str, Any]], names: list[str], labels: list[str
 def _values(average: dict[str, Any], names: list[str]) -> list[str]:
     metrics = average.get("metrics", {})
     return [metric_text(name, metrics[name]) if name in metrics else "" for name in names]
+
+
+def _chosen_by(seeds: dict[str, Any], labels: list[str]) -> str:
+    rows, _, metric = str(seeds["chosen_by"]).partition(" ")
+    return f"{rows} {metric_name(metric, labels)}"
 
 
 def _kept(model: dict[str, Any]) -> str:

@@ -44,6 +44,12 @@ pre { background: var(--soft); border-radius: 6px; padding: 12px 14px; margin: 8
 .callout { border-left: 4px solid var(--warn); background: var(--warn-soft); border-radius: 0 6px 6px 0;
   padding: 10px 14px; margin: 12px 0; }
 .callout b { color: var(--warn); }
+.callout.severe { border: 2px solid var(--warn); border-left-width: 8px; font-size: 18px; font-weight: 600; }
+.callout p, .callout pre { margin: 6px 0 0; font-size: 14px; font-weight: 400; }
+.callout pre { padding: 6px 10px; font-size: 13px; }
+.callout ul { margin: 4px 0 0; padding-left: 18px; } .flag { white-space: nowrap; }
+ul.notes { border-left: 4px solid var(--line); margin: 12px 0; padding: 4px 14px 4px 30px; color: var(--faint);
+  font-size: 14px; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 16px;
   margin: 14px 0; }
 figure { margin: 0; padding: 14px 14px 8px; background: var(--card); border: 1px solid var(--line);

@@ -3,9 +3,10 @@
 from typing import Any
 
 from bertune.reports.charts import Axes, Series, legend, line_chart
-from bertune.reports.markup import Html
 from bertune.reports.page import figure, grid, note, section
-from bertune.reports.words import metric_name, metric_text, percent, short
+from bertune.reports.words import metric_text, percent, short
+from bertune.text.markup import Html
+from bertune.text.metric_text import metric_name
 
 Curve = dict[str, Any]
 

@@ -1,27 +1,15 @@
 """Names and numbers as the page writes them."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from bertune.evaluation.metrics import METRICS
-from bertune.reports.markup import Html, element, join, text
+from bertune.text import metric_text as plain
 from bertune.text.excerpt import excerpt
+from bertune.text.markup import Html, element, join, text
 
 _SPACE: Final = "\N{NARROW NO-BREAK SPACE}"
-_DASH: Final = "\N{EN DASH}"
 # Labels, columns and file names are words; what is longer is no name, and would push all else off the page.
 _LONGEST_NAME: Final = 60
 _LONGEST_TEXT: Final = 1_200
-_SPOKEN: Final = {
-    "f1": "F1",
-    "f1_macro": "macro F1",
-    "f1_micro": "micro F1",
-    "subset_accuracy": "subset accuracy",
-    "hamming_loss": "Hamming loss",
-    "matthews": "Matthews correlation",
-    "pearson": "Pearson correlation",
-    "spearman": "Spearman correlation",
-}
 
 
 def name_of(value: object) -> str:
@@ -29,33 +17,19 @@ def name_of(value: object) -> str:
     return excerpt(str(value), _LONGEST_NAME)
 
 
-def metric_name(name: str, labels: Sequence[str]) -> str:
-    """Returns what a metric is called, with the label it is about."""
-    if name == "f1" and len(labels) == 2:
-        return f"F1 of {name_of(labels[1])!r}"
-    return _SPOKEN.get(name, name.replace("_", " "))
-
-
 def metric_text(name: str, value: float) -> str:
     """Returns a metric as people read it: a percentage, or a correlation with three digits."""
-    return percent(value) if is_percentage(name) else f"{value:.3f}"
+    return plain.metric_text(name, value).replace(" ", _SPACE)
 
 
 def metric_interval(name: str, low: float, high: float) -> str:
     """Returns the ends of an interval."""
-    if is_percentage(name):
-        return f"{100 * low:.1f}{_DASH}{100 * high:.1f}{_SPACE}%"
-    return f"{low:.3f}{_DASH if low >= 0 else ' to '}{high:.3f}"
-
-
-def is_percentage(name: str) -> bool:
-    """Whether people read a metric as a percentage."""
-    return name in METRICS and METRICS[name].as_percentage
+    return plain.metric_interval(name, low, high).replace(" %", f"{_SPACE}%")
 
 
 def percent(share: float, digits: int = 1) -> str:
     """Returns a share as a percentage."""
-    return f"{100 * share:.{digits}f}{_SPACE}%"
+    return plain.percent(share, digits).replace(" ", _SPACE)
 
 
 def short(number: float) -> str:

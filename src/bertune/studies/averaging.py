@@ -68,13 +68,16 @@ def averages(
         score_of: scores a classifier on the validation data.
 
     Returns:
-        What each recipe came to, and a classifier with the better of them if its metric is above that of the best
-        model, None if it is not. The soup may be the best model alone, and is left out where it is the mean of all.
+        What each recipe came to, and a classifier with the better of them if it is above the best model by metric, or
+        on an equal metric by a lower loss; None if it is not. The soup may be the best model alone, and is left out
+        where it is the mean of all.
     """
     soup, every = _Sum(), _Sum()
     classifier: Classifier | None = None
+    alone: Scores | None = None
     best: Scores | None = None
-    alone, mean, soup_weights = -float("inf"), {}, {}
+    mean: Weights = {}
+    soup_weights: Weights = {}
     for seed, folder in models:
         classifier = load(folder).classifier
         weights = classifier.state_dict()
@@ -83,27 +86,27 @@ def averages(
         mixed = soup.mean_with(weights)
         weights = {name: value.clone() for name, value in weights.items()}
         scores = _scored(classifier, mixed, score_of)
-        if best is None:
-            alone = scores.chosen_value
-        if best is None or scores.chosen_value >= best.chosen_value:
+        alone = alone or scores
+        if best is None or scores.rank >= best.rank:
             soup.add(seed, weights)
             best, soup_weights = scores, mixed
     assert classifier is not None
+    assert alone is not None
     assert best is not None
     tried = [(Average("mean of all", every.seeds, _scored(classifier, mean, score_of)), mean)]
     if len(soup.seeds) < len(models):
         tried.insert(0, (Average("greedy soup", soup.seeds, best), soup_weights))
-    better, weights = max(tried, key=lambda pair: pair[0].scores.chosen_value)
+    better, weights = max(tried, key=lambda pair: pair[0].scores.rank)
     found = [average for average, _ in tried]
-    if better.scores.chosen_value <= alone:
+    if better.scores.rank <= alone.rank:
         return found, None
     classifier.load_state_dict(weights)
     return found, classifier
 
 
 def best_of(found: Sequence[Average]) -> Average:
-    """Returns the average with the best metric."""
-    return max(found, key=lambda average: average.scores.chosen_value)
+    """Returns the average with the best metric, on an equal one that with the lower loss."""
+    return max(found, key=lambda average: average.scores.rank)
 
 
 def _scored(classifier: Classifier, weights: Weights, score_of: Callable[[Classifier], Scores]) -> Scores:

@@ -8,11 +8,12 @@ import importlib
 import itertools
 import random
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bertune.errors import ConfigError
-from bertune.training.loop import EpochResult
+from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
 TrialState = Literal["complete", "stopped", "diverged"]
@@ -31,6 +32,9 @@ class Trial:
         epochs: of its schedule.
         values: after each epoch that it trained, the metric, higher when better.
         rungs: what it had at each rung that it came to, by the name under which optuna keeps it.
+        losses: after each epoch that it trained, the mean loss on the validation data; empty in tables of sweeps from
+            before they were kept.
+        collapsed: whether the model of its best epoch gives every row the same answer.
     """
 
     number: int
@@ -39,16 +43,34 @@ class Trial:
     epochs: int
     values: tuple[float, ...]
     rungs: dict[str, float] = field(default_factory=dict)
+    losses: tuple[float, ...] = ()
+    collapsed: bool = False
 
     @property
     def best_epoch(self) -> int:
-        """From 1; the first of several equal ones, whose model a run keeps."""
-        return self.values.index(max(self.values)) + 1
+        """From 1; on an equal metric that with the lower loss, whose model a run keeps."""
+        return best_epoch_of(self.values, self.losses)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What trials are compared by, higher when better: the metric at the best epoch, then the lower loss there."""
+        return self.value, -self.losses[self.best_epoch - 1] if self.losses else -float("inf")
 
     @property
     def value(self) -> float:
         """The metric at the best epoch."""
         return max(self.values)
+
+
+def best_epoch_of(values: Sequence[float], losses: Sequence[float]) -> int:
+    """Returns the epoch, from 1, with the best metric; of equal ones that with the lowest loss, then the earliest.
+
+    Args:
+        values: after each epoch, the metric, higher when better.
+        losses: after each epoch; empty where they are not known.
+    """
+    ranks = list(zip(values, (-loss for loss in losses), strict=True)) if losses else [(value, 0.0) for value in values]
+    return ranks.index(max(ranks)) + 1
 
 
 def untried_settings(space: dict[str, tuple[Any, ...]], done: list[Trial]) -> list[dict[str, Any]] | None:
@@ -114,6 +136,8 @@ class Halving:
         self._trial = self._study.ask(distributions)
         self.drawn: dict[str, Any] = dict(self._trial.params)
         self.values: list[float] = []
+        self.losses: list[float] = []
+        self._collapsed: list[bool] = []
         self.epochs = 0
 
     @property
@@ -121,6 +145,18 @@ class Halving:
         """What the trial had at the rungs that it came to."""
         attributes = self._study.get_trials(deepcopy=False)[-1].system_attrs
         return {name: value for name, value in attributes.items() if isinstance(value, float)}
+
+    def outcome(self, number: int, state: TrialState, epochs: int) -> Trial:
+        """Returns the trial that was watched.
+
+        Args:
+            number: from 1.
+            state: how it ended.
+            epochs: of its schedule.
+        """
+        collapsed = bool(self.values) and self._collapsed[best_epoch_of(self.values, self.losses) - 1]
+        values, losses = tuple(self.values), tuple(self.losses)
+        return Trial(number, self.drawn, state, epochs, values, self.rungs, losses, collapsed)
 
     def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:  # noqa: ARG002 (an observer's)
         """Notes how many epochs the schedule has."""
@@ -137,6 +173,8 @@ class Halving:
         """
         assert result.scores is not None
         self.values.append(result.scores.chosen_value)
+        self.losses.append(result.scores.mean_loss)
+        self._collapsed.append(result.scores.is_majority)
         self._trial.report(result.scores.chosen_value, result.epoch)
         # Asked at the last epoch as well: what a trial had at a rung is what later ones are measured by.
         if self._trial.should_prune() and result.epoch < self.epochs:

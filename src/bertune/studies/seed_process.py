@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from bertune.errors import ResourceError
 from bertune.studies.seed_run import SeedResult, run_seed
-from bertune.training.loop import EpochResult, Observer
+from bertune.training.history import EpochResult, Observer
 from bertune.training.prepare import PreparedRun
 from bertune.training.step import StepResult
 

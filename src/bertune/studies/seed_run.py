@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 
 from bertune.errors import DivergedError
 from bertune.evaluation.metrics import METRICS
-from bertune.training.loop import Observer
+from bertune.training.advice import Advice
+from bertune.training.history import Observer
 from bertune.training.prepare import PreparedRun
 from bertune.training.run import execute
 
@@ -25,6 +26,7 @@ class SeedResult:
         loss: mean, on the validation data.
         collapsed: whether it gives every row the same answer.
         reason: why it diverged.
+        advice: on its run.
     """
 
     seed: int
@@ -36,6 +38,7 @@ class SeedResult:
     loss: float | None = None
     collapsed: bool = False
     reason: str | None = None
+    advice: tuple[Advice, ...] = ()
 
     @property
     def chosen_value(self) -> float:
@@ -45,12 +48,13 @@ class SeedResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything in types that JSON knows."""
-        return asdict(self)
+        return asdict(self) | {"advice": [each.to_dict() for each in self.advice]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Reads what `to_dict` gave."""
-        return cls(**values)
+        advice = tuple(Advice.from_dict(each) for each in values.get("advice", ()))
+        return cls(**values | {"advice": advice})
 
 
 def folder_name(seed: int) -> str:
@@ -82,4 +86,5 @@ def run_seed(run: PreparedRun, observer: Observer | None) -> SeedResult:
         metrics=scores.values,
         loss=scores.mean_loss,
         collapsed=scores.is_majority,
+        advice=finished.advice,
     )

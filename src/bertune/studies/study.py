@@ -1,6 +1,5 @@
 """A study of seeds: the same run with several seeds, as one result."""
 
-import hashlib
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.model_directory import save
@@ -21,17 +19,21 @@ from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier
 from bertune.studies.averaging import Average, averages, best_of
+from bertune.studies.data_digest import digest_of_data
 from bertune.studies.seed_process import SeedProcesses
 from bertune.studies.seed_run import SeedResult, folder_name, run_seed
 from bertune.studies.seed_settings import SeedSettings
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import Summary, summarize
+from bertune.training.also_scored import score_kept_model
 from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
-from bertune.training.goal import Goal
-from bertune.training.loop import Observer
+from bertune.training.history import Observer
+from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
+from bertune.training.reading import TEST
 from bertune.training.run import resolved_settings
+from bertune.training.run_advice import frozen_probe_of
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
 
@@ -74,6 +76,7 @@ class FinishedStudy:
         metric: by which best was chosen.
         averages: what averaging came to; empty where it was not asked for.
         kept: the average that is the model now; None where the best seed is.
+        test: scores of the model that is kept on the test rows; None without such.
     """
 
     directory: StudyDirectory
@@ -81,10 +84,17 @@ class FinishedStudy:
     metric: str
     averages: tuple[Average, ...] = ()
     kept: Average | None = None
+    test: Scores | None = None
 
 
 def prepare_study(
-    settings: RunSettings, config: TrainingConfig, seeds: SeedSettings, *, say: Say, on_fetch: Report | None = None
+    settings: RunSettings,
+    config: TrainingConfig,
+    seeds: SeedSettings,
+    *,
+    say: Say,
+    verbose: bool = False,
+    on_fetch: Report | None = None,
 ) -> PreparedStudy:
     """Reads, checks and encodes once for all seeds; writes nothing.
 
@@ -93,6 +103,7 @@ def prepare_study(
         config: how to train; its seed is the first where seeds are counted.
         seeds: which, and what becomes of them.
         say: told each fact as a line.
+        verbose: tell more of the data and the encoder, as `prepare`.
         on_fetch: told how far the download of a model is.
 
     Raises:
@@ -105,15 +116,15 @@ def prepare_study(
     parallel, threads = _shares(seeds.parallel_seeds, len(numbers), choose_device(settings.device).type)
     directory = StudyDirectory(settings.out)
     earlier = None if settings.overwrite else directory.earlier()
-    run = prepare(
-        replace(settings, overwrite=settings.overwrite or earlier is not None), configs[0], say=say, on_fetch=on_fetch
-    )
+    told = replace(settings, overwrite=settings.overwrite or earlier is not None)
+    run = prepare(told, configs[0], say=say, verbose=verbose, on_fetch=on_fetch)
     if run.validation is None:
         raise ConfigError(
-            "--seeds needs validation data: the best seed is chosen by them", hint="name some with --validation"
+            "--seeds needs validation data: the best seed is chosen by them",
+            hint="name some with --validation FILE, or hold training rows back: --validation 0.1",
         )
     run = replace(run, settings=replace(run.settings, overwrite=settings.overwrite))
-    study = PreparedStudy(run, numbers, seeds, parallel, threads, _settings_of_runs(run), _digest_of_data(run))
+    study = PreparedStudy(run, numbers, seeds, parallel, threads, _settings_of_runs(run), digest_of_data(run))
     if earlier is not None:
         earlier.check_same(study.runs, study.data, settings.out)
     return study
@@ -155,11 +166,13 @@ def execute_study(
             for seed in study.seeds
             if seed not in done
         }
+        if waiting:  # the same for all seeds
+            study = replace(study, run=replace(run, frozen=frozen_probe_of(run)))
         with closing(_trained(study, waiting)) as trained:
             for result in trained:
                 results.append(result)
                 directory.write_table(study.runs, study.data, results)
-                directory.forget_earlier_run()
+                directory.forget_earlier_run(ended=False)
         return _conclude(study, directory, results, say)
 
 
@@ -184,10 +197,11 @@ def _conclude(study: PreparedStudy, directory: StudyDirectory, results: list[See
         directory.keep_model_of(best)
     else:
         _keep_average(study.run, directory, kept, classifier)
+    test = score_kept_model(study.run, directory.path)
     metric = study.run.contract.metrics[0]
     more = {
         "chosen_by": f"validation {metric}",
-        "test": "not used",
+        "test": "not used" if test is None else "scored once, at the end",
         "model": {
             "seeds": [best.seed] if kept is None else list(kept.seeds),
             "recipe": kept.recipe if kept else "best seed",
@@ -196,7 +210,7 @@ def _conclude(study: PreparedStudy, directory: StudyDirectory, results: list[See
         "averages": [average.to_dict() for average in found],
     }
     directory.write_table(study.runs, study.data, results, **more)
-    return FinishedStudy(directory, summary, metric, tuple(found), kept)
+    return FinishedStudy(directory, summary, metric, tuple(found), kept, test)
 
 
 def _average(
@@ -222,10 +236,10 @@ class _Judged:
 
 def _judge(run: PreparedRun, classifier: Classifier) -> _Judged:
     assert run.validation is not None
-    goal = Goal.of(run.contract)
-    validation = goal.checked(run.validation, "validation", classifier)
+    objective = Objective.of(run.contract)
+    validation = objective.checked(run.validation, "validation", classifier)
     assert validation.targets is not None
-    _, logits = goal.score(classifier, validation, run.train.targets)
+    _, logits = objective.score(classifier, validation, run.train.targets)
     contract, scores, found = calibrated(run.contract, logits, validation.targets, run.settings)
     return _Judged(logits, scores, contract, found)
 
@@ -236,12 +250,12 @@ def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, cl
     scores = {"metrics": judged.scores.values, "rows": judged.scores.rows}
     save(classifier, directory.model, tokenizer=run.tokenizer, contract=judged.contract, scores=scores)
     about = {"average": kept.recipe, "seeds": list(kept.seeds)}
-    directory.write_json("scores.json", {**about, "validation": judged.scores.to_dict()})
     if judged.calibration is not None:
-        directory.write_json("calibration.json", judged.calibration.to_dict())
+        directory.write_calibration(judged.calibration.to_dict())
     assert run.validation is not None
     path, describe = directory.path / "validation.jsonl", run.describe["validation"]
     write_validation_rows(path, describe, run.validation, judged.logits, run.contract.labels)
+    directory.write_scores({**about, "validation": judged.scores.to_dict()})
 
 
 def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Generator[SeedResult]:
@@ -251,7 +265,9 @@ def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Gen
         # Its folder is the study's own: what an interrupted run left there is replaced.
         out = study.run.settings.out / folder_name(seed)
         run = with_seed(study.run, seed, out)
-        return replace(run, settings=replace(run.settings, overwrite=True))
+        # The test rows are for the model that is kept, and for no other.
+        unchosen = {name: data for name, data in run.also_scored.items() if name != TEST}
+        return replace(run, settings=replace(run.settings, overwrite=True, test=None), also_scored=unchosen)
 
     if study.parallel == 1:
         for seed, observer in observers.items():
@@ -314,18 +330,3 @@ def _lines_about(results: list[SeedResult], study: PreparedStudy) -> list[str]:
     if study.parallel > 1:
         lines.append(f"{study.parallel} seeds at a time, {study.threads} threads each")
     return lines
-
-
-def _digest_of_data(run: PreparedRun) -> str:
-    """A digest of what is trained and validated on, to tell whether an interrupted study may go on."""
-    digest = hashlib.sha256()
-    for dataset in (run.train, run.validation):
-        assert isinstance(dataset, Dataset)
-        for array in (
-            dataset.encoded.token_ids,
-            dataset.encoded.offsets,
-            dataset.encoded.first_lengths,
-            dataset.targets,
-        ):
-            digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()

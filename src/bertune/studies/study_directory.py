@@ -1,14 +1,15 @@
 """The folder of a study: one run folder a seed, the table of all, and the model that was kept."""
 
-import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertune.atomic import replaced_file, replaced_folder, write_text
+from bertune.atomic import replaced_file, replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE
-from bertune.errors import ConfigError, DataError
+from bertune.errors import DataError
+from bertune.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.studies.interrupted import ANOTHER, Interrupted
 from bertune.studies.seed_run import SeedResult
 from bertune.training.run_directory import RunDirectory
 
@@ -17,32 +18,16 @@ _ABOUT_THE_MODEL = ("calibration.json", "validation.jsonl")
 
 
 @dataclass(frozen=True)
-class EarlierStudy:
-    """What a folder holds of a study that ended or was interrupted.
+class EarlierStudy(Interrupted):
+    """What a folder holds of a study.
 
     Args:
-        settings: of its runs, by the names of the flags.
-        data: digest of what it was trained and validated on.
         results: of the seeds that are done.
     """
 
-    settings: dict[str, Any] = field(default_factory=dict)
-    data: str = ""
+    what = "study"
+
     results: tuple[SeedResult, ...] = ()
-
-    def check_same(self, settings: dict[str, Any], data: str, path: Path) -> None:
-        """Refuses to go on with other settings or other data.
-
-        Raises:
-            ConfigError: names the first setting that differs.
-        """
-        hint = "name a new folder with --out, or add --overwrite"
-        for name in sorted(self.settings.keys() | settings.keys()):
-            then, now = self.settings.get(name, "not set"), settings.get(name, "not set")
-            if then != now:
-                raise ConfigError(f"{path} holds a study with another {name}: {then} then, {now} now", hint=hint)
-        if self.data != data:
-            raise ConfigError(f"{path} holds a study of other data: the files have changed since", hint=hint)
 
 
 class StudyDirectory(RunDirectory):
@@ -67,14 +52,33 @@ class StudyDirectory(RunDirectory):
         if not path.is_file():
             return None
         try:
-            values = json.loads(path.read_text("utf-8"))
+            values = read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError)
             results = [SeedResult.from_dict(result) for result in values["results"]]
-            study = EarlierStudy(values["settings"], values["data"], tuple(filter(self._is_whole, results)))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: not the table of a study", hint="name a new folder, or add --overwrite"
-            ) from error
+            done = tuple(filter(self._is_whole, results))
+            study = EarlierStudy(values["settings"], values["data"], self.started_in, done)
+        except (DataError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{path}: not the table of a study", hint=ANOTHER) from error
         return study
+
+    def has_results(self) -> bool:
+        """Whether any seed came to a model."""
+        return any(result.status != "diverged" for result in self._done())
+
+    def _what_is_left(self) -> str:
+        return f"the same command, without --overwrite, goes on; {self._seeds_done()}"
+
+    def _how_to_go_on(self) -> str:
+        return f"the same command, with --out {self.path} and without --overwrite, goes on; {self._seeds_done()}"
+
+    def _seeds_done(self) -> str:
+        return f"seeds that are done: {', '.join(str(result.seed) for result in self._done())}"
+
+    def _done(self) -> tuple[SeedResult, ...]:
+        try:
+            earlier = self.earlier()
+        except DataError:
+            return ()
+        return () if earlier is None else earlier.results
 
     def _is_whole(self, result: SeedResult) -> bool:
         """Whether the model of a seed that is said to be done is there."""
@@ -95,16 +99,17 @@ class StudyDirectory(RunDirectory):
         """
         ordered = sorted(results, key=lambda result: result.seed)
         values = {**more, "results": [result.to_dict() for result in ordered], "settings": settings, "data": data}
-        write_text(self.path / _TABLE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        self.write_json(_TABLE, values)
 
     def keep_model_of(self, result: SeedResult) -> None:
         """Makes a seed's model, and its scores, those of the study."""
         with replaced_folder(self.model) as temporary:
             shutil.copytree(self.model_of(result), temporary, dirs_exist_ok=True)
         run = self.path / result.folder
-        scores = json.loads((run / _SCORES).read_text("utf-8"))
-        self.write_json(_SCORES, {"seed": result.seed, **scores})
         for name in _ABOUT_THE_MODEL:
             if (run / name).is_file():
-                with replaced_file(self.path / name) as temporary:
+                with replaced_file(self.path / name, follow=False) as temporary:
                     shutil.copyfile(run / name, temporary)
+        # Last, since they say whose the others are.
+        scores = read_json_object(run / _SCORES, max_bytes=MAX_OWN_BYTES, error=DataError)
+        self.write_json(_SCORES, {"seed": result.seed, **scores})

@@ -8,11 +8,14 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from bertune.evaluation.metrics import METRICS
 from bertune.studies.seed_run import SeedResult
+from bertune.text.aligned import aligned
+from bertune.text.metric_text import is_percentage, loss_text, metric_interval, metric_name, metric_text
+from bertune.training.advice import Advice, advice_lines, advice_of_seeds
 
 _DASH = "\N{EN DASH}"
 _LONGEST_REASON = 100
+_NO_INTERVAL = "none: the seeds agree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,9 @@ class Spread:
 
     Args:
         mean: of the seeds.
-        std: standard deviation with n - 1; None of one seed, as for the next two.
-        low: where the 95 % interval of the mean begins, by Student's t with n - 1 degrees of freedom.
+        std: standard deviation with n - 1; None of one seed, as are the next two.
+        low: where the 95 % interval of the mean begins, by Student's t with n - 1 degrees of freedom. None also where
+            all seeds agree: their spread is then below what the validation rows can tell, and not zero.
         high: where it ends.
         minimum: the least of the seeds.
         maximum: the greatest.
@@ -47,6 +51,7 @@ class Summary:
             finished.
         collapsed: the seeds that give every row the same answer.
         diverged: the seeds whose loss was not finite.
+        advice: on all seeds: of each kind how many it is about, and which.
     """
 
     results: tuple[SeedResult, ...]
@@ -54,6 +59,7 @@ class Summary:
     best: int | None
     collapsed: tuple[int, ...]
     diverged: tuple[int, ...]
+    advice: tuple[Advice, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything in types that JSON knows."""
@@ -62,15 +68,19 @@ class Summary:
             "best": self.best,
             "collapsed": list(self.collapsed),
             "diverged": list(self.diverged),
+            "advice": [each.to_dict() for each in self.advice],
         }
 
     def lines(self) -> list[str]:
         """Returns the table of the seeds and that of the metrics, for a terminal."""
         finished = sum(result.status == "finished" for result in self.results)
         count = f"{len(self.results)} seeds" if len(self.results) > 1 else "1 seed"
-        text = [f"{count}, scores on the validation data:", "", *_table(self._rows()), ""]
+        rows = self._rows()
+        text = advice_lines(self.advice)
+        text += [""] if text else []
+        text += [f"{count}, scores on the validation data:", "", *aligned(rows, texts=[len(rows[0]) - 1]), ""]
         if self.metrics:
-            text += _table(
+            text += aligned(
                 [("metric", "mean", "std", "95 % interval of the mean", "lowest", "highest"), *self._spreads()]
             )
         text += ["", f"collapsed: {', '.join(f'seed {seed}' for seed in self.collapsed) or 'none'}"]
@@ -82,7 +92,7 @@ class Summary:
 
     def _rows(self) -> list[tuple[str, ...]]:
         names = list(self.metrics)
-        rows: list[tuple[str, ...]] = [("seed", "epoch", *names, "loss", "seconds", "")]
+        rows: list[tuple[str, ...]] = [("seed", "epoch", *map(metric_name, names), "loss", "seconds", "")]
         for result in self.results:
             if result.status == "diverged":
                 dashes = [_DASH] * (len(names) + 2)
@@ -90,9 +100,15 @@ class Summary:
                 rows.append((str(result.seed), *dashes, f"{result.seconds:.0f}", note))
                 continue
             notes = ["best"] if result.seed == self.best else []
-            notes += ["collapsed: every answer is the same"] if result.collapsed else []
-            values = [shown(name, result.metrics[name]) for name in names]
-            row = (str(result.seed), str(result.best_epoch), *values, f"{result.loss:.4f}", f"{result.seconds:.0f}")
+            notes += ["collapsed"] if result.collapsed else []
+            values = [metric_text(name, result.metrics[name]) for name in names]
+            row = (
+                str(result.seed),
+                str(result.best_epoch),
+                *values,
+                loss_text(result.loss or 0.0),
+                f"{result.seconds:.0f}",
+            )
             rows.append((*row, ", ".join(notes)))
         return rows
 
@@ -100,12 +116,12 @@ class Summary:
         rows: list[tuple[str, ...]] = []
         for name, spread in self.metrics.items():
             interval = std = _DASH
-            if spread.low is not None and spread.high is not None and spread.std is not None:
-                std = shown(name, spread.std)
-                low, high = shown(name, spread.low).removesuffix(" %"), shown(name, spread.high)
-                interval = f"{low}{_DASH if spread.low >= 0 else ' to '}{high}"
-            edges = (shown(name, spread.minimum), shown(name, spread.maximum))
-            rows.append((name, shown(name, spread.mean), std, interval, *edges))
+            if spread.std is not None:
+                interval, std = _NO_INTERVAL, metric_text(name, spread.std)
+            if spread.low is not None and spread.high is not None:
+                interval = metric_interval(name, spread.low, spread.high)
+            edges = (metric_text(name, spread.minimum), metric_text(name, spread.maximum))
+            rows.append((metric_name(name), metric_text(name, spread.mean), std, interval, *edges))
         return rows
 
 
@@ -125,6 +141,7 @@ def summarize(results: Sequence[SeedResult]) -> Summary:
         best=None if best is None else best.seed,
         collapsed=tuple(result.seed for result in finished if result.collapsed),
         diverged=tuple(result.seed for result in ordered if result.status == "diverged"),
+        advice=advice_of_seeds([(result.seed, result.advice) for result in ordered]),
     )
 
 
@@ -138,6 +155,8 @@ def spread_of(values: Sequence[float]) -> Spread:
     if len(values) < 2:
         return Spread(mean, None, None, None, min(values), max(values))
     std = statistics.stdev(values)
+    if min(values) == max(values):
+        return Spread(mean, std, None, None, min(values), max(values))
     half = float(stdtrit(len(values) - 1, 0.975)) * std / math.sqrt(len(values))
     return Spread(mean, std, mean - half, mean + half, min(values), max(values))
 
@@ -146,23 +165,5 @@ def _possible(metric: str, spread: Spread) -> Spread:
     """Cuts the interval off where no value of the metric can be, as Student's t of few seeds does not know."""
     if spread.low is None or spread.high is None:
         return spread
-    lowest = 0.0 if METRICS[metric].as_percentage else -1.0  # shares, and coefficients of correlation
+    lowest = 0.0 if is_percentage(metric) else -1.0  # shares, and coefficients of correlation
     return replace(spread, low=max(spread.low, lowest), high=min(spread.high, 1.0))
-
-
-def shown(metric: str, value: float) -> str:
-    """Returns a metric's value as people read it."""
-    return f"{100 * value:.1f} %" if METRICS[metric].as_percentage else f"{value:.3f}"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Aligns columns to the right, the first and one without a heading to the left."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    to_left = [position == 0 or not heading for position, heading in enumerate(rows[0])]
-    return [
-        "  ".join(
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(row, widths, to_left, strict=True)
-        ).rstrip()
-        for row in rows
-    ]

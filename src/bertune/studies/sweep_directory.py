@@ -1,26 +1,38 @@
 """The folder of a sweep: one run folder a trial, the table of all, and the model of the best."""
 
-import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from bertune.atomic import remove_leftovers, replaced_folder, write_text
+from bertune.atomic import replaced_folder, write_text
+from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.errors import ConfigError, DataError
-from bertune.folder_lock import only_run_in
+from bertune.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.studies.halving import Trial
-from bertune.training.run_directory import versions
+from bertune.studies.interrupted import ANOTHER, Interrupted
+from bertune.training.run_directory import RunDirectory, versions
 
-_TABLE, _SCORES = "sweep.json", "scores.json"
-_ANOTHER = "name a new folder with --out, or add --overwrite"
+_TABLE, _SCORES, _MODEL = "sweep.json", "scores.json", "model"
 
 
-class SweepDirectory:
+@dataclass(frozen=True)
+class EarlierSweep(Interrupted):
+    """What a folder holds of a sweep; its settings say what is searched, too.
+
+    Args:
+        trials: that are done.
+    """
+
+    what = "sweep"
+
+    trials: tuple[Trial, ...] = ()
+
+
+class SweepDirectory(RunDirectory):
     """Where a sweep leaves everything.
 
     | file | what |
@@ -30,18 +42,7 @@ class SweepDirectory:
     | `sweep.svg` | the picture of them |
     | `trial-N/` | the run of trial N, like any other |
     | `model/`, `scores.json` | those of the best trial so far |
-
-    Args:
-        path: of the folder.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def model(self) -> Path:
-        """The model folder of the best trial."""
-        return self.path / "model"
 
     @property
     def picture(self) -> Path:
@@ -56,77 +57,101 @@ class SweepDirectory:
         """Refuses a folder that is no sweep's.
 
         Raises:
-            ConfigError: it holds something else.
+            ConfigError: another process is writing into it, or it holds something else.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path} is a file", hint="name a folder with --out")
-        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / _TABLE).is_file():
+        if not self._is_empty() and not (self.path / _TABLE).is_file():
             raise ConfigError(f"{self.path} is not empty and not a sweep", hint="name a new folder with --out")
+        super().check(overwrite=True)
         if not overwrite:
-            self._read()
+            self.earlier()
 
-    @contextmanager
-    def started(self, settings: dict[str, Any], *, overwrite: bool) -> Iterator[list[Trial]]:
-        """Makes the folder, and gives the trials that an earlier command with the same settings has done.
+    def earlier(self) -> EarlierSweep | None:
+        """Returns the sweep that the folder holds, None where it holds none.
 
-        Args:
-            settings: what all trials have in common and what is searched; not how many trials.
-            overwrite: begin anew.
+        Trials whose model is gone are not done, nor are those after them, which were drawn by what it came to.
 
         Raises:
-            ConfigError: another process is writing into it, or it holds a sweep with other settings.
+            DataError: `sweep.json` is damaged.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with only_run_in(self.path):
-            self.check(overwrite=overwrite)
-            if overwrite and self.path.is_dir():
-                shutil.rmtree(self.path)
-            self.path.mkdir(exist_ok=True)
-            remove_leftovers(self.path)
-            earlier, done = self._read()
-            for name in sorted(earlier.keys() | settings.keys()) if earlier else ():
-                then, now = earlier.get(name, "not set"), settings.get(name, "not set")
-                if then != now:
-                    raise ConfigError(
-                        f"{self.path} holds a sweep with another {name}: {then}, not {now}", hint=_ANOTHER
-                    )
-            yield done
+        path = self.path / _TABLE
+        if not path.is_file():
+            return None
+        try:
+            values = read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError)
+            trials = [
+                Trial(
+                    **{name: value for name, value in row.items() if name != "folder"}
+                    | {"values": tuple(row["values"]), "losses": tuple(row.get("losses", ()))}
+                )
+                for row in values["trials"]
+            ]
+            done = tuple(takewhile(self._is_whole, trials))
+            sweep = EarlierSweep(dict(values["settings"]), values.get("data", ""), self.started_in, done)
+        except (DataError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{path}: not the table of a sweep", hint=ANOTHER) from error
+        return sweep
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Writes `run.toml`."""
-        write_text(self.path / "run.toml", tomli_w.dumps({"sweep": settings, "made_with": versions()}))
+        write_text(self.path / "run.toml", tomli_w.dumps({"sweep": settings, "made_with": versions()}), follow=False)
 
-    def write_table(self, settings: dict[str, Any], metric: str, trials: list[Trial]) -> None:
-        """Writes `sweep.json`."""
+    def write_table(self, settings: dict[str, Any], data: str, metric: str, trials: list[Trial]) -> None:
+        """Writes `sweep.json`.
+
+        Args:
+            settings: what all trials have in common and what is searched.
+            data: digest of the data.
+            metric: by which trials are compared.
+            trials: that are done.
+        """
         rows = [asdict(trial) | {"folder": self.run_of(trial.number).name} for trial in trials]
-        values = {"metric": metric, "trials": rows, "settings": settings}
-        write_text(self.path / _TABLE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        self.write_json(_TABLE, {"metric": metric, "trials": rows, "settings": settings, "data": data})
 
     def forget_trial(self, number: int) -> None:
         """Removes what a killed sweep left of a trial that is not done."""
         shutil.rmtree(self.run_of(number), ignore_errors=True)
 
-    def keep(self, trial: Trial) -> None:
-        """Makes the model of a trial, and its scores, those of the sweep."""
-        run = self.run_of(trial.number)
-        with replaced_folder(self.model) as temporary:
-            shutil.copytree(run / "model", temporary, dirs_exist_ok=True)
-        scores = json.loads((run / _SCORES).read_text("utf-8"))
-        write_text(self.path / _SCORES, json.dumps({"trial": trial.number} | scores, indent=2) + "\n")
+    def keeps(self, trial: Trial) -> bool:
+        """Whether the model and the scores of the sweep are those of a trial.
 
-    def _read(self) -> tuple[dict[str, Any], list[Trial]]:
-        path = self.path / _TABLE
-        if not path.is_file():
-            return {}, []
+        They are not where the sweep was killed, or found the disk full, after the table was written.
+        """
         try:
-            values = json.loads(path.read_text("utf-8"))
-            trials = [
-                Trial(
-                    **{name: value for name, value in row.items() if name != "folder"}
-                    | {"values": tuple(row["values"])}
-                )
-                for row in values["trials"]
-            ]
-            return dict(values["settings"]), trials
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not the table of a sweep", hint=_ANOTHER) from error
+            kept = read_json_object(self.path / _SCORES, max_bytes=MAX_OWN_BYTES, error=DataError)["trial"]
+        except (DataError, KeyError):
+            return False
+        return bool(kept == trial.number) and (self.model / CONTRACT_FILE).is_file()
+
+    def keep(self, trial: Trial) -> None:
+        """Makes the model of a trial, and its scores, those of the sweep.
+
+        The scores are taken away first and come last: `keeps` is true of a trial only when everything is in place.
+        """
+        run = self.run_of(trial.number)
+        (self.path / _SCORES).unlink(missing_ok=True)
+        with replaced_folder(self.model) as temporary:
+            shutil.copytree(run / _MODEL, temporary, dirs_exist_ok=True)
+        scores = read_json_object(run / _SCORES, max_bytes=MAX_OWN_BYTES, error=DataError)
+        self.write_json(_SCORES, {"trial": trial.number} | scores)
+
+    def has_results(self) -> bool:
+        """Whether any trial came to a model."""
+        return any(trial.values for trial in self._done())
+
+    def _what_is_left(self) -> str:
+        return f"the same command, without --overwrite, goes on after trial {len(self._done())}"
+
+    def _how_to_go_on(self) -> str:
+        command = f"the same command, with --out {self.path} and without --overwrite,"
+        return f"{command} goes on after trial {len(self._done())}"
+
+    def _done(self) -> tuple[Trial, ...]:
+        try:
+            earlier = self.earlier()
+        except DataError:
+            return ()
+        return () if earlier is None else earlier.trials
+
+    def _is_whole(self, trial: Trial) -> bool:
+        """Whether the model of a trial that has one is there."""
+        return not trial.values or (self.run_of(trial.number) / _MODEL / CONTRACT_FILE).is_file()

@@ -19,4 +19,7 @@ def draw_sweep(finished: FinishedSweep) -> None:
         for trial in finished.trials
         if trial.values
     ]
+    # A folder may come from somebody else, so a link in it is not followed.
+    if finished.directory.picture.is_symlink():
+        finished.directory.picture.unlink()
     plot_sweep(curves, finished.metric, finished.directory.picture, best_value=max if sign == 1 else min)

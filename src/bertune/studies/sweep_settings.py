@@ -1,10 +1,15 @@
 """What a sweep searches."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertune.errors import ConfigError
 from bertune.training.config import TrainingConfig
+
+if TYPE_CHECKING:  # it imports torch, which `bertune sweep --help` must not
+    from bertune.training.plan import TrainingPlan
 
 #: The settings that can be searched.
 SEARCHABLE = ("learning_rate", "batch_size", "epochs", "seed")
@@ -17,7 +22,7 @@ class SweepSettings:
     """Which settings are searched, and how far; all others are those of `bertune train`, the same for every trial.
 
     Args:
-        trials: runs in all, those that are stopped early included. The same command with more of them goes on.
+        trials: runs in all; those that are stopped early count. The same command with more of them goes on.
         search_learning_rate: lowest and highest rate; drawn evenly over their logarithm. If nothing at all is searched,
             it is this, from a fifth of --learning-rate to five times as much.
         search_batch_size: the batch sizes to choose from.
@@ -58,30 +63,37 @@ class SweepSettings:
             for value in values:
                 TrainingConfig(**{name: value})  # refuses what no run could have
 
-    def space(self, config: TrainingConfig) -> dict[str, tuple[Any, ...]]:
-        """Returns the searched settings: of the learning rate lowest and highest, of the others all values.
+    def check(self, config: TrainingConfig) -> None:
+        """Refuses values for settings that are searched.
 
         Args:
-            config: the settings that are not searched.
+            config: the settings that are not searched, as the user gave them.
 
         Raises:
             ConfigError: it has a value for a setting that is searched.
         """
-        named = {name: tuple(getattr(self, f"search_{name}") or ()) for name in SEARCHABLE}
-        space = {name: values for name, values in named.items() if values}
         usual = TrainingConfig()
-        for name in space:
+        for name in self._named():
             if getattr(config, name) != getattr(usual, name):
                 flag = name.replace("_", "-")
                 raise ConfigError(
                     f"--search-{flag} is searched, so --{flag} has no effect", hint="leave one of the two out"
                 )
-        if not space:
-            rate = config.learning_rate
-            space = {"learning_rate": (rate / _USUAL_FACTOR, min(rate * _USUAL_FACTOR, 0.5))}
-        return space
+
+    def space(self, learning_rate: float) -> dict[str, tuple[Any, ...]]:
+        """Returns the searched settings: of the learning rate lowest and highest, of the others all values.
+
+        Args:
+            learning_rate: of a run that is not searched.
+        """
+        usual = (learning_rate / _USUAL_FACTOR, min(learning_rate * _USUAL_FACTOR, 0.5))
+        return self._named() or {"learning_rate": usual}
+
+    def _named(self) -> dict[str, tuple[Any, ...]]:
+        named = {name: tuple(getattr(self, f"search_{name}") or ()) for name in SEARCHABLE}
+        return {name: values for name, values in named.items() if values}
 
 
-def config_of(config: TrainingConfig, drawn: dict[str, Any]) -> TrainingConfig:
-    """Returns the configuration of a trial."""
-    return replace(config, **drawn)
+def plan_with(plan: TrainingPlan, drawn: dict[str, Any]) -> TrainingPlan:
+    """Returns the plan of a trial."""
+    return replace(plan, **drawn)

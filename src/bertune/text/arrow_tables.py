@@ -1,19 +1,17 @@
 """Parquet and Arrow files, read batch by batch through pyarrow."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from bertune.errors import ConfigError, DataError
+from bertune.text.arrow_batches import Kind, is_list, is_text, read_batches, read_schema
 from bertune.text.label_words import class_label_names, label_word
 from bertune.text.read_report import RefusedRow
 from bertune.text.several_labels import Cell
-from bertune.text.table import Pick, Row, check_names
-
-_BATCH_ROWS = 8192
+from bertune.text.table import Pick, Row
 
 
 class ArrowTable:
@@ -28,22 +26,21 @@ class ArrowTable:
         kind: which of the two.
 
     Raises:
-        DataError: the file is damaged or names a column twice.
+        DataError: the file is damaged.
     """
 
     row_hint: str | None = None
     column_hint: str | None = None
 
-    def __init__(self, path: Path, shown: str, kind: Literal["parquet", "arrow"]) -> None:
+    def __init__(self, path: Path, shown: str, kind: Kind) -> None:
         self.path = shown
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         self._file = path
-        self._batches = _parquet_batches if kind == "parquet" else _arrow_batches
-        with _damage_named(shown):
-            self._schema = _parquet_schema(path) if kind == "parquet" else _arrow_schema(path)
+        self._kind: Kind = kind
+        self._schema = read_schema(path, shown, kind)
         self.names: tuple[str, ...] = tuple(self._schema.names)
         self.width = len(self.names)
-        check_names(shown, self.names)
 
     def rows(self, picks: Sequence[Pick]) -> Iterator[Row | RefusedRow]:
         """Reads the rows.
@@ -57,31 +54,37 @@ class ArrowTable:
         """
         readers = [self._cell_reader(pick) for pick in picks]
         indices = [pick.index for pick in picks]
+        # Scalars of the file's own types lose nothing: Python has no nanoseconds, and no float32.
+        values = [_scalars if pick.role == "kept" else _values for pick in picks]
         number = 0
-        with _damage_named(self.path):
-            for batch in self._batches(self._file, [self.names[index] for index in indices]):
-                columns = [self._values(batch, self.names[index], number) for index in indices]
-                for cells in zip(*columns, strict=True):
-                    number += 1
-                    try:
-                        row = [read(cell) for read, cell in zip(readers, cells, strict=True)]
-                    except _NotALabelError as problem:
-                        yield RefusedRow(self.path, number, str(problem))
-                    else:
-                        yield number, row
+        for batch in self._read(list(dict.fromkeys(self.names[index] for index in indices))):
+            columns = [
+                read(batch.column(self._place_in(batch, index))) for read, index in zip(values, indices, strict=True)
+            ]
+            for cells in zip(*columns, strict=True):
+                number += 1
+                try:
+                    row = [read(cell) for read, cell in zip(readers, cells, strict=True)]
+                except _NotALabelError as problem:
+                    yield RefusedRow(self.path, number, str(problem))
+                else:
+                    yield number, row
 
-    def _values(self, batch: Any, name: str, rows_before: int) -> list[Any]:
-        column = batch.column(batch.schema.get_field_index(name))
-        try:
-            values: list[Any] = column.to_pylist()
-        except UnicodeDecodeError as error:
-            row = rows_before + 1 + _first_undecodable(column)
-            raise DataError(f"{self.path}:{row}: column '{name}' holds bytes that are not UTF-8") from error
-        return values
+    def _read(self, names: list[str]) -> Iterator[Any]:
+        """Reads the batches, of all columns with one of the names at least, in their order."""
+        return read_batches(self._file, self.path, self._kind, names)
+
+    def _place_in(self, batch: Any, index: int) -> int:
+        """Finds a column of the table in a batch; of those with the same name by its turn among them."""
+        name = self.names[index]
+        place: int = batch.schema.get_all_field_indices(name)[self.names[:index].count(name)]
+        return place
 
     def _cell_reader(self, pick: Pick) -> Callable[[Any], Cell]:
+        if pick.role == "kept":
+            return _as_it_is
         kind = self._schema.field(pick.index).type
-        if not _is_list(kind) or pick.role == "text":
+        if not is_list(kind) or pick.role == "text":
             return self._value_reader(pick, kind)
         name = self.names[pick.index]
         if pick.role != "labels":
@@ -106,7 +109,7 @@ class ArrowTable:
 
         name = self.names[pick.index]
         value_kind = kind.value_type if types.is_dictionary(kind) else kind
-        if _is_text(value_kind):
+        if is_text(value_kind):
             return _as_it_is
         if pick.role == "text":
             raise ConfigError(f"{self.path}: column '{name}' holds {kind}, expected text")
@@ -144,76 +147,10 @@ def _class_word(name: str, words: tuple[str, ...]) -> Callable[[int | None], str
     return word_of
 
 
-def _is_list(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+def _scalars(column: Any) -> list[Any]:
+    return list(column)
 
 
-def _is_text(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
-
-
-@contextmanager
-def _damage_named(shown: str) -> Iterator[None]:
-    """Turns what pyarrow says about a damaged file into one line that names it."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"{shown} is damaged or cut short: {first_line}", hint="fetch or write the file again"
-        ) from error
-
-
-def _parquet_schema(path: Path) -> Any:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        return file.schema_arrow
-
-
-def _parquet_batches(path: Path, names: list[str]) -> Iterator[Any]:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
-
-
-def _arrow_schema(path: Path) -> Any:
-    with _open_arrow(path) as reader:
-        return reader.schema
-
-
-def _arrow_batches(path: Path, _names: list[str]) -> Iterator[Any]:
-    with _open_arrow(path) as reader:
-        if hasattr(reader, "num_record_batches"):
-            yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
-        else:
-            yield from reader
-
-
-@contextmanager
-def _open_arrow(path: Path) -> Iterator[Any]:
-    """Opens the file format where the file begins with its magic, else the stream format (`datasets` caches)."""
-    import pyarrow
-    import pyarrow.ipc
-
-    with pyarrow.memory_map(str(path)) as source:
-        is_file_format = source.read(6) == b"ARROW1"
-        source.seek(0)
-        with pyarrow.ipc.open_file(source) if is_file_format else pyarrow.ipc.open_stream(source) as reader:
-            yield reader
-
-
-def _first_undecodable(column: Any) -> int:
-    for position in range(len(column)):
-        try:
-            column[position].as_py()
-        except UnicodeDecodeError:
-            return position
-    return 0
+def _values(column: Any) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    return values

@@ -9,7 +9,8 @@ from bertune.text.examples import Examples, LabelSet, ReadReport
 from bertune.text.findings import Finding, counted
 from bertune.text.label_faults import findings_of_labels, label_shift
 from bertune.text.length_counts import length_line
-from bertune.text.nearest import shorten
+from bertune.text.metric_text import part_of
+from bertune.text.nearest import shown_label
 from bertune.text.repeated_texts import Overlap, overlaps_between, repetitions_in
 from bertune.text.row_source import RowSource
 from bertune.text.split_scan import SplitScan
@@ -19,6 +20,7 @@ __all__ = ["Audit", "Finding", "SplitAudit", "audit_sources", "audit_splits", "w
 
 _ROWS_PER_CHUNK = 2048
 _LABELS_SHOWN = 12
+_LABELS_ON_A_LINE = 4
 
 
 @dataclass
@@ -33,7 +35,7 @@ class SplitAudit:
         rows_other_split: rows of the file that belong to another split.
         blank_texts: text cells that are empty or only spaces.
         duplicates: examples whose texts occur earlier in the same split.
-        near_duplicates: examples whose texts do so but for case, space and punctuation.
+        near_duplicates: examples whose texts do so but for case, space, punctuation and look-alikes.
         swapped_pairs: pairs that occur earlier with their texts swapped.
         conflicts: distinct texts that occur in this split with different labels.
         label_counts: examples of each label, in label order; empty for a regression or without labels.
@@ -74,11 +76,31 @@ class SplitAudit:
         )
         return [*lines, *(self.tokens.lines() if self.tokens else [])]
 
+    def line(self, name: str) -> str:
+        """Gives rows and labels of one split on one line."""
+        rows = counted(self.rows_used, "row")
+        if self.rows_used != self.rows_in:
+            rows = f"{self.rows_used:,} of {counted(self.rows_in, 'row')} used"
+        if self.rows_refused:
+            rows += f", {self.rows_refused:,} refused"
+        if self.targets:
+            return f"{name}: {rows}: " + ", ".join(f"{key} {value:.3g}" for key, value in self.targets.items())
+        if len(self.label_counts) <= _LABELS_ON_A_LINE:
+            return f"{name}: {rows}" + (f": {self._shares()}" if self.label_counts else "")
+        rarest, commonest = (of(self.label_counts, key=lambda label: self.label_counts[label]) for of in (min, max))
+        ends = f"from {self._share(rarest)} to {self._share(commonest)}"
+        if self.label_counts[rarest] == self.label_counts[commonest]:
+            ends = f"{counted(self.label_counts[rarest], 'row')} each"
+        return f"{name}: {rows}: {len(self.label_counts):,} labels, {ends}"
+
+    def _share(self, label: str) -> str:
+        count = self.label_counts[label]
+        return f"{shown_label(label)} {count:,} ({part_of(count, self.rows_used)})"
+
     def _shares(self) -> str:
-        shown = list(self.label_counts.items())[:_LABELS_SHOWN]
+        shown = list(self.label_counts)[:_LABELS_SHOWN]
         more = f", … ({len(self.label_counts):,} in all)" if len(self.label_counts) > len(shown) else ""
-        rows = max(self.rows_used, 1)
-        return ", ".join(f"{_visible(label)} {count:,} ({count / rows:.1%})" for label, count in shown) + more
+        return ", ".join(map(self._share, shown)) + more
 
 
 @dataclass
@@ -122,10 +144,21 @@ class Audit:
             "reports": {name: report.to_dict() for name, report in self.reports.items()},
         }
 
-    def lines(self) -> list[str]:
-        """Gives plain text lines for a terminal: one block a split, then the findings."""
+    def lines(self, *, verbose: bool = True) -> list[str]:
+        """Gives plain text lines for a terminal: one block a split, then the findings.
+
+        Args:
+            verbose: False gives one line a split, one a note on how it was read, and one a finding.
+        """
+        notes = list(dict.fromkeys(note for report in self.reports.values() for note in report.notes))
+        if not verbose:
+            return [
+                *(split.line(name) for name, split in self.splits.items()),
+                *notes,
+                *warning_lines(self.findings, verbose=False),
+            ]
         lines = [line for name, split in self.splits.items() for line in split.lines(name)]
-        return lines + warning_lines(self.findings)
+        return lines + notes + warning_lines(self.findings)
 
     def refuse_findings(self) -> None:
         """Makes an error of what was found, for ``--strict``.
@@ -134,32 +167,29 @@ class Audit:
             DataError: anything was found; names every finding with its places.
         """
         if self.findings:
-            listed = "\n".join(line for finding in self.findings for line in finding.lines())
+            listed = "\n".join(f"  {line}" for finding in self.findings for line in finding.lines())
             raise DataError(
                 f"the audit of the data has {counted(len(self.findings), 'finding')}:\n{listed}",
                 hint="mend the data, or go on as they are without --strict",
             )
 
 
-def _visible(label: str) -> str:
-    """Puts a label in quotes where the space around it would not be seen."""
-    shown = shorten(label)
-    return shown if label == label.strip() else f"'{shown}'"
-
-
-def warning_lines(findings: Sequence[Finding]) -> list[str]:
-    """Gives findings as lines for a terminal."""
+def warning_lines(findings: Sequence[Finding], *, verbose: bool = True) -> list[str]:
+    """Gives findings as lines for a terminal; without `verbose` one line each."""
+    if not verbose:
+        return [f"warning: {finding.line()}" for finding in findings]
     return [
         ("" if number else "warning: ") + line for finding in findings for number, line in enumerate(finding.lines())
     ]
 
 
-def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None) -> Audit:
+def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None, *, chosen_by: str | None = None) -> Audit:
     """Audits splits that are in memory, to train on them.
 
     Args:
         splits: the examples of each split, ``train`` first.
         labels: the labels of a classification; None for a regression.
+        chosen_by: the metric that chooses the best epoch, which a finding about rare labels names.
 
     Returns:
         Numbers and findings.
@@ -173,7 +203,8 @@ def audit_splits(splits: Mapping[str, Examples], labels: LabelSet | None) -> Aud
                 examples.label_rows(labels)
             elif examples.labels is not None:
                 examples.label_ids(labels)  # raises where one is none of the task's
-    audit = _audit({name: [examples] for name, examples in splits.items()}, labels, is_regression=labels is None)
+    rows = {name: [examples] for name, examples in splits.items()}
+    audit = _audit(rows, labels, is_regression=labels is None, chosen_by=chosen_by)
     for finding in audit.findings:
         if finding.code == "one_class":
             raise DataError(
@@ -211,7 +242,13 @@ def audit_sources(
     return _audit(rows, task.labels, is_regression=task.kind == "regression")
 
 
-def _audit(splits: Mapping[str, Iterable[Examples]], labels: LabelSet | None, *, is_regression: bool) -> Audit:
+def _audit(
+    splits: Mapping[str, Iterable[Examples]],
+    labels: LabelSet | None,
+    *,
+    is_regression: bool,
+    chosen_by: str | None = None,
+) -> Audit:
     audits: dict[str, SplitAudit] = {}
     findings: list[Finding] = []
     scans: list[SplitScan] = []
@@ -231,7 +268,7 @@ def _audit(splits: Mapping[str, Iterable[Examples]], labels: LabelSet | None, *,
         audits[name].conflicts = repetitions.conflicts
         findings += scan.findings()
         findings += scan.labels.findings(name, scan.where)
-        findings += findings_of_labels(scan, names)
+        findings += findings_of_labels(scan, names, chosen_by=chosen_by)
         findings += repetitions.findings
         if len(scans) > 1:
             findings += label_shift(scan, scans[0])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bertune.text.examples import Examples, ReadReport, RefusedRow
+from bertune.text.findings import counted
 from bertune.text.several_labels import (
     Cell,
     SeveralLabels,
@@ -28,17 +29,17 @@ class ExampleBuilder:
     ) -> None:
         self._table = table
         self._several = several
-        self._texts = [(position, pick.name) for position, pick in enumerate(picks) if pick.role == "text"]
+        self._texts = _texts_of(picks)
         self._labels = [
             (position, pick.name) for position, pick in enumerate(picks) if pick.role in ("label", "labels", "flag")
         ]
-        self._header = (
-            () if table.names is None else tuple(table.names[pick.index] for pick in picks if pick.role != "plain")
-        )
+        self._group = next((position for position, pick in enumerate(picks) if pick.role == "group"), None)
+        self._header = _header_of(table, picks)
         self._require_label = require_label
         self._columns: list[list[str]] = [[] for _ in self._texts]
         self._words: list[str] = []
         self._sets: list[tuple[str, ...]] = []
+        self._groups: list[str | None] = []
         self._unlabelled = 0
         self._lines: list[int] = []
         self._blank = 0
@@ -49,10 +50,14 @@ class ExampleBuilder:
     def add(self, line: int, cells: Sequence[Cell]) -> RefusedRow | None:
         """Takes a row, or says why it cannot be used."""
         texts: list[str] = []
-        for position, name in self._texts:
-            text = cells[position]
-            if not isinstance(text, str):
-                return RefusedRow(self._table.path, line, f"'{name}' is missing (null), expected a text")
+        for parts in self._texts:
+            found = []
+            for position, name in parts:
+                part = cells[position]
+                if not isinstance(part, str):
+                    return RefusedRow(self._table.path, line, f"'{name}' is missing (null), expected a text")
+                found.append(part)
+            text = found[0] if len(found) == 1 else " ".join(part for part in found if part and not part.isspace())
             if len(text) > CELL_LIMIT:
                 reason = f"'{name}' has {len(text):,} characters, at most {CELL_LIMIT:,} are read"
                 return RefusedRow(self._table.path, line, reason)
@@ -65,6 +70,9 @@ class ExampleBuilder:
             column.append(text)
             self._blank += not text or text.isspace()
         self._lines.append(line)
+        if self._group is not None:
+            word = cells[self._group]
+            self._groups.append(word if isinstance(word, str) and word.strip() else None)
         return None
 
     def _take_label(self, cells: Sequence[Cell]) -> str | None:
@@ -97,15 +105,15 @@ class ExampleBuilder:
         """Gives what was taken, with the balanced account."""
         warnings = list(self._table.warnings)
         if self._unlabelled and (self._words or self._sets):
-            warnings.append(
-                f"{self._table.path}: {self._unlabelled:,} of {len(self):,} rows have no label, so no label is used"
-            )
+            without = f"{self._unlabelled:,} of {counted(len(self), 'row')} without a label"
+            warnings.append(f"{self._table.path}: {without}, so no label is used")
         has_labels = bool(self._labels) and not self._unlabelled
         return Examples(
             texts_a=self._columns[0],
             texts_b=self._columns[1] if len(self._columns) > 1 else None,
             labels=self._words if has_labels and self._several is None else None,
             label_sets=self._sets if has_labels and self._several is not None else None,
+            groups=None if self._group is None else self._groups,
             lines=self._lines,
             report=ReadReport(
                 path=self._table.path,
@@ -115,6 +123,35 @@ class ExampleBuilder:
                 blank_texts=self._blank,
                 rows_other_split=other_split,
                 warnings=warnings,
+                notes=[*self._table.notes, *self._hints(refused)],
                 header=self._header,
             ),
         )
+
+    def _hints(self, refused: list[RefusedRow]) -> list[str]:
+        hint = self._table.row_hint
+        return [f"{self._table.path}: {hint}"] if refused and hint is not None else []
+
+
+def _texts_of(picks: Sequence[Pick]) -> list[list[tuple[int, str]]]:
+    """Gives for each text the positions and names of its parts."""
+    texts: list[list[tuple[int, str]]] = []
+    for position, pick in enumerate(picks):
+        if pick.role == "text":
+            if not pick.continues:
+                texts.append([])
+            texts[-1].append((position, pick.name))
+    return texts
+
+
+def _header_of(table: Table, picks: Sequence[Pick]) -> tuple[str, ...]:
+    """Gives the names of the columns that were picked, texts first; of a text in several columns with commas."""
+    header: list[str] = []
+    for pick in picks:
+        if table.names is None or pick.role in ("group", "plain"):
+            continue
+        if pick.continues:
+            header[-1] += f",{table.names[pick.index]}"
+        else:
+            header.append(table.names[pick.index])
+    return tuple(header)

@@ -4,13 +4,17 @@ The words of this room (`LabelSet`, `Columns`, `Task`, `ReadReport`, `RefusedRow
 """
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import DataError
+from bertune.text.findings import counted
+from bertune.text.given_values import label_words_in, texts_in
 from bertune.text.labels import LabelSet
 from bertune.text.nearest import did_you_mean, shorten
 from bertune.text.read_report import ReadReport, RefusedRow, join_reports
@@ -50,7 +54,19 @@ def number_in(word: str) -> float:
         return math.nan
 
 
-@dataclass(frozen=True)
+def _number_hint(word: str) -> str | None:
+    """Says what hinders a word from being a number, where it is nearly one."""
+    word = word.strip()
+    if re.fullmatch(r"[-+]?\d{1,3}([. ']?\d{3})*,\d+", word):
+        return "a decimal comma: write numbers with a point, such as " + re.sub("[. ']", "", word).replace(",", ".")
+    if word.endswith("%"):
+        return f"a per cent sign: write the number alone, such as {word.rstrip('% ')}"
+    if math.isinf(number_in(word)):
+        return "an infinite target teaches nothing: leave the row out"
+    return None
+
+
+@dataclass(frozen=True, repr=False)
 class Examples:
     """Texts and labels in the order of the file.
 
@@ -62,6 +78,15 @@ class Examples:
         report: the account of the read.
         paths: the file of each example, where they come from several; None where `report.path` is that of all.
         label_sets: the label words of each example where it may have several; None for other tasks.
+        groups: what each example shares with those that it belongs with, None where it stands alone; None where no
+            column of groups was read.
+
+    Example:
+        >>> examples = bertune.Examples.from_lists(["good film", "bad"], labels=[1, 0])
+        >>> examples
+        Examples(2 texts of texts in memory with labels)
+        >>> examples.label_ids(bertune.LabelSet.from_values(examples.labels))
+        array([1, 0])
     """
 
     texts_a: list[str]
@@ -71,42 +96,94 @@ class Examples:
     report: ReadReport
     paths: list[str] | None = None
     label_sets: list[tuple[str, ...]] | None = None
+    groups: list[str | None] | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.texts_b, self.labels, self.lines, self.paths, self.label_sets)
+        columns = (self.texts_b, self.labels, self.lines, self.paths, self.label_sets, self.groups)
         if any(column is not None and len(column) != len(self.texts_a) for column in columns):
             sizes = [None if column is None else len(column) for column in (self.texts_a, *columns)]
             raise ValueError(
-                f"columns of different length (texts_a, texts_b, labels, lines, paths, label_sets): {sizes}"
+                f"columns of different length (texts_a, texts_b, labels, lines, paths, label_sets, groups): {sizes}"
             )
 
     @classmethod
     def from_lists(
         cls,
-        texts_a: Sequence[str],
-        texts_b: Sequence[str] | None = None,
-        labels: Sequence[str] | None = None,
+        texts_a: Iterable[str],
+        texts_b: Iterable[str] | None = None,
+        labels: Iterable[object] | None = None,
         *,
         name: str = "texts in memory",
     ) -> "Examples":
         """Makes examples of lists; their line is the position, from 1.
 
         Args:
-            texts_a: the texts, or the first texts of the pairs.
+            texts_a: the texts, or the first texts of the pairs; a list, an array or a series.
             texts_b: the second texts of the pairs.
-            labels: label words.
+            labels: label words; numbers become the words that a file would hold, 0 is "0". A list of labels for each
+                example, where it may have several.
             name: how messages call this source.
+
+        Raises:
+            DataError: a text is missing or no text, a label is missing or blank, or the lists differ in length; names
+                the place.
         """
-        texts = list(texts_a) + list(texts_b or ())
-        blank = sum(1 for text in texts if not text.strip())
-        size = len(texts_a)
+        firsts = texts_in(texts_a, "texts_a")
+        seconds = None if texts_b is None else texts_in(texts_b, "texts_b")
+        words, sets = (None, None) if labels is None else label_words_in(labels, "labels")
+        for what, column in (("texts_b", seconds), ("labels", words), ("labels", sets)):
+            if column is not None and len(column) != len(firsts):
+                raise DataError(f"texts_a and {what} differ in length: {len(firsts):,} and {len(column):,} entries")
+        texts = firsts + (seconds or [])
         return cls(
-            texts_a=list(texts_a),
-            texts_b=None if texts_b is None else list(texts_b),
-            labels=None if labels is None else list(labels),
-            lines=list(range(1, size + 1)),
-            report=ReadReport(name, rows_in=size, rows_used=size, refused=[], blank_texts=blank),
+            texts_a=firsts,
+            texts_b=seconds,
+            labels=words,
+            lines=list(range(1, len(firsts) + 1)),
+            report=ReadReport(
+                name,
+                rows_in=len(firsts),
+                rows_used=len(firsts),
+                refused=[],
+                blank_texts=sum(1 for text in texts if not text.strip()),
+            ),
+            label_sets=sets,
         )
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        text_a: str | int,
+        text_b: str | int | None = None,
+        label: str | int | None = None,
+        *,
+        name: str | None = None,
+    ) -> "Examples":
+        """Makes examples of the columns of a table in memory; their line is the row, from 1.
+
+        Args:
+            frame: a DataFrame of pandas or polars, a Table of pyarrow, a Dataset of `datasets`, or another table with
+                Arrow's C stream interface.
+            text_a: the column of the texts, or of the first texts of the pairs.
+            text_b: the column of the second texts.
+            label: the column of labels or targets; one of lists holds several labels a row.
+            name: how messages call the table; None takes the name of its type.
+
+        Raises:
+            ConfigError: it is no such table, it has no such column, or a column holds something else.
+            DataError: there is no row, or a row has no text or no label; names it.
+        """
+        # The reader of tables makes examples, so it knows this module.
+        from bertune.text.frames import read_frame
+
+        return read_frame(frame, Columns(text_a, text_b, label), name=name)
+
+    def __repr__(self) -> str:
+        parts = [f"{counted(len(self), 'text' if self.texts_b is None else 'pair')} of {self.report.path}"]
+        if self.labels is not None or self.label_sets is not None:
+            parts.append("with labels")
+        return f"Examples({' '.join(parts)})"
 
     def __len__(self) -> int:
         return len(self.texts_a)
@@ -143,7 +220,7 @@ class Examples:
             return np.fromiter((ids[word] for word in words), dtype=np.int64, count=len(words))
         except KeyError:
             row = next(row for row, word in enumerate(words) if word not in ids)
-        raise self._unknown_label(row, words[row], labels)
+        raise self._unknown_label(row, words[row], labels, words)
 
     def label_rows(self, labels: LabelSet) -> npt.NDArray[np.int64]:
         """Turns the label words of each example into 0 and 1 for each label.
@@ -163,16 +240,23 @@ class Examples:
         for row, words in enumerate(self.label_sets):
             for word in words:
                 if word not in labels:
-                    raise self._unknown_label(row, word, labels)
+                    every = [word for words in self.label_sets for word in words]
+                    raise self._unknown_label(row, word, labels, every)
                 rows[row, labels.index(word)] = 1
         return rows
 
-    def _unknown_label(self, row: int, word: str, labels: LabelSet) -> DataError:
+    def _unknown_label(self, row: int, word: str, labels: LabelSet, every: Sequence[str]) -> DataError:
+        distinct = set(every)
+        unknown = len(distinct.difference(labels.names))
+        if len(distinct) > _LABELS_SHOWN and 2 * unknown > len(distinct):
+            hint = f"{unknown} of {len(distinct)} labels here do not occur in training: is the column one of ids?"
+        else:
+            hint = did_you_mean(word, labels.names) or "labels must be those of the training data"
         shown = ", ".join(f"'{name}'" for name in labels.names[:_LABELS_SHOWN])
         more = f", … ({len(labels)} in all)" if len(labels) > _LABELS_SHOWN else ""
         return DataError(
             f"{self.where(row)}: label '{shorten(word)}' is not one of the known labels {shown}{more}",
-            hint=did_you_mean(word, labels.names) or "labels must be those of the training data",
+            hint=hint,
         )
 
     def targets(self, target_range: tuple[float, float] | None = None) -> npt.NDArray[np.float32]:
@@ -202,7 +286,7 @@ class Examples:
         if not math.isfinite(value) or abs(value) > float(np.finfo(np.float32).max):
             raise DataError(
                 f"{self.where(row)}: the target must be a finite number, got '{shorten(word)}'",
-                hint="a task with words as labels is a classification: --kind classification",
+                hint=_number_hint(word) or "a task with words as labels is a classification: --kind classification",
             )
         return value
 
@@ -221,6 +305,7 @@ class Examples:
             report=self.report,
             paths=None if self.paths is None else [self.paths[row] for row in rows],
             label_sets=None if self.label_sets is None else [self.label_sets[row] for row in rows],
+            groups=None if self.groups is None else [self.groups[row] for row in rows],
         )
 
 
@@ -253,4 +338,5 @@ def join_examples(parts: Sequence[Examples], path: str) -> Examples:
         label_sets=None
         if parts[0].label_sets is None
         else [words for part in parts for words in part.label_sets or ()],
+        groups=None if parts[0].groups is None else [word for part in parts for word in part.groups or ()],
     )

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+
+from bertune.text.metric_text import part_of
 
 CODES = {
     "not_audited": "the texts were not looked at",
@@ -14,6 +17,8 @@ CODES = {
     "header_as_row": "a row holds the names of the columns",
     "row_as_header": "the first row was taken as the names of the columns",
     "blank_texts": "texts that are empty or only spaces",
+    "missing_label": "labels such as nan or None, as programs write a missing one",
+    "missing_text": "texts such as nan or None, as programs write a missing one",
     "constant_text": "a text column that says the same in every row",
     "ids_as_text": "a text column of numbers or identifiers",
     "long_text": "texts many times longer than the others",
@@ -22,11 +27,11 @@ CODES = {
     "mojibake": "UTF-8 that was read in another encoding",
     "markup": "HTML tags or entities",
     "duplicates": "texts that occur before in the same split",
-    "near_duplicates": "the same but for case, space and punctuation",
+    "near_duplicates": "the same but for case, space, punctuation and signs that look the same",
     "swapped_pairs": "pairs that occur before with their texts swapped",
     "identical_pairs": "pairs of a text and itself",
-    "conflicting_labels": "the same texts with different labels",
-    "label_variants": "labels that differ only in case, space or the way a number is written",
+    "conflicting_labels": "the same texts with different labels, also where they only look the same",
+    "label_variants": "labels that differ only in case, space, signs that look the same, or how a number is written",
     "label_as_text": "texts that are the label and nothing else",
     "label_in_text": "texts that name their label",
     "one_class": "training data with one label or one target",
@@ -36,7 +41,7 @@ CODES = {
     "imbalance": "a label far rarer than its even share",
     "label_shift": "a split whose labels are distributed otherwise than those of training",
     "overlap_exact": "texts that an earlier split has",
-    "overlap_normalised": "texts that an earlier split has, but for case, space and punctuation",
+    "overlap_normalised": "texts that an earlier split has, but for case, space, punctuation and look-alikes",
     "overlap_swapped": "pairs that an earlier split has with the texts swapped",
     "truncation": "examples that lose tokens at the greatest length",
     "unknown_tokens": "words that the vocabulary cannot spell",
@@ -79,6 +84,12 @@ class Finding:
             lines.append(f"  at {', '.join(shown)}{', …' if self.count > len(shown) else ''}")
         return lines
 
+    def line(self) -> str:
+        """Gives the sentence on one line, with the first place alone, by its file's name."""
+        if not self.places:
+            return f"{self.code}: {self.message}"
+        return f"{self.code}: {self.message} ({Path(self.places[0]).name}{', …' if self.count > 1 else ''})"
+
     def to_dict(self) -> dict[str, Any]:
         """Gives the finding as plain values for JSON."""
         return asdict(self)
@@ -97,8 +108,8 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 
 def share_of(count: int, rows: int) -> str:
-    """Gives ``3 of 40 rows (7.5%)``."""
-    return f"{count:,} of {counted(rows, 'row')} ({count / max(rows, 1):.1%})"
+    """Gives ``3 of 40 rows (7.5 %)``."""
+    return f"{count:,} of {counted(rows, 'row')} ({part_of(count, rows)})"
 
 
 def listed(words: Sequence[str], limit: int = 10) -> str:

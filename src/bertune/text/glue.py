@@ -11,14 +11,21 @@ from bertune.errors import ConfigError, DataError
 from bertune.text import hub
 from bertune.text.examples import Columns, Examples, Task, join_examples
 from bertune.text.glue_tasks import TASKS, GlueTask, glue_task
+from bertune.text.kept_columns import KeptColumns
+from bertune.text.missing_path import near_path
 from bertune.text.mrpc import read_mrpc
 from bertune.text.nearest import shorten
-from bertune.text.sources import OnBadRow, Quoting, collect_chunks, open_table
-from bertune.text.split_files import Split, group_by_split, split_name_of, splits_in_folder
+from bertune.text.read_options import ReadOptions
+from bertune.text.sources import collect_chunks
+from bertune.text.split_files import Split, group_by_split, split_name_of, splits_in_folder, splits_of_texts
 from bertune.text.table import Table, has_column, pick_columns
+from bertune.text.table_opening import open_table
+from bertune.text.text_files import TextFolderTable
 from bertune.text.tfds import TfdsTable, tfds_splits
 
 __all__ = ["TASKS", "GlueTask", "Split", "find_splits", "glue_task", "read_split", "stream_split"]
+
+_GLOB = frozenset("*?[")
 
 _UNLABELLED = "-1"
 """What `nyu-mll/glue` writes into the test rows, whose labels are secret."""
@@ -29,10 +36,11 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
 
     A GLUE task is looked for under its original names and its hub names, in the folder itself and in its subfolders
     ``MRPC``, ``mrpc``, ``glue/MRPC`` and so on. Other data lie in ``train``, ``validation`` (or ``dev``, ``valid``,
-    ``val``) and ``test`` files of any format. A folder prepared by tensorflow-datasets (``glue/mrpc/2.0.0``, or a
-    folder of such versions, of which the highest is taken) is read as it stands. An address
-    ``hf://datasets/OWNER/NAME[/CONFIG]`` names a data set on the hub. A single file is one split, named by its stem, or
-    else ``train``.
+    ``val``) and ``test`` files of any format, or in folders of these names with a folder of text files for each label.
+    A folder prepared by tensorflow-datasets (``glue/mrpc/2.0.0``, or a folder of such versions, of which the highest is
+    taken) is read as it stands. An address ``hf://datasets/OWNER/NAME[/CONFIG]`` names a data set on the hub. A single
+    file is one split, named by its stem, or else ``train``. A name with ``*`` or ``?`` in it stands for all files that
+    match, which are one split.
 
     Args:
         data: a folder, a file, or an address.
@@ -44,12 +52,20 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
     Raises:
         ConfigError: nothing is at the path, or two files could be the same split.
         DataError: no split is found, or a part of one is missing.
+
+    Example:
+        >>> list(bertune.find_splits("examples/data"))
+        ['train', 'validation', 'test']
     """
     if str(data).startswith(hub.SCHEME):
         return _hub_splits(str(data), task)
     path = Path(data)
+    if not path.exists() and _GLOB.intersection(path.name):
+        return _matching(path, task)
     if not path.exists():
-        raise ConfigError(f"{path} does not exist", hint="expected a folder with the data, or a file")
+        raise ConfigError(
+            f"{path} does not exist", hint=near_path(path) or f"expected a file or a folder, looked from {Path.cwd()}"
+        )
     if not path.is_dir():
         name = split_name_of(path)
         return {name: Split(name, (path,), task)}
@@ -60,23 +76,33 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
     for folder in folders:
         if folder.is_dir():
             found = tfds_splits(folder, task) or splits_in_folder(folder, task)
+            if not found and not isinstance(task, GlueTask):  # whose own folders may hold files of any name
+                found = splits_of_texts(folder, task)
             if found:
                 return found
     wanted = f"the files of {task.name} (train.tsv, dev.tsv, …)" if isinstance(task, GlueTask) else "train.csv or alike"
     raise DataError(
         f"no data found in {', '.join(str(folder) for folder in folders if folder.is_dir())}: expected {wanted}",
-        hint="files are called train, validation (or dev) and test, ending in .csv, .tsv, .jsonl, .parquet or .arrow",
+        hint="files are called train, validation (or dev) and test, ending in .csv, .tsv, .jsonl, .parquet, .xlsx and "
+        "so on; or folders with a folder of .txt files for each label",
     )
+
+
+def _matching(pattern: Path, task: Task | None) -> dict[str, Split]:
+    """Takes all files whose names match a pattern as one split, in the order of their names."""
+    paths = tuple(sorted(path for path in pattern.parent.glob(pattern.name) if path.is_file()))
+    if not paths:
+        raise ConfigError(f"no file matches {pattern}", hint=f"looked in {pattern.parent.absolute()}")
+    return {"train": Split("train", paths, task)}
 
 
 def read_split(
     split: Split,
     *,
     columns: Columns | None = None,
-    quoting: Quoting = "auto",
-    on_bad_row: OnBadRow = "error",
+    reading: ReadOptions | None = None,
     require_label: bool | None = None,
-    delimiter: str | None = None,
+    kept: KeptColumns | None = None,
 ) -> Examples:
     """Reads a split that `find_splits` found.
 
@@ -85,21 +111,26 @@ def read_split(
     Args:
         split: the split.
         columns: where texts and label are; needed unless the split knows its task.
-        quoting: as for `read_examples`.
-        on_bad_row: as for `read_examples`.
+        reading: how the files are read.
         require_label: as for `read_examples`; by default labels may be missing in test splits alone.
-        delimiter: as for `read_examples`.
+        kept: takes further columns of each row along.
 
     Raises:
         ConfigError: the columns are not known or not there.
         DataError: the files cannot be used, or a label or target is none of the task's.
+
+    Example:
+        >>> splits = bertune.find_splits("examples/data")
+        >>> examples = bertune.read_split(splits["test"], columns=bertune.Columns("question1", "question2", "label"))
+        >>> examples
+        Examples(150 pairs of examples/data/test.csv with labels)
     """
     if columns is None and split.task is None:
         raise ConfigError(
             f"{split}: which columns hold texts and label is not known", hint="name the columns or the task"
         )
     required = not split.is_for_testing if require_label is None else require_label
-    parts = _parts(split, columns, quoting, on_bad_row, required, delimiter, None)
+    parts = _parts(split, columns, reading or ReadOptions(), required, None, kept)
     examples = join_examples(list(parts), str(split))
     return _in_words(examples, split.task, required) if isinstance(split.task, GlueTask) else examples
 
@@ -108,10 +139,8 @@ def stream_split(
     split: Split,
     *,
     columns: Columns | None = None,
-    quoting: Quoting = "auto",
-    on_bad_row: OnBadRow = "error",
+    reading: ReadOptions | None = None,
     require_label: bool | None = None,
-    delimiter: str | None = None,
     rows_per_chunk: int = 2048,
 ) -> Iterator[Examples]:
     """Reads a split as `read_split` does, a chunk at a time, so that memory does not grow with the files.
@@ -119,10 +148,8 @@ def stream_split(
     Args:
         split: as for `read_split`, like all others but the last.
         columns: where texts and label are.
-        quoting: of delimited tables.
-        on_bad_row: error or skip.
+        reading: how the files are read.
         require_label: whether each row needs one.
-        delimiter: of delimited tables.
         rows_per_chunk: examples in a chunk at most.
 
     Yields:
@@ -137,18 +164,17 @@ def stream_split(
             f"{split}: which columns hold texts and label is not known", hint="name the columns or the task"
         )
     required = not split.is_for_testing if require_label is None else require_label
-    for part in _parts(split, columns, quoting, on_bad_row, required, delimiter, rows_per_chunk):
+    for part in _parts(split, columns, reading or ReadOptions(), required, rows_per_chunk):
         yield _in_words(part, split.task, required) if isinstance(split.task, GlueTask) else part
 
 
 def _parts(
     split: Split,
     columns: Columns | None,
-    quoting: Quoting,
-    on_bad_row: OnBadRow,
+    reading: ReadOptions,
     required: bool,
-    delimiter: str | None,
     rows_per_chunk: int | None,
+    kept: KeptColumns | None = None,
 ) -> Iterator[Examples]:
     """Reads the files of a split in order; labels are still words or numbers as the files have them."""
     paths = list(split.paths)
@@ -156,27 +182,48 @@ def _parts(
     if split.hub is not None:
         paths = hub.download(split.hub)
         shown = [split.hub.shown(file) for file in split.hub.files]
+    if kept is not None and (split.mrpc is not None or split.tfds is not None):
+        raise ConfigError(f"{split} is no plain table, so no columns can be kept", hint="leave --keep out")
     for path, name in zip(paths, shown, strict=True):
         if split.mrpc is not None and split.task is not None:
             yield from read_mrpc(
-                path, columns or split.task.columns, split.mrpc, on_bad_row=on_bad_row, rows_per_chunk=rows_per_chunk
+                path, columns or split.task.columns, split.mrpc, reading=reading, rows_per_chunk=rows_per_chunk
             )
             continue
         table: Table
         if split.tfds is not None:
             table = TfdsTable(path, name, split.tfds)
         else:
-            table = open_table(path, quoting=quoting, delimiter=delimiter, header=split.header, shown=name)
+            wanted = columns or (None if isinstance(split.task, GlueTask) or split.task is None else split.task.columns)
+            table = open_table(path, reading, header=split.header, columns=wanted, shown=name)
         chosen = columns or _columns_for(table, split)
         picks = pick_columns(table, chosen, require_label=required)
-        yield from collect_chunks(
-            table,
+        chunks = collect_chunks(
+            table if kept is None else kept.watch(table),
             picks,
-            on_bad_row=on_bad_row,
+            reading=reading,
             require_label=required,
             several=chosen.several,
             rows_per_chunk=rows_per_chunk,
         )
+        if isinstance(table, TextFolderTable):
+            chunks = map(table.in_files, chunks)
+        yield from chunks if len(paths) == 1 else _counted(chunks)
+
+
+def _counted(chunks: Iterator[Examples]) -> Iterator[Examples]:
+    """Adds to the account of the last chunk of one of several files how many rows of the file were used."""
+    used = rows = 0
+    before: Examples | None = None
+    for chunk in chunks:
+        if before is not None:
+            yield before
+        before = chunk
+        used, rows = used + chunk.report.rows_used, rows + chunk.report.rows_in
+    if before is not None:
+        report = before.report
+        note = f"{report.path}: {used:,} of {rows:,} rows used"
+        yield replace(before, report=replace(report, notes=[note, *report.notes]))
 
 
 def _columns_for(table: Table, split: Split) -> Columns:

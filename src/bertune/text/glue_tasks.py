@@ -144,6 +144,11 @@ def glue_task(name: str) -> GlueTask:
 
     Raises:
         ConfigError: no such task; names the nearest one.
+
+    Example:
+        >>> task = bertune.glue_task("MRPC")
+        >>> task.labels.names, task.metrics
+        (('not_equivalent', 'equivalent'), ('accuracy', 'f1'))
     """
     plain = name.lower().replace("-", "").replace("_", "")
     if plain not in TASKS:

@@ -2,14 +2,13 @@
 
 from itertools import islice
 
-from bertune.text.delimited import DelimitedTable
+from bertune.text.delimited import DELIMITERS, DelimitedTable, delimiter_flag, delimiter_name
 from bertune.text.findings import Finding
 from bertune.text.nearest import shorten
 from bertune.text.table import Pick, Table
 
 _ROWS = 200
-_DELIMITERS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
-_WORDS_OF_A_NAME = 6
+_WORDS_OF_A_NAME = 3
 
 
 def findings_of_header(table: Table) -> list[Finding]:
@@ -22,18 +21,24 @@ def findings_of_header(table: Table) -> list[Finding]:
     rows = [row[1] for row in islice(table.rows(picks), _ROWS) if isinstance(row, tuple)]
     place = (f"{table.path}:1",)
     if len(names) == 1:
-        for delimiter, name in _DELIMITERS.items():
+        for delimiter in DELIMITERS:
+            name = delimiter_name(delimiter)
             times = names[0].count(delimiter)
             alike = sum((cells[0] or "").count(delimiter) == times for cells in rows)
             if times and alike >= 0.95 * len(rows):
-                message = f"one column, and {name} as often in every row as in the first: is {name} the delimiter?"
+                message = (
+                    f"one column, and {name} as often in every row as in the first; if that stands between cells: "
+                    f"{delimiter_flag(delimiter)}"
+                )
                 findings.append(Finding("wrong_delimiter", message, len(rows), place))
     long = [name for name in names if len(name.split()) > _WORDS_OF_A_NAME]
     repeated = [name for number, name in enumerate(names) if name and any(cells[number] == name for cells in rows)]
     numbers = [name for name in names if name.replace(".", "", 1).isdigit()]
     for what, found in (("a sentence", long), ("a value of its column", repeated), ("a number", numbers)):
         if found:
-            message = f"the first line names a column '{shorten(found[0])}', {what}: has the table no header?"
+            message = (
+                f"the first line names a column '{shorten(found[0])}', {what}; if the table has no header: --no-header"
+            )
             findings.append(Finding("row_as_header", message, 1, place))
             break
     return findings

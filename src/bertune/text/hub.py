@@ -174,11 +174,12 @@ def _reached(source: HubSource) -> Iterator[None]:
 
 def _is_unreachable(error: Exception) -> bool:
     """Tells the errors of a missing network, a refusing hub and a missing cache entry from errors of ours."""
-    import httpx
     from huggingface_hub import errors
 
     hub_errors = (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)
-    return isinstance(error, (*hub_errors, httpx.HTTPError, ConnectionError, TimeoutError))
+    # The errors of its HTTP library, which is another one since version 2.
+    http_error = errors.HfHubHTTPError.__bases__[0]
+    return isinstance(error, (*hub_errors, http_error, ConnectionError, TimeoutError))
 
 
 def _unreachable(source: HubSource, reason: Exception) -> DataError:

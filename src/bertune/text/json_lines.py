@@ -1,11 +1,14 @@
-"""JSON Lines: one object a line. Why not pyarrow's reader: docs/decisions/0001-reading-tables.md."""
+"""JSON: one object a line, or one array of objects. Why not pyarrow's reader: docs/decisions/0001-reading-tables.md."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bertune.errors import DataError
+from bertune.json_file import repeated_key
+from bertune.text.byte_files import open_bytes
 from bertune.text.label_words import label_word
 from bertune.text.nearest import shorten
 from bertune.text.read_report import RefusedRow
@@ -13,32 +16,57 @@ from bertune.text.several_labels import Cell
 from bertune.text.table import Pick, Row
 from bertune.text.text_lines import text_lines, without_ending
 
-_JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "a truth value", type(None): "null"}
+_SPACE = re.compile(r"[ \t\r\n]*")
+_JSON_NAMES: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a truth value",
+    type(None): "null",
+}
+
+
+_FIRST_RECORDS = 100
+_LARGEST_DOCUMENT = 1 << 30
 
 
 class JsonLinesTable:
     """A file with one JSON object a line.
 
-    The keys of the first object are the columns. Later rows may have their keys in any order and more of them; a key
-    that is missing is a missing value.
+    The keys of the first objects are the columns. Rows may have their keys in any order; a key that is missing is a
+    missing value.
 
     Args:
         path: the file.
         shown: how messages call it.
+        encoding: None for UTF-8.
 
     Raises:
-        DataError: no line holds an object, or the file is not UTF-8.
+        DataError: no line holds an object, or the file is not in its encoding.
     """
 
     row_hint: str | None = None
     column_hint: str | None = None
 
-    def __init__(self, path: Path, shown: str) -> None:
+    def __init__(self, path: Path, shown: str, encoding: str | None = None) -> None:
         self.path = shown
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         self._file = path
-        self.names: tuple[str, ...] = self._first_keys()
-        self.width = len(self.names)
+        self._encoding = encoding
+        self._knows_all = False
+        self.names: tuple[str, ...] = self._keys(_FIRST_RECORDS)
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return len(self.names)
+
+    def complete_names(self) -> None:
+        """Reads all rows for keys that the first ones lack."""
+        if not self._knows_all:
+            self._knows_all = True
+            self.names = self._keys(None)
 
     def rows(self, picks: Sequence[Pick]) -> Iterator[Row | RefusedRow]:
         """Reads the rows.
@@ -48,41 +76,165 @@ class JsonLinesTable:
             that is no string or a label that is no single value. Blank lines at the end are the end.
         """
         keys = [(self.names[pick.index], pick.role) for pick in picks]
+        for line, record in self._records():
+            try:
+                if isinstance(record, _NotUsableError):
+                    raise record
+                yield line, [_cell(record, key, role) for key, role in keys]
+            except _NotUsableError as problem:
+                yield RefusedRow(self.path, line, str(problem))
+
+    def _records(self) -> Iterator[tuple[int, "dict[str, Any] | _NotUsableError"]]:
         blank_lines: list[int] = []
         for line, content in self._lines():
             if not content.strip():
                 blank_lines.append(line)
                 continue
             if blank_lines:
-                yield from (RefusedRow(self.path, blank, "the line is blank") for blank in blank_lines)
+                yield from ((blank, _NotUsableError("the line is blank")) for blank in blank_lines)
                 blank_lines.clear()
             try:
-                record = _parse_object(content)
-                yield line, [_cell(record, key, role) for key, role in keys]
+                yield line, _parse_object(content)
             except _NotUsableError as problem:
-                yield RefusedRow(self.path, line, str(problem))
+                yield line, problem
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        with self._file.open("rb") as file:
-            for line, text in enumerate(text_lines(file, self.path), start=1):
+        with open_bytes(self._file, self.path) as file:
+            for line, text in enumerate(text_lines(file, self.path, self._encoding), start=1):
                 yield line, without_ending(text)
 
-    def _first_keys(self) -> tuple[str, ...]:
+    def _keys(self, limit: int | None) -> tuple[str, ...]:
         problem: tuple[int, str] | None = None
-        for line, content in self._lines():
-            if not content.strip():
-                continue
-            try:
-                return tuple(_parse_object(content))
-            except _NotUsableError as error:
-                problem = problem or (line, str(error))
-                if content.lstrip().startswith("[") or content.strip() == "{":
-                    raise DataError(
-                        f"{self.path}:{line}: {error}", hint="write one object a line (JSON Lines), not one document"
-                    ) from error
+        keys: dict[str, None] = {}
+        objects = 0
+        for line, record in self._records():
+            if isinstance(record, dict):
+                keys |= dict.fromkeys(record)
+                objects += 1
+            elif problem is None and str(record) != "the line is blank":
+                problem = line, str(record)
+                if not objects and self._is_one_document():
+                    break
+            if objects == limit:
+                break
+        if objects:
+            return tuple(keys)
         if problem is None:
             raise DataError(f"{self.path} holds no rows")
-        raise DataError(f"{self.path}:{problem[0]}: {problem[1]}", hint="no line of the file holds a JSON object")
+        raise DataError(
+            f"{self.path}:{problem[0]}: {problem[1]}",
+            hint=_DOCUMENT_HINT if self._is_one_document() else "no line of the file holds a JSON object",
+        )
+
+    def _is_one_document(self) -> bool:
+        """Whether the file begins like one JSON object over several lines."""
+        return next((content.strip() for _, content in self._lines() if content.strip()), "") == "{"
+
+
+_DOCUMENT_HINT = (
+    "write an array of objects, or one object a line, such as pandas' to_json(FILE, orient='records', lines=True)"
+)
+
+
+class JsonArrayTable(JsonLinesTable):
+    """A file with one JSON array of objects; the line of a row is that on which its object begins.
+
+    The whole document is held in memory while it is read.
+
+    Args:
+        path: the file.
+        shown: how messages call it.
+        encoding: None for UTF-8.
+
+    Raises:
+        DataError: no array of objects, or more than 1 GiB of it.
+    """
+
+    def _records(self) -> Iterator[tuple[int, "dict[str, Any] | _NotUsableError"]]:
+        document = self._document()
+        decoder = json.JSONDecoder(object_pairs_hook=_Record, parse_constant=_Constant)
+        line, counted, position = 1, 0, _after(document, 0, "[")
+        is_first = True
+        while not document.startswith("]", position):
+            if not is_first:
+                position = self._after_comma(document, position)
+            is_first = False
+            line, counted = line + document.count("\n", counted, position), position
+            try:
+                value, end = decoder.raw_decode(document, position)
+            except (ValueError, RecursionError) as error:
+                raise self._broken(document, position, error) from error
+            position = _after(document, end)
+            yield line, _as_record(value)
+        if document[position + 1 :].strip():
+            raise self._broken(document, position + 1, ValueError("text after the array"))
+
+    def _document(self) -> str:
+        if self._file.stat().st_size > _LARGEST_DOCUMENT:
+            raise DataError(f"{self.path} is one document of more than 1 GiB", hint="write one object a line: .jsonl")
+        with open_bytes(self._file, self.path) as file:
+            return "".join(text_lines(file, self.path, self._encoding))
+
+    def _after_comma(self, document: str, position: int) -> int:
+        if not document.startswith(",", position):
+            what = "cut short" if position >= len(document) else "expected a comma or the end of the array"
+            raise self._broken(document, position, ValueError(what))
+        return _after(document, position, ",")
+
+    def _broken(self, document: str, position: int, error: Exception) -> DataError:
+        what = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", str(error))
+        line = document.count("\n", 0, getattr(error, "pos", position)) + 1
+        return DataError(f"{self.path}:{line}: not a JSON array of objects: {what}", hint="write the file again")
+
+
+def json_table(path: Path, shown: str, encoding: str | None) -> JsonLinesTable:
+    """Opens a JSON file: one array of objects where it begins with a bracket, else an object a line."""
+    with open_bytes(path, shown) as file:
+        lines = text_lines(file, shown, encoding)
+        begin = next((line.lstrip() for line in lines if line.strip()), "")
+        follows = begin[1:].strip() or next((line.strip() for line in lines if line.strip()), "")
+    # Lines that are lists are rows that cannot be used; an array of rows begins with an object, or is empty.
+    is_array = begin.startswith("[") and follows[:1] in ("{", "]", "")
+    return (JsonArrayTable if is_array else JsonLinesTable)(path, shown, encoding)
+
+
+class _Constant:
+    """NaN or an infinity, which JSON does not have and Python writes nevertheless."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _Record(dict[str, Any]):
+    """An object, with a key that occurs twice in it."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.twice = None
+        if len(self) != len(pairs):
+            keys = [key for key, _ in pairs]
+            self.twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+
+
+def _as_record(value: Any) -> "dict[str, Any] | _NotUsableError":
+    if not isinstance(value, _Record):
+        return _NotUsableError(f"expected a JSON object, got {_JSON_NAMES.get(type(value), 'a number')}")
+    if value.twice is not None:
+        return _NotUsableError(f"the key '{shorten(value.twice)}' occurs twice in one object")
+    for item in value.values():
+        if isinstance(item, _Constant):
+            return _NotUsableError(f"not valid JSON: {item.name} is no JSON value")
+    return value
+
+
+def _after(document: str, position: int, expected: str = "") -> int:
+    """Gives the place of the next sign behind an expected one and white space."""
+    match = _SPACE.match(document, position)
+    position = match.end() if match else position
+    if expected:
+        match = _SPACE.match(document, position + len(expected))
+        position = match.end() if match else position
+    return position
 
 
 class _NotUsableError(Exception):
@@ -106,11 +258,7 @@ def _parse_object(content: str) -> dict[str, Any]:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _NotUsableError(f"the key '{shorten(key)}' occurs twice in one object")
-            seen.add(key)
+        raise _NotUsableError(f"the key '{shorten(str(repeated_key(pairs)))}' occurs twice in one object")
     return record
 
 
@@ -120,9 +268,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _cell(record: dict[str, Any], key: str, role: str) -> Cell:
     value = record.get(key)
+    if role == "kept" and not isinstance(value, str):
+        return value  # whatever it is
     if role == "labels" and isinstance(value, list):
         return tuple(_label_in_list(item, key) for item in value)
-    if role in ("label", "labels", "flag"):
+    if role in ("label", "labels", "flag", "group"):
         try:
             word = label_word(value)
         except TypeError as error:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bertune.text.findings import PLACES_SHOWN, Finding, counted, listed
+from bertune.text.metric_text import part_of, percent
 from bertune.text.nearest import shorten
 from bertune.text.split_scan import SplitScan
+from bertune.text.text_keys import same_look
 
 _RARE = 0.2
 """A label is rare below this fraction of its even share: below 10 % with two labels."""
@@ -18,17 +20,18 @@ _SHIFTED_MEANS = 0.3
 """Standard deviations between the mean targets of two splits."""
 _CERTAIN = 4.0
 """Standard errors from which on a difference is not put down to chance."""
-_FEW_HEADERS = 0.01
-"""A name of a column that more rows have as their label is a label."""
 _LABEL_HEADERS = {"label", "labels", "target", "class", "category", "gold_label", "sentiment", "score"}
 
 
-def findings_of_labels(scan: SplitScan, labels: Sequence[str] | None) -> Iterator[Finding]:
+def findings_of_labels(
+    scan: SplitScan, labels: Sequence[str] | None, *, chosen_by: str | None = None
+) -> Iterator[Finding]:
     """Tells of the labels of one split.
 
     Args:
         scan: the split.
         labels: those of the task; None for a regression or without labels.
+        chosen_by: the metric that chooses the best epoch; None where nothing is trained.
     """
     yield from _one_class(scan)
     found = scan.labels
@@ -51,8 +54,31 @@ def findings_of_labels(scan: SplitScan, labels: Sequence[str] | None) -> Iterato
     rarest = min(counts, key=lambda word: counts[word])
     share = counts[rarest] / found.counts.total()
     if counts[rarest] > 1 and share * len(counts) < _RARE:
-        message = f"{scan.name}: '{shorten(rarest)}' makes up {share:.1%} of the labels"
+        message = (
+            f"{scan.name}: '{shorten(rarest)}' makes up {part_of(counts[rarest], found.counts.total())} of the labels"
+        )
+        if scan.name == "train" and chosen_by is not None:
+            message += f"; {_what_chooses(chosen_by, tuple(counts), rarest, are_several=found.are_several)}"
         yield Finding("imbalance", message, counts[rarest], _first_places(scan, [rarest]))
+
+
+def metric_for_rare(names: Sequence[str], rarest: str) -> str:
+    """Returns the metric by which a rare class counts: its own F1 where that is `f1`, else the mean F1 of all.
+
+    Args:
+        names: of all classes, in their order; `f1` is that of the second of two.
+        rarest: of them.
+    """
+    return "f1" if len(names) == 2 and names[1] == rarest else "f1_macro"
+
+
+def _what_chooses(metric: str, names: Sequence[str], rarest: str, *, are_several: bool) -> str:
+    """Says which metric chooses the best epoch, and where it hardly counts the rare label, which flag changes that."""
+    chooses = f"{metric} chooses the best epoch"
+    better = "f1_macro" if are_several else metric_for_rare(names, rarest)
+    if metric in (better, "f1_macro", "matthews"):
+        return chooses
+    return f"{chooses}, which hardly counts so rare a label: --metric {better} does"
 
 
 def label_shift(scan: SplitScan, train: SplitScan) -> Iterator[Finding]:
@@ -74,7 +100,7 @@ def label_shift(scan: SplitScan, train: SplitScan) -> Iterator[Finding]:
     farthest = int(np.abs(shares - expected).argmax())
     message = (
         f"{scan.name}: labels are distributed otherwise than in {train.name}: '{shorten(words[farthest])}' makes up "
-        f"{shares[farthest]:.1%}, there {expected[farthest]:.1%}"
+        f"{percent(shares[farthest])}, there {percent(expected[farthest])}"
     )
     yield Finding("label_shift", message, scan.rows)
 
@@ -107,17 +133,18 @@ def _headers(scan: SplitScan) -> Iterator[Finding]:
     """Looks for the names of the columns among the rows, and for a row among the names of the columns."""
     found = scan.labels
     column = scan.header[-1] if scan.header else ""
-    times = found.counts.get(column, 0)
-    if times > _FEW_HEADERS * scan.rows and times > 1:
+    repeated = scan.repeated_headers
+    times = found.counts.get(column, 0) - repeated.count
+    if repeated.count:
+        message = f"{scan.name}: {counted(repeated.count, 'row')} with the names of the columns, '{column}' as label"
+        yield Finding("header_as_row", message, repeated.count, tuple(map(scan.where, repeated.rows)))
+    if times > 0:
         message = (
             f"{scan.name}: the label's column is called '{shorten(column)}' in the first line, which is the label of "
-            f"{counted(times, 'row')} too: has the table no header, and lost its first row to it?"
+            f"{counted(times, 'row')} too: if the table has no header, it lost its first row to it: --no-header"
         )
         yield Finding("row_as_header", message, times, _first_places(scan, [column]))
-    elif times:
-        message = f"{scan.name}: {counted(times, 'row')} with the name of the label's column, '{column}', as label"
-        yield Finding("header_as_row", message, times, _first_places(scan, [column]))
-    elif len(found.counts) > 2:
+    elif not repeated.count and len(found.counts) > 2:
         first = found.words[0]
         if found.counts[first] == 1 and first.lower() in _LABEL_HEADERS:
             message = f"{scan.name}: the first row has the label '{first}': does it hold the names of the columns?"
@@ -131,18 +158,32 @@ def _variants(scan: SplitScan) -> Iterator[Finding]:
     several = [words for words in groups.values() if len(words) > 1]
     if several:
         counts = scan.labels.counts
-        shown = "; ".join(", ".join(f"'{shorten(word)}' {counts[word]:,}" for word in words) for words in several[:5])
+        shown = "; ".join(
+            ", ".join(f"'{shorten(word)}'{_code_points(word, words)} {counts[word]:,}" for word in words)
+            for words in several[:5]
+        )
         rare = [word for words in several for word in sorted(words, key=lambda word: counts[word])[:-1]]
-        message = f"{scan.name}: labels that differ only in case, space or the way a number is written: {shown}"
+        message = (
+            f"{scan.name}: labels that differ only in case, space, signs that look the same or the way a number is "
+            f"written: {shown}"
+        )
         yield Finding("label_variants", message, len(rare), _first_places(scan, rare))
 
 
 def _plain(word: str) -> str | float:
-    folded = " ".join(word.casefold().split())
+    folded = " ".join(same_look(word).casefold().split())
     try:
         return float(folded)
     except ValueError:
         return folded
+
+
+def _code_points(word: str, words: Sequence[str]) -> str:
+    """Gives the code points of a word beyond ASCII, where another one of the words looks the same."""
+    if not any(other != word and same_look(other) == same_look(word) for other in words):
+        return ""
+    points = " ".join(f"U+{ord(character):04X}" for character in word if not character.isascii())
+    return f" ({points or 'ASCII'})"
 
 
 def _quoted(words: Sequence[str]) -> str:

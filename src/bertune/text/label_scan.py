@@ -14,6 +14,8 @@ from bertune.text.sightings import Sightings
 from bertune.text.text_faults import Where
 from bertune.text.text_keys import normalised
 
+MISSING = frozenset(("nan", "NaN", "None", "null", "NULL", "<NA>", "#N/A"))
+"""How pandas, Python, JSON and Excel write what is missing, once it is text."""
 _MOST_LABELS = 100_000
 _LEAST_ROWS = 10
 _FEW = 0.01
@@ -39,6 +41,8 @@ class LabelScan:
         self._normal: dict[str, str] = {}
         self._answers: list[NDArray[np.float32 | np.int32]] = []
         self._alone = Sightings()
+        self._missing = Sightings()
+        self._missing_words: Counter[str] = Counter()
         self._named: int | None = 0
         self._rows = 0
 
@@ -100,6 +104,11 @@ class LabelScan:
 
     def _take_words(self, examples: Examples, rows: Sequence[tuple[str, ...]], first_row: int) -> None:
         self.counts.update(chain.from_iterable(rows))
+        if not MISSING.isdisjoint(self.counts):
+            for row, words in enumerate(rows, start=first_row):
+                if absent := MISSING.intersection(words):
+                    self._missing.add(row)
+                    self._missing_words.update(absent)
         if len(self.counts) > len(self.first_rows):
             for row, words in enumerate(rows, start=first_row):
                 for word in words:
@@ -133,6 +142,13 @@ class LabelScan:
             name: of the split.
             where: names the place of a row.
         """
+        if self._missing.count:
+            words = ", ".join(f"'{word}' {count:,}" for word, count in self._missing_words.items())
+            message = (
+                f"{name}: {counted(self._missing.count, 'row')} with a label as programs write a missing one, used as "
+                f"it stands: {words}"
+            )
+            yield Finding("missing_label", message, self._missing.count, tuple(map(where, self._missing.rows)))
         if self.is_missing or self.are_several:
             return
         if self._alone.count > _FEW * self._rows:

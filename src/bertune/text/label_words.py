@@ -1,9 +1,10 @@
 """Labels of typed formats as words, so that one data set reads alike from CSV, JSON, Parquet and Arrow."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+from bertune.json_file import parse_json
 
 _EXACT_INTEGERS = 2.0**53
 
@@ -54,7 +55,7 @@ def class_label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple
         there are none.
     """
     try:
-        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        features = parse_json((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         # The labels of a list column are described one level deeper.
         inner = {name: _of_lists(feature) for name, feature in features.items()}
         pairs = [(name, feature.get("names")) for name, feature in inner.items() if isinstance(feature, dict)]

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from bertune.errors import DataError
 from bertune.text.examples import Columns, Examples
+from bertune.text.read_options import ReadOptions
 from bertune.text.several_labels import Cell
-from bertune.text.sources import OnBadRow, collect_chunks, open_table
+from bertune.text.sources import collect_chunks
 from bertune.text.table import Pick, find_column, pick_columns
+from bertune.text.table_opening import open_table
 from bertune.text.text_lines import text_lines, without_ending
 
 TRAIN_NAME = "msr_paraphrase_train.txt"
@@ -41,7 +43,7 @@ def read_mrpc(
     columns: Columns,
     rule: MrpcFilter,
     *,
-    on_bad_row: OnBadRow = "error",
+    reading: ReadOptions,
     rows_per_chunk: int | None = None,
 ) -> Iterator[Examples]:
     """Reads the training or the validation rows of MRPC's original training file.
@@ -50,7 +52,7 @@ def read_mrpc(
         path: `msr_paraphrase_train.txt`.
         columns: the columns of the task.
         rule: which rows to keep.
-        on_bad_row: as for `read_examples`.
+        reading: what becomes of bad rows.
         rows_per_chunk: as for `collect_chunks`.
 
     Yields:
@@ -60,7 +62,7 @@ def read_mrpc(
         DataError: an id pair is no pair, is listed twice, or does not belong to exactly one row.
     """
     ids = _read_dev_ids(rule.dev_ids)
-    table = open_table(path, quoting="none")
+    table = open_table(path, ReadOptions(quoting="none"))
     picks = pick_columns(table, columns, require_label=True)
     first_id = len(picks)
     picks += [Pick(find_column(table, name), name, "plain") for name in _ID_COLUMNS]
@@ -75,7 +77,7 @@ def read_mrpc(
 
     refused = 0
     chunks = collect_chunks(
-        table, picks, on_bad_row=on_bad_row, require_label=True, belongs=belongs, rows_per_chunk=rows_per_chunk
+        table, picks, reading=reading, require_label=True, belongs=belongs, rows_per_chunk=rows_per_chunk
     )
     for examples in chunks:
         refused += len(examples.report.refused)

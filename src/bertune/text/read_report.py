@@ -37,6 +37,7 @@ class ReadReport:
         blank_texts: text cells that are empty or only spaces; they are used as they are.
         rows_other_split: rows of this file that a rule assigns to another split (MRPC's dev ids).
         warnings: things that look wrong but were read as they stand, one sentence each.
+        notes: how the file was read where nobody said it, one sentence each.
         header: the names in the first line of the columns that were read, texts first; empty without a header.
     """
 
@@ -48,6 +49,7 @@ class ReadReport:
     rows_other_split: int = 0
     warnings: list[str] = field(default_factory=list)
     header: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         accounted = self.rows_used + len(self.refused) + self.rows_other_split
@@ -64,10 +66,14 @@ class ReadReport:
             first = self.refused[0]
             parts[-1] += f" (first at line {first.line}: {first.reason})"
         if self.blank_texts:
-            parts.append(f"{self.blank_texts:,} blank texts")
+            parts.append(f"{self.blank_texts:,} blank text" + ("s" if self.blank_texts > 1 else ""))
         if self.warnings:
             parts.append(f"{len(self.warnings)} warning" + ("s" if len(self.warnings) > 1 else ""))
         return ", ".join(parts)
+
+    def lines(self) -> list[str]:
+        """Gives the summary, then how the file was read where nobody said it, then each warning."""
+        return [self.summary(), *self.notes, *(f"warning: {warning}" for warning in self.warnings)]
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the whole account as plain values for JSON."""
@@ -89,5 +95,6 @@ def join_reports(path: str, reports: Sequence[ReadReport]) -> ReadReport:
         blank_texts=sum(report.blank_texts for report in reports),
         rows_other_split=sum(report.rows_other_split for report in reports),
         warnings=[warning for report in reports for warning in report.warnings],
+        notes=[note for report in reports for note in report.notes],
         header=reports[0].header if reports else (),
     )

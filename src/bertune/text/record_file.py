@@ -19,6 +19,29 @@ _OVERHEAD = _HEADER.size + _FOOTER.size
 # Read in pieces of this size, so that small records cost no system call each.
 _BUFFER_BYTES = 1 << 20
 _AGAIN = "fetch or write the file again"
+_SUFFIXES = (".tfrecord", ".tf_record", ".tfrecords", ".record")
+
+
+def is_record_file(path: Path) -> bool:
+    """Tells by the name whether a file holds TFRecords: `eval.tf_record`, `train.tfrecord-00000-of-00004`."""
+    return any(suffix in _SUFFIXES or suffix.startswith(".tfrecord") for suffix in path.suffixes)
+
+
+def refuse_records(path: str | os.PathLike[str]) -> None:
+    """Refuses TFRecords where texts are needed.
+
+    Raises:
+        DataError: the path leads to one, or to a folder with nothing else in it.
+    """
+    place = Path(path)
+    files = [place] if place.is_file() else list(place.iterdir()) if place.is_dir() else []
+    if files and all(file.is_file() and is_record_file(file) for file in files):
+        raise DataError(
+            f"{path} holds TFRecords, whose token ids do not say which tokenizer made them: nothing can be trained on "
+            "or predicted from them alone",
+            hint="encode the texts themselves with `bertune encode`, whose folders are read here; in Python "
+            "bertune.read_records(PATH) gives the ids; `bertune inspect PATH` shows what is in them",
+        )
 
 
 def masked_crc32c(content: bytes) -> int:

@@ -76,7 +76,7 @@ def repetitions_in(scan: SplitScan) -> Repetitions:
     duplicates = tell("duplicates", rows, first[rows], "repeat the texts of an earlier one")
     likes = _first_rows(scan.keys("normal"))
     rows = np.flatnonzero((likes != own) & ~repeats)
-    near = tell("near_duplicates", rows, likes[rows], "repeat one but for case, space and punctuation")
+    near = tell("near_duplicates", rows, likes[rows], "repeat one but for case, space, punctuation and look-alikes")
     swapped = 0
     if scan.is_pair:
         turned = _first_rows(scan.keys("unordered"))
@@ -85,6 +85,7 @@ def repetitions_in(scan: SplitScan) -> Repetitions:
     conflicts = 0
     answers = scan.labels.answers
     if answers is not None:
+        first = _first_rows(scan.keys("look"))
         rows = np.flatnonzero(answers != answers[first])
         # Of each text the first row that contradicts.
         _, chosen = np.unique(first[rows], return_index=True)
@@ -134,9 +135,9 @@ def _overlap(scan: SplitScan, earlier: SplitScan) -> tuple[Overlap, list[Finding
 
     origin = _rows_of(scan.keys("exact"), earlier.keys("exact"))
     same = tell("overlap_exact", origin, "")
-    findings += _contradictions(scan, earlier, origin)
+    findings += _contradictions(scan, earlier, _rows_of(scan.keys("look"), earlier.keys("look")))
     alike = _rows_of(scan.keys("normal"), earlier.keys("normal"))
-    normalised = tell("overlap_normalised", alike, " but for case, space and punctuation", same)
+    normalised = tell("overlap_normalised", alike, " but for case, space, punctuation and look-alikes", same)
     swapped = np.zeros(0, np.bool_)
     if scan.is_pair:
         turned = _rows_of(scan.keys("unordered"), earlier.keys("unordered"))

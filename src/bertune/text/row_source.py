@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bertune.errors import ConfigError
 from bertune.text.examples import Columns, Examples, Task
 from bertune.text.glue import Split, stream_split
-from bertune.text.sources import OnBadRow, Quoting
+from bertune.text.read_options import ReadOptions
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,21 @@ class RowSource:
         split: where they are (see `find_splits`).
         task: what is learned from them.
         columns: where texts and label are; None takes those that a GLUE task knows.
-        quoting: as for `read_examples`.
-        on_bad_row: as for `read_examples`.
+        reading: how the files are read.
         require_label: as for `read_split`.
+
+    Example:
+        >>> columns = bertune.Columns("question1", "question2", "label")
+        >>> splits = bertune.find_splits("examples/data")
+        >>> source = bertune.RowSource(splits["test"], bertune.Task.for_columns(columns), columns)
+        >>> next(source.chunks(2))
+        Examples(2 pairs of examples/data/test.csv with labels)
     """
 
     split: Split
     task: Task
     columns: Columns | None = None
-    quoting: Quoting = "auto"
-    on_bad_row: OnBadRow = "error"
+    reading: ReadOptions = ReadOptions()  # noqa: RUF009 (frozen)
     require_label: bool | None = None
 
     @classmethod
@@ -45,8 +50,7 @@ class RowSource:
         return stream_split(
             self.split,
             columns=self.columns,
-            quoting=self.quoting,
-            on_bad_row=self.on_bad_row,
+            reading=self.reading,
             require_label=self.require_label,
             rows_per_chunk=rows_per_chunk,
         )

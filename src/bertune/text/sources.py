@@ -1,52 +1,56 @@
 """Tables of any format as examples, with an account of every row."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, TypedDict, Unpack
 
-from bertune.errors import DataError
-from bertune.text.arrow_tables import ArrowTable
+from bertune.errors import ConfigError, DataError
+from bertune.text.arriving_lines import nothing_in, texts_of_line
 from bertune.text.delimited import DelimitedTable
 from bertune.text.example_builder import ExampleBuilder
 from bertune.text.examples import Columns, Examples, RefusedRow
-from bertune.text.file_kind import file_format
-from bertune.text.json_lines import JsonLinesTable
+from bertune.text.excel import ExcelTable
+from bertune.text.findings import counted
+from bertune.text.nearest import shorten
+from bertune.text.read_options import OnBadRow, Quoting, ReadOptions
 from bertune.text.several_labels import Cell, SeveralLabels
 from bertune.text.table import Pick, Table, pick_columns
-from bertune.text.text_lines import text_lines, without_ending
-
-Quoting = Literal["auto", "csv", "none"]
-OnBadRow = Literal["error", "skip"]
+from bertune.text.table_opening import open_table
+from bertune.text.text_files import TextFolderTable
+from bertune.text.text_lines import text_lines
 
 REFUSED_FRACTION_LIMIT = 0.01
 REFUSED_ROWS_ALWAYS_ALLOWED = 10
 
 
+class ReadKeywords(TypedDict, total=False):
+    """The fields of `ReadOptions` as keywords."""
+
+    delimiter: str | None
+    encoding: str | None
+    no_header: bool | None
+    quoting: Quoting
+    on_bad_row: OnBadRow
+    max_bad_rows: float | None
+    label_file: str | None
+
+
 def read_examples(
-    path: str | Path,
-    columns: Columns,
-    *,
-    quoting: Quoting = "auto",
-    on_bad_row: OnBadRow = "error",
-    require_label: bool = True,
-    delimiter: str | None = None,
-    header: bool = True,
+    path: str | Path, columns: Columns, *, require_label: bool = True, **options: Unpack[ReadKeywords]
 ) -> Examples:
-    """Reads a table: CSV, TSV, JSON Lines, Parquet or Arrow, told apart by the suffix.
+    """Reads a table: CSV, TSV, JSON, Parquet, Arrow or Excel, told apart by the suffix.
 
     Texts are taken exactly as they stand, whatever they say: blank cells, ``null``, ``NA`` and ``None`` are texts.
 
     Args:
-        path: a file ending in .csv, .tsv, .txt, .jsonl, .ndjson, .parquet, .arrow or .feather.
+        path: a file ending in .csv, .tsv, .txt, .json, .jsonl or .ndjson, all of these also packed (.csv.gz), in
+            .parquet, .arrow, .feather or .xlsx; or a folder with a folder of text files for each label.
         columns: where texts and label are; without a label column the examples have no labels.
-        quoting: ``csv`` unpacks cells in double quotes, ``none`` takes quotes as text; ``auto`` is ``csv`` for .csv
-            files and ``none`` for .tsv and .txt files, because those of GLUE hold unbalanced quotes.
-        on_bad_row: ``error`` stops at the first row that cannot be used; ``skip`` leaves such rows out and counts them,
-            but stops where they are more than 10 and more than 1 % of all.
         require_label: whether a missing label column is an error and a row without a label is refused. Otherwise the
             labels are left out where the column is missing or a row has none.
-        delimiter: the character between cells; a comma for .csv, a tab for .tsv and .txt unless given.
-        header: whether the first row names the columns; without it, columns are numbers.
+        **options: how the table is read, such as ``delimiter=";"`` or ``on_bad_row="skip"``; see `ReadOptions`.
 
     Returns:
         The examples in the order of the file, with the report of the read.
@@ -54,52 +58,29 @@ def read_examples(
     Raises:
         ConfigError: no such file or column, or an unknown suffix.
         DataError: the file or a row cannot be used; names file and line, what was expected and what was found.
+
+    Example:
+        >>> columns = bertune.Columns("question1", "question2", "label")
+        >>> bertune.read_examples("examples/data/train.csv", columns)
+        Examples(613 pairs of examples/data/train.csv with labels)
     """
-    table = open_table(path, quoting=quoting, delimiter=delimiter, header=header)
+    if not isinstance(path, str | PathLike):
+        raise ConfigError(
+            f"expected the path of a table, got a {type(path).__name__}",
+            hint="Examples.from_frame takes tables in memory, Examples.from_lists lists",
+        )
+    reading = ReadOptions(**options)
+    table = open_table(path, reading, columns=columns)
     picks = pick_columns(table, columns, require_label=require_label)
-    return collect(table, picks, on_bad_row=on_bad_row, require_label=require_label, several=columns.several)
-
-
-def open_table(
-    path: str | Path,
-    *,
-    quoting: Quoting = "auto",
-    delimiter: str | None = None,
-    header: bool = True,
-    shown: str | None = None,
-) -> Table:
-    """Opens a table of any format; reads no more than its header.
-
-    Args:
-        path: the file.
-        quoting: as for `read_examples`.
-        delimiter: as for `read_examples`.
-        header: as for `read_examples`.
-        shown: how messages call the file, if not by its path.
-
-    Raises:
-        ConfigError: no such file, or an unknown suffix.
-        DataError: the file cannot be read as its suffix says.
-    """
-    path = Path(path)
-    shown = str(path) if shown is None else shown
-    kind = file_format(path, shown)
-    if kind == "jsonl":
-        return JsonLinesTable(path, shown)
-    if kind in ("parquet", "arrow"):
-        return ArrowTable(path, shown, kind)
-    quoted = kind == "csv" if quoting == "auto" else quoting == "csv"
-    usual = "," if kind == "csv" else "\t"
-    return DelimitedTable(
-        path, shown, delimiter=usual if delimiter is None else delimiter, quoted=quoted, header=header
-    )
+    examples = collect(table, picks, reading=reading, require_label=require_label, several=columns.several)
+    return table.in_files(examples) if isinstance(table, TextFolderTable) else examples
 
 
 def collect(
     table: Table,
     picks: Sequence[Pick],
     *,
-    on_bad_row: OnBadRow,
+    reading: ReadOptions,
     require_label: bool,
     several: SeveralLabels | None = None,
     belongs: Callable[[Sequence[Cell]], bool] | None = None,
@@ -109,7 +90,7 @@ def collect(
     Args:
         table: the opened table.
         picks: first text, second text if any, label if any, in this order, then plain cells for `belongs`.
-        on_bad_row: as for `read_examples`.
+        reading: what becomes of bad rows.
         require_label: whether a row without a label is refused.
         several: how labels are written where a row may have several; None for one label a row.
         belongs: tells by the picked cells whether a row is of this split; None takes every row.
@@ -118,7 +99,7 @@ def collect(
         DataError: a row cannot be used, too many cannot, or none is left.
     """
     (examples,) = collect_chunks(
-        table, picks, on_bad_row=on_bad_row, require_label=require_label, several=several, belongs=belongs
+        table, picks, reading=reading, require_label=require_label, several=several, belongs=belongs
     )
     return examples
 
@@ -127,7 +108,7 @@ def collect_chunks(
     table: Table,
     picks: Sequence[Pick],
     *,
-    on_bad_row: OnBadRow,
+    reading: ReadOptions,
     require_label: bool,
     several: SeveralLabels | None = None,
     belongs: Callable[[Sequence[Cell]], bool] | None = None,
@@ -138,7 +119,7 @@ def collect_chunks(
     Args:
         table: as for `collect`.
         picks: as for `collect`.
-        on_bad_row: as for `collect`.
+        reading: as for `collect`.
         require_label: as for `collect`.
         several: as for `collect`.
         belongs: as for `collect`.
@@ -150,6 +131,7 @@ def collect_chunks(
     Raises:
         DataError: as for `collect`; what concerns the whole table comes after its last row and before the last chunk.
     """
+    table.warnings += _header_warnings(table, picks)
     builder = ExampleBuilder(table, picks, several, require_label=require_label)
     refused: list[RefusedRow] = []
     all_refused: list[RefusedRow] = []
@@ -163,7 +145,7 @@ def collect_chunks(
         else:
             problem = builder.add(*row)
         if problem is not None:
-            if on_bad_row == "error":
+            if reading.on_bad_row == "error":
                 raise DataError(str(problem), hint=table.row_hint or _SKIP_HINT)
             refused.append(problem)
         elif len(builder) == rows_per_chunk:
@@ -172,28 +154,66 @@ def collect_chunks(
             all_refused += refused
             all_other_split += other_split
             builder, refused, other_split = ExampleBuilder(table, picks, several, require_label=require_label), [], 0
-    _check_enough(table.path, used + len(builder), all_refused + refused, all_other_split + other_split)
+    _check_enough(table, reading, used + len(builder), all_refused + refused, all_other_split + other_split)
     yield builder.examples(refused, other_split)
 
 
+def _header_warnings(table: Table, picks: Sequence[Pick]) -> list[str]:
+    """Says where the first line was taken as names, but reads like a text of a column that was asked for by number."""
+    if not isinstance(table, DelimitedTable | ExcelTable) or table.names is None:
+        return []
+    names = [table.names[pick.index] for pick in picks if pick.role == "text" and pick.name != table.names[pick.index]]
+    return [
+        f"{table.path}: the first line, '{shorten(name)}', was taken as the names of the columns; if it is a row, read "
+        "it with --no-header"
+        for name in names
+        if len(name.split()) > _WORDS_OF_A_NAME
+    ]
+
+
+_WORDS_OF_A_NAME = 2
 _SKIP_HINT = "mend the row, or leave such rows out and have them counted: --on-bad-row skip"
 
 
-def _check_enough(path: str, used: int, refused: list[RefusedRow], other_split: int) -> None:
+def check_refused(
+    path: str, reading: ReadOptions, refused: Sequence[RefusedRow], rows: int, *, hint: str | None = None
+) -> None:
+    """Refuses a table in which more rows are bad than may be passed over.
+
+    Args:
+        path: how messages call the table.
+        reading: how many may be.
+        refused: the bad rows.
+        rows: all rows.
+        hint: what to do about the rows, where that is known.
+
+    Raises:
+        DataError: there are more; names their number and the first.
+    """
+    share = REFUSED_FRACTION_LIMIT if reading.max_bad_rows is None else reading.max_bad_rows
+    always = REFUSED_ROWS_ALWAYS_ALLOWED if reading.max_bad_rows is None else 0
+    if len(refused) > max(always, share * rows):
+        needed = math.ceil(len(refused) / rows * 1000) / 1000
+        raise DataError(
+            f"{path}: {len(refused):,} of {rows:,} rows cannot be used, more than {100 * share:g} %; the first at line "
+            f"{refused[0].line}: {refused[0].reason}",
+            hint=hint
+            or "so many point to a wrong delimiter, quoting or column; if they are bad and the others right: "
+            f"--max-bad-rows {needed:g}",
+        )
+
+
+def _check_enough(table: Table, reading: ReadOptions, used: int, refused: list[RefusedRow], other_split: int) -> None:
+    path = table.path
     rows = used + len(refused) + other_split
     if rows == 0:
         raise DataError(f"{path} has a header but no rows", hint="expected at least one row below the header")
-    if len(refused) > max(REFUSED_ROWS_ALWAYS_ALLOWED, REFUSED_FRACTION_LIMIT * rows):
-        raise DataError(
-            f"{path}: {len(refused):,} of {rows:,} rows cannot be used, more than 1 %; the first at line "
-            f"{refused[0].line}: {refused[0].reason}",
-            hint="so many point to a wrong delimiter, quoting or column",
-        )
+    check_refused(path, reading, refused, rows, hint=table.row_hint)
     if used == 0:
         if not refused:
-            raise DataError(f"{path}: none of the {rows:,} rows belongs to this split")
+            raise DataError(f"{path}: none of {counted(rows, 'row')} belongs to this split")
         first = f"the first at line {refused[0].line}: {refused[0].reason}"
-        raise DataError(f"{path}: none of the {rows:,} rows can be used; {first}")
+        raise DataError(f"{path}: none of {counted(rows, 'row')} can be used; {first}", hint=table.row_hint)
 
 
 def read_lines(stream: IO[bytes] | IO[str], *, pair: bool = False, name: str = "standard input") -> Examples:
@@ -209,23 +229,14 @@ def read_lines(stream: IO[bytes] | IO[str], *, pair: bool = False, name: str = "
     Raises:
         DataError: no line at all, not UTF-8, or a pair without exactly one tab; names the line.
     """
-    texts: list[str] = []
-    seconds: list[str] = []
-    for line, raw in enumerate(_decoded(stream, name), start=1):
-        text = without_ending(raw)
-        if pair:
-            cells = text.split("\t")
-            if len(cells) != 2:
-                raise DataError(
-                    f"{name}:{line}: {len(cells) - 1} tabs, expected exactly one",
-                    hint="this model takes pairs: the first text, a tab, the second text",
-                )
-            text = cells[0]
-            seconds.append(cells[1])
-        texts.append(text)
-    if not texts:
-        raise DataError(f"{name} is empty", hint="expected one line for each text")
-    return Examples.from_lists(texts, seconds if pair else None, name=name)
+    found = [
+        texts_of_line(line, pair=pair, where=f"{name}:{number}")
+        for number, line in enumerate(_decoded(stream, name), start=1)
+    ]
+    if not found:
+        raise nothing_in(name)
+    seconds = [texts[1] for texts in found] if pair else None
+    return Examples.from_lists([texts[0] for texts in found], seconds, name=name)
 
 
 def _decoded(stream: IO[bytes] | IO[str], name: str) -> Iterator[str]:

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Task
-from bertune.text.file_kind import SUFFIXES
+from bertune.text.file_kind import name_parts
 from bertune.text.glue_tasks import GlueTask
 from bertune.text.hub import HubFiles
 from bertune.text.mrpc import DEV_IDS_NAME, TEST_NAME, TRAIN_NAME, MrpcFilter
+from bertune.text.text_files import holds_texts
 from bertune.text.tfds_folder import TfdsFolder
 
 # The names under which people keep a split; the validation set of an MNLI-like task is the matched one.
@@ -67,8 +68,9 @@ class Split:
 
 def split_name_of(path: Path) -> str:
     """Names the split that a single file is by its stem; ``train`` for a stem that says nothing."""
-    shard = _SHARD.fullmatch(path.stem)
-    return SPLIT_OF_STEM.get((shard["stem"] if shard else path.stem).lower(), "train")
+    stem = name_parts(path)[0]
+    shard = _SHARD.fullmatch(stem)
+    return SPLIT_OF_STEM.get((shard["stem"] if shard else stem).lower(), "train")
 
 
 def splits_in_folder(folder: Path, task: Task | None) -> dict[str, Split]:
@@ -88,6 +90,29 @@ def splits_in_folder(folder: Path, task: Task | None) -> dict[str, Split]:
     return {split: found[split] for split in SPLIT_NAMES if split in found}
 
 
+def splits_of_texts(folder: Path, task: Task | None) -> dict[str, Split]:
+    """Looks for splits that are folders of texts, one for each label (``train/pos/0_9.txt``), or for one such split.
+
+    Args:
+        folder: with folders called train, validation and test; or with the folders of the labels themselves.
+        task: the task they are looked for, if any.
+    """
+    found: dict[str, Split] = {}
+    for entry in sorted(folder.iterdir()):
+        split = SPLIT_OF_STEM.get(entry.name.lower())
+        if split is not None and holds_texts(entry):
+            if split in found:
+                raise ConfigError(
+                    f"{folder}: more than one folder could be {split}: {found[split].paths[0].name}, {entry.name}",
+                    hint="keep or name one of them",
+                )
+            found[split] = Split(split, (entry,), task)
+    if not found and holds_texts(folder):
+        name = SPLIT_OF_STEM.get(folder.name.lower(), "train")
+        found[name] = Split(name, (folder,), task)
+    return {split: found[split] for split in SPLIT_NAMES if split in found}
+
+
 def group_by_split(names: Iterable[str], where: str) -> dict[str, list[str]]:
     """Sorts file names into splits, shards in order.
 
@@ -103,10 +128,10 @@ def group_by_split(names: Iterable[str], where: str) -> dict[str, list[str]]:
     shards: dict[str, dict[int, str]] = {}
     totals: dict[str, int] = {}
     for name in names:
-        path = PurePosixPath(name)
-        shard = _SHARD.fullmatch(path.stem)
-        split = SPLIT_OF_STEM.get((shard["stem"] if shard else path.stem).lower())
-        if split is None or path.suffix.lower() not in SUFFIXES:
+        stem, kind = name_parts(name)
+        shard = _SHARD.fullmatch(stem)
+        split = SPLIT_OF_STEM.get((shard["stem"] if shard else stem).lower())
+        if split is None or kind is None:
             continue
         if shard is None:
             whole.setdefault(split, []).append(name)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from bertune.text.examples import Examples, ReadReport, RefusedRow
 from bertune.text.findings import PLACES_SHOWN, Finding, counted, share_of
-from bertune.text.label_scan import LabelScan
+from bertune.text.label_scan import MISSING, LabelScan
 from bertune.text.length_counts import LengthCounts
 from bertune.text.sightings import Sightings
 from bertune.text.text_faults import TextFaults
-from bertune.text.text_keys import Keys, keys_of, normalised, pair_keys, unordered_keys
+from bertune.text.text_keys import Keys, keys_of, normalised, pair_keys, same_look, unordered_keys
 
 _MANY_TIMES = 25
 _LONG = 2000
@@ -34,12 +34,15 @@ class SplitScan:
         self.rows = self.rows_in = self.rows_other_split = self.blank_texts = 0
         self.refused: list[RefusedRow] = []
         self.warnings: dict[str, None] = {}
+        self.notes: dict[str, None] = {}
         self.header: tuple[str, ...] = ()
         self.is_pair = False
         self.lengths = LengthCounts()
         self.labels = LabelScan(is_regression=is_regression)
         self._longest: list[tuple[int, int]] = []
         self._blank = Sightings()
+        self._missing = Sightings()
+        self._repeated_headers = Sightings()
         self._identical = Sightings()
         self._faults: TextFaults | None = None
         self._files: list[tuple[int, str]] = []
@@ -57,12 +60,15 @@ class SplitScan:
         self._name_files(examples)
         self._measure(texts)
         self._find_blank(examples, texts)
+        self._find_missing(texts)
+        self._find_headers(examples, texts)
         self.labels.add(examples, normal, first_row)
         if self._faults is None:
             self._faults = TextFaults(len(texts), one_column=not self.is_pair and examples.labels is None)
         self._faults.add(texts, self.labels.words, first_row)
         self._keep("lines", np.array(examples.lines, np.int64))
         self._keep_keys("exact", [keys_of(column) for column in texts], first_row)
+        self._keep_looks(texts, first_row)
         self._keep_keys("normal", [keys_of(column) for column in normal], first_row)
         self.rows += len(examples)
 
@@ -76,15 +82,26 @@ class SplitScan:
             blank_texts=self.blank_texts,
             rows_other_split=self.rows_other_split,
             warnings=list(self.warnings),
+            notes=list(self.notes),
             header=self.header,
         )
+
+    @property
+    def repeated_headers(self) -> Sightings:
+        """Rows that hold the names of all their columns."""
+        return self._repeated_headers
 
     def keys(self, kind: str) -> Keys:
         """Gives the keys of all rows, (rows,).
 
         Args:
-            kind: ``exact``, ``normal`` (but for case, space and punctuation) or, of pairs, ``unordered``.
+            kind: ``exact``, ``look`` (the same for texts that look the same), ``normal`` (but for case, space and
+                punctuation as well) or, of pairs, ``unordered``.
         """
+        if kind == "look":
+            keys = self._column("exact", np.uint64).copy()
+            keys[self._column("look rows", np.int64)] = self._column("looks", np.uint64)
+            return keys
         return self._column(kind, np.uint64)
 
     def where(self, row: int) -> str:
@@ -104,6 +121,12 @@ class SplitScan:
         if self._blank.count:
             message = f"{name}: {counted(self._blank.count, 'row')} with a blank text, used as they are"
             yield self._sighted("blank_texts", message, self._blank)
+        if self._missing.count:
+            message = (
+                f"{name}: {counted(self._missing.count, 'row')} with a text as programs write a missing one, used as "
+                f"it stands: '{self._missing.sample}'"
+            )
+            yield self._sighted("missing_text", message, self._missing)
         if self._faults is not None:
             yield from self._faults.findings(name, self.where)
         limit = max(_LONG, _MANY_TIMES * self.lengths.summary().get("median", 0))
@@ -126,6 +149,7 @@ class SplitScan:
         self.rows_other_split += report.rows_other_split
         self.blank_texts += report.blank_texts
         self.warnings |= dict.fromkeys(report.warnings)
+        self.notes |= dict.fromkeys(report.notes)
         self.refused += report.refused
 
     def _name_files(self, examples: Examples) -> None:
@@ -149,6 +173,34 @@ class SplitScan:
                 if any(not cell or cell.isspace() for cell in cells):
                     self._blank.add(row)
 
+    def _find_missing(self, texts: list[list[str]]) -> None:
+        for column in texts:
+            if not MISSING.isdisjoint(column):
+                for row, text in enumerate(column, start=self.rows):
+                    if text in MISSING:
+                        self._missing.add(row, text)
+
+    def _find_headers(self, examples: Examples, texts: list[list[str]]) -> None:
+        """Looks for rows that hold the names of all their columns."""
+        if examples.labels is None or not self.header:
+            return
+        columns = [*texts, examples.labels]
+        if len(self.header) == len(columns) and all(
+            name in cells for name, cells in zip(self.header, columns, strict=True)
+        ):
+            for row, cells in enumerate(zip(*columns, strict=True), start=self.rows):
+                if cells == self.header:
+                    self._repeated_headers.add(row)
+
+    def _keep_looks(self, texts: list[list[str]], first_row: int) -> None:
+        """Keeps keys of the rows alone that look like others without being equal."""
+        looks = [list(map(same_look, column)) for column in texts]
+        rows = sorted({row for look, column in zip(looks, texts, strict=True) for row in _differing(look, column)})
+        if rows:
+            keys = [keys_of([look[row] for row in rows]) for look in looks]
+            self._keep("look rows", np.array(rows, np.int64) + first_row)
+            self._keep("looks", keys[0] if len(keys) == 1 else pair_keys(*keys))
+
     def _keep_keys(self, kind: str, keys: list[Keys], first_row: int) -> None:
         if len(keys) == 1:
             self._keep(kind, keys[0])
@@ -166,3 +218,7 @@ class SplitScan:
         if len(parts) > 1:
             parts[:] = [np.concatenate(parts)]
         return parts[0]
+
+
+def _differing(some: list[str], others: list[str]) -> Iterator[int]:
+    return (row for row, (one, other) in enumerate(zip(some, others, strict=True)) if one is not other and one != other)

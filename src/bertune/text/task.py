@@ -30,12 +30,19 @@ class Columns:
         text_b: the second text of a pair; None for single texts.
         label: the label or the target, or all labels of a row; None where nothing is to be read.
         several: how labels are written where a row may have several of them; None for one label a row.
+        group: what rows that belong together share, such as the author of a text; may be one of the others.
+
+    Example:
+        >>> columns = bertune.Columns("question1", "question2", "label")
+        >>> columns.is_pair
+        True
     """
 
     text_a: str | int
     text_b: str | int | None = None
     label: str | int | None = None
     several: SeveralLabels | None = None
+    group: str | int | None = None
 
     def __post_init__(self) -> None:
         flags = () if self.several is None else self.several.columns
@@ -96,6 +103,11 @@ class Task:
         labels: the labels in the order of their ids; None for regression, and before training data was seen.
         metrics: names of metrics; the first one chooses the best epoch.
         target_range: lowest and highest target of a regression.
+
+    Example:
+        >>> task = bertune.Task.for_columns(bertune.Columns("question1", "question2", "label"))
+        >>> task.with_labels(bertune.LabelSet(("different", "duplicate"))).metrics
+        ('accuracy', 'f1')
     """
 
     name: str

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from bertune.text.delimited import DELIMITERS, delimiter_flag, delimiter_name
 from bertune.text.findings import Finding, counted, share_of
 from bertune.text.nearest import shorten
 from bertune.text.sightings import Sightings
@@ -20,7 +21,6 @@ _MARKUP = re.compile(
 )
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _IDENTIFIER = re.compile(r"[\w.:#/-]*\d[\w.:#/-]*")
-_DELIMITERS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
 
 _MOST = 0.95
 """Share of the rows from which on something is said of a whole column."""
@@ -48,7 +48,7 @@ class TextFaults:
     def __init__(self, columns: int, *, one_column: bool) -> None:
         self._seen = {code: Sightings() for code in _MESSAGES}
         self._rows = 0
-        delimiters = [delimiter for delimiter in _DELIMITERS if one_column or delimiter != ","]
+        delimiters = [delimiter for delimiter in DELIMITERS if one_column or delimiter != ","]
         self._columns = [_ColumnWatch(delimiters) for _ in range(columns)]
 
     def add(self, texts: Sequence[Sequence[str]], labels: Sequence[str], first_row: int) -> None:
@@ -150,8 +150,11 @@ class _ColumnWatch:
                 self._identifiers,
             )
         for delimiter, count in self._delimited.items():
-            times, name = self._cells[delimiter], _DELIMITERS[delimiter]
-            hold = f"hold {name} as often as the first, {counted(times, 'time')}: is {name} the delimiter?"
+            times, name = self._cells[delimiter], delimiter_name(delimiter)
+            hold = (
+                f"hold {name} as often as the first, {counted(times, 'time')}; if that stands between cells: "
+                f"{delimiter_flag(delimiter)}"
+            )
             yield "wrong_delimiter", hold, count
 
 

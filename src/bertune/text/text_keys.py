@@ -6,6 +6,7 @@ random key a process), so they mean nothing to another process.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection
 
 import numpy as np
@@ -13,14 +14,28 @@ from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
 
+# Format characters (category Cf) that leave no trace in a line: soft hyphens, zero widths, marks of direction.
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0020-\U000e007f]"
+)
 _NOT_WORDS = re.compile(r"[\W_]+")
 _ASCII_NOT_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
+def same_look(text: str) -> str:
+    """Gives one text for all that look the same: composed characters (NFKC), without those that are not seen."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text))
+
+
 def normalised(text: str) -> str:
-    """Folds case and turns what is between words into one space; a text without words stays as it is, trimmed."""
-    folded = text.casefold()
+    """Folds case, composes characters and turns what is between words into one space.
+
+    A text without words stays as it is, trimmed.
+    """
+    folded = same_look(same_look(text).casefold())
     if folded.isascii():  # the same, three times as fast
         return " ".join(folded.translate(_ASCII_NOT_WORDS).split()) or text.strip()
     return _NOT_WORDS.sub(" ", folded).strip() or text.strip()

@@ -59,6 +59,7 @@ class TfdsTable:
     def __init__(self, path: Path, shown: str, folder: TfdsFolder) -> None:
         self.path = shown
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         self._file = path
         self._folder = folder
         self.names: tuple[str, ...] = tuple(folder.features)

@@ -3,13 +3,13 @@
 Source: https://www.tensorflow.org/datasets/external_tfrecord (the files beside the records).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bertune.errors import DataError
+from bertune.json_file import read_json_object
 
 INFO_NAME = "dataset_info.json"
 FEATURES_NAME = "features.json"
@@ -84,15 +84,9 @@ def read_tfds_folder(folder: Path) -> TfdsFolder:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing", hint="expected a whole folder prepared by tensorflow-datasets") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(values).__name__}")
-    return values
+    if not path.exists():
+        raise DataError(f"{path} is missing", hint="expected a whole folder prepared by tensorflow-datasets")
+    return read_json_object(path, error=DataError)
 
 
 def _kind_of(feature: Mapping[str, Any]) -> FeatureKind:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bertune.text.findings import PLACES_SHOWN, Finding, share_of
 from bertune.text.length_counts import length_line
+from bertune.text.metric_text import part_of
 
 _MUCH_CUT = 0.05
 """Share of the examples from which on truncation is a finding."""
@@ -13,6 +14,8 @@ _MANY_UNKNOWN = 0.01
 """Share of the tokens from which on unknown ones are a finding."""
 _MANY_ROWS = 0.05
 """Share of the examples with an unknown word from which on they are one."""
+_MOST_UNKNOWN = 0.2
+"""Share of the tokens from which on the vocabulary is another language's."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class TokenFigures:
 
     def lines(self) -> list[str]:
         """Gives lines for a terminal."""
-        over = f"{self.over_length:,} ({self.over_length / max(self.rows, 1):.1%}) over {self.max_length}"
+        over = f"{self.over_length:,} ({part_of(self.over_length, self.rows)}) over {self.max_length}"
         lines = [f"  tokens      {length_line(self.lengths, self.histogram)}; {over}"]
         if self.unknown:
             lines.append(f"  unknown     {self.unknown_line()}")
@@ -82,7 +85,7 @@ class TokenFigures:
 
     def unknown_line(self) -> str:
         """Gives the share of unknown tokens, and the characters that cause them."""
-        share = f"{self.unknown:,} of {self.tokens:,} tokens ({self.unknown / max(self.tokens, 1):.2%})"
+        share = f"{self.unknown:,} of {self.tokens:,} tokens ({part_of(self.unknown, self.tokens)})"
         shown = [
             f"{blame.character if blame.character.isprintable() else blame.code} {blame.words:,}"
             for blame in self.unknown_characters[:PLACES_SHOWN]
@@ -106,4 +109,6 @@ def findings_of_tokens(name: str, figures: TokenFigures) -> Iterator[Finding]:
     if figures.unknown > _MANY_UNKNOWN * figures.tokens or figures.unknown_rows > _MANY_ROWS * figures.rows:
         rows = share_of(figures.unknown_rows, figures.rows)
         message = f"{name}: {rows} with words that the vocabulary cannot spell, {figures.unknown_line()}"
+        if figures.unknown > _MOST_UNKNOWN * figures.tokens:
+            message += "; little of the texts is left: take an encoder of their language and script with --model"
         yield Finding("unknown_tokens", message, figures.unknown_rows, figures.unknown_places)

@@ -7,12 +7,14 @@ carries it to any other program that reads that file.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import tokenizers
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
 from bertune.tokens import unicode_tables
+from bertune.tokens.added_tokens import AddedToken
 
 #: Longer words become [UNK]. The original's value; the first BERT code had 200, the library's default is 100.
 MAX_CHARACTERS_PER_WORD = 400
@@ -24,10 +26,12 @@ CJK = "4E00-9FFF 3400-4DBF 20000-2A6DF 2A700-2B73F 2B740-2B81F 2B820-2CEAF F900-
 _NONCHARACTERS = ("\U0010ffff", "\U0010fffe", "\U000fffff", "\U000ffffe", "\U000effff", "\U000efffe")
 
 
-def build_pipeline(vocab: Mapping[str, int], *, do_lower_case: bool, cls: str, sep: str, unk: str) -> Tokenizer:
+def build_pipeline(
+    vocab: Mapping[str, int], *, do_lower_case: bool, cls: str, sep: str, unk: str, added: Sequence[AddedToken] = ()
+) -> Tokenizer:
     """Builds the whole tokenizer.
 
-    No special token is registered with it: in the original, a literal "[SEP]" in a text is three words.
+    No special token of BERT's is registered with it: in the original, a literal "[SEP]" in a text is three words.
 
     Args:
         vocab: piece to id, ids 0 to n-1.
@@ -35,6 +39,7 @@ def build_pipeline(vocab: Mapping[str, int], *, do_lower_case: bool, cls: str, s
         cls: the token in front of a sequence, in the vocabulary.
         sep: the token behind each text, in the vocabulary.
         unk: the token for a word that the vocabulary cannot spell.
+        added: tokens that are cut out of texts, in the order of their ids.
     """
     tokenizer = Tokenizer(
         WordPiece(
@@ -44,7 +49,7 @@ def build_pipeline(vocab: Mapping[str, int], *, do_lower_case: bool, cls: str, s
             max_input_chars_per_word=MAX_CHARACTERS_PER_WORD,
         )
     )
-    tokenizer.normalizer = _normalizer(vocab, do_lower_case=do_lower_case)
+    tokenizer.normalizer = _normalizer([*vocab, *(token.content for token in added)], do_lower_case=do_lower_case)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(f"{_character_class(unicode_tables.WHITESPACE)}+"), "removed"),
@@ -57,6 +62,20 @@ def build_pipeline(vocab: Mapping[str, int], *, do_lower_case: bool, cls: str, s
         special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
     )
     tokenizer.decoder = decoders.WordPiece(prefix="##")
+    # The library numbers them in this order, behind the vocabulary. None is special to it: with `split_special_tokens`,
+    # which keeps a literal "[SEP]" plain text for transformers, it would not look for special tokens at all.
+    tokenizer.add_tokens(
+        [
+            tokenizers.AddedToken(
+                token.content,
+                single_word=token.single_word,
+                lstrip=token.lstrip,
+                rstrip=token.rstrip,
+                normalized=token.normalized,
+            )
+            for token in added
+        ]
+    )
     return tokenizer
 
 

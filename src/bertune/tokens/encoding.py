@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.examples import EncodedExamples, offsets_of, ragged_positions
 from bertune.tokens.long_texts import LongText, checked_stride
+from bertune.tokens.text_beginning import beginning
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.tokens.truncation import check_max_length, head_lengths, truncated_lengths, window_counts
 
@@ -51,6 +52,12 @@ def encode_examples(
     Raises:
         ConfigError: max_length leaves no token of a text, or the windows cannot be such.
         DataError: there are more of the one texts than of the other, or an entry is not a string.
+
+    Example:
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> encoded = bertune.encode_examples(["good film", "bad"], None, tokenizer, 128)
+        >>> len(encoded), encoded.offsets  # [CLS] good film [SEP], [CLS] bad [SEP]
+        (2, array([0, 4, 7]))
     """
     check_max_length(max_length, pairs=texts_b is not None)
     stride = checked_stride(long_text, window_stride, max_length=max_length, pairs=texts_b is not None)
@@ -81,6 +88,13 @@ def bert_encode(
     Raises:
         ConfigError: a column is missing, or max_length leaves no token of a text.
         DataError: the columns differ in length, or an entry is not a string.
+
+    Example:
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> inputs = bertune.bert_encode({"sentence1": ["good film", "bad"], "sentence2": ["nice", "sad"]}, tokenizer)
+        >>> inputs["input_mask"]
+        array([[1, 1, 1, 1, 1, 1],
+               [1, 1, 1, 1, 1, 0]], dtype=int32)
     """
     first = _column(columns, text_a)
     second = None if text_b is None else _column(columns, text_b)
@@ -131,7 +145,9 @@ def _encode(
     if texts_b is not None and len(texts_a) != len(texts_b):
         raise DataError(f"{len(texts_a)} first texts, but {len(texts_b)} second texts: a pair needs both")
     count, texts_per_example = len(texts_a), 1 if texts_b is None else 2
-    ids, offsets, rows = _tokenize_once([*texts_a, *(texts_b if texts_b is not None else ())], tokenizer)
+    # The first tokens of a text are those of its beginning.
+    most = max_length if long_text == "first" else None
+    ids, offsets, rows = _tokenize_once([*texts_a, *(texts_b if texts_b is not None else ())], tokenizer, most)
     starts, whole = (part.reshape(texts_per_example, count) for part in (offsets[:-1][rows], np.diff(offsets)[rows]))
     if max_length is None:
         kept = whole
@@ -163,9 +179,12 @@ def _encode(
 
 
 def _tokenize_once(
-    texts: list[str], tokenizer: BertTokenizer
+    texts: list[str], tokenizer: BertTokenizer, most: int | None
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Tokenizes each different text once: flat ids, their offsets, and for each text its row among them."""
+    """Tokenizes each different text once: flat ids, their offsets, and for each text its row among them.
+
+    Of a text with more tokens than `most`, those behind them may be left out.
+    """
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(
@@ -173,7 +192,14 @@ def _tokenize_once(
             )
     row_of: dict[str, int] = {}
     rows = np.fromiter((row_of.setdefault(text, len(row_of)) for text in texts), np.int64, len(texts))
-    ids, offsets = tokenizer.encode_flat(list(row_of))
+    different = list(row_of)
+    if most is None:
+        return *tokenizer.encode_flat(different), rows
+    begun = [beginning(text, most) for text in different]
+    ids, offsets = tokenizer.encode_flat(begun)
+    short = np.diff(offsets) <= most
+    if any(short[row] and len(begun[row]) < len(text) for row, text in enumerate(different)):
+        ids, offsets = tokenizer.encode_flat(different)
     return ids, offsets, rows
 
 

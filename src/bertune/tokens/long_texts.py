@@ -1,10 +1,11 @@
 """What may become of texts that are too long, and the account of what did."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bertune.errors import ConfigError
+from bertune.text.metric_text import part_of
 
 if TYPE_CHECKING:
     from bertune.tokens.examples import EncodedExamples
@@ -87,6 +88,15 @@ class LongTexts:
         windows = int(encoded.sequence_counts[over].sum())
         return cls(long_text, encoded.max_length, len(encoded), int(over.sum()), windows)
 
+    def __add__(self, other: "LongTexts") -> "LongTexts":
+        """Adds the counts of more examples of the same model."""
+        return replace(
+            self,
+            examples=self.examples + other.examples,
+            over_length=self.over_length + other.over_length,
+            windows=self.windows + other.windows,
+        )
+
     @property
     def windows_each(self) -> float:
         """Mean sequences of an example over length."""
@@ -96,7 +106,7 @@ class LongTexts:
         """Says it in one line, for instance `12 of 80 (15.0 %) over 128 tokens: cut`."""
         if not self.over_length:
             return f"none of {self.examples:,} over {self.max_length} tokens"
-        share = f"{100 * self.over_length / self.examples:.1f} %"
+        share = part_of(self.over_length, self.examples)
         return (
             f"{self.over_length:,} of {self.examples:,} ({share}) over {self.max_length} tokens: "
             f"{_OUTCOMES[self.long_text](self)}"

@@ -1,20 +1,25 @@
 """The manifest of a re-encoded data set: what is in the shards, and all that decided it."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_type_hints
 
 from bertune.atomic import write_text
 from bertune.errors import ConfigError, DataError
+from bertune.hinted_values import checked_fields, fits
+from bertune.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.text.read_report import ReadReport, RefusedRow
 from bertune.tokens.long_texts import LongText, LongTexts
 
 MANIFEST_NAME: Final = "manifest.json"
 _SPLITS: Final = ("train", "validation", "test")
 _VERSION: Final = "bertune-reencoded-1"
+_DIGEST: Final = "digest"
+_MOST_SHARDS: Final = 100_000
 #: What to do where windows are wanted.
 NO_WINDOWS: Final = "bertune encode writes one sequence a row; for windows give the texts themselves"
 
@@ -196,35 +201,76 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         DataError: it is missing or not as expected.
     """
     path = Path(folder) / MANIFEST_NAME
+    if not path.exists():
+        raise DataError(f"{folder} has no {MANIFEST_NAME}", hint="expected a folder made by `bertune encode`")
+    values = read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError)
     try:
-        values = json.loads(path.read_bytes())
+        digest = values.pop(_DIGEST, None)
+        if digest is not None and digest != _digest_of(values):
+            raise ValueError("it is not what was written, its digest differs")
         if values.pop("version", None) != _VERSION:
             raise ValueError(f"expected version {_VERSION}")
-        recipe = values.pop("recipe")
-        return Manifest(
-            recipe=Recipe(**(recipe | {"labels": tuple(recipe["labels"])})),
-            shards=tuple(_shard(entry) for entry in values.pop("shards")),
-            refused=tuple(RefusedRow(**row) for row in values.pop("refused")),
-            warnings=tuple(values.pop("warnings")),
-            **values,
-        )
-    except FileNotFoundError:
-        raise DataError(f"{folder} has no {MANIFEST_NAME}", hint="expected a folder made by `bertune encode`") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = _manifest_of(values)
+        _check(manifest)
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a manifest that can be read: {error}", hint="encode the data again") from error
+    return manifest
 
 
-def _shard(entry: dict[str, Any]) -> Shard:
-    shard = Shard(**entry)
-    if Path(shard.name).name != shard.name:
-        raise ValueError(f"the shard name {shard.name!r} is no plain file name")
-    return shard
+def _manifest_of(values: dict[str, Any]) -> Manifest:
+    """Makes a manifest of plain values, none of which is trusted."""
+    recipe = checked_fields(values.pop("recipe"), Recipe)
+    if not isinstance(values["shards"], list) or not isinstance(values["refused"], list):
+        raise ValueError("shards or refused is no list")
+    shards = tuple(Shard(**checked_fields(entry, Shard)) for entry in values.pop("shards"))
+    refused = tuple(RefusedRow(**checked_fields(row, RefusedRow)) for row in values.pop("refused"))
+    parts: dict[str, Any] = {
+        "recipe": Recipe(**(recipe | {"labels": tuple(recipe["labels"])})),
+        "shards": shards,
+        "refused": refused,
+    }
+    hints = get_type_hints(Manifest)
+    for name, value in values.items():
+        if name in ("kept", *parts) or name not in hints or not fits(value, hints[name]):
+            raise ValueError(f"{name!a:.60} is {value!a:.60}, which does not belong there")
+    return Manifest(**(values | parts | {"warnings": tuple(values["warnings"])}))
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuses what no run can have written.
+
+    Raises:
+        ValueError: says what.
+    """
+    recipe = manifest.recipe
+    if not 1 <= recipe.shard_count <= _MOST_SHARDS or not 1 <= recipe.max_length < 1 << 31:
+        raise ValueError(f"{recipe.shard_count} shards of {recipe.max_length} tokens an example")
+    numbers = [manifest.rows, manifest.rows_in, manifest.rows_other_split, manifest.blank_texts]
+    numbers += manifest.label_counts.values()
+    numbers += (number for shard in manifest.shards for number in (shard.rows, shard.tokens, shard.bytes))
+    if min(numbers) < 0:
+        raise ValueError("a count is below 0")
+    counted = manifest.label_counts
+    if counted and (tuple(counted) != recipe.labels or sum(counted.values()) != manifest.rows):
+        raise ValueError("the labels are not those that were counted")
+    manifest.report()  # balances the rows
+    for shard in manifest.shards:
+        if Path(shard.name).name != shard.name:
+            raise ValueError(f"the shard name {shard.name!r} is no plain file name")
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Writes the manifest; it is there whole or not at all."""
-    text = json.dumps(manifest.to_dict(), ensure_ascii=False, indent=2) + "\n"
+    """Writes the manifest, with a digest of its own; it is there whole or not at all."""
+    values = manifest.to_dict()
+    text = json.dumps(values | {_DIGEST: _digest_of(values)}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     write_text(folder / MANIFEST_NAME, text)
+
+
+def _digest_of(values: dict[str, Any]) -> str:
+    """SHA-256 over all entries but itself, in one form whatever their order and spaces."""
+    return hashlib.sha256(
+        json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    ).hexdigest()
 
 
 def check_same_recipe(folder: Path, old: Recipe, new: Recipe) -> None:

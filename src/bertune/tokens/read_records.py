@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import ConfigError, DataError
-from bertune.text.record_file import read_records_of
+from bertune.text.record_file import is_record_file, read_records_of
 from bertune.text.tf_example import parse_example
 from bertune.tokens.examples import EncodedExamples, offsets_of
 from bertune.tokens.manifest import Manifest, is_reencoded, read_manifest
@@ -21,7 +21,6 @@ from bertune.tokens.tfrecord import RecordColumns, read_padded_example
 
 _AGAIN = "run `bertune encode` again: it makes what is missing or changed"
 _Sized = TypeVar("_Sized", bound=Sized)
-_SUFFIXES = (".tfrecord", ".tf_record", ".tfrecords", ".record")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +43,38 @@ class Records:
     def __len__(self) -> int:
         return len(self.encoded)
 
+    def values(self, where: Path, target_range: tuple[float, float] | None = None) -> NDArray[np.float32]:
+        """Returns the targets of a regression.
+
+        Args:
+            where: the examples were read from, for messages.
+            target_range: lowest and highest target there may be.
+
+        Returns:
+            (examples,) finite numbers.
+
+        Raises:
+            DataError: there are no targets, they are class ids, or one is no finite number or out of range; names the
+                example.
+        """
+        targets = self.targets
+        if targets is None:
+            raise DataError(f"{where} has no labels", hint="encode rows with labels: --label")
+        if targets.dtype.kind != "f":
+            raise DataError(f"{where}: the labels are integers, a regression needs floats")
+        # Bounds as targets are kept: 5.1 is a little more, or less, in float32.
+        low, high = np.array(target_range or (-np.inf, np.inf), np.float32)
+        refused = np.flatnonzero(~(np.isfinite(targets) & (targets >= low) & (targets <= high)))
+        if len(refused):
+            row = int(refused[0])
+            example = row if self.example_ids is None else int(self.example_ids[row])
+            within = "are finite numbers" if target_range is None else f"lie between {low:g} and {high:g}"
+            raise DataError(
+                f"{where}: example {example}: the target is {targets[row]:g}, but targets {within}",
+                hint="mend the row in the table, and run `bertune encode` again",
+            )
+        return targets.astype(np.float32, copy=False)
+
 
 def read_records(path: str | os.PathLike[str]) -> Records:
     """Reads TFRecord files of either dialect, or a folder made by `reencode`.
@@ -59,6 +90,13 @@ def read_records(path: str | os.PathLike[str]) -> Records:
         ConfigError: nothing is at the path.
         DataError: a record is cut off, damaged, or no encoded example; names file and offset. Or a folder is not as
             its manifest says.
+
+    Example:
+        >>> split = bertune.find_splits("glue/MRPC", bertune.glue_task("mrpc"))["train"]
+        >>> manifest = bertune.reencode(split, bertune.BertTokenizer("bert/vocab.txt"), "mrpc/train", max_length=64)
+        >>> records = bertune.read_records("mrpc/train")
+        >>> len(records), records.targets[:3]
+        (9, array([0, 0, 0]))
     """
     if is_reencoded(path):
         return read_reencoded(path)[1]
@@ -135,11 +173,6 @@ def read_verified(folder: Path, manifest: Manifest, number: int, read: Callable[
     if len(found) != shard.rows or sha256_of(path) != shard.sha256:
         raise DataError(f"{path} is not what was written: its digest differs from the manifest's", hint=_AGAIN)
     return found
-
-
-def is_record_file(path: Path) -> bool:
-    """Tells by the name whether a file holds TFRecords: `eval.tf_record`, `train.tfrecord-00000-of-00004`."""
-    return any(suffix in _SUFFIXES or suffix.startswith(".tfrecord") for suffix in path.suffixes)
 
 
 def _explain_size(path: Path, manifest: Manifest) -> None:

@@ -93,6 +93,14 @@ def reencode(
         ConfigError: a setting that cannot work, or a folder with something else in it.
         DataError: a row cannot be used; names file and line.
         ResourceError: the disk is full, or a process died.
+
+    Example:
+        >>> columns = bertune.Columns("question1", "question2", "label")
+        >>> split = bertune.find_splits("examples/data")["test"]
+        >>> source = bertune.RowSource(split, bertune.Task.for_columns(columns), columns)
+        >>> manifest = bertune.reencode(source, bertune.BertTokenizer("bert/vocab.txt"), "encoded/test", max_length=64)
+        >>> len(bertune.read_records("encoded/test"))
+        150
     """
     rows = source if isinstance(source, RowSource) else RowSource.of(source)
     tell = on_progress or (lambda _: None)

@@ -1,7 +1,6 @@
 """Encoded examples in one safetensors file, read back memory-mapped."""
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,13 @@ from safetensors.numpy import save_file
 
 from bertune.atomic import replaced_file
 from bertune.errors import CheckpointError, DataError, ResourceError
+from bertune.json_file import parse_json
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongText
 
 FORMAT: Final = "bertune-store-1"
 _ARRAYS: Final = ("token_ids", "offsets", "first_lengths", "truncated")
+_MORE_ARRAYS: Final = ("labels", "example_offsets")
 _TYPES: Final = {"U16": "<u2", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F64": "<f8", "BOOL": "|b1"}
 TYPE_NAMES: Final = {kind: name for name, kind in _TYPES.items()}
 _REBUILD: Final = "delete the file; it is made again from the texts"
@@ -45,6 +46,7 @@ def store_key(
     texts_b: Sequence[str] | None,
     *,
     tokenizer_digest: str,
+    code_digest: str,
     max_length: int,
     long_text: LongText = "first",
     window_stride: int | None = None,
@@ -52,9 +54,18 @@ def store_key(
     """Hashes all that decides the content of a store: SHA-256, hexadecimal.
 
     Each text goes in with its length, so no two tables run together.
+
+    Args:
+        texts_a: first texts.
+        texts_b: second texts; None for single ones.
+        tokenizer_digest: `BertTokenizer.digest`.
+        code_digest: `BertTokenizer.code_digest`.
+        max_length: in tokens.
+        long_text: what becomes of longer ones.
+        window_stride: for windows.
     """
     mode = "" if long_text == "first" else f" {long_text} {window_stride}"
-    digest = hashlib.sha256(f"{FORMAT} {tokenizer_digest} {max_length}{mode}".encode())
+    digest = hashlib.sha256(f"{FORMAT} {tokenizer_digest} {code_digest} {max_length}{mode}".encode())
     for texts in (texts_a, texts_b):
         digest.update(b"none" if texts is None else f"{len(texts)} texts".encode())
         for text in texts or ():
@@ -125,12 +136,18 @@ def load_store(path: str | os.PathLike[str], *, key: str | None = None) -> Store
     missing = [name for name in _ARRAYS if name not in arrays]
     if metadata.get("format") != FORMAT or missing:
         raise CheckpointError(f"{path}: not a store of this version (expected {FORMAT})", hint=_REBUILD)
+    if arrays.keys() - {*_ARRAYS, *_MORE_ARRAYS} or any(array.ndim != 1 for array in arrays.values()):
+        raise CheckpointError(f"{path}: holds other arrays than a store does", hint=_REBUILD)
     if metadata.get("content_digest") != _content_digest(arrays, metadata.get("max_length")):
         raise CheckpointError(f"{path}: the content is not what was written", hint=_REBUILD)
     if key is not None and metadata.get("key") != key:
         raise DataError(f"{path}: made from other texts, another tokenizer or another max_length", hint=_REBUILD)
     labels = arrays.pop("labels", None)
+    if not metadata["max_length"].isdecimal():
+        raise CheckpointError(f"{path}: max_length is no number", hint=_REBUILD)
     encoded = EncodedExamples(**arrays, max_length=int(metadata["max_length"]))
+    if labels is not None and len(labels) != len(encoded):
+        raise CheckpointError(f"{path}: {len(labels)} labels for {len(encoded)} examples", hint=_REBUILD)
     return Store(encoded, labels, metadata)
 
 
@@ -138,7 +155,7 @@ def _map_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Maps every array of a safetensors file: 8 bytes of header length, JSON header, data."""
     with path.open("rb") as file:
         header_length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(header_length))
+        header = parse_json(file.read(header_length))
     arrays: dict[str, NDArray[Any]] = {}
     for name, entry in header.items():
         if name == "__metadata__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bertune.ablation import without
+from bertune.atomic import remove_leftovers
 from bertune.cache_folder import cache_folder
 from bertune.errors import BertuneError
 from bertune.tokens.encoding import encode_examples
@@ -32,8 +33,8 @@ def encode_cached(
     """Does what `encode_examples` does, or reads what it made of the same texts before.
 
     The files lie in `$XDG_CACHE_HOME/bertune/tokens` (else `~/.cache/bertune/tokens`), together at most 2 GiB: those
-    not used for the longest time go first. A file that is damaged is made again, and where none can be written the
-    examples are encoded each time.
+    not used for the longest time go first. Only their owner can read them. A file that is damaged, or was made by other
+    versions of bertune or tokenizers, is made again, and where none can be written the examples are encoded each time.
 
     Args:
         texts_a: see `encode_examples`, as for the others.
@@ -59,6 +60,7 @@ def encode_cached(
         texts_a,
         texts_b,
         tokenizer_digest=tokenizer.digest,
+        code_digest=tokenizer.code_digest,
         max_length=max_length,
         long_text=long_text,
         window_stride=stride,
@@ -71,12 +73,15 @@ def encode_cached(
     encoded = encode_examples(texts_a, texts_b, tokenizer, max_length, long_text=long_text, window_stride=stride)
     with contextlib.suppress(BertuneError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Ids are texts to whoever has the vocabulary: for nobody else, also where an earlier version made the folder.
+        path.parent.chmod(0o700)
         save_store(encoded, None, path, metadata={"key": key, "tokenizer_digest": tokenizer.digest})
         _prune(path.parent)
     return encoded, False
 
 
 def _prune(folder: Path) -> None:
+    remove_leftovers(folder)
     kept = 0
     files = [(path.stat(), path) for path in folder.glob("*.safetensors")]
     for status, path in sorted(files, key=lambda pair: -pair[0].st_mtime):

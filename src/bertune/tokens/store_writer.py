@@ -73,7 +73,7 @@ class StoreWriter:
                 "data_offsets": [start, end],
             }
             start = end
-        text = json.dumps(header, separators=(",", ":")).encode()
+        text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
         text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of eight, as the library writes them
         with self._path.open("wb") as out:
             out.write(len(text).to_bytes(8, "little") + text)

@@ -52,7 +52,7 @@ class Survey:
         digest = RowsDigest()
         for examples in source.chunks(rows_per_chunk):
             self._count(examples)
-            warnings |= dict.fromkeys(examples.report.warnings)
+            warnings |= dict.fromkeys([*examples.report.warnings, *examples.report.notes])
             if len(examples):
                 self._take_labels(examples, source, words)
                 digest.add(examples)

@@ -115,6 +115,9 @@ def read_padded_example(features: dict[str, FeatureValue]) -> PaddedExample:
     ids, mask, types = (_integers(features, name) for name in names)
     if not len(ids) == len(mask) == len(types):
         raise DataError(f"{', '.join(names)} have {len(ids)}, {len(mask)} and {len(types)} numbers, expected as many")
+    if _one(features, "is_real_example", 1) == 0:
+        # It only fills up a batch: the original writes nothing but zeros, not even one token.
+        return PaddedExample(ids, 0, 0, None, is_real=False, example_id=None)
     length = int(mask.sum())
     first = int((types[:length] == 0).sum()) if 0 < length <= len(ids) else 0
     columns = np.arange(len(ids))
@@ -126,9 +129,7 @@ def read_padded_example(features: dict[str, FeatureValue]) -> PaddedExample:
     weight = features.get("weight")
     if weight is not None and [*weight] != [1.0]:
         raise DataError("the example has a weight, which training does not use", hint="write the records without it")
-    return PaddedExample(
-        ids, length, first, _target(features), _one(features, "is_real_example", 1) != 0, _one(features, "example_id")
-    )
+    return PaddedExample(ids, length, first, _target(features), is_real=True, example_id=_one(features, "example_id"))
 
 
 def _integers(features: dict[str, FeatureValue], name: str) -> NDArray[np.int64]:

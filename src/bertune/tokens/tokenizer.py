@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 
 from bertune.errors import DataError
 from bertune.tokens import directory as tokenizer_directory
+from bertune.tokens.added_tokens import AddedToken
 from bertune.tokens.components import build_pipeline, stand_in
 from bertune.tokens.parallelism import guard_forks
 from bertune.tokens.truncation import check_max_length, truncated_lengths
@@ -53,6 +55,11 @@ class BertTokenizer:
 
     Raises:
         CheckpointError: the vocabulary is not one that every reader numbers alike.
+
+    Example:
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> tokenizer.tokenize("Good film?")
+        ['good', 'film', '[UNK]']
     """
 
     def __init__(self, vocab_file: str | os.PathLike[str], do_lower_case: bool = True) -> None:
@@ -62,6 +69,8 @@ class BertTokenizer:
     def from_directory(cls, directory: str | os.PathLike[str]) -> "BertTokenizer":
         """Reads the tokenizer of a model directory: vocab.txt, tokenizer.json, tokenizer_config.json.
 
+        Tokens that were added to it (`add_tokens` of transformers) are read from tokenizer.json, tokenizer_config.json,
+        added_tokens.json and special_tokens_map.json; BERT's own special tokens stay plain text where a text has them.
         The pieces come from vocab.txt, else from tokenizer.json; lower-casing from `do_lower_case` in
         tokenizer_config.json, else from the normalizer in tokenizer.json, else from the vocabulary, which is cased
         if a piece other than a bracketed one holds a capital A to Z.
@@ -70,33 +79,43 @@ class BertTokenizer:
             CheckpointError: a file is missing or broken, two of them disagree, or they describe another tokenizer
                 than BERT's WordPiece.
         """
-        pieces, do_lower_case = tokenizer_directory.read(Path(directory))
+        files = tokenizer_directory.read(Path(directory))
         tokenizer = cls.__new__(cls)
-        tokenizer._set_up(pieces, do_lower_case=do_lower_case)
+        tokenizer._set_up(files.pieces, do_lower_case=files.do_lower_case, added=files.added)
         return tokenizer
 
-    def _set_up(self, pieces: list[str], *, do_lower_case: bool) -> None:
+    def _set_up(self, pieces: list[str], *, do_lower_case: bool, added: Sequence[AddedToken] = ()) -> None:
         guard_forks()
-        self._pieces = pieces
-        self._vocab = {piece: index for index, piece in enumerate(pieces)}
+        self._added = tuple(added)
+        self._word_pieces = pieces
+        self._pieces = [*pieces, *(token.content for token in added if token.id >= len(pieces))]
+        self._vocab = {piece: index for index, piece in enumerate(self._pieces)}
         self._do_lower_case = do_lower_case
-        self._stand_in = stand_in(pieces)
-        self._pipeline: Tokenizer = build_pipeline(self._vocab, do_lower_case=do_lower_case, cls=CLS, sep=SEP, unk=UNK)
+        self._stand_in = stand_in(self._pieces)
+        word_pieces = {piece: index for index, piece in enumerate(pieces)}
+        self._pipeline: Tokenizer = build_pipeline(
+            word_pieces, do_lower_case=do_lower_case, cls=CLS, sep=SEP, unk=UNK, added=added
+        )
 
     @property
     def vocab(self) -> dict[str, int]:
-        """Piece to id."""
+        """Piece to id, added tokens among them."""
         return self._vocab
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces."""
+        """Number of pieces, added tokens among them: the rows that the encoder's table must have."""
         return len(self._pieces)
 
     @property
     def do_lower_case(self) -> bool:
         """Whether text is lower-cased and stripped of accents."""
         return self._do_lower_case
+
+    @property
+    def added_tokens(self) -> tuple[AddedToken, ...]:
+        """Tokens that are cut out of texts before words are split, in the order of their ids."""
+        return self._added
 
     @property
     def cls_id(self) -> int:
@@ -127,7 +146,18 @@ class BertTokenizer:
     def digest(self) -> str:
         """SHA-256, hexadecimal, over the vocabulary and all that decides the ids of a text."""
         head = f"wordpiece do_lower_case={self._do_lower_case} unicode={UNICODE_VERSION}"
-        return hashlib.sha256("\n".join([head, *self._pieces]).encode()).hexdigest()
+        added = [f"added {token}" for token in self._added]
+        return hashlib.sha256("\n".join([head, *self._pieces, *added]).encode()).hexdigest()
+
+    @property
+    def code_digest(self) -> str:
+        """SHA-256, hexadecimal, over the components that split a text and the versions of the code that runs them.
+
+        For ids that are kept on disk: `digest` is the same before and after a mended component, the ids may not be.
+        """
+        versions = f"bertune {metadata.version('bertune')} tokenizers {metadata.version('tokenizers')}"
+        content = "\n".join([versions, self._stand_in, self._pipeline.to_str(pretty=False)])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def tokenize(self, text: str) -> list[str]:
         """Pieces of one text, without special tokens."""
@@ -233,7 +263,7 @@ class BertTokenizer:
         """
         tokenizer_directory.write(
             Path(directory),
-            pieces=self._pieces,
+            pieces=self._word_pieces,
             do_lower_case=self._do_lower_case,
             tokenizer_json=self._pipeline.to_str(pretty=False),
             model_max_length=model_max_length,

@@ -1,12 +1,13 @@
-"""What a tokenizer.json says about BERT's WordPiece: the pieces and the lower-casing."""
+"""What a tokenizer.json says about BERT's WordPiece: the pieces, the tokens beside them and the lower-casing."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bertune.errors import CheckpointError
-from bertune.tokens.vocabulary import SPECIAL_TOKENS, UNK, check_pieces
+from bertune.json_file import read_json_object
+from bertune.tokens.added_tokens import AddedToken, tokens_of_entries
+from bertune.tokens.vocabulary import MAX_PIECES, MAX_VOCABULARY_BYTES, UNK, check_pieces
 
 _SUPPORTED = "only BERT-family WordPiece tokenizers are supported"
 
@@ -18,23 +19,29 @@ class TokenizerJson:
     Attributes:
         pieces: in the order of their ids.
         do_lower_case: what the normalizer does.
+        added: tokens that are cut out of texts, BERT's own special tokens among them.
     """
 
     pieces: list[str]
     do_lower_case: bool
+    added: list[AddedToken]
 
 
-def read_tokenizer_json(path: Path) -> TokenizerJson:
+def read_tokenizer_json(path: Path, *, beside_vocabulary: bool = False) -> TokenizerJson:
     """Reads a file of the `tokenizers` library.
 
     `max_input_chars_per_word` is not read: here it is always the original's 400.
 
+    Args:
+        path: the file.
+        beside_vocabulary: whether a vocab.txt has the pieces too. One may then be empty here: the library strips a
+            piece such as U+2028 when it converts a vocab.txt.
+
     Raises:
-        CheckpointError: not JSON, another model than WordPiece, ids with gaps, tokens added beside the vocabulary, or a
-            normalizer that is not BERT's.
+        CheckpointError: not JSON, another model than WordPiece, ids with gaps, or a normalizer that is not BERT's.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json_object(path, max_bytes=MAX_VOCABULARY_BYTES)
         model = content["model"]
         kind = model.get("type") or ("WordPiece" if "max_input_chars_per_word" in model else "of no declared type")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -44,29 +51,35 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
     for key, expected in (("unk_token", UNK), ("continuing_subword_prefix", "##")):
         if model.get(key) != expected:
             raise CheckpointError(f"{path}: {key} is {model.get(key)!r}, expected {expected!r}", hint=_SUPPORTED)
-    for token in content.get("added_tokens") or ():
-        if token.get("content") not in SPECIAL_TOKENS:
-            raise CheckpointError(
-                f"{path}: adds the token {token.get('content')!r}; tokens outside of WordPiece are not supported"
-            )
-    return TokenizerJson(_pieces(path, model.get("vocab")), _lower_cases(path, content.get("normalizer")))
+    listed = content.get("added_tokens") or []
+    if not isinstance(listed, list):
+        raise CheckpointError(f"{path}: added_tokens is {type(listed).__name__}, expected a list")
+    added = tokens_of_entries(path, ((token.get("id") if isinstance(token, dict) else None, token) for token in listed))
+    pieces = _pieces(path, model.get("vocab"), may_be_empty=beside_vocabulary)
+    return TokenizerJson(pieces, _lower_cases(path, content.get("normalizer")), added)
 
 
-def _pieces(path: Path, vocab: object) -> list[str]:
+def _pieces(path: Path, vocab: object, *, may_be_empty: bool) -> list[str]:
     if not isinstance(vocab, dict) or not vocab:
         raise CheckpointError(f"{path}: the vocabulary is empty")
+    if len(vocab) > MAX_PIECES:
+        raise CheckpointError(f"{path}: {len(vocab):,} pieces, more than any vocabulary has")
+    if not all(type(number) is int for number in vocab.values()):
+        raise CheckpointError(f"{path}: an id of the vocabulary is no whole number")
     pieces = sorted(vocab, key=vocab.__getitem__)
     for expected, piece in enumerate(pieces):
         if vocab[piece] != expected:
             raise CheckpointError(f"{path}: the id of {piece!r} is {vocab[piece]}, expected {expected}: ids have a gap")
-    check_pieces(pieces, [f"{path}, id {index}" for index in range(len(pieces))], str(path))
+    checked = [(piece, f"{path}, id {index}") for index, piece in enumerate(pieces) if piece or not may_be_empty]
+    check_pieces([piece for piece, _ in checked], [place for _, place in checked], str(path))
     return pieces
 
 
 def _lower_cases(path: Path, normalizer: Any) -> bool:
     """True, False, or an error: BertNormalizer, or the steps that this package writes itself."""
     steps = normalizer.get("normalizers", [normalizer]) if isinstance(normalizer, dict) else []
-    kinds = [step.get("type") for step in steps]
+    steps = steps if isinstance(steps, list) else []
+    kinds = [step.get("type") if isinstance(step, dict) else None for step in steps]
     if kinds == ["BertNormalizer"]:
         (bert,) = steps
         lower, strip = bert.get("lowercase"), bert.get("strip_accents")

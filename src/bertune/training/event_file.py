@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bertune.atomic import errors_naming
 from bertune.protobuf_wire import FIXED32, FIXED64, VARINT, delimited, varint
 from bertune.text.record_file import frame_record
 
@@ -29,7 +30,8 @@ class EventFile:
         started = time.time()
         # The name by which TensorBoard finds event files, and tells those of several processes apart.
         name = f"events.out.tfevents.{int(started)}.{socket.gethostname()}.{os.getpid()}"
-        self._stream = (folder / name).open("wb", buffering=0)
+        self._path = folder / name
+        self._stream = self._path.open("wb", buffering=0)
         self._write(started, delimited(3, _VERSION))
 
     def __enter__(self) -> Self:
@@ -54,7 +56,8 @@ class EventFile:
         self._write(time.time(), _key(2, VARINT) + varint(step) + delimited(5, summary))
 
     def _write(self, when: float, rest: bytes) -> None:
-        self._stream.write(frame_record(_key(1, FIXED64) + struct.pack("<d", when) + rest))
+        with errors_naming(self._path):
+            self._stream.write(frame_record(_key(1, FIXED64) + struct.pack("<d", when) + rest))
 
 
 def _key(number: int, kind: int) -> bytes:

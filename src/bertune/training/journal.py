@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from bertune.training.loop import EpochResult
+from bertune.atomic import errors_naming
+from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
 
@@ -22,6 +23,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._stream: TextIO = path.open("a", encoding="utf-8")
         self._started = time.perf_counter()
 
@@ -31,7 +33,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        with errors_naming(self._path):
+            self._stream.close()
 
     def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
         """Writes the size of the run."""
@@ -56,5 +59,6 @@ class Journal:
     def write(self, event: str, values: dict[str, Any]) -> None:
         """Writes one line: the event, the seconds since the run began, the values."""
         record = {"event": event, "seconds": round(time.perf_counter() - self._started, 3), **values}
-        self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        with errors_naming(self._path):
+            self._stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            self._stream.flush()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bertune.training.loop import Observer
+from bertune.training.history import Observer
 
 
 class Observers:

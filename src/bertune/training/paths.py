@@ -1,13 +1,12 @@
 """Two ways to compute a training step: by compiled kernels where they can be had, by torch's operators elsewhere."""
 
 from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bertune.ablation import without
 from bertune.batches.batch import Batch
 from bertune.batches.dataset import Dataset
 from bertune.encoder.native_pass import NativePass
@@ -15,15 +14,16 @@ from bertune.heads.classifier import Classifier
 from bertune.native.build import NotNativeError
 from bertune.optim.native_step import NativeStep, Source, TableSource
 from bertune.optim.scheduled_adam import ScheduledAdam
-from bertune.optim.step_in_passes import StepInPasses
-
-_TABLE: Final = "embeddings.token.weight"
 
 
 class TrainingPath(Protocol):
     """Computes logits with their gradients, and updates the parameters."""
 
     name: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are to lie."""
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """Returns logits whose `backward` leaves the gradients where `update` finds them.
@@ -41,7 +41,12 @@ class TrainingPath(Protocol):
 
 
 def training_path(
-    classifier: Classifier, optimizer: ScheduledAdam, train: Dataset, *, keeps_state: bool = True
+    classifier: Classifier,
+    optimizer: ScheduledAdam,
+    train: Dataset,
+    *,
+    keeps_state: bool = True,
+    in_parts: bool = False,
 ) -> TrainingPath:
     """Chooses how to compute; the encoder's `compute_dtype` is the type of the layers.
 
@@ -50,9 +55,10 @@ def training_path(
         optimizer: takes the steps.
         train: all data of the run.
         keeps_state: whether someone may look at the optimizer's moments afterwards.
+        in_parts: whether batches are computed in parts whose gradients add up.
     """
     try:
-        return NativeTrainingPath(classifier, optimizer, train, keeps_state=keeps_state)
+        return NativeTrainingPath(classifier, optimizer, train, keeps_state=keeps_state, in_parts=in_parts)
     except NotNativeError as reason:
         return TorchTrainingPath(classifier, optimizer, reason=str(reason))
 
@@ -64,6 +70,11 @@ class TorchTrainingPath:
         self.classifier = classifier
         self.optimizer = optimizer
         self.name = f"torch operators: {reason}"
+
+    @property
+    def device(self) -> torch.device:
+        """See `TrainingPath`."""
+        return self.classifier.classifier.weight.device
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `TrainingPath`."""
@@ -90,7 +101,15 @@ class NativeTrainingPath:
         NotNativeError: there are no kernels here, or a parameter of the encoder does not train.
     """
 
-    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, train: Dataset, *, keeps_state: bool) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        optimizer: ScheduledAdam,
+        train: Dataset,
+        *,
+        keeps_state: bool,
+        in_parts: bool,
+    ) -> None:
         encoder = classifier.encoder
         _check_all_train(classifier, optimizer)
         self.name = "compiled kernels"
@@ -99,19 +118,21 @@ class NativeTrainingPath:
         self.optimizer = optimizer
         self._parameters = list(classifier.parameters())
         self.native = NativePass(encoder, encoder.compute_dtype)
-        self.native.prepare_gradients()
+        self.native.prepare_gradients(in_parts=in_parts)
         rows = np.unique(np.asarray(train.encoded.token_ids)).astype(np.int32)
         rows = rows[(rows >= 0) & (rows < encoder.config.vocab_size)]  # others are refused in the batch they are in
-        if without("compact-vocabulary"):
-            rows = np.arange(encoder.config.vocab_size, dtype=np.int32)
         self._place_of_row = np.full(encoder.config.vocab_size, -1, np.int32)
         self._place_of_row[rows] = np.arange(len(rows))
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table = TableSource(rows, token_gradient.values, np.full(len(rows), -1, np.int32))
         table = encoder.embeddings.token.weight
-        step = StepInPasses if without("one-pass-step") else NativeStep
-        self._step = step(optimizer, self._sources(), {id(table): self._table})
+        self._step = NativeStep(optimizer, self._sources(), {id(table): self._table})
+
+    @property
+    def device(self) -> torch.device:
+        """See `TrainingPath`."""
+        return torch.device("cpu")
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `TrainingPath`."""

@@ -8,19 +8,23 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.model_directory import check_vocabulary
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
+from bertune.checkpoints.stored_sizes import fitted_config
+from bertune.encoder.config import BertConfig, Pooling
 from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError
+from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
 from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
+from bertune.text.held_out import HeldOut
+from bertune.text.token_figures import TokenFigures
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongTexts, checked_stride
 from bertune.tokens.store_cache import encode_cached
@@ -29,7 +33,8 @@ from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.layer_settings import check_reinit_layers
-from bertune.training.reading import ALSO_SCORED, read_training_data
+from bertune.training.plan import TrainingPlan, plan_of
+from bertune.training.reading import ALSO_SCORED, TEST, positive_line, read_training_data
 from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_checks import check_settings
 from bertune.training.run_contract import contract_of_run
@@ -45,7 +50,7 @@ class PreparedRun:
     """Everything that is known before the first step; nothing has been written yet."""
 
     settings: RunSettings
-    config: TrainingConfig
+    config: TrainingPlan
     task: Task
     tokenizer: BertTokenizer
     classifier: Classifier
@@ -58,15 +63,26 @@ class PreparedRun:
     describe: dict[str, Describe]
     long_texts: dict[str, LongTexts]
     also_scored: dict[str, Dataset] = field(default_factory=dict)
+    held_out: HeldOut | None = None
+    # What a study computes once for all of its seeds.
+    frozen: FrozenProbe | None = None
 
 
-def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch: Report | None = None) -> PreparedRun:
+def prepare(
+    settings: RunSettings,
+    config: TrainingConfig,
+    *,
+    say: Say,
+    verbose: bool = False,
+    on_fetch: Report | None = None,
+) -> PreparedRun:
     """Reads and checks everything; writes nothing.
 
     Args:
         settings: what to read and where to start from.
-        config: how to train.
+        config: how to train; what it leaves open is the recipe's, chosen when encoder and rows are known.
         say: told each fact as a line, for the terminal.
+        verbose: tell of lengths, tokens, places of findings and restored tensors as well.
         on_fetch: told how far the download of a model from an address is.
 
     Raises:
@@ -76,26 +92,34 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
     device = choose_device(settings.device)
     reencoded = read_reencoded_data(settings)
     if reencoded is None:
-        task, splits = read_training_data(settings)
+        task, splits, held_out = read_training_data(settings)
         reports = {name: examples.report for name, examples in splits.items()}
     else:
-        settings, task, audit, reports, splits = *reencoded.known(), {}
+        settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
     check_settings(settings, config, task, has_validation="validation" in reports)
     settings = replace(settings, window_stride=_window_stride(settings, is_pair=task.columns.is_pair))
     if reencoded is None:
-        audit = audit_splits(splits, task.labels)
-    for line in audit.lines() if reencoded is None else reencoded.lines():
+        audit = audit_splits(
+            splits, task.labels, chosen_by=(settings.metric or task.metrics[0]) if "validation" in splits else None
+        )
+    if held_out is not None:
+        say(held_out.line())
+    for line in audit.lines(verbose=verbose) if reencoded is None else reencoded.lines():
         say(line)
+    if reencoded is None and (line_of_positive := positive_line(settings, task)) is not None:
+        say(line_of_positive)
     model_folder = resolve_model(settings.model, on_progress=on_fetch)
-    tokenizer = BertTokenizer.from_directory(tokenizer_folder(model_folder))
+    words = model_folder if settings.tokenizer is None else resolve_model(settings.tokenizer, on_progress=on_fetch)
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(words))
+    settings = replace(settings, pooling=settings.pooling or _pooling_of(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     classifier.to(device)
-    say(f"restored {settings.model}: {receipt.summary()}; new: the classifier head")
+    say(_encoder_line(settings.model, receipt, verbose=verbose))
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
         say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
     if reencoded is None:
-        datasets = _encode_splits(splits, task, audit, tokenizer, settings, say)
+        datasets = _encode_splits(splits, task, audit, tokenizer, settings, say, verbose=verbose)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
         describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
@@ -105,15 +129,18 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         audit.refuse_findings()
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
-        say("no validation data: every epoch trains, the last is kept, and there is no score")
+        say("no validation data: every epoch trains, the last is kept, and nothing is chosen")
     assert train.targets is not None
     contract = contract_of_run(settings, task, train.targets)
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=contract.labels, targets=train.targets)
-    also = {ALSO_SCORED: datasets[ALSO_SCORED]} if ALSO_SCORED in datasets else {}
+    plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
+    for reason in plan.reasons:
+        say(reason)
+    also = {name: datasets[name] for name in (ALSO_SCORED, TEST) if name in datasets}
     return PreparedRun(
         settings,
-        config,
+        plan,
         task,
         tokenizer,
         classifier,
@@ -126,6 +153,7 @@ def prepare(settings: RunSettings, config: TrainingConfig, *, say: Say, on_fetch
         describe,
         long_texts,
         also,
+        held_out,
     )
 
 
@@ -143,10 +171,15 @@ def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
     return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
 
+def _pooling_of(model: Path) -> Pooling:
+    """Returns the pooling that a model was fine-tuned with: without it, a body that lacks the pooler cannot go on."""
+    return Contract.read(model).pooling if (model / CONTRACT_FILE).exists() else "cls"
+
+
 def _restore(
     settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: BertTokenizer, task: Task
 ) -> tuple[Classifier, Receipt]:
-    bert_config = BertConfig.from_json_file(config_file(folder))
+    bert_config = fitted_config(BertConfig.from_json_file(config_file(folder)), folder)
     if settings.max_length > bert_config.max_position_embeddings:
         raise ConfigError(
             f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
@@ -154,7 +187,7 @@ def _restore(
         )
     check_reinit_layers(config.reinit_layers, bert_config.num_hidden_layers)
     outputs = 1 if task.labels is None else len(task.labels)
-    classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling)
+    classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling or "cls")
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
@@ -169,49 +202,54 @@ def _encode_splits(
     tokenizer: BertTokenizer,
     settings: RunSettings,
     say: Say,
+    *,
+    verbose: bool,
 ) -> dict[str, Dataset]:
     datasets = {}
     for name, examples in splits.items():
-        encoded = _encode(name, examples, tokenizer, settings, say)
+        encoded, is_found = encode_cached(
+            examples.texts_a,
+            examples.texts_b,
+            tokenizer,
+            settings.max_length,
+            long_text=settings.long_text,
+            window_stride=settings.window_stride,
+        )
         datasets[name] = Dataset(encoded, _targets(examples, task))
-        for line in _count_tokens(audit, name, examples, encoded, tokenizer, settings):
+        figures = _token_figures(examples, encoded, tokenizer, settings)
+        findings = audit.add_tokens(name, figures)
+        long_texts = LongTexts.of(encoded, settings.long_text)
+        if verbose:
+            say(_tokens_line(name, encoded, long_texts) + (" (encoded by an earlier run)" if is_found else ""))
+            for line in figures.lines():
+                say(line)
+        elif long_texts.over_length:
+            say(f"{name}: {long_texts.summary()}")
+        for line in warning_lines(findings, verbose=verbose):
             say(line)
     return datasets
 
 
-def _encode(
-    name: str, examples: Examples, tokenizer: BertTokenizer, settings: RunSettings, say: Say
-) -> EncodedExamples:
-    encoded, found = encode_cached(
-        examples.texts_a,
-        examples.texts_b,
-        tokenizer,
-        settings.max_length,
-        long_text=settings.long_text,
-        window_stride=settings.window_stride,
-    )
+def _tokens_line(name: str, encoded: EncodedExamples, long_texts: LongTexts) -> str:
     tokens = int(encoded.offsets[-1])
-    say(
-        f"{name}: {tokens:,} tokens, {tokens / len(encoded):.1f} an example, "
-        f"{LongTexts.of(encoded, settings.long_text).summary()}"
-        f"{' (encoded by an earlier run)' if found else ''}"
-    )
-    return encoded
+    return f"{name}: {tokens:,} tokens, {tokens / len(encoded):.1f} an example, {long_texts.summary()}"
 
 
-def _count_tokens(
-    audit: Audit,
-    name: str,
-    examples: Examples,
-    encoded: EncodedExamples,
-    tokenizer: BertTokenizer,
-    settings: RunSettings,
-) -> list[str]:
-    """Adds lengths and unknown words to the audit, and says what there is to say of them."""
+def _token_figures(
+    examples: Examples, encoded: EncodedExamples, tokenizer: BertTokenizer, settings: RunSettings
+) -> TokenFigures:
+    """Counts lengths and unknown words."""
     scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
     scan.add_encoded(examples, encoded)
-    figures = scan.figures()
-    return [*figures.lines(), *warning_lines(audit.add_tokens(name, figures))]
+    return scan.figures()
+
+
+def _encoder_line(name: str, receipt: Receipt, *, verbose: bool) -> str:
+    """Says which weights training starts from, and which parts have none."""
+    if verbose:
+        return f"restored {name}: {receipt.summary()}; new: the classifier head"
+    new = sorted({record.name.partition(".")[0] for record in receipt.having("new")})
+    return f"restored {name}: {receipt.parameters:,} parameters; new: {', '.join([*new, 'classifier head'])}"
 
 
 def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:

@@ -1,31 +1,50 @@
 """From a run's settings to its training and validation examples."""
 
 import math
+import shlex
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Columns, Examples, LabelSet, Task, number_in
 from bertune.text.glue import Split, find_splits, glue_task, read_split
+from bertune.text.held_out import HeldOut, hold_out
 from bertune.text.nearest import shorten
 from bertune.training.run_settings import RunSettings
 
 # More different whole numbers than these are values, unless they are consecutive.
 _MOST_NUMBERS = 20
+# The share below which the rarer of two labels is taken to be what is looked for. Nearer to a half the next sample of
+# the same data might turn them round.
+_RARER = 0.4
+# Pairs of labels whose names say which is the positive one.
+_NEGATIVE_POSITIVE = {
+    ("-1", "1"),
+    ("0", "1"),
+    ("false", "true"),
+    ("n", "y"),
+    ("neg", "pos"),
+    ("negative", "positive"),
+    ("no", "yes"),
+}
 # MNLI's second validation set: scored at the end, never chosen by.
 ALSO_SCORED = "validation_mismatched"
-# The test split is not even opened: nothing of it can be used to choose anything.
-_SPLITS_OF_TRAINING = ("train", "validation", ALSO_SCORED)
+# Test rows that --test names: read and checked at the start, scored once at the end. The test split of a folder is not
+# even opened: nothing of it can be used to choose anything.
+TEST = "test"
+_SPLITS_OF_TRAINING = ("train", "validation", ALSO_SCORED, TEST)
 
 
-def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]]:
+def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples], HeldOut | None]:
     """Reads the splits that training may see.
 
     Args:
         settings: where the data are.
 
     Returns:
-        The task, with the labels of the training data, and the examples of `train` and, if there is one, `validation`.
+        The task, with the labels of the training data; the examples of `train` and, if there are such, `validation` and
+        `test`; and which training rows were held back as validation data, if any were.
 
     Raises:
         ConfigError: a file, column or task that does not exist.
@@ -38,28 +57,107 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
         if Path(settings.data).is_dir() or len(found) != 1:
             raise DataError(f"{settings.data}: no training data, only {', '.join(found)}")
         found = {"train": next(iter(found.values()))}
-    if settings.validation is not None:
-        found["validation"] = _single(settings.validation, task)
+    found.pop(TEST, None)
+    if settings.validation_data is not None:
+        found["validation"] = _single(settings.validation_data, task, "validation")
+    elif settings.trains_on_all or settings.share is not None:
+        found.pop("validation", None)
+    if settings.trains_on_all:
+        found.pop(ALSO_SCORED, None)
+    if settings.test is not None:
+        found[TEST] = _single(settings.test, task, TEST)
+    holds_out = "validation" not in found and not settings.trains_on_all
+    if settings.group is not None and not holds_out:
+        raise ConfigError(
+            f"{found['validation']} is the validation data, so --group has no effect",
+            hint="leave --group out, or hold training rows back instead: --validation 0.1",
+        )
+    reading = settings.read_options()
     examples = {
         name: read_split(
             found[name],
-            columns=None if settings.task else task.columns,
-            quoting=settings.quoting,
-            on_bad_row=settings.on_bad_row,
+            columns=_columns(settings, task, name),
+            reading=reading if name == "train" else replace(reading, label_file=None),
             require_label=True,
         )
         for name in _SPLITS_OF_TRAINING
         if name in found
     }
+    if settings.task is None:
+        task = replace(task, columns=_named_columns(task.columns, examples))
     for name, split in examples.items():
         if not len(split):
-            raise DataError(f"{split.report.path}: no row to {'train on' if name == 'train' else 'validate with'}")
+            raise DataError(f"{split.report.path}: no row to {_PURPOSES.get(name, 'validate with')}")
     if task.kind == "multi-label":
         task = task.with_labels(_labels_of_sets(examples["train"], task.columns))
     elif task.kind == "classification" and task.labels is None:
-        task = task.with_labels(_labels_of(examples["train"]))
+        task = task.with_labels(_labels_of(examples["train"], settings.positive))
         examples["train"] = _warned_of_numbers(examples["train"])
-    return task, examples
+    if not holds_out:
+        return task, examples, None
+    if task.kind == "regression":
+        examples["train"].targets(task.target_range)  # names the first that is none
+    try:
+        train, validation, held_out = hold_out(examples["train"], task.kind, share=settings.share, group=settings.group)
+    except DataError as error:
+        if task.kind == "classification" and len(found_numbers := _numbers_of(examples["train"])) > _MOST_NUMBERS:
+            raise DataError(
+                error.message,
+                hint=f"the labels are {len(found_numbers):,} different numbers; if they are values and not names of "
+                "classes, learn them with --kind regression",
+            ) from error
+        raise
+    return (
+        task,
+        {"train": train, "validation": validation}
+        | {name: split for name, split in examples.items() if name != "train"},
+        held_out,
+    )
+
+
+def _named_columns(columns: Columns, examples: dict[str, Examples]) -> Columns:
+    """Gives columns that were asked for by number the names that they have: other tables may have them elsewhere.
+
+    Raises:
+        ConfigError: a number leads to columns of different names in the splits.
+    """
+    header = examples["train"].report.header
+    wanted = [column for column in (columns.text_a, columns.text_b) if column is not None]
+    if columns.label is not None:
+        wanted.append(columns.label)
+    # Columns of 0 and 1 are labels by their names, whatever they are called.
+    if len(header) < len(wanted):
+        return columns
+    names = dict(zip(wanted, header, strict=False))
+    for split in examples.values():
+        for column, name in zip(wanted, split.report.header, strict=False):
+            if name != names[column] and str(column) not in (name, names[column]):
+                raise ConfigError(
+                    f"column {column} is called '{shorten(name)}' in {split.report.path}, "
+                    f"'{shorten(names[column])}' in {examples['train'].report.path}",
+                    hint="name the columns, or add --no-header where the first line is a row",
+                )
+    named = {column: names[column] if _can_be_named(names[column]) else column for column in wanted}
+    return replace(
+        columns,
+        text_a=named[columns.text_a],
+        text_b=None if columns.text_b is None else named[columns.text_b],
+        label=None if columns.label is None else named[columns.label],
+    )
+
+
+def _can_be_named(name: str) -> bool:
+    return all(part.strip() for part in name.split(","))
+
+
+_PURPOSES = {"train": "train on", TEST: "test with"}
+
+
+def _columns(settings: RunSettings, task: Task, split: str) -> Columns | None:
+    """Returns the columns to read; a GLUE task knows its own. Only training rows are divided by groups."""
+    if settings.task is not None:
+        return None
+    return replace(task.columns, group=settings.group) if split == "train" else task.columns
 
 
 def named_task(settings: RunSettings) -> Task:
@@ -79,31 +177,56 @@ def named_task(settings: RunSettings) -> Task:
     return Task.for_columns(columns, kind=settings.kind, target_range=settings.target_range)
 
 
-def _single(path: str, task: Task) -> Split:
+def _single(path: str, task: Task, wanted: str) -> Split:
     splits = find_splits(path, task)
     if len(splits) == 1:
         return next(iter(splits.values()))
-    if "validation" in splits:
-        return splits["validation"]
-    raise DataError(f"{path}: which of {', '.join(splits)} is the validation data is not known", hint="name the file")
+    if wanted in splits:
+        return splits[wanted]
+    raise DataError(f"{path}: which of {', '.join(splits)} is the {wanted} data is not known", hint="name the file")
 
 
-def _labels_of(train: Examples) -> LabelSet:
-    assert train.labels is not None
-    labels = LabelSet.from_values(train.labels)
+def _labels_of(train: Examples, positive: str | None) -> LabelSet:
+    """Returns the labels in the order of their ids; of two, the positive one is last.
+
+    Raises:
+        ConfigError: `positive` is not one of two labels.
+        DataError: all rows have the same label.
+    """
+    counts = Counter(train.labels)
+    labels = LabelSet.from_values(counts)
     if len(labels) < 2:
         raise DataError(
             f"{train.report.path}: every row has the label '{labels.names[0]}'; a classifier needs at least two labels",
             hint="is --label the right column?",
         )
-    return labels
+    if positive is not None:
+        return labels.with_positive(positive)
+    rarer = min(labels.names, key=lambda name: counts[name])
+    if len(labels) != 2 or _names_say(labels) or counts[rarer] >= _RARER * len(train):
+        return labels
+    return labels.with_positive(rarer)
+
+
+def _names_say(labels: LabelSet) -> bool:
+    return tuple(name.casefold() for name in labels) in _NEGATIVE_POSITIVE
+
+
+def positive_line(settings: RunSettings, task: Task) -> str | None:
+    """Says which label F1 is about, where it is neither named nor the one that sorts last; else None."""
+    labels = task.labels
+    if settings.task is not None or settings.positive is not None or task.kind != "classification" or labels is None:
+        return None
+    if labels == LabelSet.from_values(labels):
+        return None
+    other, rarer = map(shorten, labels)
+    return f"F1 is that of '{rarer}', the rarer label; --positive {shlex.quote(other)} for the other"
 
 
 def _warned_of_numbers(train: Examples) -> Examples:
     """Adds a warning to the account of the read where the labels look like values rather than names of classes."""
-    words = dict.fromkeys(train.labels or ())
-    numbers = [number_in(word) for word in words]
-    if not all(map(math.isfinite, numbers)) or len(numbers) < 3:
+    numbers = _numbers_of(train)
+    if len(numbers) < 3:
         return train
     is_whole = all(number.is_integer() for number in numbers)
     if is_whole and (len(numbers) <= _MOST_NUMBERS or max(numbers) - min(numbers) == len(numbers) - 1):
@@ -114,6 +237,12 @@ def _warned_of_numbers(train: Examples) -> Examples:
         "numbers; if they are values and not names of classes, learn them with --kind regression"
     )
     return replace(train, report=replace(train.report, warnings=[*train.report.warnings, warning]))
+
+
+def _numbers_of(train: Examples) -> list[float]:
+    """Returns the labels as different numbers; none where one of them is no number."""
+    numbers = [number_in(word) for word in dict.fromkeys(train.labels or ())]
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def _labels_of_sets(train: Examples, columns: Columns) -> LabelSet:

@@ -11,11 +11,12 @@ from bertune.errors import ConfigError, DataError
 from bertune.text.audit import Audit
 from bertune.text.examples import LabelSet, ReadReport, Task
 from bertune.text.findings import Finding
+from bertune.text.nearest import shorten
 from bertune.tokens.long_texts import LongTexts
 from bertune.tokens.manifest import NO_WINDOWS, Manifest, Recipe, check_tokenizer, find_reencoded
 from bertune.tokens.read_records import Records, read_reencoded
 from bertune.tokens.tokenizer import BertTokenizer
-from bertune.training.reading import named_task
+from bertune.training.reading import TEST, named_task
 from bertune.training.run_rows import Describe, DescribeRecords
 from bertune.training.run_settings import RunSettings
 
@@ -79,8 +80,8 @@ def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
     """Reads the folders that training may see.
 
     Args:
-        settings: `data` and `validation` name folders of `bertune encode`: of one split, or of several in subfolders
-            called train and validation.
+        settings: `data`, `validation` and `test` name folders of `bertune encode`: of one split, or of several in
+            subfolders called train, validation and test; the test folder inside `data` is not opened.
 
     Returns:
         What they hold; None where `data` is no such folder.
@@ -101,6 +102,12 @@ def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
     task = named_task(settings)
     if task.kind == "classification" and task.labels is None:
         task = task.with_labels(LabelSet(train.labels))
+        if settings.positive is not None and (len(train.labels) != 2 or train.labels[1] != settings.positive):
+            raise ConfigError(
+                f"{folders['train']} was encoded with the labels {', '.join(map(shorten, train.labels))}; of two the "
+                "second is the positive one",
+                hint="leave --positive out, or encode again with both --labels, the positive one last",
+            )
     records = {name: records for name, (_, records) in read.items()}
     for name, split in records.items():
         _check_targets(folders[name], split, task, trains=name == "train")
@@ -109,21 +116,31 @@ def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
 
 def _find(settings: RunSettings) -> dict[str, Path] | None:
     train = find_reencoded(settings.data)
-    validation = None if settings.validation is None else find_reencoded(settings.validation, "validation")
-    if train is None:
-        if validation is not None:
+    named = {"validation": settings.validation_data, TEST: settings.test}
+    found = {} if train is None else {"train": train}
+    for name, data in named.items():
+        folder = None if data is None else find_reencoded(data, name)
+        if train is None and folder is not None:
+            raise ConfigError(f"{data} was encoded before, {settings.data} was not", hint="give both in one form")
+        if train is not None and data is not None and folder is None:
             raise ConfigError(
-                f"{settings.validation} was encoded before, {settings.data} was not", hint="give both in one form"
+                f"{settings.data} was encoded before, {data} was not",
+                hint=f"encode the {name} data as well, with the same --labels",
             )
+        if folder is not None:
+            found[name] = folder
+    if train is None:
         return None
-    if settings.validation is not None and validation is None:
-        raise ConfigError(
-            f"{settings.data} was encoded before, {settings.validation} was not",
-            hint="encode the validation data as well, with the same --labels",
-        )
-    if validation is None and train != Path(settings.data):
+    for flag, is_set in (("--validation", settings.share is not None), ("--group", settings.group is not None)):
+        if is_set:
+            raise ConfigError(
+                f"{settings.data} was encoded before, and its rows are not held back, so {flag} has no effect",
+                hint="encode validation rows as well, and name them with --validation FOLDER",
+            )
+    if "validation" not in found and not settings.trains_on_all and train != Path(settings.data):
         validation = find_reencoded(settings.data, "validation")
-    return {"train": train} | ({} if validation is None else {"validation": validation})
+        return found if validation is None else found | {"validation": validation}
+    return found
 
 
 def _check(folder: Path, manifest: Manifest, train_folder: Path, train: Recipe) -> None:
@@ -156,8 +173,8 @@ def _filled_in(settings: RunSettings, folder: Path, manifest: Manifest) -> RunSe
     if recipe.task == _CUSTOM:
         known = {name: None if column is None else str(column) for name, column in manifest.columns.items()}
         known |= {"task": None, "kind": recipe.kind}
-    for name, usual in (("quoting", "auto"), ("on_bad_row", "error")):
-        if getattr(settings, name) != usual:
+    for name, is_set in settings.changed().items():
+        if is_set:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{folder} was encoded before, so {flag} has no effect", hint=f"leave {flag} out")
     for name, value in known.items():
@@ -171,8 +188,7 @@ def _check_targets(folder: Path, records: Records, task: Task, *, trains: bool) 
     targets = records.targets
     assert targets is not None
     if task.labels is None:
-        if targets.dtype.kind != "f":
-            raise DataError(f"{folder}: the labels are integers, a regression needs floats")
+        records.values(folder, task.target_range)
     elif targets.dtype.kind == "f" or not 0 <= targets.min() <= targets.max() < len(task.labels):
         raise DataError(f"{folder}: the labels are not the ids 0 to {len(task.labels) - 1}")
     if trains and len(np.unique(targets)) < 2:

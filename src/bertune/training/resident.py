@@ -21,11 +21,10 @@ from bertune.encoder.encoder import check_ids
 from bertune.encoder.native_conditions import has_hooks
 from bertune.encoder.varlen_attention import attention_kernel
 from bertune.heads.classifier import Classifier
-from bertune.heads.losses import loss_of
 from bertune.optim.device_step import DeviceStep
 from bertune.optim.scheduled_adam import ScheduledAdam
-from bertune.text.task import TaskKind
-from bertune.training.config import TrainingConfig
+from bertune.training.objective import Objective
+from bertune.training.plan import TrainingPlan
 from bertune.training.step import StepResult, check_finite, seed_of_step
 from bertune.training.step_graphs import StepGraphs, cuda_recorder
 
@@ -45,9 +44,8 @@ class ResidentTraining:
         classifier: trained in place; the encoder's `compute_dtype` is the type of the layers.
         optimizer: takes the steps; all its parameters on the classifier's device.
         train: all data of the run.
-        config: of the run.
-        kind: of the task.
-        class_weights: of the loss, on the classifier's device; None for none.
+        plan: of the run.
+        objective: what it learns.
 
     Raises:
         NotResidentError: says what is in the way.
@@ -59,19 +57,18 @@ class ResidentTraining:
         classifier: Classifier,
         optimizer: ScheduledAdam,
         train: Dataset,
-        config: TrainingConfig,
-        kind: TaskKind,
-        class_weights: Tensor | None = None,
+        plan: TrainingPlan,
+        objective: Objective,
     ) -> None:
         device = self.device = classifier.classifier.weight.device
-        _check_possible(classifier, optimizer, train, config)
+        _check_possible(classifier, optimizer, train, plan)
         _check_ids(train, classifier)
         self.classifier, self.optimizer = classifier, optimizer
-        self._config, self._kind, self._class_weights = config, kind, class_weights
+        self._plan, self._objective = plan, objective
         self._lengths = np.diff(train.encoded.offsets)
         self._data = ResidentData(train, device)
-        self._steps = steps_in_epoch(len(train), config.batch_size)
-        self._update = DeviceStep(optimizer, config.epochs * self._steps, device)
+        self._steps = steps_in_epoch(len(train), plan.batch_size)
+        self._update = DeviceStep(optimizer, plan.epochs * self._steps, device)
         # What an epoch's steps read and write: the order, the place in it, the number of the step, loss and norm.
         self._order = torch.zeros(len(train), dtype=torch.int64, device=device)
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
@@ -111,9 +108,9 @@ class ResidentTraining:
         launched: list[tuple[int, float, int, int]] = []
         under_way: list[Callable[[], Iterator[StepResult]]] = []
         first = (number - 1) * self._steps
-        for step, indices in enumerate(batches_of(order, self._config.batch_size), start=first):
+        for step, indices in enumerate(batches_of(order, self._plan.batch_size), start=first):
             tokens = int(self._lengths[indices].sum())
-            torch.manual_seed(seed_of_step(self._config.seed, step))
+            torch.manual_seed(seed_of_step(self._plan.seed, step))
             self._graphs.run(len(indices), bucket_of(tokens))
             _, rate = self.optimizer.begin_step(self._update.norm)
             launched.append((step, rate, len(indices), tokens))
@@ -137,13 +134,7 @@ class ResidentTraining:
         batch = self._data.batch(indices, tokens)
         assert batch.targets is not None
         logits = self.classifier(batch)[:-1]  # the last sequence is the filler
-        loss = loss_of(
-            logits,
-            batch.targets,
-            kind=self._kind,
-            label_smoothing=self._config.label_smoothing,
-            class_weights=self._class_weights,
-        )
+        loss = self._objective.loss(logits, batch.targets)
         gradients = torch.autograd.grad(loss, self._update.parameters, allow_unused=True)
         self._update.take(loss, gradients)
         self._values.index_copy_(0, self._row, torch.stack([loss.detach(), self._update.norm])[None])
@@ -182,10 +173,10 @@ def _fetch(values: Tensor) -> Callable[[], Any]:
     return wait
 
 
-def _check_possible(classifier: Classifier, optimizer: ScheduledAdam, train: Dataset, config: TrainingConfig) -> None:
+def _check_possible(classifier: Classifier, optimizer: ScheduledAdam, train: Dataset, plan: TrainingPlan) -> None:
     if without("resident-data"):
         raise NotResidentError("it is switched off")
-    if config.micro_batch_size is not None and config.micro_batch_size < config.batch_size:
+    if plan.in_parts:
         raise NotResidentError("a batch is computed in parts (micro_batch_size)")
     if train.encoded.example_offsets is not None:
         raise NotResidentError("texts are read in windows")

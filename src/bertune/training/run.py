@@ -2,22 +2,24 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import save
 from bertune.encoder.precision import choose_precision, name_of
 from bertune.evaluation.calibrate import Calibration
-from bertune.evaluation.evaluate import score_logits
+from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
+from bertune.training.advice import Advice
+from bertune.training.also_scored import score_unchosen
 from bertune.training.calibrated import calibrated
 from bertune.training.dynamics import Dynamics
-from bertune.training.goal import Goal
+from bertune.training.history import EpochResult, History, Observer
 from bertune.training.journal import Journal
-from bertune.training.loop import EpochResult, History, Observer, fit
+from bertune.training.loop import fit
 from bertune.training.observers import Observers
 from bertune.training.prepare import PreparedRun
+from bertune.training.run_advice import advice_on, beside_frozen, frozen_probe_of
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import write_dynamics, write_validation_rows
 from bertune.training.tensorboard import TensorBoard
@@ -33,7 +35,9 @@ class FinishedRun:
         best: the epoch whose weights are in the model folder, with the scores of that model: by its temperature and
             thresholds.
         calibration: how temperature and thresholds were found; None for values and without validation data.
-        also: its scores on validation data that nothing was chosen by (MNLI's second set), by the name of the split.
+        also: its scores on rows that nothing was chosen by (MNLI's second set, test), by the name of the split.
+        frozen: the regression on frozen features that it is held against; None where there was none.
+        advice: what to try instead; nothing for a run that has learned.
     """
 
     directory: RunDirectory
@@ -41,6 +45,8 @@ class FinishedRun:
     best: EpochResult
     calibration: Calibration | None = None
     also: dict[str, Scores] = field(default_factory=dict)
+    frozen: FrozenProbe | None = None
+    advice: tuple[Advice, ...] = ()
 
 
 def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
@@ -70,27 +76,30 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
                 run.contract, result.logits, run.validation.targets, run.settings
             )
             best = replace(result, scores=answered)
+        directory.refuse_gone()
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
-        # After the model, so that scores are never those of weights that are not there.
-        if best.scores is not None:
-            directory.write_json("scores.json", {"epoch": best.epoch, "validation": best.scores.to_dict()})
         if calibration is not None:
-            directory.write_json("calibration.json", calibration.to_dict())
+            directory.write_calibration(calibration.to_dict())
         if run.validation is not None and result.logits is not None:
             write_validation_rows(
                 directory.path / "validation.jsonl", run.describe["validation"], run.validation, result.logits, labels
             )
-        directory.forget_earlier_run()
+        # Last: it tells whether all of this is of the weights that are there.
+        if best.scores is not None:
+            directory.write_scores({"epoch": best.epoch, "validation": best.scores.to_dict()})
+        directory.forget_earlier_run(ended=False)
 
     with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
         # First, since it makes the folder a run: one that is killed right after can be replaced.
         directory.write_settings(resolved_settings(run))
         journal = kept_open.enter_context(Journal(directory.journal))
         long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
-        directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts})
+        held_out = {} if run.held_out is None else {"held_out": run.held_out.to_dict()}
+        directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts} | held_out)
         directory.write_json("receipt.json", run.receipt.to_dict())
         curves = kept_open.enter_context(TensorBoard(directory.tensorboard)) if run.settings.tensorboard else None
+        frozen = run.frozen or frozen_probe_of(run)
         history = fit(
             run.classifier,
             run.train,
@@ -106,43 +115,40 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         )
         write_dynamics(directory.path, run.describe["train"], run.train, dynamics, labels)
         best = best or history.best
-        also = _score_also(run, directory, contract, best)
-    return FinishedRun(directory, history, best, calibration, also)
+        advice = advice_on(run, history, best, beside_frozen(frozen, best, contract))
+        also = _score_also(run, contract)
+        if best.scores is not None or also:
+            chosen = {} if best.scores is None else {"validation": best.scores}
+            scores = {name: split.to_dict() for name, split in (chosen | also).items()}
+            beside = {} if frozen is None else {"frozen_features": frozen.to_dict()}
+            told = {"advice": [each.to_dict() for each in advice]}
+            directory.write_scores({"epoch": best.epoch} | scores | beside | told)
+    return FinishedRun(directory, history, best, calibration, also, frozen, advice)
 
 
-def _score_also(run: PreparedRun, directory: RunDirectory, contract: Contract, best: EpochResult) -> dict[str, Scores]:
-    """Scores the best weights on the validation data that nothing was chosen by, and writes that beside the others."""
-    goal, also = Goal.of(contract), {}
-    for name, data in run.also_scored.items():
-        checked = goal.checked(data, name, run.classifier)
-        assert checked.targets is not None
-        _, logits = goal.score(run.classifier, checked, run.train.targets)
-        also[name] = score_logits(logits, checked.targets, contract)
-    if also:
-        scores = {"validation": best.scores} if best.scores is not None else {}
-        values = {name: split.to_dict() for name, split in (scores | also).items()}
-        directory.write_json("scores.json", {"epoch": best.epoch} | values)
-    return also
+def _score_also(run: PreparedRun, contract: Contract) -> dict[str, Scores]:
+    """Scores the best weights on the rows that nothing was chosen by."""
+    return {name: score_unchosen(run, name, run.classifier, contract) for name in run.also_scored}
 
 
 def resolved_settings(run: PreparedRun) -> dict[str, Any]:
     """Returns every setting under its flag's name, as `run.toml` holds them; unset and empty ones are left out.
 
-    What was chosen for the user is written out, paths are absolute, and `overwrite` is left out: to repeat a run must
-    not replace it.
+    What was chosen for the user is written out, paths stay as they were given, and `overwrite` is left out: to repeat a
+    run must not replace it.
     """
     settings = run.settings
     device = run.classifier.classifier.weight.device
     merged = asdict(settings) | asdict(run.config)
+    del merged["reasons"]  # not a setting: what was chosen is
     merged |= {
-        "data": _absolute(settings.data),
-        "validation": settings.validation and _absolute(settings.validation),
-        "model": _absolute(settings.model),
-        "out": str(settings.out.absolute()),
+        "out": str(settings.out),
         "metric": run.contract.metrics[0] if run.validation is not None else None,
         "precision": name_of(choose_precision(run.config.precision, device)),
         "device": device.type,
         "overwrite": None,
+        # Left out where it is not set, as sweeps and studies from before it was there have it.
+        "skip_probe": settings.skip_probe or None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
     return {
@@ -150,9 +156,3 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
         for name, value in merged.items()
         if value is not None and value != ()
     }
-
-
-def _absolute(name: str) -> str:
-    """Makes a path absolute; names of the hub stay as they are."""
-    path = Path(name).expanduser()
-    return str(path.absolute()) if path.exists() else name

@@ -1,13 +1,16 @@
 """Settings of a run that could have no effect on its task are refused, before anything is made."""
 
+from typing import Final
+
 from bertune.ablation import check_variable
 from bertune.errors import ConfigError
-from bertune.evaluation.metrics import METRICS, require_classes
+from bertune.evaluation.metrics import METRICS, metric_meant, require_classes
 from bertune.evaluation.thresholds import require_threshold
-from bertune.text.nearest import did_you_mean
 from bertune.text.task import Task
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
+
+_HINT: Final = "name some with --validation FILE, or hold training rows back: --validation 0.1"
 
 
 def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *, has_validation: bool) -> None:
@@ -26,14 +29,15 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
     if settings.metric is not None:
         known = [name for name, metric in METRICS.items() if task.kind in metric.measures]
         if settings.metric not in known:
+            meant = metric_meant(settings.metric, known)
             raise ConfigError(
                 f"metric {settings.metric!r} is none of {task.kind}'s: {', '.join(known)}",
-                hint=did_you_mean(settings.metric, known),
+                hint=None if meant is None else f"did you mean '{meant}'?",
             )
         if task.labels is not None:
             require_classes([settings.metric], len(task.labels))
-    if not has_validation and (settings.metric is not None or config.patience is not None):
-        raise ConfigError("--metric and --patience need validation data", hint="name some with --validation")
+    if not has_validation and (settings.metric is not None or config.patience):
+        raise ConfigError("--metric and --patience need validation data", hint=_HINT)
     if settings.threshold == "auto":
         _check_thresholds(settings, task, has_validation=has_validation)
     if task.kind == "regression" and config.label_smoothing:
@@ -44,7 +48,7 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
 
 def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool) -> None:
     if not has_validation:
-        raise ConfigError("--threshold auto needs validation data", hint="name some with --validation")
+        raise ConfigError("--threshold auto needs validation data", hint=_HINT)
     if task.kind == "regression":
         raise ConfigError("--threshold is for labels, not for values")
     if task.labels is not None:

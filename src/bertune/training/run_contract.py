@@ -34,7 +34,7 @@ def contract_of_run(settings: RunSettings, task: Task, train_targets: NDArray[An
         is_pair=task.columns.is_pair,
         max_length=settings.max_length,
         kind=task.kind,
-        pooling=settings.pooling,
+        pooling=settings.pooling or "cls",
         task=settings.task or "",
         text_a=task.columns.text_a,
         text_b=task.columns.text_b,
@@ -50,4 +50,8 @@ def contract_of_run(settings: RunSettings, task: Task, train_targets: NDArray[An
         base_model=without_query(settings.model),
         long_text=settings.long_text,
         window_stride=settings.window_stride,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        no_header=bool(settings.no_header),
+        quoting=settings.quoting,
     )

@@ -1,5 +1,6 @@
 """The folder of a run: its settings, its journal, what was read, and the model."""
 
+import itertools
 import json
 import os
 import platform
@@ -8,16 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import tomli_w
 import torch
 
-from bertune.atomic import remove_leftovers, write_text
-from bertune.errors import ConfigError
+from bertune.atomic import (
+    is_leftover,
+    place_aside,
+    remove_leftovers,
+    signals_held,
+    stepped_aside,
+    temporary_name,
+    write_text,
+)
+from bertune.checkpoints.model_digests import model_digest, weights_file_digest
+from bertune.checkpoints.transformers_classifier import is_of_transformers
+from bertune.errors import BertuneError, ConfigError, ResourceError
 from bertune.folder_lock import is_alive, only_run_in, refuse_second_run
+from bertune.toml_file import read_toml
+from bertune.training.named_paths import started_in
 
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
+UNFINISHED: Final = "unfinished"
+"""The file that is in a run folder from the run's start to its end."""
 
 
 class RunDirectory:
@@ -27,9 +42,10 @@ class RunDirectory:
     |---|---|
     | `run.toml` | all settings, resolved; `bertune train --config run.toml --out NEW` repeats the run |
     | `metrics.jsonl` | every step (from 0) and epoch (from 1) |
-    | `data.json` | what was read from where, and the audit |
+    | `data.json` | what was read from where, the audit, and which rows were held back |
     | `receipt.json` | what became of every tensor of the checkpoint |
-    | `scores.json` | scores of the best epoch, and which one it is, from 1 |
+    | `scores.json` | scores of the best epoch on validation and test rows, and which one it is, from 1 |
+    | `evaluations.json` | scores of `bertune evaluate` on other rows since |
     | `calibration.json` | how temperature and thresholds were found, and what they are worth on other rows |
     | `validation.jsonl` | the validation rows with their texts and the best epoch's logits |
     | `dynamics.npz` | of every training row in every epoch: the probability of its label, or the absolute error |
@@ -38,13 +54,15 @@ class RunDirectory:
     | `report.html` | the report |
     | `model/` | the model folder |
     | `tensorboard/` | curves, where they were asked for |
+    | `unfinished` | there from the start of the run to its end |
 
     Args:
-        path: of the folder.
+        path: of the folder; a link to it is followed, so that what stands aside for it is on the same disk.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        # `.`, `..` and links have no name of their own beside which something could stand.
+        self.path = path.resolve() if path.is_symlink() or path.name in ("", "..") else path
 
     @property
     def model(self) -> Path:
@@ -55,6 +73,16 @@ class RunDirectory:
     def journal(self) -> Path:
         """The file with every step and epoch."""
         return self.path / _JOURNAL
+
+    @property
+    def started_in(self) -> Path:
+        """The folder in which the command was given that `run.toml` is of; the current one where that is not told."""
+        try:
+            settings = read_toml(self.path / _SETTINGS)
+        except BertuneError:
+            return Path.cwd()
+        given = (table.get("out") for table in settings.values() if isinstance(table, dict))
+        return started_in(self.path, next((out for out in given if isinstance(out, str)), None))
 
     @property
     def tensorboard(self) -> Path:
@@ -74,7 +102,7 @@ class RunDirectory:
     def _check_content(self, *, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file", hint="name a folder with --out")
-        if not self.path.is_dir() or not any(self.path.iterdir()):
+        if self._is_empty():
             return
         if not (self.path / _SETTINGS).is_file():
             raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
@@ -85,7 +113,7 @@ class RunDirectory:
 
     @contextmanager
     def started(self, *, overwrite: bool, goes_on: bool = False) -> Iterator[None]:
-        """Makes the folder; an earlier run steps aside, and comes back if this one fails before its first epoch ends.
+        """Makes the folder; an earlier run steps aside, and comes back if this one does not end.
 
         No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
 
@@ -98,53 +126,159 @@ class RunDirectory:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with only_run_in(self.path):
-            self._tidy_after_killed_runs()
+            self._tidy_after_killed_runs(goes_on=goes_on)
             self._check_content(overwrite=overwrite or goes_on)
-            if not goes_on and self.path.is_dir() and any(self.path.iterdir()):
-                self.path.rename(self._earlier)
-            self.path.mkdir(exist_ok=True)
+            replaces = not goes_on and not self._is_empty()
+            if replaces:
+                self._refuse_current_folder()
             try:
+                if replaces:
+                    self.path.rename(self._earlier)
+                self.path.mkdir(exist_ok=True)
+                (self.path / UNFINISHED).touch()
                 yield
-            except BaseException:
+            except BaseException as error:
                 if self._earlier.is_dir():
-                    shutil.rmtree(self.path)
-                    self._earlier.rename(self.path)
+                    self._put_back(self._earlier, error)
+                elif self.has_results():
+                    error.add_note(self._what_is_left())
                 raise
+            (self.path / UNFINISHED).unlink(missing_ok=True)
+            self.forget_earlier_run()
 
-    def _tidy_after_killed_runs(self) -> None:
-        """Removes half-written files, and does with runs that stepped aside what the killed run would have done."""
+    def refuse_gone(self) -> None:
+        """Refuses to go on in a folder that is no longer the run's: what is written there would be no run.
+
+        Raises:
+            ResourceError: it was deleted or renamed since the run began.
+        """
+        if not (self.path / UNFINISHED).exists():
+            raise ResourceError(
+                f"{self.path} was deleted or renamed while the run was writing into it",
+                hint="leave the folder of a run in its place until it ends; begin the run again",
+            )
+
+    def has_results(self) -> bool:
+        """Whether a run that did not end has left anything of use."""
+        return self.model.is_dir()
+
+    def _what_is_left(self) -> str:
+        """Says what a run that did not end has left, and how to go on."""
+        report = f"`bertune report {self.path}` makes its report"
+        return f"the best epoch so far is in {self.model}, {report}, --overwrite begins anew"
+
+    def _is_empty(self) -> bool:
+        """Whether nothing is in the folder, or only what a process that was killed at its start has left."""
+        if not self.path.is_dir():
+            return True
+        names = {entry.name for entry in self.path.iterdir() if not is_leftover(entry.name)}
+        return not names or (UNFINISHED in names and names <= {UNFINISHED, _SETTINGS})
+
+    def _refuse_current_folder(self) -> None:
+        if Path.cwd() == self.path.resolve():
+            raise ConfigError(
+                f"{self.path} is the current folder, which cannot be replaced", hint="run the command from outside it"
+            )
+
+    def _put_back(self, earlier: Path, error: BaseException | None = None) -> None:
+        """Gives an earlier run its place again; what a run has done that did not end is kept beside it.
+
+        Renamed first and deleted after, signals held meanwhile: a second interrupt cannot leave the place empty.
+        """
+        unfinished = self._place_of_unfinished() if self.has_results() else None
+        aside = unfinished or temporary_name(self.path)
+        with signals_held():
+            if self.path.exists():
+                self.path.rename(aside)
+            earlier.rename(self.path)
+        if unfinished is None:
+            shutil.rmtree(aside, ignore_errors=True)
+        elif error is not None:
+            error.add_note(f"the earlier run is back in {self.path}; this one, which did not end, is in {unfinished}")
+            if how := type(self)(unfinished)._how_to_go_on():
+                error.add_note(how)
+
+    def _place_of_unfinished(self) -> Path:
+        """Makes room beside the folder; what lies there and is no run that did not end is somebody's, and stays."""
+        place = first = self.path.with_name(f"{self.path.name}.{UNFINISHED}")
+        if (first / UNFINISHED).is_file():
+            shutil.rmtree(first)
+        numbers = itertools.count(2)
+        while os.path.lexists(place):
+            place = first.with_name(f"{first.name}-{next(numbers)}")
+        return place
+
+    def _how_to_go_on(self) -> str | None:
+        """Says which command goes on with a run that did not end; None where none does."""
+        return None
+
+    def _tidy_after_killed_runs(self, *, goes_on: bool) -> None:
+        """Removes half-written files, and does with runs that stepped aside what the killed run would have done.
+
+        Args:
+            goes_on: whether the killed run goes on: what stepped aside for it stays there until it ends.
+        """
         remove_leftovers(self.path.parent, of=self.path.name)
         if self.path.is_dir():
             remove_leftovers(self.path)
-        prefix = f".earlier-{self.path.name}-"
-        stepped_aside = [entry for entry in self.path.parent.iterdir() if entry.name.startswith(prefix)]
-        for earlier in sorted(stepped_aside, key=lambda entry: not (entry / _MODEL).is_dir()):
-            process = earlier.name.removeprefix(prefix)
+        for earlier in sorted(stepped_aside(self.path), key=lambda entry: not (entry / _MODEL).is_dir()):
+            process = earlier.name.rpartition("-")[2]
             # This process has set nothing aside yet: its own number is that of one before it.
             if not process.isdecimal() or (int(process) != os.getpid() and is_alive(int(process))):
                 continue
-            if self.model.is_dir():
-                shutil.rmtree(earlier)
-            elif not self.path.exists() or (self.path / _SETTINGS).is_file() or not any(self.path.iterdir()):
-                shutil.rmtree(self.path, ignore_errors=True)
-                earlier.rename(self.path)
+            if self.model.is_dir() and (has_ended(self.path) or not has_ended(earlier)):
+                self._discard(earlier)
+            elif goes_on:
+                if not self._earlier.exists():
+                    earlier.rename(self._earlier)
+            elif self._is_empty() or (self.path / _SETTINGS).is_file():
+                self._put_back(earlier)
 
-    def forget_earlier_run(self) -> None:
-        """Deletes the run that this one replaces; called when this one has a model."""
-        shutil.rmtree(self._earlier, ignore_errors=True)
+    def forget_earlier_run(self, *, ended: bool = True) -> None:
+        """Deletes the run that this one replaces.
+
+        Args:
+            ended: also one that had ended, which a single run keeps until it has ended as well.
+        """
+        if self._earlier.is_dir() and (ended or not has_ended(self._earlier)):
+            self._discard(self._earlier)
+
+    def _discard(self, earlier: Path) -> None:
+        """Deletes a run that stepped aside; half deleted it is not one that could come back."""
+        doomed = temporary_name(self.path)
+        earlier.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
     @property
     def _earlier(self) -> Path:
-        return self.path.with_name(f".earlier-{self.path.name}-{os.getpid()}")
+        return place_aside(self.path)
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Writes `run.toml`, with the versions and the number of threads that decide its last bits."""
         document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
-        write_text(self.path / _SETTINGS, tomli_w.dumps(document))
+        write_text(self.path / _SETTINGS, tomli_w.dumps(document), follow=False)
+
+    def write_scores(self, scores: dict[str, Any]) -> None:
+        """Writes `scores.json`, with the digests of the model that is there, which they are of."""
+        of = {"model": model_digest(self.model), "weights": weights_file_digest(self.model)}
+        self.write_json("scores.json", scores | of)
+
+    def write_calibration(self, calibration: dict[str, Any]) -> None:
+        """Writes `calibration.json`, with the digest of the model that is there, which it is of."""
+        # A classifier that transformers wrote has no digests.
+        of = {} if is_of_transformers(self.model) else {"model": model_digest(self.model)}
+        self.write_json("calibration.json", calibration | of)
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
-        """Writes one of the JSON files of the run."""
-        write_text(self.path / name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        """Writes one of the JSON files of the run; a link of that name is replaced, not followed."""
+        write_text(
+            self.path / name, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", follow=False
+        )
+
+
+def has_ended(run: Path) -> bool:
+    """Whether the run in a folder came to its end; one that was interrupted or killed did not."""
+    return not (run / UNFINISHED).exists()
 
 
 def versions() -> dict[str, str]:

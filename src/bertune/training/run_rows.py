@@ -95,7 +95,7 @@ def write_dynamics(
     """
     values = dynamics.values
     arrays: dict[str, Any] = {dynamics.name: values}
-    with replaced_file(folder / "dynamics.npz") as temporary, temporary.open("wb") as stream:
+    with replaced_file(folder / "dynamics.npz", follow=False) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
     _write_lines(
         folder / "doubtful.jsonl",
@@ -121,7 +121,7 @@ def _answer(target: Any, labels: tuple[str, ...]) -> str | list[str] | float:
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with replaced_file(path, follow=False) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for row in rows:
             # Texts may hold halves of surrogate pairs, which only escapes can write.
-            stream.write(json.dumps(row, ensure_ascii=True) + "\n")
+            stream.write(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")

@@ -3,37 +3,56 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from bertune.encoder.device import DeviceName
 from bertune.errors import ConfigError
+from bertune.text.examples import number_in
+from bertune.text.held_out import checked_share
+from bertune.text.read_options import ReadOptions
+from bertune.text.record_file import refuse_records
+from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import find_reencoded
 
+NO_VALIDATION: Final = "none"
+
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(ReadOptions):
     """What a run reads, what it starts from and where it writes.
 
     Args:
-        data: a table (CSV, TSV, JSONL, Parquet, Arrow), a folder with train and validation files, a folder made by
-            `bertune encode`, which knows its columns, or hf://datasets/….
+        data: a table (CSV, TSV, JSON, Parquet, Arrow, Excel), a folder with train and validation files, or
+            hf://datasets/…; also 'part-*.csv' for several tables, a folder with a folder of texts for each label, or
+            one made by `bertune encode`, which knows its columns.
         out: the folder of the run.
-        model: a BERT encoder: a folder, a name of the hub such as bert-base-uncased, or an address: gs://bucket/folder,
-            https://host/folder, https://host/archive.zip.
-        task: a GLUE task by name (mrpc, sst2, stsb, …), which knows its columns, labels and metrics.
-        validation: a table to choose the best epoch by; found by itself where data is a folder.
-        text_a: column of the text, or of the first text of a pair; name or number from 0.
+        model: a BERT encoder: a folder, a name of the hub, or an address; bert-base-uncased is such a name, and
+            gs://bucket/folder, https://host/folder and https://host/archive.zip are such addresses.
+        tokenizer: a folder with the encoder's vocabulary, where it is not beside the weights.
+        task: a GLUE task by name, such as mrpc, sst2 or stsb; it knows its columns, labels and metrics.
+        validation: a table to choose the best epoch by, a share of the training rows to hold back for that, such as
+            0.1, or none; with none all rows are trained on, without a score. By default that of the folder, where data
+            is one that has it, else 10 % of the training rows, at least 50 and at most 5,000, but never more than 20 %.
+            A file or folder whose name is a number or none is written ./none.
+        test: a table to score once, at the end; everything was chosen by then.
+        group: column of what belongs together, such as the author of a text: rows of one group are held back, or kept
+            for training, together.
+        text_a: column of the text, or of the first text of a pair; name or number from 0. Several with commas between
+            them are joined by a space.
         text_b: column of the second text of a pair.
         label: column of the label; for multi-label, of lists of labels, or columns of 0 and 1 with commas between them.
-        kind: classification; multi-label, where a row may have several labels or none; or regression, for a number.
+        kind: the kind of task; in multi-label a row may have several labels or none, in regression the target is a
+            number.
         label_separator: for multi-label: what stands between the labels of a row in the column of the label.
+        positive: of two labels the one that F1 and a threshold are about. By default it is the one whose name says
+            so, such as 1, true, yes or pos; else the rarer one, where less than 40 % of the training rows have it; else
+            the one that sorts last.
         allow_no_label: for multi-label: rows without any label are meant; otherwise an empty list or cell is refused.
         target_range: for regression: lowest and highest target; others are refused, and predictions stay within.
-        quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
-        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on (up to 1 % of the rows).
-        pooling: cls as in the lesson, or mean of all tokens.
-        max_length: tokens of an example at most, special tokens included; longer ones are counted.
+        pooling: cls as in the lesson, or mean of all tokens; by default that of the model, where bertune fine-tuned it,
+            else cls.
+        max_length: tokens of an example at most; special tokens are included, longer examples are counted.
         long_text: what becomes of longer ones: first keeps their beginning, head-tail beginning and end, windows reads
             all of them in overlapping windows and averages the logits.
         window_stride: tokens by which each window begins after the one before; by default half of the tokens that a
@@ -45,6 +64,7 @@ class RunSettings:
             on rows that were not chosen on.
         threshold_for: the metric to choose thresholds for; the one that chooses the best epoch by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
+        skip_probe: leave out the logistic regression on the encoder's frozen features, which the model is held against.
         strict: what the audit of the data finds is an error, exit code 3; otherwise it is told as warnings.
         tensorboard: write curves for TensorBoard, into the folder `tensorboard` of the run.
         overwrite: replace an earlier run in the same folder.
@@ -56,18 +76,20 @@ class RunSettings:
     data: str
     out: Path
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    tokenizer: str | None = None
     task: str | None = None
-    validation: str | None = None
+    validation: str | float | None = None
+    test: str | None = None
+    group: str | None = None
     text_a: str | None = None
     text_b: str | None = None
     label: str | None = None
     kind: Literal["classification", "multi-label", "regression"] = "classification"
     label_separator: str | None = None
+    positive: str | None = None
     allow_no_label: bool = False
     target_range: tuple[float, float] | None = None
-    quoting: Literal["auto", "csv", "none"] = "auto"
-    on_bad_row: Literal["error", "skip"] = "error"
-    pooling: Literal["cls", "mean"] = "cls"
+    pooling: Literal["cls", "mean"] | None = None
     max_length: int = 128
     long_text: LongText = "first"
     window_stride: int | None = None
@@ -76,15 +98,55 @@ class RunSettings:
     threshold: Literal["default", "auto"] = "default"
     threshold_for: str | None = None
     allow_new: tuple[str, ...] = ()
+    skip_probe: bool = False
     strict: bool = False
     tensorboard: bool = False
     overwrite: bool = False
 
+    @property
+    def share(self) -> float | None:
+        """The share of the training rows to hold back, where `validation` is one; not yet checked."""
+        share = self.validation if not isinstance(self.validation, str) else number_in(self.validation)
+        return None if share is None or math.isnan(share) else share
+
+    @property
+    def trains_on_all(self) -> bool:
+        """Whether no rows are to be held back, nor any validation data used."""
+        return self.validation == NO_VALIDATION
+
+    @property
+    def validation_data(self) -> str | None:
+        """The path of the validation data, where `validation` is one."""
+        is_path = isinstance(self.validation, str) and not self.trains_on_all and self.share is None
+        return str(self.validation) if is_path else None
+
+    @property
+    def knows_columns(self) -> bool:
+        """Whether the columns of the data have names of their own: texts in files, or texts and labels in two files."""
+        return self.label_file is not None or holds_texts_at(self.data)
+
     def __post_init__(self) -> None:
-        if self.task is not None and (self.text_a or self.text_b or self.label or self.kind != "classification"):
+        super().__post_init__()
+        for flag in ("validation", "test", "group", "positive"):
+            value = getattr(self, flag)
+            if isinstance(value, str) and not value.strip():
+                raise ConfigError(f"--{flag} is empty", hint=f"leave --{flag} out, or name something")
+        if self.share is not None:
+            checked_share(self.share)
+        if self.group is not None and (self.validation_data is not None or self.trains_on_all):
             raise ConfigError(
-                f"task {self.task!r} knows its columns", hint="leave --text-a, --text-b, --label and --kind out"
+                f"no rows are held back with --validation {self.validation}, so --group has no effect",
+                hint="leave one of them out",
             )
+        if self.task is not None and (
+            self.text_a or self.text_b or self.label or self.positive or self.group or self.kind != "classification"
+        ):
+            raise ConfigError(
+                f"task {self.task!r} knows its columns and labels",
+                hint="leave --text-a, --text-b, --label, --positive, --group and --kind out",
+            )
+        if self.positive is not None and self.kind != "classification":
+            raise ConfigError("--positive is for two labels, one a row: --kind classification")
         if self.threshold_for is not None and self.threshold == "default":
             raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
         if self.kind != "multi-label" and (self.label_separator is not None or self.allow_no_label):
@@ -99,6 +161,12 @@ class RunSettings:
             raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
         pairs = self.text_b is not None
         checked_stride(self.long_text, self.window_stride, max_length=self.max_length, pairs=pairs)
+        if self.task is None and self.knows_columns:
+            # These are settings of the run like all others, and stand in its run.toml.
+            object.__setattr__(self, "text_a", self.text_a or TEXT_COLUMN)
+            object.__setattr__(self, "label", self.label or LABEL_COLUMN)
+        if find_reencoded(self.data) is None:
+            refuse_records(self.data)
         if self.task is None and (self.text_a is None or self.label is None) and find_reencoded(self.data) is None:
             raise ConfigError(
                 "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",

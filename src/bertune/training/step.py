@@ -12,9 +12,8 @@ from torch import Tensor
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import DivergedError
-from bertune.heads.losses import loss_of, weight_of
 from bertune.heads.pooling import pool_windows
-from bertune.text.task import TaskKind
+from bertune.training.objective import Objective
 from bertune.training.paths import TrainingPath
 
 
@@ -41,19 +40,29 @@ class StepResult:
     tokens: int
 
 
+@dataclass(frozen=True)
+class StepPlace:
+    """Where in a run a step is.
+
+    Args:
+        step: from 0, counted over the whole run.
+        epoch: from 1.
+        rate: the learning rate.
+    """
+
+    step: int
+    epoch: int
+    rate: float
+
+
 def take_step(
     path: TrainingPath,
+    objective: Objective,
     train: Dataset,
     indices: NDArray[np.int64],
     *,
-    step: int,
-    epoch: int,
-    rate: float,
-    device: torch.device,
+    place: StepPlace,
     micro_batch_size: int,
-    kind: TaskKind,
-    label_smoothing: float,
-    class_weights: Tensor | None = None,
     on_logits: Callable[[NDArray[np.int64], Tensor, Tensor], None] | None = None,
 ) -> StepResult:
     """Trains on one batch, in parts of `micro_batch_size` examples whose gradients add up to the batch's.
@@ -66,31 +75,22 @@ def take_step(
     assert train.targets is not None
     mean_loss, tokens = 0.0, 0
     # Of the whole batch: each example then weighs the same, however the batch is cut.
-    total_weight = weight_of(
-        torch.from_numpy(train.targets[indices]).to(device), kind=kind, class_weights=class_weights
-    )
+    total_weight = objective.weight(torch.from_numpy(train.targets[indices]).to(path.device))
     for start in range(0, len(indices), micro_batch_size):
         part = indices[start : start + micro_batch_size]
-        batch = pack(train.encoded, part, train.targets, device)
+        batch = pack(train.encoded, part, train.targets, path.device)
         assert batch.targets is not None
         logits = pool_windows(path.logits(batch, accumulate=start > 0), batch)
-        loss = loss_of(
-            logits,
-            batch.targets,
-            kind=kind,
-            label_smoothing=label_smoothing,
-            class_weights=class_weights,
-            total_weight=total_weight,
-        )
+        loss = objective.loss(logits, batch.targets, total_weight=total_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         mean_loss += loss.item()
         if on_logits is not None:
             on_logits(part, logits, batch.targets)
         tokens += batch.layout.num_tokens
-    check_finite(mean_loss, "loss", step, rate)
+    check_finite(mean_loss, "loss", place.step, place.rate)
     norm = path.update()
-    check_finite(norm, "gradient norm", step, rate)
-    return StepResult(step, epoch, mean_loss, rate, norm, len(indices), tokens)
+    check_finite(norm, "gradient norm", place.step, place.rate)
+    return StepResult(place.step, place.epoch, mean_loss, place.rate, norm, len(indices), tokens)
 
 
 def seed_of_step(seed: int, step: int) -> int:

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from bertune.training.event_file import EventFile
-from bertune.training.loop import EpochResult
+from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
 

@@ -30,12 +30,6 @@ def test_two_groups_waste_fewer_cells_than_one_rectangle() -> None:
     assert sum(group.cells for group in plan.groups) == 4 * 3 + 4 * 64 < len(lengths) * 64
 
 
-def test_without_grouped_lengths_there_is_one_rectangle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", "length-groups")
-    plan = PackedLayout(np.array([2, 60, 3])).attention_plan
-    assert [(group.sequences, group.max_length) for group in plan.groups] == [(3, 60)]
-
-
 def test_the_plan_is_made_once() -> None:
     layout = PackedLayout(np.array([2, 5]))
     assert layout.attention_plan is layout.attention_plan

@@ -35,11 +35,3 @@ def test_longest_come_first_and_a_batch_keeps_its_budget() -> None:
 
 def test_examples_without_a_token_do_not_stop_the_cutting() -> None:
     assert [batch.tolist() for batch in batches_by_tokens(np.array([0, 0]), 8)] == [[0, 1]]
-
-
-def test_without_sorting_batches_hold_32_examples_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", "sorted-batches")
-    lengths = np.arange(70) % 7
-    batches = list(batches_by_tokens(lengths, 60))
-    assert [len(batch) for batch in batches] == [32, 32, 6]
-    assert np.concatenate(batches).tolist() == list(range(70))

@@ -1,6 +1,8 @@
+import contextlib
 import gzip
 import io
 import random
+import shutil
 import stat
 import tarfile
 import tracemalloc
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.damage import damaged
 from tests.golden.tf_checkpoints_folder import unpack as golden
 
 from bertune.checkpoints import archive as archive_module
@@ -199,3 +202,53 @@ def test_every_flipped_bit_and_every_cut_is_found_or_changes_nothing(make: Maker
             # A name may have changed, or a time that nobody reads; never the bytes under a name.
             assert members_of(folder).items() <= source.items()
     assert found > 100
+
+
+@BOTH
+def test_nothing_is_written_of_what_an_archive_itself_says_is_too_much(
+    make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_module, "_ALWAYS_ALLOWED_BYTES", 1_000_000)
+    archive = make(tmp_path / "archive", {"model.safetensors": bytes(60_000_000)} | MODEL)
+    refuses(archive, tmp_path / "out", "far larger than what went in")
+    assert not any(path.is_file() and path.stat().st_size for path in (tmp_path / "out").rglob("*"))
+
+
+def test_an_archive_of_three_megabytes_may_write_a_hundred(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(bytes(3_000_000))
+    (tmp_path / "out").mkdir()
+    assert archive_module._Budget(tmp_path / "archive", tmp_path / "out", "x").allowed == 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("place", "values"),
+    [(24, bytes(4)), (16, bytes(4) + (1).to_bytes(4, "little"))],
+    ids=["no size", "no checksum and a packed size of one"],
+)
+def test_a_member_that_gives_nothing_is_held_to_size_and_checksum(tmp_path: Path, place: int, values: bytes) -> None:
+    archive = make_zip(tmp_path / "archive", MODEL)
+    listed = bytearray(archive.read_bytes())
+    entry = listed.rindex(b"PK\x01\x02", 0, listed.rindex(b"bert_model.ckpt.index"))
+    listed[entry + place : entry + place + len(values)] = values
+    archive.write_bytes(listed)
+    refuses(archive, tmp_path / "out", "Bad CRC-32")
+
+
+@BOTH
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_damaged_archive_is_refused_or_gives_what_was_in_it(make: Maker, count: int, tmp_path: Path) -> None:
+    sound = MODEL | {"README": b"words " * 20}
+    content = make(tmp_path / "archive", sound).read_bytes()
+    out = tmp_path / "out"
+    whole = 0
+    for other in damaged(content, count, make.__name__):
+        (tmp_path / "archive").write_bytes(other)
+        with contextlib.suppress(CheckpointError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            unpack(tmp_path / "archive", out, shown="x")
+            found = members_of(out)
+            # A name of the list may have changed, which no checksum covers: then a file is missing.
+            assert found.items() <= MODEL.items() or set(found) - set(MODEL)
+            whole += 1
+        shutil.rmtree(out)
+    assert whole < count / 2

@@ -5,10 +5,12 @@ import socket
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import httpx
 import pytest
 from tests.model_server import ModelServer, Served, serving
 
@@ -290,11 +292,95 @@ def test_redirects_are_followed_and_loops_are_not(server: ModelServer, target: P
     fails(server, target, "more than 10 redirects")
 
 
+@pytest.mark.parametrize("redirects", [10, 11])
+def test_so_many_redirects_are_followed_and_no_more(server: ModelServer, target: Path, redirects: int) -> None:
+    places = ["/weights", *(f"/{number}" for number in range(redirects))]
+    server.files |= {place: Served(location=following) for place, following in pairwise(places)}
+    server.files[places[-1]] = Served(CONTENT)
+    if redirects <= 10:
+        assert fetch(server, target)[0] is None
+    else:
+        fails(server, target, "more than 10 redirects")
+
+
 @pytest.mark.parametrize("location", ["http://example.org/x?secret=1", "ftp://example.org/x", "file:///etc/hostname"])
 def test_a_redirect_to_something_that_is_not_https_is_refused(server: ModelServer, target: Path, location: str) -> None:
     server.files["/weights"] = Served(location=location)
     error = fails(server, target, "which is not https|unsupported protocol")
     assert "secret" not in error.message
+
+
+NAMES = {
+    "models.example": ["93.184.215.14"],
+    "cdn.example": ["93.184.215.15", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"],
+    "mirror.corp": ["10.1.2.3"],
+    "store.corp": ["10.1.2.4"],
+    "localhost": ["127.0.0.1", "::1"],
+    "rebound.example": ["93.184.215.14", "127.0.0.1"],
+}
+
+
+def redirected(monkeypatch: pytest.MonkeyPatch, first: str, location: str) -> list[str]:
+    """Asks for a file that leads on; returns the addresses that were asked for."""
+
+    def look_up(host: str, port: None) -> list[Any]:
+        addresses = NAMES.get(host, [host] if host[0].isdigit() or ":" in host else [])
+        if not addresses:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(None, None, None, "", (address, 0)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"Location": location}) if len(asked) == 1 else httpx.Response(200)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    with http_client.opened(client, first, {}) as response:
+        assert response.status_code == 200
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("host", "reach"),
+    [
+        ("127.0.0.1:8443", "loopback"),
+        ("127.8.8.8", "loopback"),
+        ("localhost", "loopback"),
+        ("[::1]", "loopback"),
+        ("[::ffff:127.0.0.1]", "loopback"),
+        ("0.0.0.0", "loopback"),
+        ("rebound.example", "loopback"),
+        ("169.254.169.254", "link-local"),
+        ("[fe80::1]", "link-local"),
+        ("10.0.0.5", "private"),
+        ("192.168.1.1", "private"),
+        ("100.64.0.1", "private"),
+        ("[fd00::1]", "private"),
+        ("store.corp", "private"),
+    ],
+)
+def test_a_redirect_never_leads_from_outside_to_what_is_inside(
+    monkeypatch: pytest.MonkeyPatch, host: str, reach: str
+) -> None:
+    with pytest.raises(CheckpointError, match=f"leads on to https://.*, a {reach} address") as caught:
+        redirected(monkeypatch, "https://models.example/m", f"https://{host}/x?secret=1")
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("first", "location"),
+    [
+        ("https://models.example/m", "https://cdn.example/m"),
+        ("https://models.example/m", "https://only-the-proxy-knows.example/m"),
+        ("https://mirror.corp/m", "https://store.corp/m"),
+        ("https://mirror.corp/m", "https://cdn.example/m"),
+        ("https://localhost/m", "https://127.0.0.1/m"),
+    ],
+)
+def test_other_redirects_are_followed(monkeypatch: pytest.MonkeyPatch, first: str, location: str) -> None:
+    assert redirected(monkeypatch, first, location) == [first, location]
 
 
 def test_what_comes_packed_is_refused(server: ModelServer, target: Path) -> None:
@@ -370,7 +456,7 @@ def test_what_the_disk_has_no_room_for_is_not_begun(
     server: ModelServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.files["/weights"] = Served(CONTENT, length=10**15)
-    fails(server, target, "more than any BERT has")
+    fails(server, target, "more than such a file of a BERT has")
     monkeypatch.setattr(download, "disk_usage", lambda path: type("Usage", (), {"free": 1_000_000}))
     server.files["/weights"] = Served(CONTENT, length=19_999_999_999)
     with pytest.raises(ResourceError, match="needs 19,999,999,999 bytes more"):
@@ -430,3 +516,42 @@ def test_a_login_comes_from_netrc(
     server.files["/weights"] = Served(CONTENT)
     assert fetch(server, target)[0] is None
     assert server.requests[0].headers["authorization"] == f"Basic {base64_of(b'me:secret')}"
+
+
+def test_a_server_that_drips_is_given_up_and_its_bytes_are_kept(
+    server: ModelServer, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte is progress, so that neither the silence nor the tries ever end it."""
+    seconds = iter(range(0, 1_000_000, 100))
+    monkeypatch.setattr(download, "monotonic", lambda: float(next(seconds)))
+    server.files["/weights"] = Served(CONTENT, cuts=[10] * 100, ranges=True)
+    fails(server, target, r"bytes came in 600 seconds, which is too slow; the next try goes on")
+    assert 0 < PartFile(target).size < 200
+    monkeypatch.setattr(download, "monotonic", lambda: 0.0)
+    assert fetch(server, target)[0] is None
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_slow_network_gets_the_time_that_a_large_file_needs(
+    server: ModelServer, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_GRACE_SECONDS", 5.0)
+    clock = [0.0]
+    monkeypatch.setattr(download, "monotonic", lambda: clock[0])
+    with Downloader(lambda progress: clock.__setitem__(0, progress.done / 12_000)) as downloader:
+        server.files["/weights"] = Served(CONTENT)
+        assert downloader.fetch(server.url + "/weights", target) is None
+    assert clock[0] > 8
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_file_longer_than_its_kind_is_refused_and_nothing_of_it_kept(
+    server: ModelServer, target: Path, chunked: bool
+) -> None:
+    server.files["/weights"] = Served(CONTENT, chunked=chunked)
+    with (
+        Downloader(lambda progress: None) as downloader,
+        pytest.raises(CheckpointError, match="more than such a file of a BERT has"),
+    ):
+        downloader.fetch(server.url + "/weights", target, max_bytes=50_000)
+    assert list(target.parent.iterdir()) == []

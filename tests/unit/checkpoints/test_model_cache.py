@@ -16,7 +16,7 @@ from tests.golden.tf_checkpoints_folder import FOLDER, unpack
 from tests.model_server import ModelServer, Served, serving
 
 from bertune.cache_folder import cache_folder
-from bertune.checkpoints import download
+from bertune.checkpoints import download, model_cache, remote_folder
 from bertune.checkpoints.download import FetchProgress
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.hub_module import classifier_model
@@ -74,7 +74,9 @@ def test_a_folder_is_fetched_once_and_used_without_a_network_from_then_on(
     assert manifest["url"] == small
     for name in SMALL_FILES:
         content = server.files[f"/models/small/{name}"].content
-        assert manifest["files"][name] == {"size": len(content), "sha256": sha256(content).hexdigest()}
+        known = manifest["files"][name]
+        assert (known["size"], known["sha256"]) == (len(content), sha256(content).hexdigest())
+        assert known["inode"] == (folder / name).stat().st_ino
     assert [path for path in cache.iterdir() if path.suffix == ".part"] == []
     server.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -227,6 +229,52 @@ def test_a_cache_entry_whose_file_changed_its_size_is_fetched_again_and_people_a
     assert fetch_model(small) == folder
 
 
+@pytest.mark.parametrize("how", ["in place", "replaced", "its time put back"])
+def test_a_cache_entry_with_one_wrong_bit_is_fetched_again(server: ModelServer, small: str, how: str) -> None:
+    """Of the same size: TensorFlow's tensors have checksums of their own, safetensors and vocabularies have none."""
+    folder = fetch_model(small)
+    path = folder / "vocab.txt"
+    right, status = path.read_bytes(), path.stat()
+    wrong = bytearray(right)
+    wrong[40] ^= 1
+    if how == "in place":
+        path.write_bytes(bytes(wrong))
+    else:
+        path.with_name("other").write_bytes(bytes(wrong))
+        path.with_name("other").replace(path)
+    if how == "its time put back":
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    reports: list[FetchProgress] = []
+    assert fetch_model(small, on_progress=reports.append) == folder
+    assert "vocab.txt was changed or damaged: its SHA-256 is not" in reports[0].note
+    assert path.read_bytes() == right
+
+
+def test_a_copied_cache_is_read_through_once(
+    server: ModelServer, small: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fetch_model(small)
+    shutil.copytree(cache, cache.with_name("copy"))
+    shutil.rmtree(cache)
+    cache.with_name("copy").rename(cache)
+    digested: list[Path] = []
+    digest = model_cache.digest_file
+    monkeypatch.setattr(model_cache, "digest_file", lambda path, names: digested.append(path) or digest(path, names))
+    server.requests.clear()
+    assert fetch_model(small) == folder
+    assert sorted(path.name for path in digested) == SMALL_FILES
+    digested.clear()
+    assert fetch_model(small) == folder
+    assert digested == []
+    # As written by an earlier version, which kept sizes and sums alone.
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    files = {name: {key: file[key] for key in ("size", "sha256")} for name, file in manifest["files"].items()}
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest | {"files": files}))
+    assert fetch_model(small) == folder
+    assert len(digested) == len(SMALL_FILES)
+    assert server.requests == []
+
+
 def test_offline_and_not_here_is_one_error_and_no_request(
     server: ModelServer, small: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,3 +363,12 @@ def test_a_folder_comes_whole_from_a_server_that_cuts_every_connection(server: M
     for name in SMALL_FILES:
         assert (folder / name).read_bytes() == server.files[f"/models/small/{name}"].content
     assert sum(request.status == 206 for request in server.requests) == 5 * len(SMALL_FILES)
+
+
+def test_a_configuration_as_large_as_a_disk_is_refused(
+    server: ModelServer, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_folder, "_MAX_SMALL_BYTES", 10_000)
+    server.files["/models/small/bert_config.json"] = Served(b" " * 20_000, chunked=True)
+    with pytest.raises(CheckpointError, match=r"bert_config\.json: cannot be fetched: more than 10,000 bytes"):
+        fetch_model(small)

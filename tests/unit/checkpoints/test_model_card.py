@@ -18,7 +18,7 @@ def front_matter(card: str) -> str:
 def test_the_card_says_what_goes_in_and_what_comes_out(classifier: Classifier, contract: Contract) -> None:
     card = card_text(classifier, contract, {"metrics": {"f1": 0.8512, "accuracy": 0.79}, "rows": 408})
     assert "takes pairs of texts of at most 48 tokens together; gives labels in this order: different, same" in card
-    assert "validation, 408 rows: f1 0.8512, accuracy 0.7900" in card
+    assert "validation, 408 rows: F1 of 'same' 85.1 %, accuracy 79.0 %" in card
     assert 'pipeline("text-classification", "THIS_FOLDER")' in card
     assert '"text_pair"' in card
     assert "library_name: transformers" in front_matter(card)
@@ -86,3 +86,14 @@ def test_a_card_that_was_edited_changes_only_in_what_follows_from_the_contract(
     assert with_answers_of(new, contract) == old
     assert with_answers_of("my words\n" + old + "more", chosen) == "my words\n" + new + "more"
     assert with_answers_of("all my own\n", chosen) == "all my own\n"
+
+
+def test_labels_are_text_on_the_card_whatever_they_hold(classifier: Classifier) -> None:
+    labels = ("<img src=x onerror=alert(1)>", "a\n## Use\nrm -rf\x1b[2J\u202e", "[here](https://evil)")
+    contract = Contract(labels=labels, is_pair=False, max_length=48, kind="multi-label", thresholds=(0.3, 0.4, 0.5))
+    card = card_text(classifier, contract, None)
+    assert "<img" not in card
+    assert "[here]" not in card.replace("\\[here\\]", "")
+    assert card.count("\n## Use") == 1
+    assert not set(card) & {"\x1b", "\u202e"}
+    assert "&lt;img src=x onerror=alert(1)&gt;, a\\n## Use\\nrm -rf\\x1b" in card

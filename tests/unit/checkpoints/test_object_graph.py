@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bertune.checkpoints import object_graph
 from bertune.checkpoints.bundle_writer import message, write_bundle
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.object_graph import ObjectGraph, find_encoders
@@ -101,6 +102,35 @@ def test_the_roads_to_an_encoder_do_not_matter(road: tuple[str, ...]) -> None:
 
 def test_two_names_for_one_encoder_are_one_encoder() -> None:
     assert len(find_encoders(ObjectGraph(serialized({"model": functional(), "encoder": "-> model"})))) == 1
+
+
+def test_a_list_of_layers_is_described_once_however_many_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of 180 kB took minutes: each of its thousand holders described each of a thousand layers."""
+    described: list[int] = []
+    parts_of_layer = object_graph._parts_of_layer
+    monkeypatch.setattr(
+        object_graph,
+        "_parts_of_layer",
+        lambda graph, number: described.append(number) or parts_of_layer(graph, number),
+    )
+    layers = {str(number): layer(f"e/{number}") for number in range(12)}
+    holders: Tree = {f"holder {number}": {"_transformer_layers": "-> layers"} for number in range(50)}
+    best: Tree = {
+        "_transformer_layers": "-> layers",
+        "_pooler_layer": dense("p"),
+        "_embedding_layer": {"embeddings": "w"},
+    }
+    best |= {"_position_embedding_layer": {"embeddings": "x"}, "_type_embedding_layer": {"embeddings": "t"}}
+    best |= {"_embedding_norm_layer": norm("n")}
+    (found,) = find_encoders(ObjectGraph(serialized({"layers": layers, **holders, "best": best})))
+    assert len(described) == len(found.layers) == 12
+    assert len(found.keys) == 12 * 16 + 7
+
+
+def test_more_layers_than_any_bert_has_are_refused() -> None:
+    tree: Tree = {"layer": layer("e"), "holder": {"_transformer_layers": {str(n): "-> layer" for n in range(1001)}}}
+    with pytest.raises(WireError, match="an object with 1,001 transformer layers"):
+        find_encoders(ObjectGraph(serialized(tree)))
 
 
 def write(folder: Path, tree: Tree, keys: list[str]) -> TensorBundle:
@@ -199,6 +229,13 @@ def test_of_several_checkpoints_the_latest_is_taken_or_none(tmp_path: Path) -> N
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "ckpt-10"\nall_model_checkpoint_paths: "ckpt-2"\n')
     assert find_prefix(tmp_path) == tmp_path / "ckpt-10"
     assert find_prefix(tmp_path / "ckpt-2") == tmp_path / "ckpt-2"
+
+
+@pytest.mark.parametrize("suffix", [".index", ".meta", ".data-00000-of-00001", ""])
+def test_each_file_of_a_checkpoint_leads_to_it(tmp_path: Path, suffix: str) -> None:
+    for written in (".index", ".meta", ".data-00000-of-00001"):
+        (tmp_path / f"model.ckpt-343{written}").touch()
+    assert find_prefix(tmp_path / f"model.ckpt-343{suffix}") == tmp_path / "model.ckpt-343"
 
 
 def test_safetensors_come_before_tensorflow_files(tmp_path: Path) -> None:

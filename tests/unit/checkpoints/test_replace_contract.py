@@ -46,7 +46,7 @@ def test_files_of_the_users_own_are_not_lost(folder: Path) -> None:
 
 def test_an_error_leaves_the_folder_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load(folder)
-    monkeypatch.setattr("bertune.checkpoints.model_directory._write_digests", lambda folder: 1 / 0)
+    monkeypatch.setattr("bertune.checkpoints.model_directory.write_digests", lambda folder: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         replace_contract(folder, replace(loaded.contract, temperature=2.0))
     again = load(folder)

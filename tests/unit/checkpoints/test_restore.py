@@ -262,6 +262,20 @@ def test_a_folder_without_weights_says_what_is_there(
         restore(fresh, tmp_path / "absent")
 
 
+def test_a_receipt_is_shown_in_one_line_and_in_a_notebook_as_a_table(
+    fresh: Encoder, tensors: Tensors, write: Write
+) -> None:
+    folder = write(tensors)
+    receipt = restore(fresh, folder)
+    assert repr(receipt) == f"Receipt({receipt.path}: {receipt.summary()})"
+    shown = receipt._repr_html_()
+    assert f">{len(tensors)}</td>" in shown
+    assert f">{receipt.parameters:,}</td>" in shown
+    assert len(shown) < 1500
+    hostile = Receipt("<script>", receipt.records)._repr_html_()
+    assert "<script>" not in hostile
+
+
 def test_the_receipt_is_plain_json_and_one_line_a_tensor(fresh: Encoder, tensors: Tensors, write: Write) -> None:
     receipt = restore(fresh, write(without_pooler(tensors) | {"cls.x": torch.zeros(3)}), allow_new=["pooler"])
     values = json.loads(json.dumps(receipt.to_dict(), allow_nan=False))
@@ -275,3 +289,33 @@ def test_the_receipt_is_plain_json_and_one_line_a_tensor(fresh: Encoder, tensors
         f"{len(tensors) - 2} tensors loaded ({parameters:,} parameters), "
         "2 new (allowed by name; not in the checkpoint), 1 unused (pre-training head)"
     )
+
+
+@pytest.mark.parametrize(
+    ("rename", "wrappers"),
+    [
+        (lambda name: f"module.{name}", ("module.",)),
+        (lambda name: f"module.bert.{name}", ("module.",)),
+        (lambda name: f"_orig_mod.module.bert.{name}", ("module.", "_orig_mod.")),
+        (lambda name: f"module._orig_mod.{name}", ("module.", "_orig_mod.")),
+        (lambda name: f"bert.{name}".replace("layer.1.", "layer.1._orig_mod."), ("_orig_mod.",)),
+        (lambda name: f"0.auto_model.{name}", ("0.auto_model.",)),
+    ],
+    ids=["module", "module.bert", "nested", "the other way round", "one layer", "an attribute"],
+)
+def test_wrappers_of_the_model_are_taken_off_and_told(
+    encoder: Encoder, fresh: Encoder, tensors: Tensors, write: Write, rename: Any, wrappers: tuple[str, ...]
+) -> None:
+    renamed = {rename(name): value for name, value in tensors.items()}
+    head = rename("x").removesuffix("x").removesuffix("bert.") + "classifier.weight"
+    receipt = restore(fresh, write(renamed | {head: torch.zeros(2, 32)})).assert_consumed()
+    assert_same(fresh, encoder)
+    assert_complete(receipt, renamed | {head: torch.zeros(2, 32)}, fresh)
+    assert receipt.wrappers == wrappers
+    assert receipt.summary().endswith(f"names taken without {' and '.join(wrappers)}")
+
+
+def test_two_encoders_in_one_file_are_refused(fresh: Encoder, tensors: Tensors, write: Write) -> None:
+    both = {f"{side}.{name}": value.clone() for side in ("question", "answer") for name, value in tensors.items()}
+    with pytest.raises(CheckpointError, match="it holds 2 encoders"):
+        restore(fresh, write(both))

@@ -20,7 +20,7 @@ def verb(tokens):
             pass
     raise {error}
 
-app.make_app = lambda config: verb
+app.make_app = lambda config, **more: verb
 sys.exit(app.main(sys.argv[1:]))
 """
 _ERRORS = ["ValueError('could not determine the shape')", "DataError('damaged')", "OSError(2, 'no', 'file')"]
@@ -49,3 +49,34 @@ def test_an_interrupt_that_is_ignored_stays_ignored() -> None:
     ignored = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{_COMMAND.format(error=_ERRORS[1])}"
     done = subprocess.run([sys.executable, "-c", ignored, str(int(signal.SIGINT))], capture_output=True, text=True)
     assert done.returncode == 3
+
+
+def test_an_interrupt_before_the_command_line_is_there_shows_no_traceback() -> None:
+    early = """
+import os, signal, sys
+import bertune.processors
+from bertune.__main__ import start
+
+def imported(_environment):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:  # an import that swallows what it does not know
+        pass
+
+bertune.processors.limit_threads = imported
+sys.exit(start())
+"""
+    done = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_cut_off_what_is_said_of_the_first(second: int) -> None:
+    command = _COMMAND.format(error="KeyboardInterrupt").replace(
+        "sys.exit(app.main",
+        f"said = app.say\napp.say = lambda line: (os.kill(os.getpid(), {int(second)}), said(line))\nsys.exit(app.main",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command, str(int(signal.SIGINT))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")

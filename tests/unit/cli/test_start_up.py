@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 
 def modules_after(code: str) -> set[str]:
@@ -42,3 +43,13 @@ def test_every_public_name_is_there() -> None:
     for name in bertune.__all__:
         assert getattr(bertune, name) is not None
     assert set(dir(bertune)) == set(bertune.__all__)
+
+
+def test_looking_into_a_table_imports_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,label\na good film,up\na bad film,down\n")
+    for more in ([], ["--text-a", "text", "--label", "label"]):
+        arguments = ["inspect", str(tmp_path / "t.csv"), *more]
+        code = (
+            f"import io, sys; sys.stdout = io.StringIO()\nfrom bertune.cli import main\nassert main({arguments!r}) == 0"
+        )
+        assert not modules_after(code) & {"torch", "transformers", "sklearn", "matplotlib"}

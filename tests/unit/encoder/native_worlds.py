@@ -75,22 +75,30 @@ class Answer:
 
 def by_modules(encoder: Encoder, batch: Batch, g: Tensor, dtype: torch.dtype, *, first_only: bool = False) -> Answer:
     """Autograd through the modules; in float64 it is the truth."""
+    return by_modules_in_parts(encoder, [(batch, g)], dtype, first_only=first_only)
+
+
+def by_modules_in_parts(
+    encoder: Encoder, parts: list[tuple[Batch, Tensor]], dtype: torch.dtype, *, first_only: bool = False
+) -> Answer:
+    """The same for batches whose gradients add up; the hidden states are those of the last."""
     copied = copy.deepcopy(encoder).train()
     if dtype == torch.float64:
         copied = copied.double()
     copied.compute_dtype = dtype
-    check = copied.embeddings(batch).to(dtype)
-    for layer in copied.layers[:-1]:
-        check = layer(check, batch.layout)
-    hidden = copied.layers[-1](check, batch.layout, first_only=first_only)
-    hidden.backward(g.to(hidden.dtype))
+    for batch, g in parts:
+        check = copied.embeddings(batch).to(dtype)
+        for layer in copied.layers[:-1]:
+            check = layer(check, batch.layout)
+        hidden = copied.layers[-1](check, batch.layout, first_only=first_only)
+        hidden.backward(g.to(hidden.dtype))
     gradients = {name: parameter.grad for name, parameter in copied.named_parameters() if parameter.grad is not None}
     return Answer(hidden.detach(), gradients)
 
 
-def native(encoder: Encoder, dtype: torch.dtype = torch.float32) -> NativePass:
+def native(encoder: Encoder, dtype: torch.dtype = torch.float32, *, in_parts: bool = False) -> NativePass:
     made = NativePass(encoder, dtype)
-    made.prepare_gradients()
+    made.prepare_gradients(in_parts=in_parts)
     return made
 
 

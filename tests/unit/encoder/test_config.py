@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from bertune.encoder.config import BertConfig, read_json_object
+from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError, ConfigError
+from bertune.json_file import read_json_object
 
 
 def test_the_defaults_are_bert_base_uncased() -> None:
@@ -28,7 +29,10 @@ def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
         ({}, "gelu_tanh"),
         ({"hidden_act": "gelu"}, "gelu_tanh"),
         ({"hidden_act": "relu"}, "relu"),
+        ({"hidden_act": "gelu", "layer_norm_eps": 1e-12}, "gelu_tanh"),
         ({"hidden_act": "gelu", "model_type": "bert"}, "gelu"),
+        ({"architectures": ["BertModel"], "layer_norm_eps": 1e-12}, "gelu"),
+        ({"hidden_act": "gelu", "transformers_version": "2.3.0"}, "gelu"),
     ],
 )
 def test_gelu_in_a_file_of_google_is_the_tanh_approximation(
@@ -36,6 +40,11 @@ def test_gelu_in_a_file_of_google_is_the_tanh_approximation(
 ) -> None:
     (tmp_path / "bert_config.json").write_text(json.dumps(values))
     assert BertConfig.from_json_file(tmp_path / "bert_config.json").hidden_act == activation
+
+
+def test_a_config_json_of_the_first_transformers_is_not_taken_for_one_of_google(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_act": "gelu", "layer_norm_eps": 1e-12}))
+    assert BertConfig.from_json_file(tmp_path / "config.json").hidden_act == "gelu"
 
 
 def test_keys_that_concern_no_size_are_left_aside() -> None:

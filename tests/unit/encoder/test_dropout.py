@@ -72,14 +72,6 @@ def test_evaluation_draws_nothing_and_changes_nothing() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_without_bulk_draws_the_bits_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    expected = torch.nn.functional.dropout(torch.ones(1000), 0.25)
-    assert not torch.equal(dropped_ones(0.25, 1000), expected)
-    monkeypatch.setenv("BERTUNE_WITHOUT", "bulk-dropout")
-    assert torch.equal(dropped_ones(0.25, 1000), expected)
-
-
 def test_the_seed_decides_the_mask() -> None:
     assert torch.equal(dropped_ones(0.1, 1000, seed=3), dropped_ones(0.1, 1000, seed=3))
     assert not torch.equal(dropped_ones(0.1, 1000, seed=3), dropped_ones(0.1, 1000, seed=4))

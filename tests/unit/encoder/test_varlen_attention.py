@@ -19,7 +19,9 @@ from torch import Tensor
 
 from bertune.batches.batch import pack
 from bertune.encoder import attention, varlen_attention
+from bertune.encoder.config import Pooling
 from bertune.encoder.varlen_attention import AttentionKernel, attend_varlen, attention_kernel, why_not_varlen
+from bertune.heads.classifier import classifier_model
 
 CPU = torch.device("cpu")
 STILL = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -101,12 +103,11 @@ def _forget_choices() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("flash")
-@pytest.mark.parametrize("first_only", [True, False])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_packed_attention_gives_the_logits_and_gradients_of_the_rectangles(
-    first_only: bool, monkeypatch: pytest.MonkeyPatch
+    pooling: Pooling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", "" if first_only else "first-only")
-    classifier = make_classifier(config=STILL).train()
+    classifier = classifier_model(STILL, 2, pooling=pooling)[0].train()
     batch = pack(make_dataset(9, 1).encoded)
     found = []
     for name in ("plain", "varlen"):

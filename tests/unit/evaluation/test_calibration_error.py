@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from bertune.evaluation.calibration_error import calibration_error, label_calibration_errors, reliability
+from bertune.evaluation.calibration_error import (
+    calibration_error,
+    label_calibration_errors,
+    reliability,
+    reliability_of,
+)
 
 
 def test_the_error_is_that_of_an_example_computed_by_hand() -> None:
@@ -20,6 +25,23 @@ def test_each_label_of_multi_label_has_an_error_of_its_own_and_their_mean_counts
     errors = [abs(0.11 - 0.5), abs(0.8 - 1)]
     assert label_calibration_errors(shares, targets) == pytest.approx(errors, abs=1e-12)
     assert calibration_error(shares, targets) == pytest.approx(np.mean(errors), abs=1e-12)
+
+
+def test_errors_of_labels_do_not_make_up_for_each_other_but_share_the_bins_of_the_diagram() -> None:
+    # All in one bin, half of them true: the first label is never there and the second always.
+    shares, targets = np.full((3, 2), 0.5), np.array([[0, 1]] * 3)
+    assert calibration_error(shares, targets) == 0.5
+    bins = reliability_of(shares, targets)
+    assert (sum(bins.counts), max(bins.counts), max(bins.frequency), bins.error) == (6, 6, 0.5, 0.0)
+    rare = reliability_of(np.array([[0.9, 0.3], [0.9, 0.3]]), np.array([[1, 0], [1, 1]]))
+    assert (rare.counts[13], rare.frequency[13], rare.confidence[13]) == (2, 1.0, 0.9)
+    assert (rare.counts[4], rare.frequency[4], rare.confidence[4]) == (2, 0.5, 0.3)
+
+
+def test_of_one_label_a_row_the_most_probable_is_in_the_bins() -> None:
+    bins = reliability_of(np.array([[0.9, 0.1], [0.3, 0.7], [0.7, 0.3]]), np.array([0, 1, 1]))
+    assert {place: count for place, count in enumerate(bins.counts) if count} == {10: 2, 13: 1}
+    assert (bins.frequency[10], bins.frequency[13]) == (0.5, 1.0)
 
 
 def test_bins_are_closed_on_the_right_and_the_first_takes_0_as_well() -> None:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,3 +147,26 @@ def test_the_same_seed_draws_the_same_rows_for_all_models() -> None:
 def test_one_model_alone_cannot_be_compared() -> None:
     with pytest.raises(ConfigError, match="two models or more"):
         compare_decisions([np.zeros(3, int)], np.zeros(3, int), kind="classification", metrics=["f1"], num_labels=2)
+
+
+@pytest.mark.parametrize("kind", ["classification", "multi-label", "regression"])
+def test_models_that_answer_alike_have_an_interval_with_a_width(kind: Any) -> None:
+    source = np.random.default_rng(0)
+    targets: Any = {
+        "classification": np.arange(50) % 2,
+        "multi-label": source.integers(0, 2, (50, 3)),
+        "regression": source.normal(size=50),
+    }[kind]
+    metrics = {
+        "classification": ["accuracy", "f1", "f1_macro", "matthews"],
+        "multi-label": ["f1_micro", "f1_macro", "subset_accuracy", "hamming_loss"],
+        "regression": ["pearson", "spearman"],
+    }[kind]
+    labels = {"classification": 2, "multi-label": 3, "regression": 1}[kind]
+    for answers in (targets, np.zeros_like(targets)):
+        pair = compare_decisions([answers] * 2, targets, kind=kind, metrics=metrics, num_labels=labels).pairs[0]
+        for difference in pair.metrics.values():
+            assert difference.low < difference.value == 0.0 < difference.high
+    if kind == "classification":
+        same = compare_decisions([targets] * 2, targets, kind=kind, metrics=["accuracy"], num_labels=2).pairs[0]
+        assert same.metrics["accuracy"].high == pytest.approx(3.8415 / 53.8415, abs=1e-4)

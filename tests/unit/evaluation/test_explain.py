@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.config import BertConfig
-from bertune.errors import ConfigError
+from bertune.errors import ConfigError, DataError
 from bertune.evaluation import explain as module
 from bertune.evaluation.explain import Explanation, Method, WordReason, explain
 from bertune.heads.classifier import classifier_model
@@ -298,3 +298,12 @@ def test_bad_arguments_are_refused(tmp_path: Path) -> None:
         explain(model, ["a"], steps=0)
     with pytest.raises(ConfigError, match="one text"):
         explain(model, [("a", "the")])
+
+
+@pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
+def test_an_answer_that_is_no_number_is_refused_and_not_explained(tmp_path: Path, method: Method) -> None:
+    model = new_model(tmp_path, seed=3)
+    with torch.no_grad():
+        model.classifier.classifier.weight.fill_(3e38)
+    with pytest.raises(DataError, match="logits of 2 of 2 rows are not finite numbers"):
+        explain(model, sentences(2, seed=1), method=method)

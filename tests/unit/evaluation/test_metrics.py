@@ -19,6 +19,7 @@ from bertune.evaluation.metrics import (
     f1_macro,
     matthews,
     pearson,
+    require_metrics,
     spearman,
 )
 from bertune.text.task import METRICS_OF_KIND
@@ -114,6 +115,29 @@ def test_the_registry_has_the_metrics_that_tasks_name() -> None:
         assert {name for name, metric in METRICS.items() if kind in metric.measures} == set(names)
     assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["hamming_loss"]
     assert all(metric.name == name for name, metric in METRICS.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("acuracy", "did you mean 'accuracy'? "),
+        ("Macro-F1", "did you mean 'f1_macro'? "),
+        ("mcc", "did you mean 'matthews'? "),
+        ("temperature", ""),
+    ],
+)
+def test_a_name_that_other_tools_use_or_that_is_misspelt_leads_to_ours(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown metric '{name}'") as told:
+        compute_metrics([name], [0], [0])
+    assert told.value.hint == f"{meant}choose from: {', '.join(METRICS)}"
+
+
+def test_metrics_that_judge_the_kind_are_taken_and_others_refused() -> None:
+    for kind, names in METRICS_OF_KIND.items():
+        require_metrics(names, kind)
+    for names in ([], ["accuracy", "pearson"], ["hamming_loss"]):
+        with pytest.raises(ConfigError, match="cannot judge a classification task"):
+            require_metrics(names, "classification")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.config import BertConfig
 from bertune.errors import DataError
+from bertune.evaluation.given_texts import examples_of
 from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.predictions import encode_for, examples_of, predict
+from bertune.evaluation.predictions import encode_for, predict
 from bertune.heads.classifier import classifier_model
+from bertune.text.examples import Examples, ReadReport
 from bertune.tokens.encoding import pad
 from bertune.tokens.tokenizer import BertTokenizer
 
@@ -52,7 +54,7 @@ def test_each_text_gets_the_most_probable_label_of_its_own_row(model: LoadedMode
 
 
 def test_logits_come_in_the_order_of_the_inputs_without_dropout(model: LoadedModel) -> None:
-    encoded = encode_for(model, examples_of(TEXTS))
+    encoded = encode_for(model, examples_of(model.contract, TEXTS))
     with torch.inference_mode():
         expected = model.classifier(pad(encoded)).numpy()
     model.classifier.train()
@@ -64,15 +66,19 @@ def test_logits_come_in_the_order_of_the_inputs_without_dropout(model: LoadedMod
     assert model.classifier.training  # left as it was found
 
 
-def test_texts_and_pairs_are_not_mixed() -> None:
-    with pytest.raises(DataError, match="entry 1 is not a pair like entry 0"):
-        examples_of([("a", "b"), "c"])  # type: ignore[list-item]
-    with pytest.raises(DataError, match="expected several texts, got one"):
-        examples_of("a")
-    with pytest.raises(DataError, match="no text to predict"):
-        examples_of([])
+def test_predictions_are_shown_in_one_line(model: LoadedModel) -> None:
+    assert repr(predict(model, TEXTS)) == "Predictions(5 rows, labels 'no', 'perhaps', 'yes')"
 
 
 def test_predictions_say_what_computed_them(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTUNE_WITHOUT", "kernels")
     assert predict(model, TEXTS).computed_by == "fp32, torch operators: compiled kernels are switched off"
+
+
+def test_logits_that_are_not_finite_are_refused_by_the_place_of_their_text(model: LoadedModel) -> None:
+    with torch.no_grad():  # finite, as every weight of a checkpoint must be
+        model.classifier.encoder.embeddings.token.weight[PIECES.index("g")] = 3e38
+    assert len(predict(model, TEXTS[:1])) == 1
+    examples = Examples(["a", "b", "g"], ["c", "d", "a"], None, [2, 3, 7], ReadReport("new.csv", 3, 3, [], 0))
+    with pytest.raises(DataError, match=r"logits of 1 of 3 rows are not finite numbers, the first in new\.csv:7"):
+        predict(model, examples)

@@ -1,6 +1,7 @@
 """Scores against scikit-learn, intervals against what intervals promise, and the words they are told in."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -113,14 +114,14 @@ def test_values_that_hardly_vary_are_a_collapse() -> None:
     assert not score_values(2.5 + 0.1 * targets, targets).is_majority
 
 
-def test_the_verdict_holds_the_interval_against_the_baseline() -> None:
+def test_the_verdict_tells_value_interval_and_baseline() -> None:
     right = np.arange(408) % 5 > 0
     scores = score_classes(
         logits_for(np.where(right, MRPC_TARGETS, 1 - MRPC_TARGETS)), MRPC_TARGETS, bootstrap_samples=2000
     )
     metric = scores.metrics["accuracy"]
     assert scores.verdict == (
-        f"accuracy 79.9 % ({100 * metric.low:.1f}\N{EN DASH}{100 * metric.high:.1f}), majority baseline 68.4 %: "
+        f"accuracy 79.9 % ({100 * metric.low:.1f}\N{EN DASH}{100 * metric.high:.1f} %), majority baseline 68.4 %: "
         "better than the baseline"
     )
     # The binomial's standard error is 1.98 points.
@@ -137,10 +138,10 @@ def test_a_metric_is_better_unclear_or_worse_than_its_baseline(every: int, again
 
 def test_equal_seeds_give_equal_scores_and_other_seeds_other_intervals() -> None:
     logits, targets = noisy(3)
-    first, again, other = (score_classes(logits, targets, seed=seed) for seed in (7, 7, 8))
+    first, again, other = (score_classes(logits, targets, metrics=["f1_macro"], seed=seed) for seed in (7, 7, 8))
     assert first == again
-    assert first.metrics["accuracy"].low != other.metrics["accuracy"].low
-    assert first.metrics["accuracy"].value == other.metrics["accuracy"].value
+    assert first.metrics["f1_macro"].low != other.metrics["f1_macro"].low
+    assert first.metrics["f1_macro"].value == other.metrics["f1_macro"].value
     values = np.random.default_rng(0).normal(size=(2, 80))
     assert score_values(*values, seed=7) == score_values(*values, seed=7)
 
@@ -148,9 +149,9 @@ def test_equal_seeds_give_equal_scores_and_other_seeds_other_intervals() -> None
 def test_memory_is_bounded_without_changing_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     logits, targets = noisy(3)
     values = np.random.default_rng(0).normal(size=(2, 80))
-    whole = score_classes(logits, targets), score_values(*values)
+    whole = score_classes(logits, targets, metrics=["f1_macro"]), score_values(*values)
     monkeypatch.setattr(bootstrap, "_CHUNK", 1000)
-    pieces = score_classes(logits, targets), score_values(*values)
+    pieces = score_classes(logits, targets, metrics=["f1_macro"]), score_values(*values)
     for a, b in zip(whole, pieces, strict=True):
         for name in a.metrics:
             assert b.metrics[name].low == pytest.approx(a.metrics[name].low, abs=1e-12)
@@ -189,8 +190,10 @@ def test_ninety_five_percent_intervals_hold_the_truth_about_that_often() -> None
 
 def test_a_single_row_can_be_scored() -> None:
     scores = score_classes([[2.0, 1.0]], [0], metrics=CLASS_METRICS)
-    assert (scores.rows, scores.value("accuracy"), scores.metrics["accuracy"].low) == (1, 1.0, 1.0)
-    assert score_values([1.0], [2.0]).value("pearson") == 0.0
+    assert (scores.rows, scores.value("accuracy"), scores.metrics["accuracy"].high) == (1, 1.0, 1.0)
+    assert scores.metrics["accuracy"].low == pytest.approx(0.1675, abs=1e-4)
+    values = score_values([1.0], [2.0]).metrics["pearson"]
+    assert (values.value, values.low, values.high) == (0.0, -1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -221,19 +224,63 @@ def test_lines_for_the_terminal_are_aligned_tables() -> None:
     assert lines[0] == scores.verdict
     start = lines.index("confusion matrix")
     assert lines[start + 1 : start + 4] == [
-        "true \\ predicted          different  a label with a very l...",
-        "different                         1                         1",
-        "a label with a very l...          1                         3",
+        "true \\ predicted               different  a label with a very long name",
+        "different                              1                              1",
+        "a label with a very long name          1                              3",
     ]
     assert "baseline: always 'a label with a very long name', the majority of the training data" in lines
-    assert lines[-1] == "a label with a very l...     75.0 %  75.0 %  75.0 %     4"
+    assert lines[-1] == "a label with a very long name     75.0 %  75.0 %  75.0 %     4"
     assert not any("\n" in line or line != line.rstrip() for line in lines)
 
 
-def test_a_matrix_too_wide_for_a_terminal_is_left_out_with_a_word() -> None:
-    lines = score_classes(*noisy(12)).lines()
-    assert "confusion matrix of 12 labels: too wide to show here" in lines
-    assert max(map(len, lines)) < 120
+def twelve_labels() -> Scores:
+    logits, targets = noisy(12)
+    return score_classes(logits, targets, label_names=[f"a reason number {place}" for place in range(12)])
+
+
+def test_a_matrix_too_wide_for_the_terminal_is_left_out_with_a_word_and_shown_where_it_fits() -> None:
+    scores = twelve_labels()
+    narrow, wide = scores.lines(width=80), scores.lines(width=200)
+    (instead,) = (line for line in narrow if line.startswith("confusion matrix"))
+    assert re.fullmatch(r"confusion matrix of 12 labels: \d+ columns, too wide to show here", instead)
+    assert max(map(len, narrow[1:])) <= 80
+    start = wide.index("confusion matrix")
+    assert wide[start + 1].split()[:2] == ["true", "\\"]
+    assert wide[start + 2].split()[0] == "predicted"  # the names of the columns take two lines
+    assert [int(count) for count in wide[start + 3].split()[-12:]] == list(scores.confusion[0])
+    assert max(map(len, wide)) <= 200
+
+
+def test_names_of_labels_are_shortened_in_their_middle_only_where_a_table_would_be_too_wide() -> None:
+    logits, targets = noisy(3)
+    names = ["the_parcel_has_not_arrived_yet", "the_parcel_is_damaged_or_was_opened", "a bill"]
+    scores = score_classes(logits, targets, label_names=names)
+    shown = scores.lines(width=80)
+    heading = shown[shown.index("confusion matrix") + 1]
+    assert "…" in heading
+    assert "the_" in heading
+    assert heading.endswith("a bill")
+    assert max(map(len, shown[1:])) <= 80
+    wide = scores.lines(width=120)
+    assert all(name in wide[wide.index("confusion matrix") + 1] for name in names)
+
+
+def test_a_label_with_a_blank_at_its_end_is_shown_in_quotes() -> None:
+    logits, targets = noisy(3)
+    lines = score_classes(logits, targets, label_names=["Lieferung", "Lieferung ", "Lie\u200bferung"]).lines()
+    matrix = lines[lines.index("confusion matrix") :]
+    assert [line.rsplit(maxsplit=3)[0] for line in matrix[2:5]] == ["Lieferung", "'Lieferung '", "'Lie\\u200bferung'"]
+    assert any(line.startswith("'Lieferung '") for line in matrix[6:])
+
+
+def test_the_short_lines_name_the_worst_of_many_labels_and_leave_the_rest_out() -> None:
+    scores = twelve_labels()
+    long, short = scores.lines(), scores.lines(verbose=False)
+    assert len(short) < len(long) - 12
+    worst = min(scores.labels, key=lambda label: label.f1)
+    assert short[-1].startswith(f"lowest F1 of 12 labels: '{worst.label}' {100 * worst.f1:.1f} %, ")
+    assert any(line.startswith("intervals: ") for line in long)
+    assert not any(line.startswith("intervals: ") for line in short)
 
 
 def test_lines_for_values_tell_both_losses() -> None:
@@ -272,3 +319,38 @@ def test_scores_have_the_calibration_error_of_the_probabilities() -> None:
     values = score([1.0, 2.0], [1.0, 2.0], task_kind="regression", metrics=["pearson"])
     assert values.calibration_error is None
     assert not any("calibration" in line for line in values.lines())
+
+
+def test_scores_are_shown_in_one_line_and_in_a_notebook_as_a_table_that_is_escaped() -> None:
+    scores = score_classes(logits_for([0, 1, 1, 1]), [0, 1, 1, 0], metrics=["accuracy", "f1"], label_names=["a", "<b>"])
+    assert repr(scores) == f"Scores(4 rows: {scores.verdict})"
+    shown = scores._repr_html_()
+    assert "&lt;b&gt;" in shown
+    assert "<b>" not in shown
+    assert shown.count("<tr>") == 3
+
+
+@pytest.mark.parametrize("labels", [100, 101, 400])
+def test_the_file_of_many_labels_has_the_cells_of_their_matrix_that_are_not_empty(labels: int) -> None:
+    logits, targets = noisy(labels, rows=800)
+    scores = score_classes(logits, targets, bootstrap_samples=2)
+    content = json.loads(json.dumps(scores.to_dict()))
+    matrix = sklearn.metrics.confusion_matrix(targets, logits.argmax(axis=1), labels=range(labels))
+    if labels <= 100:
+        assert content["confusion"] == matrix.tolist()
+        assert "confusion_cells" not in content
+        return
+    assert content["confusion"] == []
+    found = np.zeros_like(matrix)
+    for true, told, count in content["confusion_cells"]:
+        found[true, told] = count
+    np.testing.assert_array_equal(found, matrix)
+    counts = [count for _, _, count in content["confusion_cells"]]
+    assert counts == sorted(counts, reverse=True)
+    assert len(json.dumps(content, indent=2)) < 400 * labels + 100 * 800
+
+
+def test_no_table_is_made_that_cannot_be_shown() -> None:
+    logits, targets = noisy(400, rows=800)
+    text = score_classes(logits, targets, bootstrap_samples=2).lines(verbose=False, width=120)
+    assert "confusion matrix of 400 labels: too wide to show here" in text

@@ -24,5 +24,7 @@ def test_holm_multiplies_the_smallest_by_their_number_the_next_by_one_less_and_k
 
 def test_a_difference_that_is_always_on_one_side_has_the_smallest_p_value() -> None:
     assert two_sided(np.full(1999, 0.1)) == 2 / 2000
+    assert two_sided(np.full(1999, -0.1)) == 2 / 2000
     assert two_sided(np.zeros(1999)) == 1.0
-    assert two_sided([-1.0] * 49 + [1.0] * 950) == pytest.approx(2 * 50 / 1000)
+    assert two_sided([-0.01] * 49 + [0.01] * 950) == pytest.approx(2 * 50 / 1000)
+    assert two_sided([-0.01] * 950 + [0.01] * 49) == pytest.approx(2 * 50 / 1000)

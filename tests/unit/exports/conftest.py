@@ -35,7 +35,10 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         *,
         pooling: Any = "cls",
         labels: tuple[str, ...] = ("different", "same"),
+        kind: Any = "classification",
         long_text: Any = "first",
+        temperature: float = 1.0,
+        thresholds: tuple[float, ...] = (),
         **sizes: Any,
     ) -> Path:
         torch.manual_seed(0)
@@ -48,10 +51,12 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
             labels=labels,
             is_pair=True,
             max_length=48,
-            kind="classification" if labels else "regression",
+            kind=kind if labels else "regression",
             pooling=pooling,
             metrics=("accuracy",) if labels else ("pearson",),
             long_text=long_text,
+            temperature=temperature,
+            thresholds=thresholds,
             window_stride=11 if long_text == "windows" else None,
         )
         tokenizer = BertTokenizer(SMALL_VOCAB, do_lower_case=False)

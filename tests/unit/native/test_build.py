@@ -1,5 +1,6 @@
 """Compiling on the user's machine: every way in which that can go wrong is a reason, none is a crash."""
 
+import hashlib
 import os
 import shutil
 import stat
@@ -170,7 +171,8 @@ def test_a_file_that_was_cut_short_is_compiled_again(keep: int, kept: Path, coun
     kept.write_bytes(kept.read_bytes()[:keep])
     works()
     assert compilations(counted) == 2
-    assert build._is_whole(kept)
+    works()
+    assert compilations(counted) == 2
 
 
 def test_a_file_with_one_wrong_bit_is_compiled_again(kept: Path, counted: Path) -> None:
@@ -179,6 +181,55 @@ def test_a_file_with_one_wrong_bit_is_compiled_again(kept: Path, counted: Path) 
     kept.write_bytes(bytes(whole))
     works()
     assert compilations(counted) == 2
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_a_cache_in_which_others_can_write_is_not_used(mode: int, kept: Path, counted: Path, cache: Path) -> None:
+    cache.chmod(mode)
+    before = kept.stat()
+    works()
+    assert compilations(counted) == 2  # in a temporary folder
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702])
+def test_a_file_that_others_can_change_is_compiled_again(mode: int, kept: Path, counted: Path) -> None:
+    kept.chmod(mode)
+    works()
+    assert compilations(counted) == 2
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_code_of_another_user_is_never_run(what: str, kept: Path, cache: Path, tmp_path: Path) -> None:
+    """A planted library has the right name and ends in its own right digest; loading it would run its constructor."""
+    source, trace = tmp_path / "planted.c", tmp_path / "planted-code-ran"
+    source.write_text(f'#include <fcntl.h>\n__attribute__((constructor)) void f(void) {{ creat("{trace}", 0600); }}')
+    subprocess.run([*build._find_compiler(), "-shared", "-fPIC", str(source), "-o", str(kept)], check=True)
+    kept.write_bytes(kept.read_bytes() + hashlib.sha256(kept.read_bytes()).digest())
+    kept.chmod(0o755)
+    os.chown(kept if what == "file" else cache, 65534, 65534)
+    works()
+    assert not trace.exists()
+
+
+def test_a_named_pipe_in_the_cache_does_not_wait(kept: Path, counted: Path) -> None:
+    kept.unlink()
+    os.mkfifo(kept)
+    works()
+    assert compilations(counted) == 2
+
+
+def test_a_umask_that_lets_the_group_write_costs_no_compilation(counted: Path, cache: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        works()
+        works()
+    finally:
+        os.umask(before)
+    assert compilations(counted) == 1
+    assert len(list(cache.iterdir())) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
@@ -214,6 +265,7 @@ def test_without_a_usable_variable_the_cache_is_in_the_home(
     assert not (tmp_path / "relative").exists()
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_all_succeed(compiler: str, cache: Path) -> None:
     text = (
         "import torch; from bertune.native.build import load_library; from bertune.native.interface import declare;"
@@ -323,3 +375,11 @@ def test_training_goes_on_without_a_compiler(tmp_path: Path, monkeypatch: pytest
     fit(classifier, data, config=TrainingConfig(epochs=1, precision="fp32"), observer=listener)
     assert listener.how == "fp32, torch operators: no C compiler (cc, gcc, clang) on the PATH"
     assert predict_logits(classifier, data).shape == (32, 2)
+
+
+def test_what_a_killed_process_left_of_a_compilation_is_removed(compiler: str, cache: Path) -> None:
+    cache.mkdir(parents=True)
+    left = cache / ".tmp-kernels.so-4194305-0"  # no process has so high a number
+    left.write_bytes(bytes(1000))
+    load_library(narrow=False)
+    assert [path.suffix for path in cache.iterdir()] == [".so"]

@@ -216,6 +216,19 @@ def test_attention_drops_independently_in_rows_heads_and_sequences(kernels: Get)
     assert correlation(mask[..., :-1], mask[..., 1:]) < 5
 
 
+def test_a_norm_drops_independently_in_rows_and_columns(kernels: Get) -> None:
+    x, residual, *_, bias, gamma, beta = norm_inputs(4096, 256, torch.float32)
+    call, draw = kernels(torch.float32), Draw(32768, 21)
+    _, statistics = call.norm(x, bias, residual, gamma, beta, draw)
+    dx, dresidual, _ = call.norm_backward((torch.randn(4096, 256), None), x, bias, residual, gamma, statistics, draw)
+    mask = (dx / dresidual > 0).double()
+    assert abs(float(mask.mean()) - 0.5) < 5 * math.sqrt(0.25 / mask.numel())
+    for lag in (1, 2, 7, 16, 1024):
+        assert correlation(mask[lag:], mask[:-lag]) < 5
+    for lag in (1, 2, 8, 16, 32):
+        assert correlation(mask[:, lag:], mask[:, :-lag]) < 5
+
+
 # ---- attention ---------------------------------------------------------------------------------------------------
 
 

@@ -287,6 +287,32 @@ def test_the_clip_can_be_switched_off() -> None:
         torch.testing.assert_close(optimizer.state[weight]["m"], torch.full((2,), 10.0))
 
 
+@pytest.mark.parametrize("limit", [1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize("norm", [0.5, 1.0, 1.5])
+def test_the_torch_flavour_clips_as_torch_does_also_where_the_limit_is_tiny(limit: float, norm: float) -> None:
+    ours, theirs = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    ours.grad, theirs.grad = torch.full((1,), norm * limit), torch.full((1,), norm * limit)
+    TorchAdamW([ours], gradient_clip_norm=limit).step()
+    torch.nn.utils.clip_grad_norm_([theirs], limit)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=0)
+
+
+def test_what_is_not_set_is_what_keras_and_torch_have() -> None:
+    weight = nn.Parameter(torch.zeros(2))
+    keras = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay_rate": 0.0}
+    ours, peer = TorchAdamW([weight]), torch.optim.AdamW([weight]).defaults
+    torchs = {"epsilon": peer["eps"], "weight_decay_rate": peer["weight_decay"]}
+    torchs |= dict(zip(("beta_1", "beta_2"), peer["betas"], strict=True))
+    for optimizer, settings_of, rate, clip in (
+        (AdamWeightDecay([weight]), keras, 0.001, 1.0),
+        (ours, torchs, peer["lr"], None),
+    ):
+        group = optimizer.param_groups[0]
+        assert {name: group[name] for name in settings_of} == settings_of
+        assert optimizer.learning_rate_at(0) == group["lr"] == rate
+        assert optimizer.gradient_clip_norm == clip
+
+
 def test_a_group_added_later_joins_at_the_current_step() -> None:
     first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = AdamWeightDecay([first], 0.1)

@@ -113,6 +113,21 @@ def test_frozen_parameters_are_left_out_and_shared_ones_count_once() -> None:
         decay_groups(model, 0.01)
 
 
+def test_parameters_of_one_rate_share_a_group_and_none_is_lost() -> None:
+    model = build(CLASSIFIER)
+    groups = decay_groups(model, 0.01, rate_scale_of=lambda name: 1.0 if name.startswith("classifier") else 0.5)
+    assert {(group["weight_decay_rate"], group["rate_scale"]) for group in groups} == {
+        *((0.01, 1.0), (0.01, 0.5)),
+        *((0.0, 1.0), (0.0, 0.5)),
+    }
+    assert len(groups) == 4
+    for group in groups:
+        head = {name.startswith("classifier") for name, _ in group["params"]}
+        assert head == {group["rate_scale"] == 1.0}
+    names = [name for group in groups for name, _ in group["params"]]
+    assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+
+
 def test_the_lessons_three_arguments_make_the_lessons_optimizer() -> None:
     optimizer = create_optimizer(2e-5, 100, 10, model=build(CLASSIFIER))
     assert isinstance(optimizer, AdamWeightDecay)

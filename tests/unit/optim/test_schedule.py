@@ -2,6 +2,7 @@
 
 # Golden values: tests/golden/make_optimizer.py, from tf-models-official 2.20.0 (`WarmUp`) and its `PolynomialDecay`.
 import json
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from bertune.errors import ConfigError
 from bertune.optim.create import create_schedule
-from bertune.optim.schedule import PolynomialDecay, WarmUp
+from bertune.optim.schedule import LinearWarmUpDecay, PolynomialDecay, WarmUp
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden" / "optimizer.npz")
 PROVENANCE: dict[str, Any] = json.loads(str(GOLDEN["provenance"]))
@@ -77,3 +78,26 @@ def test_schedules_with_equal_numbers_are_equal_and_cannot_be_changed() -> None:
 def test_a_schedule_that_cannot_work_is_refused_by_name(make: Any, names: str) -> None:
     with pytest.raises(ConfigError, match=names):
         make()
+
+
+def test_linear_warm_up_reaches_its_peak_and_falls_from_there_to_0() -> None:
+    """The rates of transformers' `get_linear_schedule_with_warmup` for 4 steps of warm-up and 10 in all."""
+    schedule = LinearWarmUpDecay(1.0, 4, 10)
+    expected = [0, 1 / 4, 2 / 4, 3 / 4, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]
+    assert [schedule(step) for step in range(12)] == pytest.approx(expected)
+    assert LinearWarmUpDecay(1.0, 0, 4)(0) == 1.0
+
+
+@pytest.mark.parametrize(("warmup", "total"), [(-1, 4), (5, 4)])
+def test_a_warm_up_outside_of_the_run_is_refused(warmup: int, total: int) -> None:
+    with pytest.raises(ConfigError, match="warmup_steps must lie between 0 and 4"):
+        LinearWarmUpDecay(1.0, warmup, total)
+
+
+@pytest.mark.parametrize(
+    "schedule", [PolynomialDecay(1.0, 10), WarmUp(1.0, PolynomialDecay(1.0, 10), 4), LinearWarmUpDecay(1.0, 4, 10)]
+)
+def test_a_schedule_stays_what_was_checked(schedule: Any) -> None:
+    for field in fields(schedule):
+        with pytest.raises(FrozenInstanceError):
+            setattr(schedule, field.name, -1)

@@ -59,6 +59,7 @@ def test_the_same_picture_gives_the_same_bytes(draw: Draw, tmp_path: Path, suffi
     assert b"dc:date" not in content
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
         f"{SETUP}import sys\nbertune.plot_model(encoder, sys.argv[1])\nbertune.plot_schedule(schedule, 50, sys.argv[2])"

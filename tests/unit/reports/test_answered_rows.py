@@ -86,10 +86,10 @@ def test_groups_by_length_hold_every_row_once_and_are_measured_apart() -> None:
         assert 0 <= group["low"] <= group["value"] <= group["high"] <= 1
 
 
-def test_intervals_of_shares_are_wilsons() -> None:
+def test_intervals_of_shares_are_those_of_agresti_and_coull() -> None:
     overall = answer_numbers([row(at, "yes", 0, 1 if at < 8 else -1) for at in range(10)], CLASSES)["overall"]
-    # Of 8 in 10, as any table of them has it.
-    assert (overall["low"], overall["high"]) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    # Of 8 in 10, by their formula; Wilson's, 49.0 to 94.3, lies within.
+    assert (overall["low"], overall["high"]) == (pytest.approx(0.4794, abs=1e-4), pytest.approx(0.9541, abs=1e-4))
 
 
 def test_equal_lengths_make_one_group() -> None:
@@ -100,3 +100,9 @@ def test_equal_lengths_make_one_group() -> None:
 def test_a_class_without_a_row_has_no_value() -> None:
     groups = answer_numbers([row(1, "yes", 0, 1)], CLASSES)["by_target"]
     assert groups[0] == {"label": "no", "rows": 0, "value": None, "low": None, "high": None}
+
+
+def test_errors_that_are_all_equal_have_no_interval() -> None:
+    rows = [{"where": f"t.csv:{at}", "text_a": "a", "tokens": 5, "target": 1.0, "logits": [2.0]} for at in range(5)]
+    group = answer_numbers(rows, VALUES)["by_length"][0]
+    assert (group["value"], group["low"], group["high"]) == (1.0, None, None)

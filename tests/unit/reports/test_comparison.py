@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.reports.test_markup import HOSTILE, Tags
+from tests.unit.text.test_markup import HOSTILE, Tags
 
 from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError, DataError
@@ -54,7 +54,7 @@ def test_a_small_difference_is_not_called_one() -> None:
     page = comparison_page(comparison, runs)
     assert "No difference shown" in Tags(page).words
     assert comparison_lines(compare_runs([runs[0]] * 2), runs, most_rows=5)[0].endswith(
-        "0.0 points (0.0 to 0.0), p = 1"
+        "0.0 points (\N{MINUS SIGN}1.9 to +1.9), p = 1"
     )
 
 

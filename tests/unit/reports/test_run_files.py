@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bertune.errors import DataError
+from bertune.evaluation.scores import score
 from bertune.reports.numbers import command_of, warnings_of
 from bertune.reports.run_files import read_run, read_scores, read_study
 
@@ -39,6 +40,8 @@ def write(folder: Path, name: str, content: Any) -> None:
         ("metrics.jsonl", {}, "metrics.jsonl:1: not as bertune writes it: 'event' is missing"),
         ("metrics.jsonl", b"\x00\xff\n", "metrics.jsonl:1: not JSON"),
         ("validation.jsonl", {**ROW, "logits": ["x"]}, r"'logits\[0\]' is of another kind"),
+        ("validation.jsonl", {**ROW, "logits": [1e300]}, r"'logits\[0\]' is of another kind, or beyond what a model"),
+        ("validation.jsonl", {**ROW, "target": -1e300}, "'target' is of another kind, or beyond what a model"),
         ("validation.jsonl", [], "validation.jsonl:1: not as bertune writes it: the content is no object"),
         ("doubtful.jsonl", {}, "'where' is missing"),
     ],
@@ -53,9 +56,19 @@ def test_a_file_that_no_run_wrote_is_named_with_what_it_lacks(
 
 
 def test_scores_without_an_epoch_are_damaged(tmp_path: Path) -> None:
-    scores = {"verdict": "", "rows": 1, "metrics": {}, "is_majority": False, "baseline": {}}
-    write(tmp_path, "scores.json", {"validation": scores})
+    scores = score([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"])
+    write(tmp_path, "scores.json", {"validation": scores.to_dict()})
     with pytest.raises(DataError, match="'epoch' is missing"):
+        read_scores(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["validation", "frozen_features"])
+def test_scores_of_no_metric_are_damaged(tmp_path: Path, where: str) -> None:
+    scores = score([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"]).to_dict()
+    frozen = {"name": "x", "metrics": {"accuracy": 0.5}, "rows_trained": 2, "rows_scored": 2}
+    content = {"epoch": 1, "validation": scores, "frozen_features": frozen}
+    write(tmp_path, "scores.json", content | {where: content[where] | {"metrics": {}}})
+    with pytest.raises(DataError, match=r"metrics' is empty"):
         read_scores(tmp_path)
 
 
@@ -93,5 +106,39 @@ def test_metrics_from_before_a_new_calibration_are_told_from_the_answers_of_now(
         "answers": {"rows": 400, "overall": {"value": now}},
         "seeds": None,
         "data": None,
+        "advice": [],
+        "ended": True,
+        "of_the_model": True,
     }
-    assert any("calibrated anew" in warning for warning in warnings_of(numbers)) is told
+    assert any("calibrated anew" in warning["message"] for warning in warnings_of(numbers)) is told
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ({"value": "0.5"}, "'validation.metrics.accuracy.value' is of another kind"),
+        ({"against_baseline": "perhaps"}, "'validation.metrics.accuracy.against_baseline' is none of better, unclear"),
+        (None, "validation.metrics.accuracy is no object"),
+    ],
+)
+def test_a_metric_that_is_none_is_named(tmp_path: Path, metric: Any, says: str) -> None:
+    scores = score([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"]).to_dict()
+    scores["metrics"]["accuracy"] = None if metric is None else scores["metrics"]["accuracy"] | metric
+    write(tmp_path, "scores.json", {"epoch": 1, "validation": scores})
+    with pytest.raises(DataError, match=says):
+        read_scores(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ({"event": "step", "step": 1, "epoch": 1, "loss": 0.5, "learning_rate": 0.1}, "'gradient_norm' is missing"),
+        ({"event": "epoch", "epoch": "1"}, "'epoch' is of another kind"),
+        ({"event": "start", "precision": None}, "'precision' is of another kind"),
+    ],
+)
+def test_a_line_of_the_journal_is_held_to_what_its_event_has(tmp_path: Path, line: dict[str, Any], says: str) -> None:
+    write(tmp_path, "run.toml", b"[train]\n")
+    write(tmp_path, "metrics.jsonl", line)
+    with pytest.raises(DataError, match=rf"metrics\.jsonl:1: not as bertune writes it: {says}"):
+        read_run(tmp_path)

@@ -10,7 +10,7 @@ from tests.unit.training.conftest import SIZES, make_classifier
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import save
 from bertune.heads.classifier import Classifier
-from bertune.studies.averaging import averages
+from bertune.studies.averaging import averages, best_of
 from bertune.tokens.tokenizer import BertTokenizer
 
 CONTRACT = Contract(labels=("no", "yes"), is_pair=False, max_length=32)
@@ -26,6 +26,19 @@ class Near:
     @property
     def chosen_value(self) -> float:
         return round(1 - abs(self.goal - self.number), 6)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return self.chosen_value, 0.0
+
+
+@dataclass
+class Tied(Near):
+    """All models have the same metric; the loss is the distance from the goal."""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return 0.5, -abs(self.goal - self.number)
 
 
 def number_in(classifier: Classifier) -> float:
@@ -86,4 +99,18 @@ def test_an_equal_average_does_not_take_the_best_models_place(models: list[tuple
     """The soup goes on where nothing is lost, as in the paper; what is kept must gain."""
     found, classifier = averages(models, lambda each: Near(0.0, 0.0))
     assert found[-1].seeds == (1, 2, 3)
+    assert classifier is None
+
+
+def test_on_an_equal_metric_the_average_with_the_lower_loss_is_kept(models: list[tuple[int, Path]]) -> None:
+    found, classifier = averages(models, lambda each: Tied(2.0, number_in(each)))
+    assert [average.seeds for average in found] == [(1, 2), (1, 2, 3)]
+    assert best_of(found).seeds == (1, 2)
+    assert classifier is not None
+    assert number_in(classifier) == 2.0
+
+
+def test_on_an_equal_metric_the_best_model_stays_where_its_loss_is_lower(models: list[tuple[int, Path]]) -> None:
+    found, classifier = averages(models, lambda each: Tied(1.0, number_in(each)))
+    assert found[0].seeds == (1,)
     assert classifier is None

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.studies.conftest import Train
 
 from bertune.checkpoints.model_directory import load
-from bertune.cli.inspection import inspect_run
+from bertune.cli.model_inspection import inspect_run
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.scores import Scores
@@ -105,6 +105,23 @@ def test_an_interrupted_study_goes_on_after_the_seeds_that_are_done(
     more = instead(monkeypatch)
     assert [result.seed for result in train(4).summary.results] == [1, 2, 3, 4]
     assert more.seeds == [4]
+
+
+def test_an_earlier_study_stays_until_the_one_that_replaces_it_has_ended(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(1)
+    before = weights(tmp_path / "study")
+    instead(monkeypatch, interrupted=2)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        train(2, overwrite=True, batch_size=8)
+    assert weights(tmp_path / "study") == before
+    unfinished = tmp_path / "study.unfinished"
+    assert [result["seed"] for result in json.loads((unfinished / "seeds.json").read_text())["results"]] == [1]
+    assert raised.value.__notes__ == [
+        f"the earlier run is back in {tmp_path / 'study'}; this one, which did not end, is in {unfinished}",
+        f"the same command, with --out {unfinished} and without --overwrite, goes on; seeds that are done: 1",
+    ]
 
 
 def test_a_seed_whose_model_is_gone_is_trained_again(

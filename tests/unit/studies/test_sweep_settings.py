@@ -9,13 +9,11 @@ from bertune.training.config import TrainingConfig
 
 def test_what_is_named_is_searched_and_all_else_is_that_of_training() -> None:
     settings = SweepSettings(search_learning_rate=(1e-5, 1e-3), search_epochs=(2, 4))
-    assert settings.space(TrainingConfig(batch_size=8)) == {"learning_rate": (1e-5, 1e-3), "epochs": (2, 4)}
+    assert settings.space(1e-4) == {"learning_rate": (1e-5, 1e-3), "epochs": (2, 4)}
 
 
 def test_without_a_name_rates_around_the_usual_one_are_searched() -> None:
-    assert SweepSettings().space(TrainingConfig(learning_rate=1e-4)) == {
-        "learning_rate": (pytest.approx(2e-5), pytest.approx(5e-4))
-    }
+    assert SweepSettings().space(1e-4) == {"learning_rate": (pytest.approx(2e-5), pytest.approx(5e-4))}
 
 
 @pytest.mark.parametrize(
@@ -38,4 +36,4 @@ def test_what_cannot_be_searched_is_refused(settings: dict[str, Any], said: str)
 
 def test_a_setting_is_either_searched_or_given() -> None:
     with pytest.raises(ConfigError, match="--search-batch-size is searched, so --batch-size has no effect"):
-        SweepSettings(search_batch_size=(8, 16)).space(TrainingConfig(batch_size=8))
+        SweepSettings(search_batch_size=(8, 16)).check(TrainingConfig(batch_size=8))

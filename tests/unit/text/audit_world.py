@@ -10,8 +10,8 @@ from pathlib import Path
 from bertune.text.audit import Audit, audit_sources
 from bertune.text.examples import Columns, Task, TaskKind
 from bertune.text.glue import find_splits
+from bertune.text.read_options import OnBadRow, ReadOptions
 from bertune.text.row_source import RowSource
-from bertune.text.sources import OnBadRow
 
 Row = list[str]
 HEADER = ["id", "first", "second", "answer"]
@@ -76,7 +76,7 @@ class DataSet:
         task = Task.for_columns(columns, kind=kind)
         found = find_splits(folder, task)
         return audit_sources(
-            {name: RowSource(split, task, columns, "auto", on_bad_row) for name, split in found.items()}
+            {name: RowSource(split, task, columns, ReadOptions(on_bad_row=on_bad_row)) for name, split in found.items()}
         )
 
     def write(self, folder: Path) -> None:

@@ -124,10 +124,16 @@ def test_bytes_that_are_not_utf8_are_named_with_their_row(tmp_path: Path) -> Non
         read_examples(path, SINGLE)
 
 
-def test_a_column_named_twice_is_an_error(tmp_path: Path) -> None:
-    table = pa.table([["a"], ["b"], [1]], names=["text", "text", "label"])
-    with pytest.raises(DataError, match="two columns are called 'text'"):
-        read_examples(write_table(tmp_path, table, "file.arrow"), SINGLE)
+@pytest.mark.parametrize("kind", ["parquet", "file.arrow", "stream.arrow"])
+def test_only_a_column_that_is_asked_for_by_a_doubled_name_is_an_error(tmp_path: Path, kind: str) -> None:
+    table = pa.table([["a", "c"], [7, 8], ["b", "d"], [9, 10], [1, 0]], names=["text", "id", "text", "id", "label"])
+    path = write_table(tmp_path, table, kind)
+    with pytest.raises(DataError, match="2 columns are called 'text'") as error:
+        read_examples(path, SINGLE)
+    assert error.value.hint == "rename one of them, or name the column by its number: 0 or 2"
+    assert read_examples(path, Columns(0, label="label")).texts_a == ["a", "c"]
+    both = read_examples(path, Columns(2, 0, label=3))
+    assert (both.texts_a, both.texts_b, both.labels) == (["b", "d"], ["a", "c"], ["9", "10"])
 
 
 def test_a_table_without_rows_is_an_error(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_overlap_between_splits_is_found_as_it_is_and_after_normalising() -> Non
     validation = examples([("A!", "  b", "yes"), ("c", "d", "no"), ("e", "f", "no"), ("ab", "-", "yes")], "dev.tsv")
     audit = audit_splits({"train": examples(CLEAN), "validation": validation}, YES_NO)
     assert codes(audit) == ["overlap_exact", "conflicting_labels", "overlap_normalised"]
-    assert "2 of 4 rows (50.0%)" in audit.findings[0].message
+    assert "2 of 4 rows (50.0 %)" in audit.findings[0].message
     assert audit.findings[0].places == ("dev.tsv:2", "dev.tsv:3")
     assert audit.findings[0].counterparts == ("train.tsv:2", "train.tsv:3")
     assert "the first 'no' against 'yes'" in audit.findings[1].message
@@ -111,6 +111,17 @@ def test_rare_and_single_labels_are_findings() -> None:
     assert codes(audit_splits({"train": examples([*rows, ("x", "y", "yes")])}, YES_NO)) == ["single_example"]
     two = [*rows, ("x", "y", "yes"), ("z", "y", "yes")]
     assert codes(audit_splits({"train": examples(two)}, YES_NO)) == ["imbalance"]
+    for chosen_by, told in {
+        "accuracy": "; accuracy chooses the best epoch, which hardly counts so rare a label: --metric f1 does",
+        "f1": "; f1 chooses the best epoch",
+        None: "of the labels",
+    }.items():
+        (finding,) = audit_splits({"train": examples(two)}, YES_NO, chosen_by=chosen_by).findings
+        assert finding.message.endswith(told)
+    # The first of two labels has no metric of its own.
+    turned = [(one, other, "yes" if label == "no" else "no") for one, other, label in two]
+    (finding,) = audit_splits({"train": examples(turned)}, YES_NO, chosen_by="f1").findings
+    assert finding.message.endswith("--metric f1_macro does")
     balanced = [(f"text {number}", f"b {number}", "yes" if number % 8 == 0 else "no") for number in range(32)]
     assert audit_splits({"train": examples(balanced)}, YES_NO).findings == []
 
@@ -138,7 +149,7 @@ def test_the_audit_is_text_and_json() -> None:
     assert document["findings"][0]["code"] == "duplicates"
     lines = audit.lines()
     assert lines[0] == "train: 5 of 5 rows used, 0 refused"
-    assert "no 3 (60.0%), yes 2 (40.0%)" in lines[1]
+    assert "no 3 (60.0 %), yes 2 (40.0 %)" in lines[1]
     assert lines[2] == "  characters  2 █ 2; median 2, 95 % 2, 99 % 2"
     assert (
         lines[-2]

@@ -10,7 +10,7 @@ from bertune.text.audit import Audit
 from bertune.text.examples import Columns
 from bertune.text.findings import Finding
 from bertune.text.header_faults import findings_of_header
-from bertune.text.sources import open_table
+from bertune.text.table_opening import open_table
 
 
 def codes(audit: Audit) -> set[str]:
@@ -177,9 +177,9 @@ def test_a_quote_that_is_never_closed_is_found_where_the_reader_cannot_see_it(tm
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
-        ("semicolons.csv", "text;label\n" + "a good film;1\nbad plot;0\n" * 20, "wrong_delimiter"),
-        ("tabs.csv", "text\tlabel\n" + "a good film\t1\nbad, bad\t0\n" * 20, "wrong_delimiter"),
-        ("commas.tsv", "text,label\n" + "a good film,1\nbad plot,0\n" * 20, "wrong_delimiter"),
+        ("semicolons.csv", "text;label\n" + "a good film;1\nbad plot;0\n" * 20 + "odd\n", "wrong_delimiter"),
+        ("tabs.csv", "text\tlabel\n" + "a good film\t1\nbad plot\t0\n" * 20 + "odd\n", "wrong_delimiter"),
+        ("commas.tsv", "text,label\n" + "a good film,1\nbad plot,0\n" * 20 + "odd\n", "wrong_delimiter"),
         ("headless.csv", "a good film,1\n" + "bad plot,0\nnice,1\n" * 20, "row_as_header"),
         ("sentence.tsv", "it was a very good film for me\tup\n" + "bad plot\tdown\n" * 20, "row_as_header"),
     ],
@@ -218,3 +218,57 @@ def test_what_is_read_in_chunks_is_found_across_them(tmp_path: Path) -> None:
 def test_the_header_names_what_was_read(tmp_path: Path) -> None:
     audit = DataSet.clean().audit(tmp_path)
     assert audit.reports["train"].header == tuple(HEADER[1:])
+
+
+def test_labels_and_texts_that_programs_write_for_nothing_are_told_of(tmp_path: Path) -> None:
+    data = DataSet.clean()
+    for row, word in zip((3, 7, 8), ("nan", "<NA>", "nan"), strict=True):
+        data.train[row][3] = word
+    data.train[5][1] = "None"
+    audit = data.audit(tmp_path)
+    found = only(audit, "missing_label")
+    assert found.message.endswith("used as it stands: 'nan' 2, '<NA>' 1")
+    assert found.places == tuple(f"{tmp_path / 'train.csv'}:{line}" for line in (5, 9, 10))
+    assert only(audit, "missing_text").places == (f"{tmp_path / 'train.csv'}:7",)
+    assert audit.splits["train"].rows_used == len(data.train)
+
+
+def test_labels_that_look_the_same_are_told_of_with_code_points(tmp_path: Path) -> None:
+    data = column(DataSet.clean(), 3, lambda row: "r\u00e9ussi" if row[3] == "same" else "autre")
+    data.train[2][3] = "re\u0301ussi"
+    data.train[4][3] = "au\u200btre"
+    found = only(data.audit(tmp_path), "label_variants")
+    assert "(U+00E9)" in found.message
+    assert "(U+0301)" in found.message
+    assert "(U+200B)" in found.message
+
+
+def test_texts_that_look_the_same_repeat_overlap_and_contradict(tmp_path: Path) -> None:
+    rows = [f"{number},d\u00e9j\u00e0 vu {number} times,{'yes' if number % 2 else 'no'}" for number in range(40)]
+    other = "1,de\u0301ja\u0300 vu 1 times,no"
+    unseen = "2,d\u00e9j\u00e0 v\u00adu 2 times,no"
+    (tmp_path / "train.csv").write_text("\n".join(["id,first,answer", *rows, other, unseen]) + "\n")
+    (tmp_path / "validation.csv").write_text(
+        "id,first,answer\n1,\uff44\u00e9j\u00e0 vu 3 times,no\n2,new,yes\n3,other,no\n"
+    )
+    audit = DataSet().audit(tmp_path, columns=Columns("first", None, "answer"))
+    assert (audit.splits["train"].duplicates, audit.splits["train"].near_duplicates) == (0, 2)
+    assert audit.splits["train"].conflicts == 1
+    assert [overlap.normalised for overlap in audit.overlaps] == [1]
+    conflicts = [finding for finding in audit.findings if finding.code == "conflicting_labels"]
+    assert [finding.places[0].rpartition(":")[2] for finding in conflicts] == ["42", "2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("neg,cold soup\npos,warm room\nneg,late bus\npos,fresh tea\n", "row_as_header"),
+        ("label,text\npos,warm room\nneg,late bus\nlabel,text\npos,fresh tea\nneg,stale\n", "header_as_row"),
+    ],
+)
+def test_a_row_as_header_is_not_a_header_as_row(content: str, code: str, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(content)
+    audit = DataSet().audit(tmp_path, columns=Columns(1, None, 0))
+    found = only(audit, code)
+    assert {finding.code for finding in audit.findings} & {"row_as_header", "header_as_row"} == {code}
+    assert ("--no-header" in found.message) == (code == "row_as_header")

@@ -1,5 +1,7 @@
 import csv
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,9 @@ def test_bytes_that_are_not_utf8_are_named_with_line_and_byte(write: Write, suff
     path = write(f"t.{suffix}", good + b"caf\xe9,1\n")
     with pytest.raises(DataError, match=rf"t\.{suffix}:2: not UTF-8: byte 0xe9 at byte 4 of the line") as error:
         read_examples(path, SINGLE)
-    assert "iconv -f WINDOWS-1252" in str(error.value.hint)
+    assert "--encoding cp1252" in str(error.value.hint)
+    if suffix == "csv":
+        assert read_examples(path, replace(SINGLE, label=None), encoding="cp1252").texts_a == ["caf\u00e9"]
 
 
 def test_a_bad_byte_in_the_first_line_is_counted_from_its_first_byte(write: Write) -> None:
@@ -148,12 +152,49 @@ def test_a_wrong_column_name_gets_the_nearest_one(write: Write) -> None:
 @pytest.mark.parametrize(
     ("suffix", "delimiter", "word"), [("csv", ";", "';'"), ("csv", "\t", "a tab"), ("tsv", ",", "','")]
 )
-def test_a_wrong_delimiter_is_guessed_from_the_header(write: Write, suffix: str, delimiter: str, word: str) -> None:
-    path = write(f"t.{suffix}", f"text{delimiter}label\nx{delimiter}1\n")
-    with pytest.raises(ConfigError) as error:
+def test_another_delimiter_is_taken_where_it_divides_every_line(
+    write: Write, suffix: str, delimiter: str, word: str
+) -> None:
+    content = f"text{delimiter}label\nx, y{delimiter}1\n".replace("x, y", "x" if delimiter == "," else "x, y")
+    examples = read_examples(write(f"t.{suffix}", content), SINGLE)
+    assert (examples.labels, len(examples.report.notes)) == (["1"], 1)
+    assert f"{word} stands between cells, 2 in every line" in examples.report.notes[0]
+    uneven = write(f"u.{suffix}", f"{content}a{delimiter}b{delimiter}c\n")
+    with pytest.raises(ConfigError, match="no column 'text'") as error:
+        read_examples(uneven, SINGLE)
+    flag = "tab" if delimiter == "\t" else delimiter
+    assert f"--delimiter {shlex.quote(flag)}" in str(error.value.hint)
+    assert read_examples(uneven, SINGLE, delimiter=flag, on_bad_row="skip").report.rows_used == 1
+
+
+def test_a_table_of_one_column_is_not_divided_by_the_commas_of_its_texts(write: Write) -> None:
+    path = write("t.txt", "well, yes\nno, never\n")
+    assert read_examples(path, Columns(0), no_header=True).texts_a == ["well, yes", "no, never"]
+
+
+def test_the_first_line_of_excel_names_the_delimiter(write: Write) -> None:
+    examples = read_examples(write("t.csv", "sep=;\r\ntext;label\r\nx, y;1\r\n\r\nz;0\r\n"), SINGLE, on_bad_row="skip")
+    assert (examples.texts_a, examples.lines) == (["x, y", "z"], [3, 5])
+    assert examples.report.refused[0].line == 4
+    assert "as its first line says" in examples.report.notes[0]
+
+
+def test_a_quoted_tsv_that_is_read_literally_names_the_flag(write: Write) -> None:
+    path = write("t.tsv", 'text\tlabel\n"two\nlines"\tneg\n"tab\there"\tpos\n')
+    with pytest.raises(DataError) as error:
         read_examples(path, SINGLE)
-    assert f"is the delimiter {word}?" in str(error.value.hint)
-    assert read_examples(path, SINGLE, delimiter=delimiter).texts_a == ["x"]
+    assert "--quoting csv" in str(error.value.hint)
+    assert read_examples(path, SINGLE, quoting="csv").texts_a == ["two\nlines", "tab\there"]
+
+
+def test_a_first_line_that_reads_like_a_text_is_told_of(write: Write) -> None:
+    path = write("t.txt", "works as it should\nnever again\n")
+    examples = read_examples(path, Columns(0))
+    assert "--no-header" in examples.report.warnings[0]
+    assert read_examples(path, Columns(0), no_header=True).report.warnings == []
+    with pytest.raises(ConfigError) as error:
+        read_examples(path, Columns("text"))
+    assert "--no-header" in str(error.value.hint)
 
 
 def test_a_quoted_header_in_a_tsv_points_to_quoting(write: Write) -> None:
@@ -183,15 +224,22 @@ def test_columns_by_number_count_from_zero(write: Write) -> None:
 
 def test_a_file_without_a_header_has_numbers_only(write: Write) -> None:
     path = write("t.tsv", "x\t1\ny\t0\n")
-    examples = read_examples(path, Columns(0, None, 1), header=False)
+    examples = read_examples(path, Columns(0, None, 1), no_header=True)
     assert (examples.texts_a, examples.labels, examples.lines) == (["x", "y"], ["1", "0"], [1, 2])
     with pytest.raises(ConfigError, match="without a header"):
-        read_examples(path, SINGLE, header=False)
+        read_examples(path, SINGLE, no_header=True)
 
 
-def test_a_column_named_twice_is_an_error(write: Write) -> None:
-    with pytest.raises(DataError, match=r"t\.csv:1: two columns are called 'text'"):
-        read_examples(write("t.csv", "text,label,text\nx,1,y\n"), SINGLE)
+def test_a_column_named_twice_is_an_error_only_where_it_is_asked_for(write: Write) -> None:
+    path = write("t.csv", "text,label,text,other\nx,1,y,z\n")
+    with pytest.raises(DataError, match="2 columns are called 'text'") as error:
+        read_examples(path, SINGLE)
+    assert "0 or 2" in str(error.value.hint)
+    assert read_examples(path, Columns(2, None, "label")).texts_a == ["y"]
+    assert read_examples(path, Columns("other", None, "label")).texts_a == ["z"]
+    # Labels that are not needed are left out, as where there are none.
+    examples = read_examples(path, Columns("other", None, "text"), require_label=False)
+    assert (examples.texts_a, examples.labels) == (["z"], None)
 
 
 def test_a_cell_of_ten_million_characters_is_the_largest(write: Write) -> None:

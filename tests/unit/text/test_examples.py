@@ -85,7 +85,7 @@ def test_targets_are_32_bit_numbers() -> None:
     assert targets.tolist() == [5.0, -100.0, 3.0]
 
 
-@pytest.mark.parametrize("word", ["nan", "inf", "-Infinity", "high", "", "1_000", "1e39", "0x10"])
+@pytest.mark.parametrize("word", ["nan", "inf", "-Infinity", "high", "1_000", "1e39", "0x10"])
 def test_a_target_that_is_no_finite_number_is_named_with_its_line(word: str) -> None:
     with pytest.raises(DataError, match="table:2: the target must be a finite number"):
         Examples.from_lists(["x", "y"], labels=["1", word], name="table").targets()
@@ -97,6 +97,81 @@ def test_labels_that_were_not_read_cannot_be_asked_for() -> None:
         examples.label_ids(LabelSet(("a", "b")))
     with pytest.raises(DataError, match=r"pairs\.tsv has no labels"):
         examples.targets()
+
+
+NOTHING = [None, float("nan")]
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_a_text_or_label_that_is_missing_is_named_by_its_place(nothing: object) -> None:
+    with pytest.raises(DataError, match=r"texts_a\[1\] is (None|nan) \(nothing\), expected a text"):
+        Examples.from_lists(["works well", nothing], None, ["pos", "neg"])  # type: ignore[list-item]
+    with pytest.raises(DataError, match=r"texts_b\[0\] is (None|nan) \(nothing\), expected a text"):
+        Examples.from_lists(["a"], [nothing])  # type: ignore[list-item]
+    with pytest.raises(DataError, match=r"labels\[2\] is (None|nan) \(nothing\), expected a label"):
+        Examples.from_lists(["a", "b", "c"], None, ["x", "y", nothing])
+    with pytest.raises(DataError, match=r"values\[1\] is (None|nan) \(nothing\), expected a label"):
+        LabelSet.from_values(["x", nothing])
+
+
+def test_a_blank_label_and_a_number_among_texts_are_refused_by_their_place() -> None:
+    with pytest.raises(DataError, match=r"labels\[1\] is blank, expected a label"):
+        Examples.from_lists(["a", "b"], None, ["x", " "])
+    with pytest.raises(DataError, match=r"texts_a\[1\] is the number 3, expected a text"):
+        Examples.from_lists(["a", 3])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 1], ["0", "1"]),
+        ([0.0, 2.5], ["0", "2.5"]),
+        ([True, False], ["true", "false"]),
+        (np.array([0, 1]), ["0", "1"]),
+        (list(np.array([0, 1], dtype=np.int8)), ["0", "1"]),
+        (("x", 1), ["x", "1"]),
+    ],
+)
+def test_numbers_become_the_words_that_a_file_would_hold(labels: list[object], words: list[str]) -> None:
+    assert Examples.from_lists(["a", "b"], None, labels).labels == words
+    assert set(LabelSet.from_values(labels).names) == set(words)
+
+
+def test_integers_are_the_ids_of_labels_called_by_them() -> None:
+    labels = LabelSet.from_values([1, 0, 1])
+    assert labels.names == ("0", "1")
+    assert Examples.from_lists(["a", "b"], None, [0, 1]).label_ids(labels).tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="the number 0 is no label word"):
+        LabelSet((0, 1))  # type: ignore[arg-type]
+
+
+def test_lists_of_labels_are_those_of_a_task_with_several_a_row() -> None:
+    examples = Examples.from_lists(["a", "b"], None, [["x", 1], []])
+    assert (examples.labels, examples.label_sets) == (None, [("x", "1"), ()])
+    assert examples.label_rows(LabelSet(("1", "x"))).tolist() == [[1, 1], [0, 0]]
+    assert LabelSet.from_values([["x", "y"], ["y"]]).names == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("two words", "texts_a is one text, expected several"),
+        ({"text": ["a"]}, "texts_a is a dict with the keys 'text'"),
+        ({"a", "b"}, "texts_a is a set, which has no order"),
+        (None, r"texts_a is None \(nothing\), expected a list"),
+        (3, "texts_a is the number 3, expected a list"),
+        (b"a", "texts_a is of type bytes"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(given: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Examples.from_lists(given)  # type: ignore[arg-type]
+
+
+def test_examples_are_shown_in_one_line() -> None:
+    examples = Examples.from_lists(["a"] * 1234, labels=["x"] * 1234, name="reviews")
+    assert repr(examples) == "Examples(1,234 texts of reviews with labels)"
+    assert repr(Examples.from_lists(["a"], ["b"])) == "Examples(1 pair of texts in memory)"
 
 
 def test_examples_can_be_iterated_and_chosen_from() -> None:
@@ -123,8 +198,10 @@ def test_files_with_and_without_labels_are_not_joined() -> None:
 
 
 def test_columns_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="different length"):
+    with pytest.raises(DataError, match="texts_a and labels differ in length: 2 and 1 entries"):
         Examples.from_lists(["a", "b"], labels=["0"])
+    with pytest.raises(ValueError, match="different length"):
+        Examples(["a", "b"], None, ["0"], [1, 2], ReadReport("f", 2, 2, [], 0))
 
 
 def test_a_report_that_does_not_balance_cannot_be_made() -> None:

@@ -1,10 +1,10 @@
 """The hub, with `huggingface_hub` replaced: there is no network in the tests."""
 
+import importlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet
@@ -15,6 +15,9 @@ from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Columns
 from bertune.text.glue import find_splits, glue_task, read_split
 from bertune.text.hub import HubSource, parse_address
+
+# What huggingface_hub makes its requests with: httpx, and httpx2 since 2.4.
+http_library = importlib.import_module(errors.HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
 
 FILES = [
     "README.md",
@@ -113,8 +116,8 @@ def test_a_configuration_must_be_chosen_and_exist(hub: FakeHub) -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        httpx.ConnectError("Name or service not known"),
-        httpx.ReadTimeout("timed out"),
+        http_library.ConnectError("Name or service not known"),
+        http_library.ReadTimeout("timed out"),
         errors.OfflineModeIsEnabled("offline mode is enabled"),
         ConnectionResetError("reset"),
     ],
@@ -128,7 +131,7 @@ def test_without_a_network_there_is_one_clear_error(hub: FakeHub, failure: Excep
 
 
 def test_without_a_network_the_local_cache_is_read(hub: FakeHub) -> None:
-    hub.failure = httpx.ConnectError("no network")
+    hub.failure = http_library.ConnectError("no network")
     hub.has_cache = True
     splits = find_splits("hf://datasets/nyu-mll/glue", glue_task("mrpc"))
     assert len(read_split(splits["train"])) == 2
@@ -137,13 +140,13 @@ def test_without_a_network_the_local_cache_is_read(hub: FakeHub) -> None:
 
 def test_a_network_that_fails_during_the_download_is_one_clear_error(hub: FakeHub) -> None:
     splits = find_splits("hf://datasets/nyu-mll/glue", glue_task("mrpc"))
-    hub.failure = httpx.ReadError("connection lost")
+    hub.failure = http_library.ReadError("connection lost")
     with pytest.raises(DataError, match="connection lost"):
         read_split(splits["train"])
 
 
 def test_an_unknown_data_set_is_a_config_error(hub: FakeHub) -> None:
-    response = httpx.Response(404, request=httpx.Request("GET", "https://example.org"))
+    response = http_library.Response(404, request=http_library.Request("GET", "https://example.org"))
     hub.failure = errors.RepositoryNotFoundError("404", response=response)
     with pytest.raises(ConfigError, match="no such data set"):
         find_splits("hf://datasets/nyu-mll/gleu")

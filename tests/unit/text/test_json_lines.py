@@ -68,11 +68,57 @@ def test_a_wrong_key_gets_the_nearest_one(write: Write) -> None:
     assert error.value.hint == "did you mean 'text'?"
 
 
-@pytest.mark.parametrize("content", ['[{"text": "x"},\n {"text": "y"}]\n', '{\n  "text": "x"\n}\n'])
-def test_one_document_instead_of_lines_is_explained(write: Write, content: str) -> None:
+def test_one_object_over_several_lines_is_explained(write: Write) -> None:
     with pytest.raises(DataError, match=r"t\.jsonl:1") as error:
-        read_examples(write("t.jsonl", content), SINGLE)
+        read_examples(write("t.jsonl", '{\n  "text": "x"\n}\n'), SINGLE)
     assert "one object a line" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_an_array_of_objects_is_read_with_the_line_of_each(write: Write, suffix: str) -> None:
+    content = (
+        '[\n {\n  "text": "x",\n  "label": 1\n },\n {"text": "[y]", "label": "a"}, {"text": "z", "label": null},\n 3,'
+    )
+    content += '\n {"text": "u", "text": "v"}, {"text": "w", "label": NaN}\n]\n'
+    examples = read_examples(write(f"t.{suffix}", content), SINGLE, on_bad_row="skip")
+    assert (examples.texts_a, examples.labels, examples.lines) == (["x", "[y]"], ["1", "a"], [2, 6])
+    assert [(row.line, row.reason.split(",")[0]) for row in examples.report.refused] == [
+        (6, "'label' is missing"),
+        (7, "expected a JSON object"),
+        (8, "the key 'text' occurs twice in one object"),
+        (8, "not valid JSON: NaN is no JSON value"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('[{"text": "x", "label": 1}', 1),
+        ('[{"text": "x", "label": 1}\n {"text": "y", "label": 0}]', 2),
+        ('[{"text": "x", "label": 1},\n{"text": "y"', 2),
+        ('[{"text": "x", "label": 1}] []', 1),
+        ('[{"text": ' + "[" * 100_000, 1),
+    ],
+)
+def test_a_broken_array_is_one_line_with_its_place(write: Write, content: str, line: int) -> None:
+    with pytest.raises(DataError, match=rf"t\.json:{line}: not a JSON array of objects"):
+        read_examples(write("t.json", content), SINGLE)
+
+
+def test_a_json_file_of_lines_is_read_as_lines(write: Write) -> None:
+    path = write("t.json", '{"text": "x", "label": 1}\n{"text": "y", "label": 0}\n')
+    assert read_examples(path, SINGLE).texts_a == ["x", "y"]
+
+
+def test_a_name_is_unknown_only_if_no_row_has_it(write: Write) -> None:
+    rows = ['{"text": "not judged"}'] * 150 + ['{"text": "x", "label": "a"}'] * 100
+    path = write("t.jsonl", "\n".join(rows))
+    with pytest.raises(DataError, match=r"t\.jsonl:1: 'label' is missing"):
+        read_examples(path, SINGLE)
+    examples = read_examples(path, SINGLE, on_bad_row="skip", max_bad_rows=0.6)
+    assert (len(examples), len(examples.report.refused)) == (100, 150)
+    with pytest.raises(ConfigError, match="no column 'lable'"):
+        read_examples(path, Columns("text", None, "lable"))
 
 
 def test_a_file_without_any_object_is_an_error(write: Write) -> None:

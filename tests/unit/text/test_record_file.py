@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bertune.errors import DataError
-from bertune.text.record_file import frame_record, masked_crc32c, read_records_of
+from bertune.text.record_file import frame_record, masked_crc32c, read_records_of, refuse_records
+from bertune.text.table_opening import open_table
+from bertune.training.run_settings import RunSettings
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tfrecords"
 
@@ -87,3 +89,19 @@ def test_a_compressed_file_is_named_as_such(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         list(read_records_of(path))
     assert raised.value.hint == "the file is gzip-compressed; unpack it first"
+
+
+def test_records_in_the_place_of_texts_are_told_with_what_reads_them(tmp_path: Path) -> None:
+    folder = tmp_path / "encoded"
+    folder.mkdir()
+    for name in ("train.tf_record", "eval.tfrecord-00000-of-00001"):
+        (folder / name).write_bytes(frame_record(b"x"))
+    for path in (folder, folder / "train.tf_record"):
+        with pytest.raises(DataError, match="holds TFRecords, whose token ids") as caught:
+            RunSettings(data=str(path), out=tmp_path / "run")
+        assert "`bertune encode`" in str(caught.value.hint)
+        assert "bertune.read_records" in str(caught.value.hint)
+    with pytest.raises(DataError, match="holds TFRecords"):
+        open_table(folder / "train.tf_record")
+    (folder / "train.csv").write_text("text,label\n")
+    refuse_records(folder)

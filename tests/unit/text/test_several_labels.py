@@ -13,7 +13,7 @@ import pytest
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Columns, Examples, LabelSet
 from bertune.text.glue import find_splits, read_split
-from bertune.text.several_labels import SeveralLabels
+from bertune.text.several_labels import SeveralLabels, UnusableLabelsError, labels_in_cell
 from bertune.text.sources import read_examples
 
 ROWS: list[tuple[str, list[str]]] = [("one", ["b", "a"]), ("two", []), ("three", ["c"]), ("four", ["a"])]
@@ -163,3 +163,38 @@ def test_the_label_setting_names_one_column_or_several() -> None:
 def test_an_empty_separator_parts_nothing_and_is_refused() -> None:
     with pytest.raises(ConfigError, match="the separator of labels is empty"):
         SeveralLabels((), "")
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("['neg', 'long']", ("neg", "long")),
+        ('["neg", "it\'s", "a \\"b\\" [c], \\u00e9"]', ("neg", "it's", 'a "b" [c], \u00e9')),
+        ("['it\\'s', \"it is\", ]", ("it's", "it is")),
+        ("[1, 2.5, true, False]", ("1", "2.5", "true", "false")),
+        (" [ ] ", ()),
+    ],
+)
+def test_lists_as_text_are_read_as_json_and_python_write_them(cell: str, labels: tuple[str, ...]) -> None:
+    assert labels_in_cell(cell, "labels", SeveralLabels()) == labels
+
+
+@pytest.mark.parametrize(
+    ("cell", "separator", "message"),
+    [
+        ("['neg' 'long']", None, "an array as text"),
+        ("[neg, long]", None, "expected a list of labels"),
+        ("[None]", None, "expected a list of labels"),
+        ("['neg'", None, "expected a list of labels"),
+        ("neg;long", None, "--label-separator"),
+        ("['neg', 'long']", ",", "lists are read without --label-separator"),
+        ("[]", ";", "lists are read without --label-separator"),
+    ],
+)
+def test_what_is_no_list_of_labels_is_refused(cell: str, separator: str | None, message: str) -> None:
+    with pytest.raises(UnusableLabelsError, match=message):
+        labels_in_cell(cell, "labels", SeveralLabels(separator=separator))
+
+
+def test_a_label_in_brackets_between_separators_is_a_label() -> None:
+    assert labels_in_cell("[URGENT];late", "labels", SeveralLabels(separator=";")) == ("[URGENT]", "late")

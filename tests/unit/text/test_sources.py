@@ -38,7 +38,7 @@ def test_skipping_stops_above_ten_rows_and_one_percent(write: Write, good: int, 
 
 
 def test_a_file_of_which_no_row_can_be_used_is_an_error(write: Write) -> None:
-    with pytest.raises(DataError, match="none of the 3 rows can be used"):
+    with pytest.raises(DataError, match="none of 3 rows can be used"):
         read_examples(write("t.tsv", rows_with_bad_ones(0, 3)), SINGLE, on_bad_row="skip")
 
 
@@ -49,7 +49,7 @@ def test_labels_are_left_out_where_they_are_not_required(write: Write) -> None:
     assert (all_blank.labels, all_blank.report.warnings) == (None, [])
     some_blank = read_examples(write("w.tsv", "text\tlabel\nx\t\ny\t1\n"), SINGLE, require_label=False)
     assert some_blank.labels is None
-    assert "1 of 2 rows have no label" in some_blank.report.warnings[0]
+    assert "1 of 2 rows without a label" in some_blank.report.warnings[0]
 
 
 def test_a_missing_label_column_is_an_error_where_labels_are_required(write: Write) -> None:
@@ -75,7 +75,7 @@ def test_a_missing_file_gets_the_nearest_name(write: Write) -> None:
     path = write("other.bin", b"x").with_name("trian.csv")
     with pytest.raises(ConfigError, match=r"trian\.csv does not exist") as error:
         read_examples(path, SINGLE)
-    assert error.value.hint == "did you mean 'train.csv'?"
+    assert error.value.hint == f"did you mean {path.with_name('train.csv')}?"
 
 
 def test_a_folder_where_a_file_is_expected_is_an_error(tmp_path: Path) -> None:
@@ -87,15 +87,16 @@ def test_a_folder_where_a_file_is_expected_is_an_error(tmp_path: Path) -> None:
     ("name", "head", "message"),
     [
         ("t.csv", b"\x1f\x8b\x08", "gzip-compressed"),
-        ("t.csv.gz", b"\x1f\x8b\x08", "gzip-compressed"),
+        ("t.csv.gz", b"\x1f\x8b\x08", "damaged or cut short"),
+        ("t.csv.gz", b"text,label\n", "damaged or cut short: Not a gzipped file"),
+        ("t.feather", b"FEA1", "a Feather file of version 1"),
+        ("t.xlsx", b"text,label\n", "not an Excel workbook"),
         ("t.tsv", b"PK\x03\x04", "zip archive or an Excel workbook"),
-        ("t.xlsx", b"PK\x03\x04", "zip archive or an Excel workbook"),
         ("t.jsonl", b"\x28\xb5\x2f\xfd", "zstd"),
         ("t.csv", b"PAR1", "a Parquet file"),
         ("t.parquet", b"ARROW1", "an Arrow file"),
         ("t.parquet", b"text,label\n", "not a Parquet file"),
         ("t.arrow", b"PAR1", "a Parquet file"),
-        ("t.csv", "text,label\n".encode("utf-16"), "UTF-16"),
         ("t.csv", "text,label\n".encode("utf-16-le"), "not UTF-8 text"),
         ("t.csv", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
     ],
@@ -105,7 +106,7 @@ def test_a_file_of_another_kind_is_told_by_its_content(write: Write, name: str, 
         read_examples(write(name, head), SINGLE)
 
 
-@pytest.mark.parametrize("name", ["t.json", "t.dat", "t"])
+@pytest.mark.parametrize("name", ["t.dat", "t", "t.parquet.gz", "t.zip"])
 def test_an_unknown_suffix_is_an_error(write: Write, name: str) -> None:
     with pytest.raises(ConfigError, match="suffix"):
         read_examples(write(name, "text,label\nx,1\n"), SINGLE)

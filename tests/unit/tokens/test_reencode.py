@@ -1,20 +1,25 @@
 """Re-encoding: records equal to those of the original tool, shards that can be continued, bytes that never differ."""
 
+import contextlib
 import hashlib
 import json
 import os
 import random
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.damage import damaged
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Columns, Task
 from bertune.text.glue import find_splits, glue_task, read_split
+from bertune.text.read_options import ReadOptions
 from bertune.text.record_file import frame_record, read_records_of
 from bertune.text.row_source import RowSource
 from bertune.text.tf_example import FeatureValue, encode_example, parse_example
@@ -240,7 +245,7 @@ def test_refused_rows_are_counted_and_named(tmp_path: Path, table: Path, tokeniz
     table.write_text(table.read_text() + "one cell\nof,b\n")
     with pytest.raises(DataError, match=r"train\.csv:1502: 1 cell, expected 2"):
         reencode(source_of(table), tokenizer, tmp_path / "out")
-    manifest = reencode(source_of(table, on_bad_row="skip"), tokenizer, tmp_path / "skipped")
+    manifest = reencode(source_of(table, reading=ReadOptions(on_bad_row="skip")), tokenizer, tmp_path / "skipped")
     assert (manifest.rows, manifest.rows_in, len(manifest.refused)) == (1501, 1502, 1)
     assert read_manifest(tmp_path / "skipped") == manifest
     assert str(manifest.refused[0]).startswith(f"{table}:1502: 1 cell")
@@ -311,12 +316,89 @@ def test_shards_that_changed_places_are_detected(tmp_path: Path, table: Path, to
         read_records(out)
 
 
+def changed_manifest(folder: Path, change: Callable[[dict[str, Any]], Any], *, with_digest: bool = False) -> None:
+    """Writes a manifest anew; without its digest, as bertune wrote them before there was one."""
+    path = folder / "manifest.json"
+    values = json.loads(path.read_text())
+    change(values)
+    if not with_digest:
+        del values["digest"]
+    path.write_text(json.dumps(values))
+
+
 def test_a_manifest_that_names_another_folder_is_refused(tmp_path: Path, table: Path, tokenizer: BertTokenizer) -> None:
     reencode(source_of(table), tokenizer, tmp_path / "out")
-    path = tmp_path / "out" / "manifest.json"
-    path.write_text(path.read_text().replace("records-00000-of-00001", "../records-00000-of-00001"))
+    changed_manifest(tmp_path / "out", lambda values: values["shards"][0].update(name="../records-00000-of-00001"))
     with pytest.raises(DataError, match="is no plain file name"):
         read_manifest(tmp_path / "out")
+
+
+def test_a_manifest_without_a_digest_is_read_and_a_changed_one_is_refused(
+    tmp_path: Path, table: Path, tokenizer: BertTokenizer
+) -> None:
+    manifest = reencode(source_of(table), tokenizer, tmp_path / "out")
+    changed_manifest(tmp_path / "out", lambda values: values.update(source="elsewhere"), with_digest=True)
+    with pytest.raises(DataError, match=r"manifest\.json is not a manifest that can be read: .*its digest differs"):
+        read_manifest(tmp_path / "out")
+    changed_manifest(tmp_path / "out", lambda values: values.update(source=manifest.source))
+    assert read_manifest(tmp_path / "out") == manifest
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("recipe", "shard_count", "1"),
+        ("recipe", "shard_count", 0),
+        ("recipe", "shard_count", -1),
+        ("recipe", "shard_count", None),
+        ("recipe", "shard_count", 10**9),
+        ("recipe", "format", "csv"),
+        ("recipe", "max_length", "128"),
+        ("recipe", "max_length", 10**30),
+        ("recipe", "max_length", -5),
+        ("recipe", "labels", ["a", "b", "d"]),
+        ("recipe", "labels", "abc"),
+        ("recipe", "labels", [1, 2, 3]),
+        ("recipe", "kind", "multi-label"),
+        ("recipe", "long_text", "windows of my own"),
+        (None, "rows", 1499),
+        (None, "rows", True),
+        (None, "rows_in", 1e3),
+        (None, "label_counts", {"a": 1500}),
+        (None, "label_counts", [["a", 1]]),
+        (None, "shards", {}),
+        (None, "shards", [[]]),
+        (None, "shards", None),
+        (None, "refused", [{"path": "x", "line": "1", "reason": ""}]),
+        (None, "warnings", "none"),
+        (None, "columns", None),
+        (None, "kept", []),
+        (None, "more", 1),
+        (None, "recipe", None),
+    ],
+)
+def test_a_manifest_with_what_no_run_wrote_is_refused(
+    tmp_path: Path, table: Path, tokenizer: BertTokenizer, part: str | None, name: str, value: Any
+) -> None:
+    reencode(source_of(table), tokenizer, tmp_path / "out", processes=1)
+    changed_manifest(tmp_path / "out", lambda values: (values if part is None else values[part]).update({name: value}))
+    with pytest.raises(DataError, match=r"manifest\.json"):
+        read_manifest(tmp_path / "out")
+
+
+@pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_damaged_manifest_is_refused_or_says_the_same(
+    tmp_path: Path, table: Path, tokenizer: BertTokenizer, count: int
+) -> None:
+    manifest = reencode(source_of(table), tokenizer, tmp_path / "out", shards=3)
+    path = tmp_path / "out" / "manifest.json"
+    same = 0
+    for content in damaged(path.read_bytes(), count, "manifest"):
+        path.write_bytes(content)
+        with contextlib.suppress(DataError):
+            assert read_manifest(tmp_path / "out") == manifest
+            same += 1
+    assert same < count / 5  # damage in the white space, mostly
 
 
 def record(**features: list[int] | list[float]) -> bytes:
@@ -346,6 +428,17 @@ def test_records_of_the_original_tool_are_read() -> None:
     assert len(records) == 24
     assert records.targets.dtype == np.float32
     np.testing.assert_array_equal(records.example_ids, np.arange(24))
+
+
+def test_padding_rows_of_the_original_hold_no_token(tmp_path: Path) -> None:
+    empty = {name: [0] * len(values) for name, values in USUAL.items() if name != "is_real_example"}
+    path = tmp_path / "eval.tf_record"
+    path.write_bytes(record(**USUAL, is_real_example=[1]) + record(**empty, is_real_example=[0]))
+    records = read_records(path)
+    assert (len(records), records.padding_rows) == (1, 1)
+    path.write_bytes(record(**USUAL, is_real_example=[1]) + record(**empty, is_real_example=[1]))
+    with pytest.raises(DataError, match="expected input_mask 1"):
+        read_records(path)
 
 
 def test_records_that_only_fill_a_batch_are_left_out(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 
 from bertune.errors import CheckpointError, DataError, ResourceError
 from bertune.tokens.encoding import EncodedExamples, encode_examples
-from bertune.tokens.store import load_store, save_store, store_key
+from bertune.tokens.store import FORMAT, _content_digest, load_store, save_store, store_key
 from bertune.tokens.tokenizer import BertTokenizer
 
 
@@ -63,6 +63,26 @@ def test_a_missing_file_and_another_file_are_refused(tmp_path: Path) -> None:
         load_store(tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("labels", np.zeros((3, 2))),
+        ("labels", np.zeros(2)),
+        ("more", np.zeros(3)),
+        ("truncated", np.zeros((3, 1), bool)),
+    ],
+)
+def test_arrays_that_no_store_has_are_refused_with_whatever_digest(
+    tmp_path: Path, encoded: EncodedExamples, name: str, array: np.ndarray
+) -> None:
+    arrays = {each: getattr(encoded, each) for each in ("token_ids", "offsets", "first_lengths", "truncated")}
+    arrays[name] = array
+    metadata = {"format": FORMAT, "max_length": "7", "content_digest": _content_digest(arrays, 7)}
+    save_file(arrays, tmp_path / "s", metadata)
+    with pytest.raises(CheckpointError, match=r"other arrays than a store|2 labels for 3 examples"):
+        load_store(tmp_path / "s")
+
+
 def test_a_store_of_other_texts_is_refused(tmp_path: Path, encoded: EncodedExamples) -> None:
     save_store(encoded, None, tmp_path / "s", metadata={"key": "k"})
     with pytest.raises(DataError, match="made from other texts"):
@@ -93,8 +113,8 @@ def test_a_failed_write_leaves_the_old_store(
 
 
 def test_the_key_depends_on_all_that_decides_the_content() -> None:
-    def key(a=("x", "y"), b=None, digest="t", max_length=8) -> str:
-        return store_key(a, b, tokenizer_digest=digest, max_length=max_length)
+    def key(a=("x", "y"), b=None, digest="t", code="c", max_length=8) -> str:
+        return store_key(a, b, tokenizer_digest=digest, code_digest=code, max_length=max_length)
 
     others = [
         key(a=("xy",)),
@@ -103,6 +123,7 @@ def test_the_key_depends_on_all_that_decides_the_content() -> None:
         key(a=("x",), b=("y",)),
         key(b=()),
         key(digest="u"),
+        key(code="d"),
         key(max_length=9),
         key(a=("x", "\ud800")),
     ]

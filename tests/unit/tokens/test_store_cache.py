@@ -1,5 +1,8 @@
 """Encoded examples are found again by later runs, and never mistaken for others."""
 
+import os
+import stat
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +10,13 @@ import numpy as np
 import pytest
 
 from bertune.cache_folder import cache_folder
-from bertune.tokens import store_cache
+from bertune.tokens import components, store_cache
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.tokenizer import BertTokenizer
 
+# Beyond what Linux gives to any process.
+DEAD_PROCESS = 4_194_305
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(40))]
 FIRST = [f"w{i % 40} w{i % 7}" for i in range(1200)]
 SECOND = [f"w{i % 31}" for i in range(1200)]
@@ -64,6 +69,35 @@ def test_other_texts_another_length_and_another_tokenizer_are_not_found(
     assert not encode_cached([*FIRST[:-1], "w1"], SECOND, tokenizer, 16)[1]
     assert not encode_cached(FIRST, SECOND, tokenizer, 17)[1]
     assert not encode_cached(FIRST, SECOND, BertTokenizer(tmp_path / "other.txt"), 16)[1]
+
+
+def test_what_other_code_made_is_not_found(
+    tokenizer: BertTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vocabulary is the same, and so is the digest that a model keeps; a component or a version is not."""
+    long_word = [f"{text} w1{'1' * 50}" for text in FIRST]
+    before, _ = encode_cached(long_word, None, tokenizer, 16)
+    with monkeypatch.context() as patch:
+        patch.setattr(components, "MAX_CHARACTERS_PER_WORD", 1)
+        mended = BertTokenizer(tmp_path / "vocab.txt")
+    assert mended.digest == tokenizer.digest
+    encoded, found = encode_cached(long_word, None, mended, 16)
+    assert not found
+    assert not np.array_equal(encoded.token_ids, before.token_ids)
+    version = metadata.version
+    for package in ("tokenizers", "bertune"):
+        with monkeypatch.context() as patch:
+            patch.setattr(metadata, "version", lambda name, p=package: "0.1" if name == p else version(name))
+            assert not encode_cached(long_word, None, tokenizer, 16)[1]
+    assert encode_cached(long_word, None, BertTokenizer(tmp_path / "vocab.txt"), 16)[1]
+
+
+def test_only_the_owner_can_read_what_is_kept(tokenizer: BertTokenizer, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)  # as earlier versions made it
+    encode_cached(FIRST, SECOND, tokenizer, 16)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert len(files_of(folder)) == 1
 
 
 def test_each_way_with_long_texts_is_found_by_itself(tokenizer: BertTokenizer, folder: Path) -> None:
@@ -126,3 +160,12 @@ def test_the_files_not_used_for_longest_go_first(
     assert len(files_of(folder)) == 2
     assert encode_cached(FIRST, SECOND, tokenizer, 16)[1]
     assert not encode_cached(FIRST, SECOND, tokenizer, 17)[1]
+
+
+def test_what_a_killed_process_left_is_removed(tokenizer: BertTokenizer, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for process in (DEAD_PROCESS, os.getpid()):
+        (folder / f".tmp-{'0' * 64}.safetensors-{process}-0").write_bytes(bytes(1000))
+    encode_cached(FIRST, SECOND, tokenizer, 16)
+    left = [path.name for path in files_of(folder) if path.name.startswith(".tmp-")]
+    assert left == [f".tmp-{'0' * 64}.safetensors-{os.getpid()}-0"]

@@ -36,7 +36,7 @@ def test_lengths_are_those_before_truncation(tokenizer: BertTokenizer) -> None:
     assert (figures.lengths["minimum"], figures.lengths["maximum"], figures.lengths["mean"]) == (3, 7, 5.0)
     assert (figures.over_length, figures.rows, figures.tokens) == (1, 4, 12)
     assert sum(bucket["count"] for bucket in figures.histogram) == 4
-    assert figures.lines() == ["  tokens      3 ██ ██ 7; median 6, 95 % 7, 99 % 7; 1 (25.0%) over 6"]
+    assert figures.lines() == ["  tokens      3 ██ ██ 7; median 6, 95 % 7, 99 % 7; 1 (25.0 %) over 6"]
 
 
 def test_pairs_count_both_texts_and_three_special_tokens(tokenizer: BertTokenizer) -> None:
@@ -56,7 +56,7 @@ def test_the_characters_behind_unknown_words_are_named(tokenizer: BertTokenizer)
     }
     assert figures.unknown_elsewise == 1
     assert figures.unknown_places == ("dev.tsv:1", "dev.tsv:2", "dev.tsv:4")
-    assert figures.unknown_line() == "4 of 9 tokens (44.44%), because of 😀 2, 5 1, € 1, words too long 1"
+    assert figures.unknown_line() == "4 of 9 tokens (44.4 %), because of 😀 2, 5 1, € 1, words too long 1"
 
 
 def test_texts_that_are_read_in_windows_lose_nothing(tokenizer: BertTokenizer) -> None:
@@ -72,7 +72,7 @@ def test_much_truncation_and_many_unknown_words_are_findings(tokenizer: BertToke
     texts = ["good"] * 50 + ["good bad good bad good"] * 3 + ["日本"] * 2
     found = list(findings_of_tokens("train", counted(tokenizer, Examples.from_lists(texts, name="t.tsv"))))
     assert [finding.code for finding in found] == ["truncation", "unknown_tokens"]
-    assert found[0].message.startswith("train: 3 of 55 rows (5.5%) lose tokens at a length of 6; the longest has 7")
+    assert found[0].message.startswith("train: 3 of 55 rows (5.5 %) lose tokens at a length of 6; the longest has 7")
     assert "because of 日 2, 本 2" in found[1].message
     assert found[1].places == ("t.tsv:54", "t.tsv:55")
 
@@ -109,3 +109,12 @@ def test_what_is_encoded_is_counted_as_its_texts_are(
     scan = TokenScan(tokenizer, 9)
     scan.add_encoded(examples, encoded)
     assert scan.figures() == counted(tokenizer, examples, max_length=9)
+
+
+@pytest.mark.parametrize(("texts", "weighs"), [(["好 吗"] * 4, True), (["good bad good bad good 好"] * 4, False)])
+def test_a_vocabulary_of_another_language_weighs_more_than_a_few_words(
+    tokenizer: BertTokenizer, texts: list[str], weighs: bool
+) -> None:
+    (finding,) = findings_of_tokens("train", counted(tokenizer, Examples.from_lists(texts), max_length=20))
+    assert finding.code == "unknown_tokens"
+    assert ("little of the texts is left: take an encoder of their language" in finding.message) == weighs

@@ -19,10 +19,10 @@ def test_balanced_equals_scikit_learn() -> None:
 
 
 def test_balanced_of_several_labels_makes_having_one_weigh_as_much_as_not() -> None:
-    targets = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 1]])
+    targets = np.array([[1, 0, 1], [1, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 1]])
     weights = class_weights_of(["balanced"], kind="multi-label", names=NAMES, targets=targets)
     assert weights is not None
-    assert weights.tolist() == [3.0, 1.0, 1.0]  # what no row or every row has cannot be balanced
+    assert weights.tolist() == [1.5, 1.0, 1.0]  # what no row or every row has cannot be balanced
 
 
 def test_labels_that_are_not_named_weigh_one() -> None:
@@ -39,6 +39,9 @@ def test_labels_that_are_not_named_weigh_one() -> None:
         (["maybe=2"], "no label is called 'maybe'; the labels are no, yes, a=b"),
         (["yes=-1"], "'yes=-1': expected a number above 0"),
         (["yes=nan"], "'yes=nan': expected a number above 0"),
+        (["yes=inf"], "'yes=inf': expected a number above 0"),
+        (["yes=0"], "'yes=0': expected a number above 0"),
+        (["yes=twice"], "'yes=twice': expected a number above 0"),
         (["yes=2", "yes=3"], "the label 'yes' has two class weights"),
         (["balanced", "yes=2"], "balanced weighs all labels"),
     ],

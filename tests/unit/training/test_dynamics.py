@@ -14,7 +14,7 @@ from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.loop import fit
 
-CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
+CONFIG = TrainingConfig(recipe="lesson", epochs=4, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
 
 
 def test_flipped_labels_are_the_rows_that_are_believed_least() -> None:

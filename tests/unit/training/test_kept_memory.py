@@ -58,6 +58,7 @@ def test_what_is_freed_is_taken_again_and_given_back_at_the_end() -> None:
     assert held < PAGES // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -15,6 +15,7 @@ from bertune.optim.create import create_optimizer
 from bertune.training.config import TrainingConfig
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.loop import fit, optimizer_of
+from bertune.training.plan import plan_of
 
 THREE = replace(SIZES, num_hidden_layers=3)
 
@@ -38,8 +39,8 @@ def test_each_layer_has_its_share_of_the_rate_above_it() -> None:
 
 def test_the_optimizer_has_every_parameter_once_at_its_rate() -> None:
     classifier = make_classifier(config=THREE)
-    config = TrainingConfig(layer_decay=0.5, learning_rate=1e-3, warmup_fraction=0.0)
-    optimizer = optimizer_of(classifier, config, 10)
+    config = TrainingConfig(recipe="lesson", layer_decay=0.5, learning_rate=1e-3, warmup_fraction=0.0)
+    optimizer = optimizer_of(classifier, plan_of(config, classifier, 10), 10)
     scale = rate_scale_by_depth(classifier, 0.5)
     seen = []
     for group in optimizer.param_groups:
@@ -50,7 +51,7 @@ def test_the_optimizer_has_every_parameter_once_at_its_rate() -> None:
 
 
 def test_without_decay_the_groups_are_the_two_of_always() -> None:
-    optimizer = optimizer_of(make_classifier(), TrainingConfig(layer_decay=1.0), 10)
+    optimizer = optimizer_of(make_classifier(), plan_of(TrainingConfig(layer_decay=1.0), make_classifier(), 10), 10)
     assert [(group["weight_decay_rate"], group["rate_scale"]) for group in optimizer.param_groups] == [
         (0.01, 1.0),
         (0.0, 1.0),

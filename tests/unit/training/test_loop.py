@@ -14,10 +14,11 @@ from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
 from bertune.text.task import TaskKind
 from bertune.training.config import TrainingConfig
-from bertune.training.loop import EpochResult, fit
+from bertune.training.history import EpochResult
+from bertune.training.loop import fit
 from bertune.training.step import StepResult
 
-CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
+CONFIG = TrainingConfig(recipe="lesson", epochs=3, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +92,14 @@ def test_the_classifier_ends_with_the_weights_of_its_best_epoch(train: Dataset, 
     # A rate that is too high makes accuracy go up and down, so that the best epoch is not the last.
     config = replace(CONFIG, epochs=8, learning_rate=0.03)
     history = fit(classifier, train, validation, config=config, on_best=keep)
-    values = [epoch.scores.values["accuracy"] for epoch in history.epochs if epoch.scores]
-    assert history.best.epoch == int(np.argmax(values)) + 1
+    ranks = [epoch.scores.rank for epoch in history.epochs if epoch.scores]
+    assert history.best.epoch == ranks.index(max(ranks)) + 1
     assert kept[-1][0] == history.best
     np.testing.assert_array_equal(predict_logits(classifier, validation), kept[-1][1])
 
 
 def test_training_stops_when_patience_runs_out(train: Dataset, validation: Dataset) -> None:
-    frozen = replace(CONFIG, epochs=10, learning_rate=1e-9, patience=2)
+    frozen = replace(CONFIG, epochs=10, learning_rate=1e-30, patience=2)
     history = fit(make_classifier(), train, validation, config=frozen)
     assert history.stopped_early
     assert [epoch.is_best for epoch in history.epochs] == [True, False, False]
@@ -178,14 +179,14 @@ def test_targets_are_required_and_checked(train: Dataset) -> None:
     [
         {"epochs": 0},
         {"batch_size": 0},
-        {"micro_batch_size": 33},
+        {"batch_size": 32, "micro_batch_size": 33},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
         {"warmup_fraction": 1.0},
         {"label_smoothing": -0.1},
         {"weight_decay": float("nan")},
         {"seed": -1},
-        {"patience": 0},
+        {"patience": -1},
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:

@@ -22,15 +22,20 @@ from bertune.evaluation.logits import predict_logits
 from bertune.heads.classifier import Classifier, classifier_model
 from bertune.optim.create import create_optimizer
 from bertune.training.config import TrainingConfig
-from bertune.training.loop import EpochResult, History, fit, optimizer_of
+from bertune.training.history import EpochResult, History
+from bertune.training.loop import fit, optimizer_of
 from bertune.training.paths import NativeTrainingPath, training_path
+from bertune.training.plan import plan_of
 from bertune.training.step import StepResult
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
 # Ids from 40 on occur in no example of `make_dataset`.
 STILL = replace(SIZES, vocab_size=60, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=2e-3, weight_decay=0.3, precision="fp32", seed=3)
+CONFIG = TrainingConfig(
+    recipe="lesson", epochs=2, batch_size=8, learning_rate=2e-3, weight_decay=0.3, precision="fp32", seed=3
+)
+PLAN = plan_of(CONFIG, make_classifier(), 50)
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +85,25 @@ def losses(history: History) -> list[float]:
 
 
 def assert_same_training(
-    one: tuple[History, Classifier, Watcher], other: tuple[History, Classifier, Watcher], weights: float = 2e-4
+    one: tuple[History, Classifier, Watcher],
+    other: tuple[History, Classifier, Watcher],
+    weights: float = 2e-4,
+    *,
+    key_biases: bool = True,
 ) -> None:
     np.testing.assert_allclose(losses(one[0]), losses(other[0]), rtol=0, atol=1e-5)
-    assert_same_weights(one[1], other[1], weights)
+    assert_same_weights(one[1], other[1], weights, key_biases=key_biases)
 
 
-def assert_same_weights(one: Classifier, other: Classifier, tolerance: float = 2e-4) -> None:
+def assert_same_weights(
+    one: Classifier, other: Classifier, tolerance: float = 2e-4, *, key_biases: bool = True
+) -> None:
     expected = other.state_dict()
     for name, value in one.state_dict().items():
-        assert float((value - expected[name]).abs().max()) <= tolerance * float(expected[name].abs().max()), name
+        difference, most = (value - expected[name]).abs(), float(expected[name].abs().max())
+        if name.endswith("qkv.bias") and not key_biases:
+            difference = difference.view(3, -1)[[0, 2]]
+        assert float(difference.max()) <= tolerance * most, name
 
 
 @pytest.mark.parametrize(
@@ -110,23 +124,9 @@ def test_fifty_steps_have_the_losses_of_the_torch_path(train: Dataset, settings:
     assert one[2].how == "fp32, compiled kernels"
     assert other[2].how == "fp32, torch operators: compiled kernels are switched off"
     assert losses(one[0]) != losses(other[0])  # two computations, not one
-    assert_same_training(one, other)
-
-
-@pytest.mark.parametrize(
-    "trick",
-    ["row-rounding", "first-only", "compact-vocabulary", "first-only, row-rounding", "packed-tokens", "fused-qkv"],
-)
-def test_no_trick_changes_the_losses(train: Dataset, trick: str) -> None:
-    assert_same_training(run(train, trick), run(train))
-
-
-@pytest.mark.parametrize("trick", ["compact-vocabulary", "kept-calls", "one-pass-step"])
-def test_some_tricks_change_no_bit(train: Dataset, trick: str) -> None:
-    one, other = run(train, trick), run(train)
-    assert losses(one[0]) == losses(other[0])
-    weights = other[1].state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in one[1].state_dict().items())
+    # Softmax takes no notice of a key's bias, so that its gradient is rounding and nothing else, and with an epsilon of
+    # 1e-8 Adam takes steps along it.
+    assert_same_training(one, other, key_biases="optimizer" not in settings)
 
 
 def test_rows_that_never_occur_end_where_decay_alone_takes_them(train: Dataset) -> None:
@@ -136,11 +136,6 @@ def test_rows_that_never_occur_end_where_decay_alone_takes_them(train: Dataset) 
     after, expected = (model.encoder.embeddings.token.weight.detach()[40:] for model in (ours, theirs))
     torch.testing.assert_close(after, expected, rtol=1e-6, atol=0)
     assert float((after / before - 1).abs().min()) > 0.01
-
-
-@pytest.mark.parametrize("trick", ["length-groups", "gather-backward"])
-def test_without_it_torch_trains_the_same(train: Dataset, trick: str) -> None:
-    assert_same_training(run(train, "kernels"), run(train, f"kernels,{trick}"))
 
 
 def test_a_regressor_trains_the_same(train: Dataset) -> None:
@@ -166,6 +161,30 @@ def test_bf16_trains_as_well_as_the_torch_path_does() -> None:
     assert watcher.how == "bf16, compiled kernels"
     assert history.best.scores is not None
     assert history.best.scores.values["accuracy"] > 0.9
+
+
+def test_bf16_scores_its_epochs_in_fp32_to_the_bit(train: Dataset) -> None:
+    """The model that is saved answers in fp32: what an epoch was chosen for is what it will give."""
+    validation = make_dataset(64, 2)
+    config = replace(CONFIG, epochs=1, precision="bf16")
+    history, classifier, watcher = run(train, config=config, sizes=SIZES, validation=validation)
+    assert watcher.how == "bf16, compiled kernels"
+    logits = history.best.logits
+    assert logits is not None
+    assert classifier.encoder.compute_dtype == torch.float32
+    assert np.array_equal(logits, predict_logits(classifier, validation))
+    classifier.encoder.compute_dtype = torch.bfloat16
+    assert not np.array_equal(logits, predict_logits(classifier, validation))
+
+
+def test_bf16_in_parts_has_the_gradient_of_whole_batches(train: Dataset) -> None:
+    norms = []
+    for micro_batch_size in (None, 1):
+        config = replace(CONFIG, epochs=1, batch_size=100, micro_batch_size=micro_batch_size, precision="bf16")
+        history, _, watcher = run(train, config=config)
+        assert watcher.how == "bf16, compiled kernels"
+        norms.append([step.gradient_norm for step in history.steps])
+    assert norms[0] == pytest.approx(norms[1], rel=5e-3)
 
 
 def test_validation_sees_rows_that_do_not_occur_in_training_decayed(train: Dataset) -> None:
@@ -284,7 +303,7 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_their_copies(
 ) -> None:
     classifier = make_classifier(config=STILL).train()
     classifier.encoder.compute_dtype = dtype
-    path = training_path(classifier, optimizer_of(classifier, CONFIG, 50), train)
+    path = training_path(classifier, optimizer_of(classifier, PLAN, 50), train)
     assert isinstance(path, NativeTrainingPath)
     for scale in (1.0, 1.0, float("inf")):
         before = [value.clone() for value in (*classifier.parameters(), *path.native.shadows.values())]
@@ -302,7 +321,7 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_their_copies(
 
 def test_the_gradient_of_an_earlier_batch_cannot_be_asked_for(train: Dataset) -> None:
     classifier = make_classifier(config=STILL).train()
-    path = training_path(classifier, optimizer_of(classifier, CONFIG, 50), train)
+    path = training_path(classifier, optimizer_of(classifier, PLAN, 50), train)
     first = path.logits(pack(train.encoded, np.arange(8)), accumulate=False)
     path.logits(pack(train.encoded, np.arange(8, 16)), accumulate=True)
     with pytest.raises(AssertionError, match="another batch"):
@@ -316,7 +335,7 @@ def test_an_optimizer_that_was_passed_in_has_the_state_torch_would_have_left(tra
     states = []
     for removed in ("", "kernels"):
         classifier = make_classifier(config=STILL)
-        optimizer = optimizer_of(classifier, CONFIG, 50)
+        optimizer = optimizer_of(classifier, PLAN, 50)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BERTUNE_WITHOUT", removed)
             fit(classifier, train, config=CONFIG, optimizer=optimizer)

@@ -5,18 +5,19 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
-from tests.end_to_end.world import BAD, GOOD, OTHER, SPECIAL, write_table
+from tests.end_to_end.world import BAD, GOOD, OTHER, SPECIAL, write_encoder, write_table
 
-from bertune.checkpoints.name_maps import huggingface_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
+from bertune.checkpoints.model_directory import load
 from bertune.errors import ConfigError, DataError
+from bertune.evaluation.predictions import targets_for
+from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.text.examples import Columns, LabelSet, Task
 from bertune.text.glue import find_splits
 from bertune.text.row_source import RowSource
+from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.read_records import Records
 from bertune.tokens.reencode import reencode
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
@@ -24,31 +25,12 @@ from bertune.training.prepare import prepare
 from bertune.training.run import FinishedRun, execute
 from bertune.training.run_settings import RunSettings
 
-CONFIG = TrainingConfig(epochs=2, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
+CONFIG = TrainingConfig(recipe="lesson", epochs=2, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    words = [*SPECIAL, *GOOD, *BAD, *OTHER]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **config.to_dict()}))
-    torch.manual_seed(0)
-    tensors = {}
-    for name, parameter in Encoder.from_config(config).named_parameters():
-        targets = huggingface_names(name)
-        parts = parameter.detach().chunk(len(targets))
-        tensors |= {target: part.clone() for target, part in zip(targets, parts, strict=True)}
-    save_file(tensors, folder / "model.safetensors")
-    return folder
+    return write_encoder(tmp_path_factory.mktemp("model"), [*SPECIAL, *GOOD, *BAD, *OTHER])
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +117,48 @@ def test_targets_of_a_regression_train_the_same(
     texts = run(replace(settings, label="id", kind="regression", out=tmp_path / "text"))
     records = run(without_columns(settings, data, tmp_path / "records"))
     assert [step.loss for step in records.history.steps] == [step.loss for step in texts.history.steps]
+
+
+def test_the_positive_label_of_encoded_data_is_the_one_encoded_last(
+    tmp_path: Path, tables: Path, model: Path, settings: RunSettings
+) -> None:
+    data = encode(tables, model, tmp_path / "encoded", "tfrecord")
+    named = without_columns(settings, data, tmp_path / "run")
+    assert prepare(replace(named, positive="same"), CONFIG, say=lambda _: None).contract.labels == ("other", "same")
+    with pytest.raises(ConfigError, match="encoded with the labels other, same; of two the second is the positive"):
+        prepare(replace(named, positive="other"), CONFIG, say=lambda _: None)
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "store"])
+def test_a_target_out_of_range_is_refused_as_in_a_table(
+    tmp_path: Path, tables: Path, model: Path, settings: RunSettings, format: str
+) -> None:
+    """Ids run from 0 to 95, those of validation to 39."""
+    data = encode(tables, model, tmp_path / "encoded", format, label="id")
+    usual = replace(without_columns(settings, data, tmp_path / "run"), kind="regression")
+    of_tables = replace(settings, label="id", kind="regression", out=tmp_path / "run")
+    for run_settings, where in ((usual, "train: example 93"), (of_tables, "train.csv:95")):
+        with pytest.raises(DataError, match=f"{where}: the target is 93, but targets lie between 0 and 92.5"):
+            prepare(replace(run_settings, target_range=(0, 92.5)), CONFIG, say=lambda _: None)
+    prepare(replace(usual, target_range=(0, 95)), CONFIG, say=lambda _: None)
+    # Of validation data the model's own range is asked for.
+    finished = run(replace(usual, target_range=(0, 95)))
+    loaded = load(finished.directory.model)
+    examples = ReencodedExamples.read(data / "validation", loaded)
+    assert len(targets_for(loaded.contract, examples)) == 40
+    narrow = replace(loaded.contract, target_range=(0.0, 10.0))
+    with pytest.raises(DataError, match=r"validation: example 11: the target is 11, but targets lie between 0 and 10"):
+        targets_for(narrow, examples)
+
+
+def test_bounds_of_targets_are_those_of_float32_and_what_is_not_finite_is_refused(tmp_path: Path) -> None:
+    encoded = EncodedExamples(np.zeros(3, np.uint16), np.arange(4), np.ones(3, np.int32), np.zeros(3, dtype=bool), 32)
+    records = Records(encoded, np.array([0.1, 5.1, 4.0], np.float32))
+    assert records.values(tmp_path, (0.1, 5.1)).tolist() == records.targets.tolist()
+    for bad in (np.nan, np.inf):
+        records = Records(encoded, np.array([0.1, bad, 4.0], np.float32), np.array([7, 8, 9]))
+        with pytest.raises(DataError, match=f"example 8: the target is {bad}, but targets are finite numbers"):
+            records.values(tmp_path)
 
 
 def test_folders_that_do_not_fit_the_run_are_refused(

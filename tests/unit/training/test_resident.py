@@ -26,13 +26,20 @@ from bertune.heads.losses import loss_of
 from bertune.training import loop
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
-from bertune.training.loop import History, fit, optimizer_of
+from bertune.training.history import History
+from bertune.training.loop import fit, optimizer_of
+from bertune.training.objective import Objective
+from bertune.training.plan import TrainingPlan, plan_of
 from bertune.training.resident import NotResidentError, ResidentTraining
 from bertune.training.step import StepResult
 
 STILL = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 # 84 examples leave a last batch of 4.
-CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=2e-3, weight_decay=0.3, precision="fp32", seed=3)
+CONFIG = TrainingConfig(
+    recipe="lesson", epochs=2, batch_size=8, learning_rate=2e-3, weight_decay=0.3, precision="fp32", seed=3
+)
+CLASSES = Objective("classification", ("accuracy",))
+PLAN = plan_of(CONFIG, make_classifier(), 50)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +177,9 @@ def test_an_optimizer_that_was_passed_in_holds_the_moments_and_the_count(
     states = []
     for resident in (False, True):
         classifier = make_classifier(config=STILL)
-        optimizer = optimizer_of(classifier, CONFIG, 22)
+        optimizer = optimizer_of(classifier, PLAN, 22)
         if resident:
-            training = ResidentTraining(classifier, optimizer, train, CONFIG, "classification")
+            training = ResidentTraining(classifier, optimizer, train, PLAN, CLASSES)
             classifier.train()
             for epoch in (1, 2):
                 list(training.epoch(loop.epoch_order(84, seed=3, epoch=epoch - 1), epoch))
@@ -227,7 +234,7 @@ def test_a_run_that_diverges_leaves_the_weights_before_that_step_however_late_it
     train: Dataset, poison: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = make_classifier(config=STILL).train()
-    training = ResidentTraining(classifier, optimizer_of(classifier, CONFIG, 22), train, CONFIG, "classification")
+    training = ResidentTraining(classifier, optimizer_of(classifier, PLAN, 22), train, PLAN, CLASSES)
     after: list[list[Tensor]] = []
 
     def spoilt_loss(*arguments: Any, **settings: Any) -> Tensor:
@@ -244,7 +251,7 @@ def test_a_run_that_diverges_leaves_the_weights_before_that_step_however_late_it
         step(*shape)
         after.append([value.clone() for value in classifier.parameters()])
 
-    monkeypatch.setattr("bertune.training.resident.loss_of", spoilt_loss)
+    monkeypatch.setattr("bertune.training.objective.loss_of", spoilt_loss)
     monkeypatch.setattr(training._graphs, "_step", noting)
     seen = []
     with pytest.raises(DivergedError, match=f"the {poison} at step 6"):
@@ -287,10 +294,8 @@ def test_a_step_stays_on_the_device_and_asks_it_nothing(
     with torch.device("meta"):
         classifier = make_classifier(config=sizes).train()
     classifier.encoder.compute_dtype = torch.bfloat16
-    training = ResidentTraining(
-        *(classifier, optimizer_of(classifier, CONFIG, 22), train, CONFIG, "classification"),
-        class_weights=torch.ones(2, device="meta"),
-    )
+    weighted = replace(CLASSES, class_weights=torch.ones(2, device="meta"))
+    training = ResidentTraining(classifier, optimizer_of(classifier, PLAN, 22), train, PLAN, weighted)
     with _OneDevice() as watched:
         training._step(8, 128)  # on "meta" an operator that needs a number, as `item` does, raises
     assert watched.devices == {"meta"}
@@ -302,14 +307,14 @@ def test_a_step_stays_on_the_device_and_asks_it_nothing(
 # ---- what it refuses ------------------------------------------------------------------------------------------------
 
 
-def refused(train: Dataset, classifier: Classifier, config: TrainingConfig = CONFIG) -> str:
+def refused(train: Dataset, classifier: Classifier, plan: TrainingPlan = PLAN) -> str:
     with pytest.raises(NotResidentError) as caught:
-        ResidentTraining(classifier, optimizer_of(classifier, config, 22), train, config, "classification")
+        ResidentTraining(classifier, optimizer_of(classifier, plan, 22), train, plan, CLASSES)
     return str(caught.value)
 
 
 def test_what_it_cannot_do_it_refuses_with_a_reason(train: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "micro_batch_size" in refused(train, make_classifier(), replace(CONFIG, micro_batch_size=4))
+    assert "micro_batch_size" in refused(train, make_classifier(), replace(PLAN, micro_batch_size=4))
     windows = replace(train.encoded, example_offsets=np.arange(0, 85, 2), truncated=train.encoded.truncated[::2])
     assert train.targets is not None
     assert "windows" in refused(Dataset(windows, train.targets[::2]), make_classifier())

@@ -26,8 +26,10 @@ from bertune.tokens.long_texts import LongText
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import fit, optimizer_of
+from bertune.training.objective import Objective
 from bertune.training.paths import TorchTrainingPath, training_path
-from bertune.training.step import take_step
+from bertune.training.plan import plan_of
+from bertune.training.step import StepPlace, take_step
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "up", "down", *(f"w{number}" for number in range(33))]
 STILL = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.2)
@@ -83,23 +85,30 @@ def test_a_step_has_loss_and_gradients_of_the_pooled_logits(
 ) -> None:
     classifier = make_classifier(config=STILL)
     by_hand = copy.deepcopy(classifier)
-    config = TrainingConfig(learning_rate=1e-3, warmup_fraction=0.0, max_gradient_norm=0.0, weight_decay=0.0)
+    config = TrainingConfig(
+        recipe="lesson", learning_rate=1e-3, warmup_fraction=0.0, max_gradient_norm=0.0, weight_decay=0.0
+    )
+    plan = plan_of(config, classifier, 8)
     indices = np.array([3, 11, 0, 7, 20, 19, 5, 2])
 
     expected = loss_by_hand(by_hand, data, indices)
     expected.backward()  # type: ignore[no-untyped-call]
     norm = float(torch.stack([p.grad.norm() for p in by_hand.parameters() if p.grad is not None]).norm())
-    optimizer_of(by_hand, config, 10).step()
+    optimizer_of(by_hand, plan, 10).step()
 
-    optimizer = optimizer_of(classifier, config, 10)
+    optimizer = optimizer_of(classifier, plan, 10)
     path = (
         training_path(classifier, optimizer, data) if kernels else TorchTrainingPath(classifier, optimizer, reason="")
     )
     assert (path.name == "compiled kernels") is kernels
     step = take_step(
-        path, data, indices, step=0, epoch=1, rate=1e-3, device=torch.device("cpu"),
-        micro_batch_size=micro_batch_size, kind="classification", label_smoothing=0.0,
-    )  # fmt: skip
+        path,
+        Objective("classification", ("accuracy",)),
+        data,
+        indices,
+        place=StepPlace(step=0, epoch=1, rate=1e-3),
+        micro_batch_size=micro_batch_size,
+    )
     path.settle()
     assert step.loss == pytest.approx(expected.item(), rel=1e-5)
     assert step.gradient_norm == pytest.approx(norm, rel=1e-4)

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # What no page can hold (controls, halves of surrogate pairs) or what would turn the direction of the text after it.
 _UNSHOWABLE = re.compile(
@@ -48,3 +48,25 @@ def element(tag: str, *children: object, **attributes: object) -> Html:
     if tag in _WITHOUT_CONTENT and not children:
         return Html(f"<{tag}{given}/>")
     return Html(f"<{tag}{given}>{join(children)}</{tag}>")
+
+
+def table(rows: Sequence[Sequence[object]], *, caption: str = "", left: int = 1) -> Html:
+    """Returns a plain table, which a notebook shows in its own style.
+
+    Args:
+        rows: the headings, then the rows; as many cells each.
+        caption: a line above; empty for none.
+        left: how many columns, from the first, stand to the left; the others stand to the right.
+    """
+    head, *body = rows
+    sides = [f"text-align: {'left' if place < left else 'right'}" for place in range(len(head))]
+
+    def cells(tag: str, row: Sequence[object]) -> Html:
+        return element("tr", *(element(tag, cell, style=side) for cell, side in zip(row, sides, strict=True)))
+
+    return element(
+        "table",
+        element("caption", caption, style="text-align: left; caption-side: top") if caption else None,
+        element("thead", cells("th", head)),
+        element("tbody", *(cells("td", row) for row in body)),
+    )

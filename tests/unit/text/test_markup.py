@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertune.reports.markup import Html, element, join, text
 from bertune.reports.page import facts, page, paragraph, section, table
+from bertune.text.markup import Html, element, join, text
 
 HOSTILE = "<script>alert(1)</script> \"quotes\" 'too' </style></title> &amp; \u202eright to left \x00\x1b[31m"
 

@@ -1,11 +1,12 @@
-"""What a run learns: the kind of its targets, and how a model is judged by them."""
+"""What a run learns: the kind of its targets, the loss it minimizes, and how a model is judged by them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
@@ -14,11 +15,12 @@ from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.scores import Scores, score
 from bertune.heads.classifier import Classifier
+from bertune.heads.losses import loss_of, weight_of
 from bertune.text.task import TaskKind
 
 
 @dataclass(frozen=True)
-class Goal:
+class Objective:
     """The task as training sees it.
 
     Args:
@@ -26,12 +28,16 @@ class Goal:
         metrics: computed on validation data; the first chooses the best epoch.
         label_names: in the order of the logits; None names them by their numbers.
         target_range: of a regression: predictions are clipped to it before they are scored.
+        label_smoothing: see `loss_of`.
+        class_weights: see `loss_of`; on the classifier's device.
     """
 
     kind: TaskKind
     metrics: tuple[str, ...]
     label_names: tuple[str, ...] | None = None
     target_range: tuple[float, float] | None = None
+    label_smoothing: float = 0.0
+    class_weights: Tensor | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, contract: Contract) -> Self:
@@ -41,6 +47,21 @@ class Goal:
     def names_of(self, classifier: Classifier) -> tuple[str, ...]:
         """Returns the names of the labels, or their numbers where they have none."""
         return self.label_names or tuple(str(number) for number in range(classifier.num_labels))
+
+    def loss(self, logits: Tensor, targets: Tensor, *, total_weight: float | Tensor | None = None) -> Tensor:
+        """Returns the mean loss of a batch, or what a part of a batch adds to it; see `loss_of`."""
+        return loss_of(
+            logits,
+            targets,
+            kind=self.kind,
+            label_smoothing=self.label_smoothing,
+            class_weights=self.class_weights,
+            total_weight=total_weight,
+        )
+
+    def weight(self, targets: Tensor) -> float | Tensor:
+        """Returns what the losses of these examples are divided by; see `weight_of`."""
+        return weight_of(targets, kind=self.kind, class_weights=self.class_weights)
 
     def checked(self, data: Dataset, name: str, classifier: Classifier) -> Dataset:
         """Returns a data set whose targets have the type that the loss takes.

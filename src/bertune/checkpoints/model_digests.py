@@ -1,0 +1,81 @@
+"""The digests of a model folder's files: what `load` checks, and what tells one model from another."""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from bertune.checkpoints.contract import CONTRACT_FILE
+from bertune.checkpoints.transformers_classifier import DIGESTS_FILE
+from bertune.errors import CheckpointError
+from bertune.tokens.directory import CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILE
+
+WEIGHTS_FILE: Final = "model.safetensors"
+# The card is not checked: people may edit it, and nothing else reads it.
+CHECKED_FILES: Final = frozenset(
+    {WEIGHTS_FILE, "config.json", CONTRACT_FILE, VOCABULARY_FILE, TOKENIZER_FILE, CONFIG_FILE}
+)
+
+
+def model_digest(directory: str | Path) -> str:
+    """Returns a digest of a model folder's files, weights and contract among them: another model has another.
+
+    Raises:
+        CheckpointError: the folder has no list of its files' digests.
+    """
+    path = Path(directory) / DIGESTS_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file, so whose scores these are cannot be told")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def weights_file_digest(directory: str | Path) -> str:
+    """Returns the digest of a model folder's weights, which another temperature or threshold does not change.
+
+    Raises:
+        CheckpointError: the folder has no list of its files' digests.
+    """
+    path = Path(directory) / DIGESTS_FILE
+    try:
+        lines = (line.partition("  ") for line in path.read_text(encoding="utf-8").split("\n"))
+        return next(digest for digest, _, name in lines if name == WEIGHTS_FILE)
+    except (OSError, UnicodeDecodeError, StopIteration) as error:
+        raise CheckpointError(f"{path}: whose scores these are cannot be told") from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_digests(folder: Path) -> None:
+    """Writes the list of a folder's files with their digests."""
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in sorted(CHECKED_FILES)]
+    (folder / DIGESTS_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def check_digests(folder: Path) -> None:
+    """Compares every file but the card with its digest.
+
+    Raises:
+        CheckpointError: one is missing or changed, or the list is damaged.
+    """
+    path = folder / DIGESTS_FILE
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read", hint="copy the whole model folder") from error
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    # A list that lost a line would leave that file unchecked.
+    if unlisted := sorted(CHECKED_FILES - digests.keys()):
+        raise CheckpointError(
+            f"{path}: the list of digests is damaged: it lacks {unlisted[0]}", hint="copy the model folder again"
+        )
+    for name in sorted(CHECKED_FILES):
+        file = folder / name
+        if not file.is_file():
+            raise CheckpointError(f"{file}: missing", hint="copy the whole model folder")
+        if _digest(file) != digests[name]:
+            raise CheckpointError(
+                f"{file}: the file was changed or damaged: its SHA-256 is not the one in {DIGESTS_FILE}",
+                hint="copy the model folder again, or train again",
+            )

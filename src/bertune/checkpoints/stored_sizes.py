@@ -1,0 +1,84 @@
+"""The sizes of an encoder as its weights have them, read from headers alone.
+
+A configuration is held against them before anything is allocated: a wrong or hostile number in it could ask for all
+memory, or for a million layers.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from bertune.checkpoints.restore import locate, names_in
+from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.checkpoints.tensor_bundle import TensorBundle
+from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, tensorflow_names
+from bertune.encoder.config import BertConfig
+from bertune.errors import CheckpointError
+
+#: A word table may have so many rows more than the vocabulary has entries: tables are rounded up for faster products,
+#: or were enlarged for tokens that were never used. Released vocabularies that could be mixed up are further apart.
+MAX_SPARE_ROWS = 512
+
+_TABLES = {
+    "vocab_size": "embeddings.token.weight",
+    "max_position_embeddings": "embeddings.position.weight",
+    "type_vocab_size": "embeddings.token_type.weight",
+}
+_LAYER = re.compile(r"encoder[./]layer[._](\d{1,9})[./].*")
+_INTERMEDIATE = "layers.0.feed_forward.intermediate.bias"
+
+
+def fitted_config(config: BertConfig, path: Path) -> BertConfig:
+    """Holds a configuration against the weights; spare rows of the word table become part of it.
+
+    Args:
+        config: as read.
+        path: the weights, as `restore` takes them.
+
+    Returns:
+        The configuration, with as many rows of words as the weights have where that is a few more.
+
+    Raises:
+        CheckpointError: the configuration asks for more than the weights have.
+    """
+    sizes = _stored_sizes(path)
+    for name, found in sizes.items():
+        asked = getattr(config, name)
+        if asked > found:
+            hint = "the config.json and vocab.txt" if name == "vocab_size" else "the config.json"
+            raise CheckpointError(
+                f"{path} does not fit its configuration: {name} is {asked:,} there, the weights have {found:,}",
+                hint=f"use {hint} that came with these weights",
+            )
+    rows = sizes.get("vocab_size", config.vocab_size)
+    return replace(config, vocab_size=rows) if rows - config.vocab_size <= MAX_SPARE_ROWS else config
+
+
+def _stored_sizes(path: Path) -> dict[str, int]:
+    """Returns the sizes by the names of `BertConfig`'s fields, as far as the file tells them."""
+    prefix = find_prefix(path)
+    shapes = _safetensors_shapes(path) if prefix is None else _tensorflow_shapes(prefix)
+    layers = {int(match[1]) for name in shapes if (match := _LAYER.fullmatch(name))}
+    sizes = {"num_hidden_layers": max(layers, default=-1) + 1}
+    for field, parameter in {**_TABLES, "intermediate_size": _INTERMEDIATE}.items():
+        if shapes.get(parameter):
+            sizes[field] = shapes[parameter][0]
+    if len(shapes.get(_TABLES["vocab_size"], ())) == 2:
+        sizes["hidden_size"] = shapes[_TABLES["vocab_size"]][1]
+    return sizes
+
+
+def _safetensors_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
+    files = TensorFiles(find_tensor_files(path))
+    names = names_in(path, files)
+    found = {name: locate(names, name) for name in (*_TABLES.values(), _INTERMEDIATE)}
+    plain = (name.removeprefix(names.prefix) for name in names.stored)
+    return dict.fromkeys(plain, ()) | {name: files.tensors[keys[0]].shape for name, keys in found.items() if keys}
+
+
+def _tensorflow_shapes(prefix: Path) -> Mapping[str, tuple[int, ...]]:
+    bundle = TensorBundle(prefix)
+    keys = encoder_names(bundle).keys
+    found = {name: keys.get(*tensorflow_names(name)) for name in (*_TABLES.values(), _INTERMEDIATE)}
+    return dict.fromkeys(keys, ()) | {name: bundle.tensors[key].shape for name, key in found.items() if key}

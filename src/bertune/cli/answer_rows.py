@@ -1,0 +1,230 @@
+"""Answers as rows that can be joined back: the place of each in its file, columns of the table, and the answer."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bertune.checkpoints.contract import Contract
+from bertune.errors import ConfigError
+from bertune.evaluation.predictions import Prediction
+from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.text.examples import Examples
+from bertune.text.kept_columns import KeptColumns
+
+# Their rows are numbered and have no lines.
+_WITHOUT_LINES = re.compile(r"\.(parquet|arrow|feather|tfrecord|array_record|tf_record)\b", re.IGNORECASE)
+NOT_READ: Final = "not_read"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """A row of the data with its answer.
+
+    Args:
+        place: where it stands; one value for each name of `AnswerColumns.place`.
+        kept: one value for each name of `AnswerColumns.kept`.
+        prediction: the answer; None where the row could not be read.
+        not_read: why it could not be.
+    """
+
+    place: tuple[Any, ...]
+    kept: Sequence[Any]
+    prediction: Prediction | None
+    not_read: str | None = None
+
+
+@dataclass(frozen=True)
+class AnswerColumns:
+    """The columns of answers, in their order: place, what is kept of the table, the answer.
+
+    The table's columns have their own names. A column of ours gives way: it is called ``bertune_row`` where the table
+    has a column ``row``.
+
+    Args:
+        place: names of what tells a row: the file where there are several, row number, line.
+        kept: names of the columns that are kept.
+        contract: of the model.
+        top_k: how many labels are given, the most probable first; None gives the probability of each.
+        has_not_read: whether there is a column that says why a row was not read.
+    """
+
+    place: tuple[str, ...]
+    kept: tuple[str, ...]
+    contract: Contract
+    top_k: int | None = None
+    has_not_read: bool = False
+
+    def __post_init__(self) -> None:
+        labels = len(self.contract.labels)
+        if self.top_k is None:
+            return
+        if not labels:
+            raise ConfigError("this model answers with values, which have no probabilities, so --top-k has no effect")
+        if self.top_k > labels:
+            raise ConfigError(f"this model has {labels} labels, so --top-k is {labels} at most, not {self.top_k}")
+
+    @property
+    def answer(self) -> str:
+        """The name of the column that answers: by the kind of task a label, labels, or a value."""
+        kind = self.contract.kind
+        return {"multi-label": "predicted_labels", "regression": "predicted_value"}.get(kind, "predicted_label")
+
+    @property
+    def names(self) -> list[str]:
+        """All names, for a format of cells."""
+        ours = self._answer_names()
+        return [*map(self._own, self.place), *self.kept, *map(self._own, ours)]
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The columns of ours that give way, and how they are called."""
+        ours = [*self.place, *self._answer_names()]
+        return {name: self._own(name) for name in ours if name in self.kept}
+
+    def cells(self, row: AnswerRow) -> list[Any]:
+        """Returns place, kept cells and answer for a format of cells; None where there is nothing."""
+        answer = row.prediction
+        if answer is None:
+            cells: list[Any] = [None] * (len(self._answer_names()) - self.has_not_read)
+        else:
+            cells = [_given(answer)]
+            if answer.probability is not None:
+                cells.append(answer.probability)
+            if self.top_k is not None:
+                cells += [part for label_and_share in self.top(answer) for part in label_and_share]
+            else:
+                cells += answer.probabilities.values()
+        return [*row.place, *row.kept, *cells, *([row.not_read] if self.has_not_read else [])]
+
+    def record(self, row: AnswerRow) -> dict[str, Any]:
+        """Returns the same as one object, in which the probabilities are an object of their own."""
+        answer = row.prediction
+        ours: dict[str, Any] = {self.answer: None if answer is None else _given(answer)}
+        if answer is not None and answer.probability is not None:
+            ours["probability"] = answer.probability
+        if answer is not None and self.top_k is not None:
+            ours["top"] = [{"label": label, "probability": share} for label, share in self.top(answer)]
+        elif answer is not None and answer.probabilities:
+            ours["probabilities"] = answer.probabilities
+        if self.has_not_read:
+            ours[NOT_READ] = row.not_read
+        place = dict(zip(map(self._own, self.place), row.place, strict=True))
+        kept = dict(zip(self.kept, row.kept, strict=True))
+        return place | kept | {self._own(name): value for name, value in ours.items()}
+
+    def _answer_names(self) -> list[str]:
+        names = [self.answer]
+        if self.contract.kind == "classification":
+            names.append("probability")
+        if self.top_k is not None:
+            for number in range(1, self.top_k + 1):
+                names += [f"top_{number}_label", f"top_{number}_probability"]
+        else:
+            names += [f"probability_{label}" for label in self.contract.labels]
+        return [*names, NOT_READ] if self.has_not_read else names
+
+    def top(self, answer: Prediction) -> list[tuple[str, float]]:
+        """Returns the most probable labels with their probabilities."""
+        return sorted(answer.probabilities.items(), key=lambda pair: -pair[1])[: self.top_k]
+
+    def _own(self, name: str) -> str:
+        while name in self.kept:
+            name = f"bertune_{name}"
+        return name
+
+
+def answer_columns(
+    contract: Contract,
+    examples: Examples | ReencodedExamples,
+    kept: KeptColumns | None = None,
+    *,
+    top_k: int | None = None,
+    has_not_read: bool = False,
+    has_lines: bool = True,
+) -> AnswerColumns:
+    """Names the columns of the answers to examples.
+
+    Args:
+        contract: of the model.
+        examples: what is answered.
+        kept: the columns to keep; None keeps the texts, under the names that their columns have, or else had in
+            training.
+        top_k: see `AnswerColumns`.
+        has_not_read: see `AnswerColumns`.
+        has_lines: False where the lines of the examples are no lines of a file.
+    """
+    if isinstance(examples, ReencodedExamples):
+        return AnswerColumns(("example_id",), (), contract, top_k)
+    place: tuple[str, ...] = ("file",) if examples.paths is not None else ()
+    has_lines = has_lines and not any(map(_WITHOUT_LINES.search, {examples.report.path, *(examples.paths or ())}))
+    place += ("row", "line") if has_lines else ("row",)
+    names = text_names(contract, examples.report.header) if kept is None else kept.names
+    return AnswerColumns(place, names, contract, top_k, has_not_read)
+
+
+def text_names(contract: Contract, header: Sequence[str] = ()) -> tuple[str, ...]:
+    """Returns how the texts are called: by a header, else as in training, else by their role."""
+    named = [contract.text_a, contract.text_b] if contract.is_pair else [contract.text_a]
+    if len(header) >= len(named):
+        return tuple(header[: len(named)])
+    words = ["" if name is None else str(name) for name in named]
+    if any(not word or word.isdecimal() for word in words):
+        return ("text_a", "text_b") if len(named) == 2 else ("text",)
+    return tuple(words)
+
+
+def answer_rows(
+    columns: AnswerColumns,
+    examples: Examples | ReencodedExamples,
+    predictions: Iterable[Prediction],
+    kept: KeptColumns | None = None,
+    *,
+    rows_before: int = 0,
+) -> Iterator[AnswerRow]:
+    """Yields a row for each row of the data, in their order, those that could not be read in their places.
+
+    Args:
+        columns: from `answer_columns`.
+        examples: what was answered.
+        predictions: the answers.
+        kept: as for `answer_columns`.
+        rows_before: rows of the same source that were answered before.
+    """
+    if isinstance(examples, ReencodedExamples):
+        for number, prediction in zip(examples.example_ids.tolist(), predictions, strict=True):
+            yield AnswerRow((number,), (), prediction)
+        return
+    texts = [column for column in (examples.texts_a, examples.texts_b) if column is not None]
+    answers = iter(predictions)
+    file, row = "", rows_before
+    for path, line, number, reason in _in_order(examples):
+        row = row + 1 if path == file or not file else 1
+        file = path
+        values = {"file": path, "row": row, "line": line}
+        place = tuple(values[name] for name in columns.place)
+        if kept is not None:
+            cells = kept.cells(path, line)
+        else:
+            cells = [None] * len(texts) if number is None else [column[number] for column in texts]
+        yield AnswerRow(place, cells, None if number is None else next(answers), reason)
+
+
+def _in_order(examples: Examples) -> Iterator[tuple[str, int, int | None, str | None]]:
+    """Yields file, line, number of the example and why there is none, file by file in the order of the lines."""
+    usual = examples.report.path
+    paths = [usual] * len(examples) if examples.paths is None else examples.paths
+    used = [(path, line, number, None) for number, (path, line) in enumerate(zip(paths, examples.lines, strict=True))]
+    refused = examples.report.refused
+    if not refused:
+        yield from used
+        return
+    place_of = {path: place for place, path in enumerate(dict.fromkeys([*paths, *(row.path for row in refused)]))}
+    left = [(row.path, row.line, None, row.reason) for row in refused]
+    yield from sorted([*used, *left], key=lambda entry: (place_of[entry[0]], entry[1]))
+
+
+def _given(answer: Prediction) -> Any:
+    if answer.value is not None:
+        return answer.value
+    return list(answer.labels) if answer.labels is not None else answer.label

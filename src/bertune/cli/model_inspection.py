@@ -1,0 +1,154 @@
+"""What `bertune inspect` finds out about a run or a model."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.model_directory import load, read_contract
+from bertune.checkpoints.model_files import config_file, files_folder, find_model_folder, tokenizer_folder
+from bertune.checkpoints.receipt import shape_text
+from bertune.checkpoints.restore import restore
+from bertune.checkpoints.stored_sizes import fitted_config
+from bertune.checkpoints.tensor_bundle import TensorBundle
+from bertune.checkpoints.tensorflow_names import find_prefix
+from bertune.checkpoints.transformers_classifier import is_of_transformers
+from bertune.cli.fetching import FetchingProgress
+from bertune.cli.inspection import Inspection
+from bertune.encoder.config import BertConfig
+from bertune.encoder.encoder import Encoder
+from bertune.reports.run_files import read_scores
+from bertune.studies.study_directory import StudyDirectory
+from bertune.studies.summary import summarize
+from bertune.text.findings import counted
+from bertune.tokens.tokenizer import BertTokenizer
+from bertune.training.run_directory import has_ended
+
+
+def inspect_run(path: Path) -> Inspection:
+    """Loads a fine-tuned model, checking every file, and shows its contract and scores."""
+    folder = find_model_folder(path)
+    model = load(folder)
+    contract = model.contract
+    scores = read_scores(path)
+    lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
+    lines += _config_lines(model.classifier.encoder.config)
+    if not has_ended(path):
+        lines.append("this run did not end: it was interrupted or killed, and this is the model of an epoch before")
+    if scores is None and (path / "scores.json").is_file():
+        lines.append(f"its scores are of other weights: score these with bertune evaluate {path} --data FILE")
+    if scores is not None:
+        for split in ("validation", "test"):
+            if split in scores:
+                lines.append(f"{split}, {_whose(scores)}: {scores[split]['verdict']}")
+    values = {"model": str(folder), "contract": contract.to_dict(), "scores": scores, "ended": has_ended(path)}
+    study = StudyDirectory(path).earlier()
+    if study is not None and study.results:
+        summary = summarize(study.results)
+        lines += ["", *summary.lines()]
+        values["seeds"] = summary.to_dict() | {"results": [result.to_dict() for result in summary.results]}
+    return Inspection(lines, values, model.classifier)
+
+
+def _whose(scores: dict[str, Any]) -> str:
+    """Says which weights were scored: those of an epoch, of a seed's epoch, or an average of seeds."""
+    since = ", before it was calibrated anew" if scores.get("calibrated_since") else ""
+    if "average" in scores:
+        return f"{scores['average']} of seeds {', '.join(str(seed) for seed in scores['seeds'])}{since}"
+    epoch = f"epoch {scores['epoch']}"
+    whose = f"seed {scores['seed']}, {epoch}" if "seed" in scores else epoch
+    return whose + since
+
+
+def inspect_model(name: str) -> Inspection:
+    """Restores an encoder and shows its sizes, its tokenizer and the whole receipt."""
+    with FetchingProgress() as progress:
+        folder = resolve_model(name, on_progress=progress.show)
+    checkpoint = find_prefix(folder)
+    if checkpoint is not None and not config_file(folder).is_file():
+        return _inspect_tensors(TensorBundle(checkpoint))
+    config = fitted_config(BertConfig.from_json_file(config_file(folder)), folder)
+    tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
+    encoder = Encoder.from_config(config)
+    receipt = restore(encoder, folder, allow_new=["pooler"])
+    lines = [f"encoder: {folder}", *_config_lines(config)]
+    case = "lower-cased" if tokenizer.do_lower_case else "cased"
+    spare = config.vocab_size - tokenizer.vocab_size
+    more = f"; the word table has {counted(spare, 'spare row')}" if spare > 0 else ""
+    if tokenizer.added_tokens:
+        more = f", {counted(len(tokenizer.added_tokens), 'added token')} among them{more}"
+    lines.append(f"tokenizer: WordPiece, {tokenizer.vocab_size:,} pieces, {case}{more}")
+    contract = read_contract(folder) if is_of_transformers(folder) else None
+    if contract is not None:
+        lines.append("fine-tuned by transformers: predict, evaluate, explain and calibrate take this folder")
+        lines += _contract_lines(contract)
+    lines += [f"receipt: {receipt.summary()}", *(f"  {line}" for line in receipt.lines())]
+    values = {
+        "path": str(folder),
+        "contract": None if contract is None else contract.to_dict(),
+        "config": config.to_dict(),
+        "tokenizer": {"pieces": tokenizer.vocab_size, "do_lower_case": tokenizer.do_lower_case},
+        "receipt": receipt.to_dict(),
+    }
+    return Inspection(lines, values, encoder)
+
+
+def _inspect_tensors(bundle: TensorBundle) -> Inspection:
+    """Lists a TensorFlow checkpoint whose configuration is not beside it, so that nothing can be restored."""
+    tensors = [
+        {"name": name, "shape": list(entry.shape), "dtype": entry.dtype} for name, entry in bundle.tensors.items()
+    ]
+    width = max((len(name) for name in bundle.tensors), default=0)
+    numbers = sum(math.prod(entry.shape) for entry in bundle.tensors.values())
+    lines = [f"TensorFlow checkpoint: {bundle.prefix}; no bert_config.json in {files_folder(bundle.prefix)}"]
+    lines += [
+        f"  {name:<{width}}  {shape_text(entry.shape):<14} {entry.dtype}" for name, entry in bundle.tensors.items()
+    ]
+    lines.append(f"{len(tensors)} tensors, {numbers:,} numbers")
+    return Inspection(lines, {"path": str(bundle.prefix), "tensors": tensors, "numbers": numbers})
+
+
+def _contract_lines(contract: Contract) -> list[str]:
+    if contract.is_pair is None:
+        texts = "single texts or pairs"
+    elif contract.is_pair:
+        texts = f"pairs ({contract.text_a}, {contract.text_b})"
+    else:
+        texts = f"single texts ({contract.text_a})"
+    answers = f"labels in this order: {', '.join(contract.labels)}" if contract.labels else "a value"
+    return [
+        f"task: {contract.task or 'own table'}, {contract.kind}, {answers}",
+        f"takes {texts}, at most {contract.max_length} tokens; pooling {contract.pooling}; from {contract.base_model}",
+        *_further_lines(contract),
+    ]
+
+
+def _further_lines(contract: Contract) -> list[str]:
+    """Says what is unusual about how texts are read and answers made."""
+    lines = []
+    if contract.long_text != "first":
+        lines.append(f"longer texts: {contract.long_text_account()}")
+    if contract.temperature != 1:
+        lines.append(f"logits are divided by {contract.temperature:.3g} before they become probabilities")
+    if contract.folded_temperature != 1:
+        lines.append(
+            f"a temperature of {contract.folded_temperature:.3g} is folded into the head: probabilities are calibrated"
+        )
+    if contract.thresholds:
+        names = contract.labels[-len(contract.thresholds) :]
+        given = zip(names, contract.thresholds, strict=True)
+        lines.append("given from: " + ", ".join(f"'{name}' {threshold:.3g}" for name, threshold in given))
+    if named := contract.reading.named():
+        lines.append(f"tables are read as those of training: {named}")
+    if contract.target_range is not None:
+        low, high = contract.target_range
+        lines.append(f"values stay between {low:g} and {high:g}")
+    return lines
+
+
+def _config_lines(config: BertConfig) -> list[str]:
+    return [
+        f"encoder: {config.num_hidden_layers} layers, {config.hidden_size} wide, {config.num_attention_heads} heads, "
+        f"{config.intermediate_size} intermediate, {config.max_position_embeddings} positions, {config.hidden_act}"
+    ]

@@ -1,0 +1,43 @@
+"""A temperature folded into the head: calibrated probabilities in programs that know no temperature."""
+
+from dataclasses import replace
+
+import torch
+
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.model_directory import LoadedModel
+from bertune.heads.classifier import Classifier
+
+
+def with_folded_temperature(model: LoadedModel) -> LoadedModel:
+    """Returns a model whose logits are those of another divided by its temperature, and whose own temperature is 1.
+
+    Weight and bias of the dense layer are divided, so probabilities, labels and thresholds stay what they were. The
+    encoder is shared. A model whose temperature is 1 is returned itself; so is every regression.
+
+    Args:
+        model: left as it is.
+    """
+    temperature = model.contract.temperature
+    if temperature == 1.0:
+        return model
+    given = model.classifier
+    folded = Classifier(
+        given.encoder, given.num_labels, pooling=given.pooling, dropout=given.dropout.probability, draw=False
+    )
+    with torch.no_grad():
+        for name, parameter in given.classifier.named_parameters():
+            # Rounded once, from a division in float64.
+            folded.classifier.get_parameter(name).data = (parameter.detach().double() / temperature).to(parameter.dtype)
+    before = model.contract.folded_temperature
+    contract = replace(model.contract, temperature=1.0, folded_temperature=before * temperature)
+    return LoadedModel(folded, model.tokenizer, contract)
+
+
+def probabilities_account(contract: Contract) -> str:
+    """Says of an export's contract which probabilities its logits give."""
+    if contract.kind == "regression":
+        return "none, a regression has nothing to fold"
+    if contract.folded_temperature == 1.0:
+        return "those of the model, whose temperature is 1"
+    return f"calibrated, temperature {contract.folded_temperature:.4g} is folded into the head"

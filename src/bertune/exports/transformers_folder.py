@@ -1,0 +1,55 @@
+"""The format `transformers`: a model folder whose head holds the temperature, for programs that know none."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertune.checkpoints.model_directory import LoadedModel, load, save
+from bertune.errors import ConfigError
+from bertune.evaluation.logits import predict_logits
+from bertune.exports.formats import Answers, Format
+from bertune.exports.fresh_process import call_in_fresh_process
+from bertune.exports.padded_rows import ProofRows
+
+# Our own reader computes with our own arithmetic: what differs at all is a wrong weight.
+_TOLERANCE = 1e-5
+
+
+def _check(model: LoadedModel) -> None:
+    if model.classifier.pooling != "cls":
+        raise ConfigError(
+            "a model with mean pooling cannot be exported to transformers, which has no BERT classifier with it",
+            hint="export to saved_model, or train with --pooling cls",
+        )
+
+
+def _write(model: LoadedModel, folder: Path, between: Path) -> None:
+    made = save(model.classifier, between / "model", tokenizer=model.tokenizer, contract=model.contract)
+    for path in made.iterdir():
+        shutil.move(path, folder / path.name)
+
+
+def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
+    rows.save(between / "rows.npz")
+    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / "logits.npy")}
+    call_in_fresh_process("bertune.exports.transformers_folder:answer_rows", arguments, on_rows=on_rows)
+    return Answers(np.load(between / "logits.npy"), {})
+
+
+def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, Any]:
+    """Loads the folder and writes its logits; the work of the fresh process.
+
+    Args:
+        folder: of the export.
+        rows: file with the rows.
+        out: file for the logits.
+        on_rows: called with the number of rows done in each batch.
+    """
+    np.save(out, predict_logits(load(folder).classifier, ProofRows.read(rows).encoded, on_batch=on_rows))
+    return {}
+
+
+FORMAT = Format(name="transformers", tolerance=_TOLERANCE, check=_check, write=_write, answer=_answer)

@@ -1,0 +1,127 @@
+"""Scores of `bertune evaluate` that stay in the run folder: `evaluations.json`."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from bertune.atomic import write_text
+from bertune.checkpoints.model_digests import model_digest
+from bertune.errors import BertuneError, CheckpointError
+from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.evaluation.scores import Scores
+from bertune.folder_lock import only_run_in
+from bertune.reports.run_files import read_object, read_settings
+from bertune.text.examples import Examples
+from bertune.training.named_paths import place_of, started_in
+
+EVALUATIONS: Final = "evaluations.json"
+CHOSEN_ON: Final = {
+    "train": "the model was trained on these rows",
+    "validation": "chosen on these rows",
+    "": "nothing was chosen by these rows",
+}
+"""What a run had to do with the rows, and how it is said."""
+
+
+def kept_entry(
+    run: Path, data: str, split: str | None, examples: Examples | ReencodedExamples, scores: Scores, precision: str
+) -> dict[str, Any]:
+    """Makes the entry of an evaluation; the same evaluation makes the same one, whenever it is done.
+
+    Args:
+        run: the folder of the run.
+        data: as the user named it.
+        split: of a folder; None for one table.
+        examples: what was scored.
+        scores: of the run's model.
+        precision: in which it computed.
+    """
+    return {
+        "data": data,
+        "split": split,
+        "rows": len(examples),
+        "rows_digest": _digest_of(examples),
+        "model_digest": model_digest(run / "model"),
+        "seen_as": _seen_as(run, data, split),
+        "precision": precision,
+        "scores": scores.to_dict(),
+    }
+
+
+def keep_evaluations(run: Path, entries: list[dict[str, Any]]) -> str | None:
+    """Adds entries to `evaluations.json`; they take the place of those of the same rows, and of earlier models.
+
+    Args:
+        run: the folder of the run.
+        entries: of `kept_entry`.
+
+    Returns:
+        Why they could not be kept; None where they were. Scores that cannot be kept are still scores.
+    """
+    try:
+        with only_run_in(run):
+            new = {name: {entry[name] for entry in entries} for name in ("rows_digest", "model_digest")}
+            places = {(entry["data"], entry["split"]) for entry in entries}
+            kept = [
+                entry
+                for entry in _entries(run)
+                if entry["model_digest"] in new["model_digest"]
+                and entry["rows_digest"] not in new["rows_digest"]
+                and (entry["data"], entry["split"]) not in places
+            ]
+            text = json.dumps({"evaluations": [*kept, *entries]}, indent=2, ensure_ascii=False, allow_nan=False)
+            write_text(run / EVALUATIONS, text + "\n", follow=False)
+    except BertuneError as error:
+        return error.message
+    except OSError as error:
+        return str(error.strerror or error)
+    return None
+
+
+def read_evaluations(run: Path) -> list[dict[str, Any]]:
+    """Reads the entries; each with `stale`, whether another model was scored than the run has now.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    entries = _entries(run)
+    try:
+        digest = model_digest(run / "model") if entries else ""
+    except CheckpointError:
+        digest = ""
+    return [entry | {"stale": entry["model_digest"] != digest} for entry in entries]
+
+
+def _entries(run: Path) -> list[dict[str, Any]]:
+    values = read_object(run / EVALUATIONS)
+    return [] if values is None else list(values["evaluations"])
+
+
+def _digest_of(examples: Examples | ReencodedExamples) -> str:
+    """A digest of texts and labels, or of token ids and targets, so that the same rows are known by any path."""
+    digest = hashlib.sha256()
+    if isinstance(examples, ReencodedExamples):
+        records = examples.records
+        for array in (records.encoded.token_ids, records.encoded.offsets, records.targets):
+            digest.update(b"" if array is None else array.tobytes())
+    else:
+        columns = (examples.texts_a, examples.texts_b, examples.labels, examples.label_sets)
+        digest.update(json.dumps(columns, allow_nan=False).encode())
+    return digest.hexdigest()
+
+
+def _seen_as(run: Path, data: str, split: str | None) -> str:
+    """What the rows were to the run, by their path: its training rows, its validation rows, or neither (empty)."""
+    settings = read_settings(run)
+    of_run: dict[str, Any] = next((settings[verb] for verb in ("train", "sweep") if verb in settings), {})
+    start = started_in(run, of_run.get("out"))
+    path = place_of(data, Path.cwd())
+    if path == place_of(of_run.get("validation"), start):
+        return "validation"
+    if path == place_of(of_run.get("data"), start):
+        return "train" if split is None else split if split in CHOSEN_ON else ""
+    # One file of a folder.
+    read = (read_object(run / "data.json") or {"reports": {}})["reports"]
+    names = (name for name in ("train", "validation") if name in read)
+    return next((name for name in names if path == place_of(read[name]["path"], start)), "")

@@ -1,0 +1,116 @@
+"""The advice on a run, from what was prepared and what it came to."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.checkpoints.contract import Contract
+from bertune.encoder.precision import choose_precision
+from bertune.evaluation.answers import decide, probabilities, values
+from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, probe
+from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
+from bertune.training.class_weights import class_weights_of
+from bertune.training.config import TrainingConfig
+from bertune.training.history import EpochResult, History
+from bertune.training.loss_bounds import LossBounds, loss_bounds
+from bertune.training.objective import Objective
+from bertune.training.plan import plan_of
+from bertune.training.prepare import PreparedRun
+
+
+def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
+    """Fits the regression on frozen features that the run is held against, with the encoder as it is: before training.
+
+    Returns:
+        None without validation data, where the run skips it, or where there is nothing to fit.
+    """
+    if run.validation is None or run.settings.skip_probe:
+        return None
+    objective = Objective.of(run.contract)
+    return probe(
+        run.classifier.encoder,
+        objective.checked(run.train, "train", run.classifier),
+        objective.checked(run.validation, "validation", run.classifier),
+        kind=objective.kind,
+        metrics=objective.metrics,
+        num_labels=run.classifier.num_labels,
+        epochs=run.config.epochs,
+        precision=choose_precision(run.config.precision, run.classifier.classifier.weight.device),
+        target_range=objective.target_range,
+    )
+
+
+def beside_frozen(frozen: FrozenProbe | None, best: EpochResult, contract: Contract) -> FrozenComparison | None:
+    """Compares the model that is kept, by its temperature and thresholds, with the regression; None without either."""
+    return None if frozen is None or best.logits is None else frozen.beside(_decisions(best.logits, contract))
+
+
+def advice_on(
+    run: PreparedRun, history: History, best: EpochResult, frozen: FrozenComparison | None
+) -> tuple[Advice, ...]:
+    """Returns what to try instead of a run's settings; nothing where it has learned.
+
+    Args:
+        run: as it was prepared.
+        history: of its training.
+        best: the epoch that is kept.
+        frozen: the model beside the regression on frozen features.
+    """
+    contract, encoder = run.contract, run.classifier.encoder
+    layers = sum(parameter.numel() for parameter in encoder.layers.parameters())
+    scored = [epoch.scores for epoch in history.epochs if epoch.scores is not None]
+    outcome = Outcome(
+        kind=contract.kind,
+        rows=len(run.train),
+        steps=len(history.steps),
+        train_losses=tuple(epoch.train_loss for epoch in history.epochs),
+        validation_losses=tuple(scores.mean_loss for scores in scored),
+        bounds=_bounds(run),
+        scores=best.scores,
+        frozen=frozen,
+        label_counts=dict(zip(contract.labels, _label_counts(run), strict=True)),
+        encoder_parameters=layers,
+        stopped_early=history.stopped_early,
+    )
+    in_use = SettingsInUse(
+        recipe=run.config.recipe,
+        epochs=run.config.epochs,
+        batch_size=run.config.batch_size,
+        learning_rate=run.config.learning_rate,
+        metric=contract.metrics[0],
+        model=run.settings.model,
+        pooling=run.contract.pooling,
+        has_class_weights=bool(run.config.class_weights),
+        usual_rate=plan_of(TrainingConfig(), run.classifier, len(run.train)).learning_rate,
+    )
+    return advise(outcome, in_use)
+
+
+def _bounds(run: PreparedRun) -> LossBounds:
+    kind, targets = run.contract.kind, run.train.targets
+    assert targets is not None
+    weights = class_weights_of(run.config.class_weights, kind=kind, names=run.contract.labels, targets=targets)
+    return loss_bounds(
+        targets,
+        kind=kind,
+        num_labels=run.classifier.num_labels,
+        label_smoothing=run.config.label_smoothing,
+        class_weights=None if weights is None else weights.tolist(),
+    )
+
+
+def _label_counts(run: PreparedRun) -> list[int]:
+    targets = run.train.targets
+    assert targets is not None
+    if run.contract.kind == "regression":
+        return []
+    counts = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(run.contract.labels))
+    found: list[int] = counts.tolist()
+    return found
+
+
+def _decisions(logits: NDArray[Any], contract: Contract) -> NDArray[Any]:
+    if contract.kind == "regression":
+        return values(logits, contract)
+    return decide(probabilities(logits, contract), contract)

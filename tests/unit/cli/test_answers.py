@@ -1,0 +1,297 @@
+"""Answers as rows and files: what stands where, and what is refused."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bertune.checkpoints.contract import Contract
+from bertune.cli.answer_files import delimited_lines, json_lines, write_answers
+from bertune.cli.answer_options import AnswerOptions
+from bertune.cli.answer_output import answer_line, answer_table
+from bertune.cli.answer_rows import AnswerColumns, AnswerRow, answer_columns, answer_rows, text_names
+from bertune.cli.answering import examples_for, tell_reading
+from bertune.cli.data_options import DataOptions
+from bertune.errors import ConfigError, DataError
+from bertune.evaluation.predictions import Prediction, Predictions
+from bertune.text.examples import Columns, Examples
+from bertune.text.glue import Split, read_split
+from bertune.text.kept_columns import KeptColumns
+from bertune.text.read_options import ReadOptions
+from bertune.tokens.long_texts import LongTexts
+
+LABELS = Contract(("no", "yes"), is_pair=False, max_length=8, text_a="body")
+MANY = Contract(("a;b", "c", "d"), is_pair=False, max_length=8, kind="multi-label", metrics=("f1_micro",))
+VALUES = Contract((), is_pair=False, max_length=8, kind="regression", metrics=("pearson",), target_range=(0.0, 5.0))
+
+
+def predictions(contract: Contract, logits: Sequence[Sequence[float]]) -> Predictions:
+    array = np.array(logits, np.float32)
+    return Predictions(array, contract, LongTexts("first", 8, len(array), 0, 0))
+
+
+def rows_of(
+    contract: Contract, logits: Sequence[Sequence[float]], **columns: Any
+) -> tuple[AnswerColumns, list[AnswerRow]]:
+    examples = Examples.from_lists(["text"] * len(logits))
+    made = answer_columns(contract, examples, has_lines=False, **columns)
+    return made, list(answer_rows(made, examples, predictions(contract, logits)))
+
+
+def table_of(columns: AnswerColumns, rows: list[AnswerRow]) -> list[list[str]]:
+    return [line.rstrip("\n").split("\t") for line in delimited_lines(columns, rows, "\t")]
+
+
+def test_a_skipped_row_stands_in_its_place_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text('ticket,body\nT1,"two\nlines"\nT2,a,b\nT3,last\n')
+    kept = KeptColumns(["ticket"])
+    split = Split("test", (path,))
+    examples = read_split(
+        split, columns=Columns("body"), kept=kept, require_label=False, reading=ReadOptions(on_bad_row="skip")
+    )
+    columns = answer_columns(LABELS, examples, kept, has_not_read=True)
+    answers = predictions(LABELS, [[0, 2], [2, 0]])
+    found = table_of(columns, list(answer_rows(columns, examples, answers, kept)))
+    assert [row[:4] for row in found] == [
+        ["row", "line", "ticket", "predicted_label"],
+        ["1", "2", "T1", "yes"],
+        ["2", "4", "", ""],
+        ["3", "5", "T3", "no"],
+    ]
+    assert [row[-1] for row in found] == ["not_read", "", "3 cells, expected 2 (ticket, body)", ""]
+    texts = answer_columns(LABELS, examples, has_not_read=True)
+    shown = answer_table(texts, answer_rows(texts, examples, answers))
+    assert [line.split() for line in (shown[0], shown[1])] == [
+        ["row", "label", "probability", "body"],
+        ["1", "yes", "0.8808", "two", "lines"],
+    ]
+    assert shown[2].split(maxsplit=3) == ["2", "not", "read", "3 cells, expected 2 (ticket, body)"]
+    (nothing,) = [
+        json.loads(line)
+        for line in json_lines(texts, answer_rows(texts, examples, answers))
+        if "null" in line and '"row": 2' in line
+    ]
+    assert nothing == {
+        "row": 2,
+        "line": 4,
+        "body": None,
+        "predicted_label": None,
+        "not_read": "3 cells, expected 2 (ticket, body)",
+    }
+
+
+def test_rows_are_counted_in_each_file_of_a_split(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.parquet").parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({"body": [f"{name}1", f"{name}2"]}), tmp_path / f"{name}.parquet")
+    paths = (tmp_path / "a.parquet", tmp_path / "b.parquet")
+    examples = read_split(Split("test", paths), columns=Columns("body"), require_label=False)
+    columns = answer_columns(LABELS, examples)
+    rows = list(answer_rows(columns, examples, predictions(LABELS, [[0, 1]] * 4)))
+    assert columns.place == ("file", "row")  # Parquet has no lines
+    assert [row.place for row in rows] == [(str(path), row) for path in paths for row in (1, 2)]
+    assert [row.kept[0] for row in rows] == ["a1", "a2", "b1", "b2"]
+
+
+@pytest.mark.parametrize(
+    ("contract", "logits", "names", "cells"),
+    [
+        (
+            LABELS,
+            [1.0, 1.0],
+            ["predicted_label", "probability", "probability_no", "probability_yes"],
+            ["no", *["0.5"] * 3],
+        ),
+        (VALUES, [7.0], ["predicted_value"], ["5"]),
+        (
+            MANY,
+            [0.0, 0.0, -40.0],
+            ["predicted_labels", "probability_a;b", "probability_c", "probability_d"],
+            ['"[""a;b"", ""c""]"', "0.5", "0.5", "4.24835426e-18"],
+        ),
+    ],
+)
+def test_each_kind_of_task_has_its_answer(
+    contract: Contract, logits: list[float], names: list[str], cells: list[str]
+) -> None:
+    header, row = table_of(*rows_of(contract, [logits]))
+    assert header[0] == "row"
+    assert header[2:] == names
+    assert row[2:] == cells
+
+
+def test_the_most_probable_labels_are_given_in_place_of_all() -> None:
+    contract = Contract(("a", "b", "c"), is_pair=False, max_length=8)
+    columns, rows = rows_of(contract, [[0.0, 3.0, 1.0]], top_k=2)
+    header, row = table_of(columns, rows)
+    assert header[4:] == ["top_1_label", "top_1_probability", "top_2_label", "top_2_probability"]
+    assert (row[2], row[4], row[6]) == ("b", "b", "c")
+    (record,) = map(json.loads, json_lines(columns, rows))
+    assert [place["label"] for place in record["top"]] == ["b", "c"]
+    assert "probabilities" not in record
+    assert answer_line(columns, rows[0].prediction or pytest.fail("no answer")) == "b  0.8438   c  0.1142"
+    with pytest.raises(ConfigError, match="3 labels, so --top-k is 3 at most, not 4"):
+        rows_of(contract, [[0.0, 3.0, 1.0]], top_k=4)
+    with pytest.raises(ConfigError, match="answers with values"):
+        rows_of(VALUES, [[0.0]], top_k=1)
+
+
+def test_a_column_of_the_table_keeps_its_name_and_ours_gives_way() -> None:
+    kept = ("row", "bertune_row", "predicted_label", "probability")
+    columns = AnswerColumns(("row",), kept, LABELS)
+    renamed = {
+        "row": "bertune_bertune_row",
+        "predicted_label": "bertune_predicted_label",
+        "probability": "bertune_probability",
+    }
+    assert columns.renamed == renamed
+    assert columns.names == [
+        "bertune_bertune_row",
+        *kept,
+        *list(renamed.values())[1:],
+        "probability_no",
+        "probability_yes",
+    ]
+    row = AnswerRow((9,), ("mine", "x", "true", "1"), Prediction("no", 0.75, {"no": 0.75, "yes": 0.25}))
+    (record,) = map(json.loads, json_lines(columns, [row]))
+    assert (record["row"], record["predicted_label"], record["bertune_predicted_label"]) == ("mine", "true", "no")
+
+
+def test_texts_have_the_name_of_their_column_or_that_of_training() -> None:
+    assert text_names(LABELS, ("Nachricht", "more")) == ("Nachricht",)
+    assert text_names(LABELS) == ("body",)
+    assert text_names(Contract(("a", "b"), is_pair=True, max_length=8, text_a=3, text_b=4)) == ("text_a", "text_b")
+    assert text_names(Contract(("a", "b"), is_pair=False, max_length=8, text_a="0")) == ("text",)
+
+
+def typed_rows(values: Sequence[Any], contract: Contract = LABELS) -> tuple[AnswerColumns, list[AnswerRow]]:
+    answer = Prediction("no", 0.75, {"no": 0.75, "yes": 0.25})
+    rows = [AnswerRow((number,), (value,), answer) for number, value in enumerate(values, start=1)]
+    return AnswerColumns(("row",), ("kept",), contract), rows
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "text", "value"),
+    [
+        (pa.array([1_700_000_000_123_456_789, None], pa.timestamp("ns")), None, "2023-11-14 22:13:20.123456789", ...),
+        (pa.array([0.1, None], pa.float32()), None, "0.1", 0.1),
+        (pa.array([float("nan"), None]), None, "nan", None),
+        (pa.array([2**63 - 1, None]), None, "9223372036854775807", 2**63 - 1),
+        (pa.array([True, None]), None, "true", True),
+        (pa.array([["x", "é"], None]), None, '["x", "é"]', ["x", "é"]),
+        (pa.array(["é", None]).dictionary_encode(), pa.string(), "é", "é"),
+        ([3, None], pa.int64(), "3", 3),
+        ([2**70, None], pa.string(), str(2**70), 2**70),
+        ([0.5, None], pa.float64(), "0.5", 0.5),
+        ([{"a": [1, "\ud800"]}, None], pa.string(), '{"a": [1, "\\ud800"]}', {"a": [1, "\ud800"]}),
+        (["007", 7, None], pa.string(), "007", "007"),
+    ],
+)
+def test_kept_values_stay_what_they_were(values: Any, kind: Any, text: str, value: Any, tmp_path: Path) -> None:
+    columns, rows = typed_rows(list(values))
+    first, *_, last = table_of(columns, rows)[1:]
+    assert (first[1].strip('"').replace('""', '"'), last[1]) == (text, "")
+    records = [json.loads(line)["kept"] for line in json_lines(columns, rows)]
+    assert records[0] == (text if value is ... else value)
+    assert records[-1] is None
+    write_answers(tmp_path / "a.parquet", "parquet", columns, rows)
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table.schema.field("kept").type == (values.type if kind is None else kind)
+    if kind is None and text != "nan":
+        assert table["kept"].combine_chunks().equals(values)
+
+
+def test_bytes_that_are_no_text_are_for_parquet_alone(tmp_path: Path) -> None:
+    values = pa.array([b"\xff\x00"])
+    columns, rows = typed_rows(list(values))
+    with pytest.raises(DataError, match="column 'kept' holds bytes that are no text"):
+        write_answers(tmp_path / "a.csv", "csv", columns, rows)
+    assert list(tmp_path.iterdir()) == []  # whole or not at all
+    write_answers(tmp_path / "a.parquet", "parquet", columns, rows)
+    assert pq.read_table(tmp_path / "a.parquet")["kept"].combine_chunks().equals(values)
+
+
+def test_json_obeys_no_terminal_and_loses_nothing() -> None:
+    text = "a\x1b[2J\x9b\u2028\u202e\x7fé"
+    (line,) = json_lines(*typed_rows([text]))
+    assert json.loads(line)["kept"] == text
+    assert not set("\x1b\x9b\u2028\u202e\x7f") & set(line)
+    assert "é" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "hint"),
+    [
+        ({"out": "a.xlsx"}, "a.xlsx: answers are written as .csv, .tsv, .jsonl", "end its name"),
+        ({"out": "a.cvs"}, "a.cvs: answers are written as", "did you mean '.csv'?"),
+        ({"out": "old.csv"}, "old.csv exists", "--overwrite"),
+        ({"out": "data.csv", "overwrite": True}, "data.csv holds the data", "another file"),
+        ({"out": "link.csv", "overwrite": True}, "link.csv holds the data", "another file"),
+        ({"out": "folder.csv"}, "folder.csv is a folder", "--out FILE.csv"),
+        ({"overwrite": True}, "so --overwrite has no effect", None),
+        ({"formula_safe": True}, "--formula-safe is for the cells of a .csv or .tsv file", "--out"),
+        ({"formula_safe": True, "out": "a.jsonl"}, "a .csv or .tsv file, not ", "--out"),
+        ({"top_k": 0}, "--top-k must be at least 1, not 0", None),
+        ({"keep": ""}, "--keep '' holds a blank name", "--keep all"),
+        ({"keep": "a,,b"}, "--keep 'a,,b' holds a blank name", "--keep all"),
+    ],
+)
+def test_what_could_not_be_written_is_refused_at_once(
+    options: dict[str, Any], said: str, hint: str | None, tmp_path: Path
+) -> None:
+    for name in ("old.csv", "data.csv"):
+        (tmp_path / name).write_text("text\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "data.csv")
+    (tmp_path / "folder.csv").mkdir()
+    if "out" in options:
+        options = options | {"out": tmp_path / options["out"]}
+    with pytest.raises(ConfigError) as problem:
+        AnswerOptions(**options).check(str(tmp_path / "data.csv"))
+    assert said in problem.value.message
+    assert (hint or "") in (problem.value.hint or "")
+
+
+def test_columns_to_keep_are_named_as_in_a_table() -> None:
+    assert AnswerOptions(keep='id, "a,b",x').kept_names == ["id", "a,b", "x"]
+    assert AnswerOptions(keep="all").kept_names is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "said"),
+    [
+        (("a",), DataOptions(data="x.csv"), "the texts are named, so --data has no effect"),
+        (("a",), DataOptions(on_bad_row="skip"), "the texts are named, so --on-bad-row has no effect"),
+        (("a",), DataOptions(), "this model takes pairs, got 1 text"),
+        (("a", "b", "c"), DataOptions(), "this model takes pairs, got 3 texts"),
+        ((__file__, "b"), DataOptions(), "is a file, not a text"),
+    ],
+)
+def test_texts_that_do_not_fit_are_refused(texts: tuple[str, ...], options: DataOptions, said: str) -> None:
+    pairs = SimpleNamespace(contract=Contract(("no", "yes"), is_pair=True, max_length=8))
+    with pytest.raises(ConfigError, match=said):
+        examples_for(pairs, options, texts, None)  # type: ignore[arg-type]
+
+
+def test_texts_of_the_command_line_are_taken_as_they_are() -> None:
+    single = SimpleNamespace(contract=LABELS)
+    found = examples_for(single, DataOptions(), ("a\tb", "", "x" * 5000), None)  # type: ignore[arg-type]
+    assert isinstance(found, Examples)
+    assert found.texts_a == ["a\tb", "", "x" * 5000]
+
+
+@pytest.mark.parametrize(("column", "is_told"), [("0", True), ("body", False), (None, False)])
+def test_it_tells_where_a_first_row_was_taken_as_header(column: str | None, is_told: bool, tmp_path: Path) -> None:
+    path = tmp_path / "new.txt"
+    path.write_text("body\nmore\n")
+    examples = read_split(Split("test", (path,)), columns=Columns(column or "body"), require_label=False)
+    told: list[str] = []
+    tell_reading(examples, DataOptions(text_a=column), LABELS, told.append)
+    warning = f"warning: {path}: the first row was taken as the names of columns and is not answered: 'body'"
+    assert told[1:] == ([warning] if is_told else [])

@@ -1,0 +1,171 @@
+"""The regression on frozen features: that it fits what can be fitted, and changes nothing."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from tests.unit.training.conftest import make_classifier, make_dataset
+
+from bertune.batches.dataset import Dataset
+from bertune.encoder.encoder import Encoder
+from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, _fit, probe, rows_for_probe
+from bertune.evaluation.mean_features import mean_features
+from bertune.text.task import TaskKind
+from bertune.tokens.examples import EncodedExamples
+
+SOURCE = np.random.default_rng(0)
+FEATURES = SOURCE.standard_normal((150, 12))
+CLASSES = (FEATURES @ SOURCE.standard_normal((12, 3)) + SOURCE.standard_normal((150, 3))).argmax(axis=1)
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return make_classifier().encoder
+
+
+def probed(encoder: Encoder, train: Dataset, validation: Dataset, **changes: Any) -> FrozenProbe | None:
+    settings: dict[str, Any] = {
+        "kind": "classification",
+        "metrics": ("accuracy",),
+        "num_labels": 2,
+        "epochs": 3,
+        "precision": torch.float32,
+    }
+    return probe(encoder, train, validation, **settings | changes)
+
+
+def with_targets(data: Dataset, targets: Any) -> Dataset:
+    return replace(data, targets=targets)
+
+
+@pytest.mark.parametrize("penalty", [0.01, 1.0])
+def test_classes_get_the_weights_of_scikit_learn(penalty: float) -> None:
+    ours = _fit(FEATURES, np.eye(3)[CLASSES], penalty, "classification")
+    theirs = LogisticRegression(C=1 / (150 * penalty), tol=1e-8, max_iter=1000).fit(FEATURES, CLASSES)
+    np.testing.assert_allclose(ours[:-1].T, theirs.coef_, atol=5e-3)
+
+
+def test_each_of_several_labels_gets_the_weights_it_would_have_alone() -> None:
+    rows = np.eye(3)[CLASSES]
+    together = _fit(FEATURES, rows, 0.1, "multi-label")
+    alone = LogisticRegression(C=1 / (150 * 0.1), tol=1e-8).fit(FEATURES, rows[:, 1])
+    np.testing.assert_allclose(together[:-1, 1], alone.coef_[0], atol=5e-3)
+
+
+def test_values_get_the_weights_of_ridge_regression() -> None:
+    values = FEATURES[:, :1] * 2 + 5
+    ours = _fit(FEATURES, values, 0.1, "regression")
+    theirs = Ridge(alpha=150 * 0.1).fit(FEATURES, values[:, 0])
+    np.testing.assert_allclose(ours[:-1, 0], theirs.coef_, atol=1e-4)
+    assert ours[-1, 0] == pytest.approx(theirs.intercept_, abs=1e-4)
+
+
+@pytest.mark.parametrize("without", ["", "kernels"])
+def test_features_are_the_mean_of_the_last_hidden_states(
+    encoder: Encoder, without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERTUNE_WITHOUT", without)
+    data = make_dataset(20, 0).encoded
+    encoder.train()
+    features = mean_features(encoder, data, precision=torch.float32)
+    assert encoder.training
+    encoder.eval()
+    for row in range(20):
+        ids = torch.from_numpy(data.take([row]).token_ids.astype(np.int64))[None]
+        given = {"input_word_ids": ids, "input_mask": torch.ones_like(ids), "input_type_ids": torch.zeros_like(ids)}
+        expected = encoder(given).last_hidden_state[0].mean(dim=0).detach().numpy()
+        np.testing.assert_allclose(features[row], expected, atol=2e-5)
+
+
+def test_of_several_windows_the_first_is_read(encoder: Encoder) -> None:
+    plain = make_dataset(6, 0).encoded
+    windows = EncodedExamples(
+        plain.token_ids, plain.offsets, plain.first_lengths, np.zeros(3, bool), 32, np.array([0, 2, 3, 6])
+    )
+    features = mean_features(encoder, windows, precision=torch.float32)
+    np.testing.assert_allclose(features, mean_features(encoder, plain, precision=torch.float32)[[0, 2, 3]], atol=1e-5)
+
+
+def test_a_told_class_is_found_and_the_same_again(encoder: Encoder) -> None:
+    train, validation = make_dataset(400, 1), make_dataset(150, 2)
+    torch.manual_seed(0)
+    found, again = probed(encoder, train, validation), probed(encoder, train, validation)
+    assert torch.initial_seed() == 0
+    assert found is not None
+    assert again is not None
+    assert found.to_dict() == again.to_dict()
+    assert found.metrics["accuracy"] > 0.7
+    assert (found.rows_trained, len(found.scored)) == (200, 100)
+    np.testing.assert_array_equal(found.targets, validation.targets[found.scored])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["multi-label", "regression"])
+def test_other_kinds_are_scored_by_their_metrics(encoder: Encoder, kind: TaskKind) -> None:
+    train, validation = make_dataset(300, 1), make_dataset(100, 2)
+    metric = {"multi-label": "f1_micro", "regression": "pearson"}[kind]
+    outputs = 2 if kind == "multi-label" else 1
+
+    def turned(data: Dataset) -> Dataset:
+        assert data.targets is not None
+        one = data.targets
+        return with_targets(data, np.stack([one, 1 - one], axis=1) if outputs == 2 else one.astype(np.float32))
+
+    found = probed(encoder, turned(train), turned(validation), kind=kind, metrics=(metric,), num_labels=outputs)
+    assert found is not None
+    assert found.metrics[metric] > 0.4
+    assert found.decisions.shape == found.targets.shape
+
+
+def test_one_class_alone_has_nothing_to_fit(encoder: Encoder) -> None:
+    train = make_dataset(50, 1)
+    assert probed(encoder, with_targets(train, np.zeros(50, np.int64)), make_dataset(50, 2)) is None
+
+
+@pytest.mark.parametrize("rows", [2, 9])
+def test_a_handful_of_rows_is_too_few_to_fit(encoder: Encoder, rows: int) -> None:
+    train = with_targets(make_dataset(rows, 1), np.arange(rows) % 2)
+    assert probed(encoder, train, make_dataset(50, 2)) is None
+
+
+def test_hidden_states_that_are_not_finite_are_left_to_training(encoder: Encoder) -> None:
+    with torch.no_grad():
+        encoder.layers[0].feed_forward.output.weight.fill_(float("inf"))
+    assert probed(encoder, make_dataset(50, 1), make_dataset(50, 2)) is None
+
+
+def test_classes_keep_their_shares_where_rows_are_left_out(encoder: Encoder) -> None:
+    validation = make_dataset(400, 2)
+    rare = with_targets(validation, (np.arange(400) >= 360).astype(np.int64))
+    found = probed(encoder, make_dataset(400, 1), rare)
+    assert found is not None
+    assert (len(found.targets), found.targets.sum()) == (100, 10)
+
+
+def test_the_rows_cost_five_per_cent_of_the_run_but_where_it_is_short() -> None:
+    assert rows_for_probe(100, 50, 1) == (100, 50)
+    assert rows_for_probe(1000, 200, 3) == (320, 160)
+    assert rows_for_probe(3668, 408, 5) == (1000, 408)
+    assert rows_for_probe(100_000, 5000, 1) == (1000, 500)
+
+
+def test_a_model_is_below_only_by_more_than_a_standard_error(encoder: Encoder) -> None:
+    targets = np.array([0, 1] * 50)
+    found = FrozenProbe("classification", {"accuracy": 1.0}, 200, np.arange(100, 200), targets.copy(), targets, 2, 0.1)
+    model = np.concatenate([np.zeros(100, np.int64), targets])
+    assert not found.beside(model).is_below
+    model[100] = 1 - model[100]
+    assert not found.beside(model).is_below  # one row
+    model[100] = 1 - model[100]
+    model[100:130] = 1 - model[100:130]
+    beside = found.beside(model)
+    assert (beside.model, beside.frozen, beside.rows) == (0.7, 1.0, 100)
+    assert beside.is_below
+    assert beside.standard_error == pytest.approx(np.sqrt(0.3 * 0.7 / 100), rel=0.15)
+    assert beside.p < 0.001
+    assert "accuracy is 70.0 %, below the 100.0 % of a logistic regression" in beside.sentence()
+    hamming = FrozenComparison("", "hamming_loss", model=0.3, frozen=0.1, standard_error=0.05, p=0.01, rows=9)
+    assert hamming.is_below
+    assert not replace(hamming, model=0.14).is_below
