@@ -200,6 +200,7 @@ def main() -> None:
     options = parser.parse_args()
     task, encoder = glue_task(options.task), resolve_model(DEFAULT_MODEL)
     settings = {"epochs": options.epochs, "batch_size": options.batch_size, "learning_rate": options.learning_rate}
+    same = settings | {"recipe": "lesson", "warmup_fraction": 0.1, "weight_decay": 0.01, "max_gradient_norm": 1.0}
     about = settings | {"task": task.name, "rows": options.rows, "encoder": DEFAULT_MODEL, "max_length": MAX_LENGTH}
     runs = earlier_runs(options.out.with_suffix(".json"), about)
     done = min((len(of_system) for of_system in runs.values()), default=0)
@@ -207,11 +208,11 @@ def main() -> None:
         data = cut_rows(options.data, task, options.rows, Path(folder))
         for seed in range(done + 1, options.seeds + 1):
             for pooling in options.poolings:
-                config = TrainingConfig(seed=seed, precision=options.precision, **settings)
+                config = TrainingConfig(seed=seed, precision=options.precision, **same)
                 run = train_ours(Job(task, data, encoder, pooling), config)
                 report(runs, f"bertune, {pooling}, {options.precision}", seed, run)
             for precision in options.peer_precisions:
-                config = TrainingConfig(seed=seed, precision=precision, **settings)
+                config = TrainingConfig(seed=seed, precision=precision, **same)
                 run = train_transformers(Job(task, data, encoder, "cls"), config)
                 report(runs, f"transformers Trainer, cls, {precision}", seed, run)
             results = {

@@ -40,6 +40,7 @@ from bertune.heads.classifier import Classifier, classifier_model  # noqa: E402
 from bertune.tokens.encoding import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
 from bertune.training.loop import fit, optimizer_of  # noqa: E402
+from bertune.training.plan import TrainingPlan, plan_of  # noqa: E402
 from bertune.training.resident import ResidentTraining  # noqa: E402
 
 SIZES = {
@@ -108,7 +109,7 @@ class Job:
     config: BertConfig
     classifier: Classifier
     data: Dataset
-    training: TrainingConfig
+    training: TrainingPlan
     total_steps: int
     device: torch.device
 
@@ -400,8 +401,9 @@ def main() -> None:
         makers[f"bertune without {trick}"] = lambda job, trick=trick: Bertune(job, precision="bf16", without=(trick,))
     config, data = bert_config(options.model), mrpc_like(options.steps * BATCH)
     epochs = options.rounds + 1
-    training = TrainingConfig(epochs=epochs, batch_size=BATCH, seed=42)
     classifier = classifier_model(config, 2, seed=1)[0]
+    settings = TrainingConfig(recipe="lesson", learning_rate=5e-5, epochs=epochs, batch_size=BATCH, seed=42)
+    training = plan_of(settings, classifier, len(data))
     job = Job(config, classifier, data, training, epochs * options.steps, device)
     tokens = int(data.encoded.offsets[-1]) // options.steps
     size = 8192 if device.type == "cuda" else 512

@@ -48,7 +48,7 @@ def measure(folder: Path, mode: str, model: str, epochs: int) -> dict[str, objec
         data=str(folder), out=folder / mode.replace(" ", "-"), text_a="text", label="label", model=model,
         max_length=MAX_LENGTH, **MODES[mode],
     )  # fmt: skip
-    config = TrainingConfig(epochs=epochs, batch_size=8, learning_rate=1e-4, seed=1)
+    config = TrainingConfig(recipe="lesson", epochs=epochs, batch_size=8, learning_rate=1e-4, seed=1)
     prepared = prepare(settings, config, say=print)
     finished = execute(prepared)
     assert finished.best.scores is not None

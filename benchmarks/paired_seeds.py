@@ -1,12 +1,17 @@
-"""MRPC over paired seeds: bf16 with every trick beside fp32 with none, so that a loss of accuracy would show.
+"""Paired seeds: bf16 by compiled kernels beside fp32 by torch's operators on MRPC, or bertune beside the Trainer.
 
     python -m benchmarks.paired_seeds --data DIR --seeds 10 --out benchmarks/results/NAME
+    python -m benchmarks.paired_seeds --against transformers --task mrpc --data DIR --rows 300 600 1000 3668 \
+        --seeds 10 --out benchmarks/results/NAME
 
-Both runs of a seed have the same first weights, order of examples and settings, each in a process of its own. The plain
-side computes by torch's operators, with grouped lengths and bulk dropout; on AMD's processors its float32 products are
-oneDNN's, which are as exact. DIR holds the original MRPC files. Writes NAME.json and NAME.md after each run; started
-again, it does what is missing. `--only fast` and `--only plain` do one side: the plain one takes an hour, in which the
-code of the other may change.
+The first shows whether speed costs accuracy, the second whether bertune learns as the Trainer does with the same
+numbers given (see `beside_trainer`; it needs `.venv-transformers`).
+
+In the first, both runs of a seed have the same first weights, order of examples and settings, each in a process of its
+own. On AMD's processors the plain side's float32 products are oneDNN's, which are as exact. DIR holds the original GLUE
+files. Writes NAME.json and NAME.md after each run; started again, it does what is missing. `--only fast` and `--only
+plain` do one side: the plain one takes an hour, in which the code of the other may change. `--against transformers` has
+`--only bertune` and `--only trainer`.
 """
 
 import argparse
@@ -21,14 +26,16 @@ from typing import Any, Final
 
 from scipy import stats
 
+from benchmarks.beside_trainer import compare
 from benchmarks.machine import machine
 from bertune.ablation import VARIABLE
+from bertune.checkpoints.hub import DEFAULT_MODEL
 
-FAST: Final = "bf16, every trick"
-PLAIN: Final = "fp32, no trick"
+FAST: Final = "bf16, compiled kernels"
+PLAIN: Final = "fp32, torch operators"
 SYSTEMS: Final = {
     FAST: ({}, "bf16"),
-    PLAIN: ({VARIABLE: "kernels,row-rounding,first-only,compact-vocabulary"}, "fp32"),
+    PLAIN: ({VARIABLE: "kernels"}, "fp32"),
 }
 MEASURES: Final = ("validation, best epoch", "validation, last epoch", "test, best epoch")
 
@@ -41,7 +48,19 @@ def train(system: str, data: str, seed: int, settings: dict[str, Any], threads: 
     flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     with tempfile.TemporaryDirectory() as folder:
         run = f"{folder}/run"
-        to_train = ["train", "--task", "mrpc", "--data", data, "--seed", str(seed), "--precision", precision]
+        to_train = [
+            "train",
+            "--recipe",
+            "lesson",
+            "--task",
+            "mrpc",
+            "--data",
+            data,
+            "--seed",
+            str(seed),
+            "--precision",
+            precision,
+        ]
         subprocess.run([*bertune, *to_train, "--out", run, *flags], env=environment, check=True, capture_output=True)
         journal = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
         to_score = ["evaluate", run, "--data", data, "--split", "test", "--json"]
@@ -90,12 +109,31 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
+    parser.add_argument("--against", choices=["itself", "transformers"], default="itself")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--only", choices=["fast", "plain"])
+    parser.add_argument("--only", choices=["fast", "plain", "bertune", "trainer"], help="one side alone")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each run")
     parser.add_argument("--out", type=Path, required=True)
+    peer = parser.add_argument_group("against transformers")
+    peer.add_argument("--task", choices=["mrpc", "sst2"], default="mrpc")
+    peer.add_argument("--rows", type=int, nargs="+", default=[300, 600, 1000, 3668], help="training rows")
+    peer.add_argument("--epochs", type=int, default=3)
+    peer.add_argument("--batch-size", type=int, default=32)
+    peer.add_argument("--encoder", default=DEFAULT_MODEL)
+    peer.add_argument("--without-dropout", action="store_true", help="whose draws are each system's own")
+    peer.add_argument("--jobs", type=int, default=1, help="seeds trained at a time")
     options = parser.parse_args()
+    sides = {"itself": ("fast", "plain"), "transformers": ("bertune", "trainer")}[options.against]
+    if options.only not in (None, *sides):
+        parser.error(f"--only {options.only}: against {options.against} there are {' and '.join(sides)}")
+    if options.against == "transformers":
+        sys.exit(1 if compare(options) else 0)
+    compare_precisions(options)
+
+
+def compare_precisions(options: argparse.Namespace) -> None:
+    """Runs what is missing of bf16 beside fp32."""
     settings = {"epochs": 3, "batch_size": 32, "learning_rate": options.learning_rate}
     file = options.out.with_suffix(".json")
     results: dict[str, Any] = {"settings": settings, "machine": machine(), "runs": {system: {} for system in SYSTEMS}}

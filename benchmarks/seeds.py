@@ -77,7 +77,7 @@ def row(system: str, measured: dict[str, Any]) -> str:
 
 
 def shown(found: dict[str, Any]) -> str:
-    if found["std"] is None:
+    if found["low"] is None:
         return f"{found['mean']:.2%}"
     return f"{found['mean']:.2%} ({found['low']:.2%} to {found['high']:.2%}), std {found['std']:.2%}"
 

@@ -118,7 +118,7 @@ def main() -> None:
         model, texts = load(workload.model), workload.train
         encoded = encode_examples(texts.first, texts.second, model.tokenizer, workload.settings["max_length"])
     names = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "max_gradient_norm", "seed")
-    config = TrainingConfig(**{name: workload.settings[name] for name in names})
+    config = TrainingConfig(recipe="lesson", **{name: workload.settings[name] for name in names})
     fit(model.classifier, Dataset(encoded, np.array(texts.labels, np.int64)), config=config, observer=profile)
     if not profile.seconds:
         raise SystemExit(f"nothing to time: {profile.precision}")

@@ -2,7 +2,7 @@
 
 python -m benchmarks.speed                                     training MiniLM-L6, every system
 python -m benchmarks.speed --model base --systems bertune,transformers --steps 3
-python -m benchmarks.speed --systems bertune --without kernels,row-rounding,first-only,compact-vocabulary --tag ablation
+python -m benchmarks.speed --systems bertune --without kernels,kept-memory --tag ablation
 python -m benchmarks.speed --systems bertune --settings "OMP_WAIT_POLICY=ACTIVE" "THP_MEM_ALLOC_ENABLE=1"
 python -m benchmarks.speed --what predict
 python -m benchmarks.speed --what startup

@@ -47,15 +47,18 @@ COMMANDS = """## Commands
 
     make bench                                   environments, all of the following but whole runs, this page
     python -m benchmarks.speed --model minilm    training; also --model tiny, --model base
-    python -m benchmarks.speed --systems bertune --tag ablation --without kernels,row-rounding,first-only,…
-    python -m benchmarks.speed --model tiny --systems bertune --tag ablation --without kept-calls,one-pass-step,…
+    python -m benchmarks.speed --systems bertune --tag ablation --without kernels,kept-memory,…
+    python -m benchmarks.speed --model tiny --systems bertune --tag ablation --without kernels
     python -m benchmarks.speed --systems bertune --tag settings --without kernels --settings OMP_WAIT_POLICY=ACTIVE …
     python -m benchmarks.speed --systems bertune-fp32 --tag ablation,fp32 --without fp32-products
     python -m benchmarks.speed --what predict
-    python -m benchmarks.speed --what predict --systems bertune --tag ablation --without kernels,prepacked-weights,…
+    python -m benchmarks.speed --what predict --systems bertune --tag ablation --without kernels
     python -m benchmarks.speed --what startup
     python -m benchmarks.speed --what whole      three epochs to the end, nothing extrapolated
     python -m benchmarks.speed.page              this page
+
+The ablations up to 2026-11-27 took away parts that have no switch any more (see
+[what was tried](decisions/tried.md)): those commands run on the commits of that time.
 """
 
 

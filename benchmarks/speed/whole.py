@@ -51,7 +51,16 @@ def run_command(system: System, threads: int) -> dict[str, Any]:
         return entry
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "bertune", "train", "--data", str(data), "--task", "mrpc", "--quiet"]
-        command += ["--out", str(Path(out) / "run"), "--max-length", "128"]
+        command += [
+            "--out",
+            str(Path(out) / "run"),
+            "--max-length",
+            "128",
+            "--recipe",
+            "lesson",
+            "--learning-rate",
+            "5e-5",
+        ]
         began = time.perf_counter()
         with subprocess.Popen(
             command, cwd=ROOT, env=worker_environment(system, threads), stdout=subprocess.DEVNULL

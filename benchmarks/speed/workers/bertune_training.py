@@ -63,7 +63,9 @@ def main() -> None:
     )
     slices.wait()
     names = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "max_gradient_norm", "seed")
-    config = TrainingConfig(precision=options.precision, **{name: workload.settings[name] for name in names})
+    config = TrainingConfig(
+        recipe="lesson", precision=options.precision, **{name: workload.settings[name] for name in names}
+    )
     fit(
         model.classifier,
         Dataset(encoded, targets),

@@ -43,6 +43,7 @@ def test_data_are_shaped_like_mrpc() -> None:
     assert int(data.encoded.token_ids.max()) < 30522
 
 
+@pytest.mark.slow
 def test_bertune_is_measured_with_the_few_packages_that_are_promised(tmp_path: Path) -> None:
     out = tmp_path / "gpu"
     arguments = ["--device", "cpu", "--model", "tiny", "--rounds", "1", "--steps", "3", "--out", str(out)]
@@ -55,6 +56,7 @@ def test_bertune_is_measured_with_the_few_packages_that_are_promised(tmp_path: P
     assert "| bertune |" in (tmp_path / "gpu.md").read_text()
 
 
+@pytest.mark.slow
 def test_transformers_starts_from_the_same_weights(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     out = tmp_path / "gpu"
