@@ -102,3 +102,36 @@ def test_a_name_that_is_no_text_is_refused_before_anything_is_read(model: Path, 
     assert done.returncode == 2
     assert "caf\\xe9.csv: the name is not UTF-8" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_several_tables_named_one_by_one_are_read_by_every_verb(
+    run: Run, model: Path, rows: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    parts = {"b.csv": rows[:70], "a.csv": rows[70:]}
+    for name, part in parts.items():
+        lines = [f'"{text}",{label}\n' for text, label in part]
+        (tmp_path / name).write_text("".join(["text,label\n", *lines]), "utf-8")
+    data = [word for name in parts for word in ("--data", str(tmp_path / name))]
+    columns = ["--text-a", "text", "--label", "label"]
+    out = tmp_path / "run"
+    done = run("train", *data, *columns, "--model", str(model), "--out", str(out), *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path / 'b.csv'}: 70 of 70 rows used\n{tmp_path / 'a.csv'}: 50 of 50 rows used" in done.stderr
+    # run.toml names them as one, and can be given back.
+    again = run("train", "--config", str(out / "run.toml"), "--out", str(tmp_path / "again"))
+    assert again.returncode == 0, again.stderr
+    assert (out / "model/model.safetensors").read_bytes() == (tmp_path / "again/model/model.safetensors").read_bytes()
+    scored = run("evaluate", str(out), *data, "--json")
+    assert json.loads(scored.stdout)["data"]["rows_used"] == 120, scored.stderr
+    answered = run("predict", str(out), *data, "--json")
+    places = [(Path(json.loads(line)["file"]).name, json.loads(line)["row"]) for line in answered.stdout.splitlines()]
+    assert [name for name, _ in places] == ["b.csv"] * 70 + ["a.csv"] * 50, answered.stderr
+    encoded = run("encode", *data, *columns, "--model", str(model), "--out", str(tmp_path / "encoded"))
+    assert (encoded.returncode, "warning" in encoded.stderr) == (0, False), encoded.stderr
+    # What was encoded cannot be read beside a table, nor is a test file trained on.
+    refused = run("train", "--data", str(tmp_path / "encoded"), *data[:2], *columns, "--out", str(tmp_path / "none"))
+    assert (refused.returncode, "was encoded before" in refused.stderr) == (2, True)
+    (tmp_path / "a.csv").rename(tmp_path / "test.csv")
+    both = ["--data", str(tmp_path / "b.csv"), "--data", str(tmp_path / "test.csv")]
+    refused = run("train", *both, *columns, "--out", str(tmp_path / "none"))
+    assert (refused.returncode, f"--test {tmp_path / 'test.csv'}" in refused.stderr) == (2, True)

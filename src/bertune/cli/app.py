@@ -20,6 +20,7 @@ from bertune.cli.help_page import HelpPage
 from bertune.cli.terminal import say
 from bertune.cli.typed_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
 from bertune.errors import BertuneError, ConfigError
+from bertune.text.several_names import name_of
 
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {
@@ -177,6 +178,7 @@ def _call(tokens: list[str]) -> None:
         _refuse_unwritable(tokens)
         refuse_empty(tokens)
         tokens, config_file = _take_config(tokens)
+        tokens = _as_one(tokens, "--data")
         forget_empty_variables()
         all_flags = "--help-all" in tokens
         app = make_app(config_file, all_flags=all_flags)
@@ -238,6 +240,23 @@ def _take_config(tokens: list[str]) -> tuple[list[str], Path | None]:
             value = tokens[index + 1] if index + 1 < len(tokens) else ""
         return rest, Path(value)
     return tokens, None
+
+
+def _as_one(tokens: list[str], flag: str) -> list[str]:
+    """Joins the values of a flag that may be given several times into one, at its first place."""
+    values: list[str] = []
+    rest: list[str] = []
+    first = 0
+    left = iter(tokens)
+    for token in left:
+        name, equals, value = token.partition("=")
+        given = value if equals else next(left, None) if name == flag else None
+        if name != flag or given is None:
+            rest.append(token)
+            continue
+        first = first if values else len(rest)
+        values.append(given)
+    return tokens if len(values) < 2 else [*rest[:first], flag, name_of(values), *rest[first:]]
 
 
 def _fail_on_system_error(error: OSError) -> int:

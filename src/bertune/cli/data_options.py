@@ -13,6 +13,7 @@ class DataOptions(ReadOptions):
 
     Args:
         data: a table, a folder with splits, one made by `bertune encode`, or hf://datasets/….
+            Several tables are named by 'part-*.csv', or with --data before each.
         split: which split of a folder.
         text_a: column of the first text, if not the one of training.
         text_b: column of the second text, if not the one of training.

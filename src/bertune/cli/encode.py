@@ -15,7 +15,8 @@ class EncodeSettings(ReadOptions):
 
     Args:
         data: a table (CSV, TSV, JSONL, Parquet, Arrow), a folder with train and validation files, a folder prepared by
-            tensorflow-datasets, or hf://datasets/….
+            tensorflow-datasets, or hf://datasets/…. Several tables are named by 'part-*.csv', or with --data before
+            each.
         out: a new folder, or that of an earlier run of the same data and settings, which is then completed. Of data
             with several splits each goes into a folder of its own in it.
         model: whose tokenizer is used: a folder, a name of the hub such as bert-base-uncased, gs://… or https://….

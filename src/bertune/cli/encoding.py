@@ -81,6 +81,8 @@ def _encode_one(
             processes=settings.processes,
             on_progress=progress.show,
         )
+    for note in manifest.notes:
+        say(note)
     for warning in manifest.warnings:
         say(f"warning: {warning}")
     if settings.label is not None and not manifest.labelled:

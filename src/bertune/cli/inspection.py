@@ -78,7 +78,7 @@ def is_model(what: str) -> bool:
         return config_file(path).is_file() or find_prefix(path) is not None
     if path.is_file():
         return path.name.endswith(_MODEL_SUFFIXES) or find_prefix(path) is not None
-    is_table = name_parts(path)[1] is not None or any(sign in path.name for sign in "*?")
+    is_table = name_parts(path)[1] is not None or any(sign in what for sign in "*?{")
     return not what.startswith("hf://") and not is_table
 
 

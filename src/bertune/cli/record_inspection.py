@@ -68,6 +68,7 @@ def _manifest_lines(manifest: Manifest, lengths: Mapping[str, float]) -> list[st
     lines += _length_lines(lengths)
     lines.append(f"  tokenizer   {recipe.tokenizer_digest}")
     lines.append(f"  digests     all {len(manifest.shards)} finished shards match their SHA-256")
+    lines += manifest.notes
     lines += [f"warning: {warning}" for warning in manifest.warnings]
     if manifest.refused:
         lines.append(f"warning: {len(manifest.refused):,} rows refused, the first: {manifest.refused[0]}")

@@ -24,7 +24,7 @@ _OTHER_VERBS = {
     "tokenize": "did you mean 'encode'?",
 }
 # An unquoted pattern is replaced by the names of files before bertune sees it.
-_SEVERAL_TABLES = "several tables with the same columns are read as one by a pattern in quotes: --data 'part-*.csv'"
+_SEVERAL_TABLES = "name several tables by a pattern in quotes, --data 'part-*.csv', or with --data before each"
 
 
 def usage_error(error: CycloptsError, verbs: Sequence[str]) -> ConfigError:
@@ -52,8 +52,7 @@ def usage_error(error: CycloptsError, verbs: Sequence[str]) -> ConfigError:
             hint=_SEVERAL_TABLES if os.path.isfile(word) else see,  # noqa: PTH113 (Path raises for a name too long)
         )
     if isinstance(error, RepeatArgumentError):
-        hint = _SEVERAL_TABLES if error.token.keyword == "--data" else "leave one of them out"
-        return ConfigError(f"{error.token.keyword} is given twice", hint=hint)
+        return ConfigError(f"{error.token.keyword} is given twice", hint="leave one of them out")
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword is not None:
             return ConfigError(f"{error.keyword} needs {_values(error.argument)}", hint=see)

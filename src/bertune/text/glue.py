@@ -16,8 +16,16 @@ from bertune.text.missing_path import near_path
 from bertune.text.mrpc import read_mrpc
 from bertune.text.nearest import shorten
 from bertune.text.read_options import ReadOptions
+from bertune.text.several_names import names_in
 from bertune.text.sources import collect_chunks
-from bertune.text.split_files import Split, group_by_split, split_name_of, splits_in_folder, splits_of_texts
+from bertune.text.split_files import (
+    SPLIT_NAMES,
+    Split,
+    group_by_split,
+    split_name_of,
+    splits_in_folder,
+    splits_of_texts,
+)
 from bertune.text.table import Table, has_column, pick_columns
 from bertune.text.table_opening import open_table
 from bertune.text.text_files import TextFolderTable
@@ -40,7 +48,8 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
     A folder prepared by tensorflow-datasets (``glue/mrpc/2.0.0``, or a folder of such versions, of which the highest is
     taken) is read as it stands. An address ``hf://datasets/OWNER/NAME[/CONFIG]`` names a data set on the hub. A single
     file is one split, named by its stem, or else ``train``. A name with ``*`` or ``?`` in it stands for all files that
-    match, which are one split.
+    match, which are one split; ``{a.csv,b.csv}`` for all that is named in it, each looked for by itself: what is the
+    same split is read as one, in this order.
 
     Args:
         data: a folder, a file, or an address.
@@ -57,9 +66,12 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
         >>> list(bertune.find_splits("examples/data"))
         ['train', 'validation', 'test']
     """
+    path = Path(data)
+    several = names_in(str(data))
+    if len(several) > 1 and not path.exists():
+        return _joined(several, task)
     if str(data).startswith(hub.SCHEME):
         return _hub_splits(str(data), task)
-    path = Path(data)
     if not path.exists() and _GLOB.intersection(path.name):
         return _matching(path, task)
     if not path.exists():
@@ -86,6 +98,25 @@ def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:
         hint="files are called train, validation (or dev) and test, ending in .csv, .tsv, .jsonl, .parquet, .xlsx and "
         "so on; or folders with a folder of .txt files for each label",
     )
+
+
+def _joined(names: list[str], task: Task | None) -> dict[str, Split]:
+    """Finds the splits of each name, and joins those that are the same."""
+    found: dict[str, Split] = {}
+    for name in names:
+        for split, files in find_splits(name, task).items():
+            if files.hub is not None or files.mrpc is not None or files.tfds is not None:
+                raise ConfigError(
+                    f"{name} is no table, and cannot be read together with others", hint="give it as the only --data"
+                )
+            before = found.get(split)
+            if before is not None and before.header != files.header:
+                raise ConfigError(f"{name} has its columns named otherwise than {before}", hint="give only one of them")
+            twice = next((path for path in files.paths if before is not None and path in before.paths), None)
+            if twice is not None:
+                raise ConfigError(f"{twice} is named twice", hint="name it once")
+            found[split] = files if before is None else replace(before, paths=before.paths + files.paths)
+    return {split: found[split] for split in SPLIT_NAMES if split in found}
 
 
 def _matching(pattern: Path, task: Task | None) -> dict[str, Split]:

@@ -13,6 +13,7 @@ from bertune.errors import ConfigError, DataError
 from bertune.hinted_values import checked_fields, fits
 from bertune.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.text.read_report import ReadReport, RefusedRow
+from bertune.text.several_names import names_in
 from bertune.tokens.long_texts import LongText, LongTexts
 
 MANIFEST_NAME: Final = "manifest.json"
@@ -93,6 +94,7 @@ class Manifest:
         label_counts: label word to examples.
         refused: the refused rows, with file, line and reason.
         warnings: what looked wrong when the source was read.
+        notes: how the source was read where nobody said it.
         complete: whether every shard is finished.
         shards: the finished ones.
         kept: names of the shards that this run found finished and did not write; not in the file.
@@ -109,6 +111,7 @@ class Manifest:
     label_counts: Mapping[str, int]
     refused: tuple[RefusedRow, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     complete: bool = False
     shards: tuple[Shard, ...] = ()
     kept: tuple[str, ...] = field(default=(), compare=False)
@@ -161,6 +164,7 @@ class Manifest:
             blank_texts=self.blank_texts,
             rows_other_split=self.rows_other_split,
             warnings=list(self.warnings),
+            notes=list(self.notes),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,7 +180,12 @@ def is_reencoded(folder: str | os.PathLike[str]) -> bool:
 
 
 def find_reencoded(path: str | os.PathLike[str], split: str = "train") -> Path | None:
-    """Finds the re-encoded folder of a split at a path: the folder itself, or the one named after the split in it."""
+    """Finds the re-encoded folder of a split at a path: the folder itself, or the one named after the split in it.
+
+    Raises:
+        ConfigError: the path is several, and one of them was re-encoded.
+    """
+    _refuse_among_others(path)
     return next((folder for folder in (Path(path), Path(path) / split) if is_reencoded(folder)), None)
 
 
@@ -185,13 +194,27 @@ def find_reencoded_splits(path: str | os.PathLike[str]) -> dict[str, Path]:
 
     Returns:
         Split to folder; an empty name where the folder itself is one split; nothing where there is none.
+
+    Raises:
+        ConfigError: the path is several, and one of them was re-encoded.
     """
+    _refuse_among_others(path)
     path = Path(path)
     if is_reencoded(path):
         return {"": path}
     names = sorted(entry.name for entry in path.iterdir() if is_reencoded(entry)) if path.is_dir() else []
     first = [name for name in _SPLITS if name in names]
     return {name: path / name for name in [*first, *(name for name in names if name not in first)]}
+
+
+def _refuse_among_others(path: str | os.PathLike[str]) -> None:
+    names = names_in(os.fspath(path))
+    for name in names if len(names) > 1 else ():
+        if is_reencoded(Path(name)) or is_reencoded(Path(name) / "train"):
+            raise ConfigError(
+                f"{name} was encoded before, and cannot be read together with others",
+                hint="encode all tables into one folder: bertune encode, with --data before each",
+            )
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
@@ -233,7 +256,8 @@ def _manifest_of(values: dict[str, Any]) -> Manifest:
     for name, value in values.items():
         if name in ("kept", *parts) or name not in hints or not fits(value, hints[name]):
             raise ValueError(f"{name!a:.60} is {value!a:.60}, which does not belong there")
-    return Manifest(**(values | parts | {"warnings": tuple(values["warnings"])}))
+    texts = {name: tuple(values.get(name, ())) for name in ("warnings", "notes")}
+    return Manifest(**(values | parts | texts))
 
 
 def _check(manifest: Manifest) -> None:

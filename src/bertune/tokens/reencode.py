@@ -183,6 +183,7 @@ def _plan(
         label_counts=survey.label_counts,
         refused=tuple(survey.refused),
         warnings=survey.warnings,
+        notes=survey.notes,
     )
 
 

@@ -47,18 +47,20 @@ class Survey:
         self.refused: list[RefusedRow] = []
         self.is_pair = False
         warnings: dict[str, None] = {}
+        notes: dict[str, None] = {}
         words: Counter[str] = Counter()
         self._unlabelled = False
         digest = RowsDigest()
         for examples in source.chunks(rows_per_chunk):
             self._count(examples)
-            warnings |= dict.fromkeys([*examples.report.warnings, *examples.report.notes])
+            warnings |= dict.fromkeys(examples.report.warnings)
+            notes |= dict.fromkeys(examples.report.notes)
             if len(examples):
                 self._take_labels(examples, source, words)
                 digest.add(examples)
             on_rows(self.rows)
         self.labelled = not self._unlabelled
-        self.warnings = tuple(warnings)
+        self.warnings, self.notes = tuple(warnings), tuple(notes)
         self.rows_digest = digest.hexdigest()
         self.labels = self._label_set(source, words)
         names = () if self.labels is None else self.labels.names

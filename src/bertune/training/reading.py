@@ -11,6 +11,7 @@ from bertune.text.examples import Columns, Examples, LabelSet, Task, number_in
 from bertune.text.glue import Split, find_splits, glue_task, read_split
 from bertune.text.held_out import HeldOut, hold_out
 from bertune.text.nearest import shorten
+from bertune.text.several_names import names_in
 from bertune.training.run_settings import RunSettings
 
 # More different whole numbers than these are values, unless they are consecutive.
@@ -57,7 +58,12 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
         if Path(settings.data).is_dir() or len(found) != 1:
             raise DataError(f"{settings.data}: no training data, only {', '.join(found)}")
         found = {"train": next(iter(found.values()))}
-    found.pop(TEST, None)
+    by_name = found.pop(TEST, None)
+    if by_name is not None and len(names_in(settings.data)) > 1:
+        raise ConfigError(
+            f"{by_name} is test data by its name, which training does not read",
+            hint=f"score it at the end with --test {shlex.quote(str(by_name.paths[0]))}, or rename it",
+        )
     if settings.validation_data is not None:
         found["validation"] = _single(settings.validation_data, task, "validation")
     elif settings.trains_on_all or settings.share is not None:

@@ -52,6 +52,7 @@ class ReencodedData:
     def lines(self) -> list[str]:
         """Says what is in the folders."""
         lines = [f"{name}: {self.folders[name]}: {manifest.summary()}" for name, manifest in self.manifests.items()]
+        lines += [note for manifest in self.manifests.values() for note in manifest.notes]
         lines += [f"warning: {warning}" for manifest in self.manifests.values() for warning in manifest.warnings]
         return [*lines, *(f"note: {finding.message}" for finding in self.known()[2].findings)]
 

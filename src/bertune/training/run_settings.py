@@ -11,6 +11,7 @@ from bertune.text.examples import number_in
 from bertune.text.held_out import checked_share
 from bertune.text.read_options import ReadOptions
 from bertune.text.record_file import refuse_records
+from bertune.text.several_names import names_in
 from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import find_reencoded
@@ -24,8 +25,8 @@ class RunSettings(ReadOptions):
 
     Args:
         data: a table (CSV, TSV, JSON, Parquet, Arrow, Excel), a folder with train and validation files, or
-            hf://datasets/…; also 'part-*.csv' for several tables, a folder with a folder of texts for each label, or
-            one made by `bertune encode`, which knows its columns.
+            hf://datasets/…; also a folder with a folder of texts for each label, or one made by `bertune encode`, which
+            knows its columns. Several tables are named by 'part-*.csv', or with --data before each.
         out: the folder of the run.
         model: a BERT encoder: a folder, a name of the hub, or an address; bert-base-uncased is such a name, and
             gs://bucket/folder, https://host/folder and https://host/archive.zip are such addresses.
@@ -166,7 +167,8 @@ class RunSettings(ReadOptions):
             object.__setattr__(self, "text_a", self.text_a or TEXT_COLUMN)
             object.__setattr__(self, "label", self.label or LABEL_COLUMN)
         if find_reencoded(self.data) is None:
-            refuse_records(self.data)
+            for name in names_in(self.data):
+                refuse_records(name)
         if self.task is None and (self.text_a is None or self.label is None) and find_reencoded(self.data) is None:
             raise ConfigError(
                 "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",

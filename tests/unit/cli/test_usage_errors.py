@@ -8,7 +8,7 @@ from bertune.cli.app import main
 from bertune.text.nearest import shorten
 
 _PAIR = ["--data", "a", "--out", "b"]
-SEVERAL = "hint: several tables with the same columns are read as one by a pattern in quotes: --data 'part-*.csv'"
+SEVERAL = "hint: name several tables by a pattern in quotes, --data 'part-*.csv', or with --data before each"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,17 @@ SEVERAL = "hint: several tables with the same columns are read as one by a patte
             ["sweep", "--search-learning-rate", "2", *_PAIR],
             ["error: --search-learning-rate needs 2 values", "hint: see `bertune sweep --help`"],
         ),
-        (["train", *_PAIR, *_PAIR], ["error: --data is given twice", SEVERAL]),
+        (
+            ["train", *_PAIR, "--out", "c"],
+            ["error: --out is given twice", "hint: leave one of them out"],
+        ),
+        (
+            ["train", *_PAIR, "--data=b,c.csv"],
+            [
+                "error: 'b,c.csv' cannot be given beside others, since it has {, } or a comma",
+                "hint: rename it, or name all of them by a pattern in quotes: --data 'part-*.csv'",
+            ],
+        ),
         (
             ["train", "x.csv", "--task", "mrpc", *_PAIR],
             ["error: bertune train takes no 'x.csv' without a flag before it", "hint: see `bertune train --help`"],
