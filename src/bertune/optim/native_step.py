@@ -132,18 +132,14 @@ class NativeStep:
     def settle(self) -> None:
         """Gives the rows that no step touches what weight decay alone would have made of them by now."""
         for parameter, table in self._known_tables():
-            decays = np.array(self._decays[id(parameter)], dtype=np.float32)
+            factor = math.prod(1 - decay for decay in self._decays[id(parameter)])
             self._decays[id(parameter)] = []
-            if not decays.any():
+            if factor == 1:
                 continue
-            others = np.ones(len(parameter), bool)
-            others[table.rows] = False
-            rows = torch.from_numpy(np.flatnonzero(others).astype(np.int32))
-            steps = torch.from_numpy(decays)
-            self.kernels.fade_rows(
-                *(pointer(parameter), pointer(rows), len(rows), parameter.shape[1], pointer(steps), len(steps)),
-                self.threads,
-            )
+            others = torch.ones(len(parameter), dtype=torch.bool)
+            others[torch.from_numpy(table.rows).long()] = False
+            factors = torch.where(others, factor, 1.0)
+            parameter.detach().mul_(factors[:, None])
 
     def publish_moments(self) -> None:
         """Writes tables' moments into the optimizer's state, in the shape of the parameter."""
