@@ -40,6 +40,7 @@ from bertune.heads.classifier import Classifier, classifier_model  # noqa: E402
 from bertune.tokens.encoding import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
 from bertune.training.loop import fit, optimizer_of  # noqa: E402
+from bertune.training.objective import Objective  # noqa: E402
 from bertune.training.plan import TrainingPlan, plan_of  # noqa: E402
 from bertune.training.resident import ResidentTraining  # noqa: E402
 
@@ -132,7 +133,8 @@ class Bertune:
         if "resident-data" not in without:
             with removed(without):
                 optimizer = optimizer_of(self.classifier, self.config, job.total_steps)
-                self.path = ResidentTraining(self.classifier, optimizer, job.data, self.config, "classification")
+                objective = Objective("classification", ("accuracy",))
+                self.path = ResidentTraining(self.classifier, optimizer, job.data, self.config, objective)
                 self.how = f"{precision}, {self.path.name}"
 
     def first_loss(self) -> float:

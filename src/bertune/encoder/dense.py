@@ -7,6 +7,8 @@ from contextvars import ContextVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bertune.errors import ConfigError
+
 _DRAWS: ContextVar[bool] = ContextVar("draws", default=True)
 
 
@@ -21,12 +23,41 @@ def without_draws() -> Iterator[None]:
 
 
 class Table(nn.Embedding):
-    """`torch.nn.Embedding` that minds `without_draws`."""
+    """`torch.nn.Embedding` that minds `without_draws`, and may hold the rows of some ids alone.
+
+    Args:
+        row_of: (ids,) int64, the row of each id, -1 for none; None where the table has all rows, each at its id.
+    """
+
+    row_of: Tensor | None = None
 
     def reset_parameters(self) -> None:
         """Draws as torch does, unless `without_draws` says that others will."""
         if _DRAWS.get():
             super().reset_parameters()
+
+
+def rows_of(table: nn.Embedding, ids: Tensor) -> Tensor:
+    """Returns the row of each id.
+
+    Raises:
+        ConfigError: a row is not there.
+    """
+    row_of = table.row_of if isinstance(table, Table) else None
+    if row_of is None:
+        return ids
+    rows = row_of[ids]
+    if bool((rows < 0).any()):
+        raise ConfigError(
+            "within an epoch a model in training has only the tokens of its training data",
+            hint="use it between epochs: in an observer's on_epoch, or in on_best",
+        )
+    return rows
+
+
+def vectors_of(table: nn.Embedding, ids: Tensor) -> Tensor:
+    """Looks up the row of each id: (…,) to (…, width)."""
+    return F.embedding(rows_of(table, ids), table.weight)
 
 
 class Dense(nn.Linear):

@@ -1,10 +1,9 @@
 """From ids to vectors: token, position and type embeddings."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertune.batches.batch import Batch
-from bertune.encoder.dense import Table
+from bertune.encoder.dense import Table, vectors_of
 from bertune.encoder.dropout import Dropout
 
 
@@ -42,9 +41,9 @@ class Embeddings(nn.Module):
             (tokens, hidden_size), fp32.
         """
         summed = (
-            (F.embedding(batch.token_ids, self.token.weight) if token_vectors is None else token_vectors)
-            + F.embedding(batch.position_ids, self.position.weight)
-            + F.embedding(batch.token_type_ids, self.token_type.weight)
+            (vectors_of(self.token, batch.token_ids) if token_vectors is None else token_vectors)
+            + vectors_of(self.position, batch.position_ids)
+            + vectors_of(self.token_type, batch.token_type_ids)
         )
         embedded: Tensor = self.dropout(self.norm(summed))
         return embedded

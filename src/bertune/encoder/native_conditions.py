@@ -94,7 +94,9 @@ def _check_shapes(encoder: Encoder) -> None:
 
 def _expected_shapes(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
     config, h, n = encoder.config, encoder.config.hidden_size, encoder.config.intermediate_size
-    yield "embeddings.token.weight", (config.vocab_size, h)
+    table = encoder.embeddings.token
+    is_compact = isinstance(table, Table) and table.row_of is not None
+    yield "embeddings.token.weight", (len(table.weight) if is_compact else config.vocab_size, h)
     yield "embeddings.position.weight", (config.max_position_embeddings, h)
     yield "embeddings.token_type.weight", (config.type_vocab_size, h)
     norms = ["embeddings.norm"]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bertune.ablation import without
 from bertune.batches.batch import Batch
+from bertune.encoder.dense import rows_of
 from bertune.encoder.encoder import Encoder, check_ids
 from bertune.encoder.layer import TransformerLayer
 from bertune.encoder.native_conditions import check_computable
@@ -255,7 +256,8 @@ class PassPlan:
         """Returns the hidden states, in a buffer, with rows behind the batch's."""
         owner = self.owner
         tokens = owner.tokens.value = batch.layout.num_tokens
-        for into, ids in zip(self._ids, (batch.token_ids, batch.position_ids, batch.token_type_ids), strict=True):
+        rows = rows_of(owner.encoder.embeddings.token, batch.token_ids)
+        for into, ids in zip(self._ids, (rows, batch.position_ids, batch.token_type_ids), strict=True):
             into[:tokens].copy_(ids)
         owner.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
         if seed is not None:

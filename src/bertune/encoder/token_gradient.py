@@ -14,20 +14,23 @@ class TokenGradient:
     """The gradient of the token table, only for the rows that a step touched.
 
     Args:
-        vocab_size: rows of the table.
+        table_size: rows of the table.
         hidden_size: their width.
+
+    Attributes:
+        slots: (table_size,) int32, where the gradient of each row lies in `values`, -1 for none.
     """
 
-    def __init__(self, vocab_size: int, hidden_size: int) -> None:
-        self._place_of_row = np.full(vocab_size, -1, np.int32)
-        self._row_of_place = np.empty(vocab_size, np.int32)
+    def __init__(self, table_size: int, hidden_size: int) -> None:
+        self.slots = np.full(table_size, -1, np.int32)
+        self._row_of_slot = np.empty(table_size, np.int32)
         self._used = 0
         self._values = torch.empty(1024, hidden_size)
 
     @property
     def touched(self) -> NDArray[np.int32]:
         """The touched rows, in the order of their gradients."""
-        return self._row_of_place[: self._used]
+        return self._row_of_slot[: self._used]
 
     @property
     def values(self) -> Tensor:
@@ -36,7 +39,7 @@ class TokenGradient:
 
     def clear(self) -> None:
         """Forgets the step's rows."""
-        self._place_of_row[self.touched] = -1
+        self.slots[self.touched] = -1
         self._used = 0
 
     def give_places(self, kernels: ctypes.CDLL, token_ids: Tensor, tokens: int, places: Tensor) -> None:
@@ -49,7 +52,7 @@ class TokenGradient:
             places: (at least `tokens`,) int32, which is filled.
         """
         before = self._used
-        rows, order = self._place_of_row.ctypes.data, self._row_of_place.ctypes.data
+        rows, order = self.slots.ctypes.data, self._row_of_slot.ctypes.data
         self._used = kernels.give_places(pointer(token_ids), tokens, rows, order, before, pointer(places))
         if self._used > len(self._values):
             grown = self._values.new_empty(2 * self._used, self._values.shape[1])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bertune.batches.batch import pack
+from bertune.encoder.dense import vectors_of
 from bertune.evaluation.explain_texts import ReadTexts
 from bertune.evaluation.logits import evaluating, predict_logits
 from bertune.heads.classifier import Classifier
@@ -47,9 +48,10 @@ def integrated_gradients(
     Source: Sundararajan, Taly and Yan, 2017 (https://arxiv.org/abs/1703.01365).
     """
     ids = texts.sequences.token_ids.astype(np.int64)
-    table = classifier.encoder.embeddings.token.weight.detach()
+    table = classifier.encoder.embeddings.token
     blank = np.where(texts.is_text, blank_id, ids)
-    start, way = table[blank], table[ids] - table[blank]
+    start = vectors_of(table, torch.from_numpy(blank)).detach()
+    way = vectors_of(table, torch.from_numpy(ids)).detach() - start
     points, weights = np.polynomial.legendre.leggauss(steps)
     at_once = max(1, _TOKENS_AT_ONCE // len(ids))
     parts = []

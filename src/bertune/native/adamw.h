@@ -5,7 +5,7 @@ typedef struct {
     const void *gradient;
     float *m, *v;
     uint16_t *shadow;
-    const int32_t *row_of, *slot_of; /* of an embedding: its rows that train, and where each one's gradient is (-1: 0) */
+    const int32_t *slot_of;          /* of an embedding: where each row's gradient is (-1: 0); else null */
     int64_t count, width;            /* rows and their width; a parameter that is no embedding is one row */
     int64_t gradients;               /* numbers in `gradient`: of an embedding, those of the rows touched in this step */
     int32_t narrow;
@@ -59,8 +59,8 @@ double sum_of_squares(const parameter *of, int64_t n, int threads) {
     return total;
 }
 
-/* Weight decay, rounded once wherever the processor can: left to itself gcc takes two roundings in chains of such steps on
-   some processors and one elsewhere, so that rows that are decayed later would differ in their last bit. */
+/* Weight decay, rounded once wherever the processor can: left to itself gcc takes one rounding on some processors and two on
+   others, so that their results would differ in the last bit. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define DECAYED(x, decay) __builtin_fmaf(-(decay), (x), (x))
 #else
@@ -103,7 +103,7 @@ static void adamw_body(void *data) {
     for (int64_t i = 0; i < a->n; i++) {
         const parameter *p = a->of + i;
         long from, to;
-        if (!p->row_of) {
+        if (!p->slot_of) {
             share(p->width, &from, &to);
             for (long at = from; at < to; at += 4096) { /* in pieces that stay near the processor until they are copied */
                 long end = at + 4096 < to ? at + 4096 : to;
@@ -116,8 +116,7 @@ static void adamw_body(void *data) {
         long bytes = p->narrow ? 2 : 4;
         for (long r = from; r < to; r++) {
             const char *g = p->slot_of[r] < 0 ? 0 : (const char *)p->gradient + p->slot_of[r] * p->width * bytes;
-            update(a, p, p->value + p->row_of[r] * p->width, p->m + r * p->width, p->v + r * p->width, g, 0,
-                   p->width);
+            update(a, p, p->value + r * p->width, p->m + r * p->width, p->v + r * p->width, g, 0, p->width);
         }
     }
 }
@@ -127,30 +126,4 @@ void adamw_step(const parameter *of, int64_t n, float decay, float divisor, floa
                 float root, float eps, int threads) {
     adamw a = {of, n, 0, decay, divisor, beta1, beta2, rate, root, eps};
     in_parallel(adamw_body, &a, threads);
-}
-
-typedef struct {
-    float *table;
-    const int32_t *rows;
-    long count, width, steps;
-    const float *decays;
-} fading;
-static void fade_body(void *data) {
-    fading *f = data;
-    long from, to;
-    share(f->count, &from, &to);
-    for (long r = from; r < to; r++)
-        for (long j = 0; j < f->width; j += W) {
-            float *at = f->table + f->rows[r] * f->width + j, x[W];
-            for (int i = 0; i < W; i++) x[i] = at[i];
-            for (long k = 0; k < f->steps; k++)
-                for (int i = 0; i < W; i++) x[i] = DECAYED(x[i], f->decays[k]);
-            for (int i = 0; i < W; i++) at[i] = x[i];
-        }
-}
-/* What the steps so far would have made of rows without any gradient: weight decay alone, one step after another. */
-void fade_rows(float *table, const int32_t *rows, long count, long width, const float *decays, long steps,
-               int threads) {
-    fading f = {table, rows, count, width, steps, decays};
-    in_parallel(fade_body, &f, threads);
 }

@@ -224,7 +224,7 @@ def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         shadow = torch.empty(_PARAMETERS, dtype=torch.bfloat16)
         entry = Parameter(
             *(pointer(tensor) for tensor in (value, g, m, v, shadow)),
-            *(0, 0, 1, _PARAMETERS, _PARAMETERS, int(kind == torch.bfloat16)),
+            *(0, 1, _PARAMETERS, _PARAMETERS, int(kind == torch.bfloat16)),
         )
         squares = kernels.sum_of_squares(ctypes.byref(entry), 1, draw.threads)
         yield torch.tensor([squares]), np.array([(gv * gv).sum()])

@@ -30,15 +30,13 @@ class Source:
 
 @dataclass
 class TableSource:
-    """An embedding of which only some rows ever have a gradient.
+    """An embedding of which each step touches some rows: the gradient of the others is zero, and is not kept.
 
     Args:
-        rows: (rows,) int32, those that may have one; the others only decay, which `NativeStep.settle` does later.
         gradient: (touched, width) float32, of the rows touched in this step.
         slots: (rows,) int32, where each row's gradient lies in `gradient`, -1 for none.
     """
 
-    rows: NDArray[np.int32]
     gradient: Tensor
     slots: NDArray[np.int32]
 
@@ -65,8 +63,7 @@ class NativeStep:
     move.
 
     Args:
-        optimizer: its schedule, clip, coefficients and step counter hold, and its moments but those of `tables`, which
-            are kept here until `publish_moments`.
+        optimizer: its schedule, clip, coefficients, moments and step counter hold.
         sources: gradients by `id` of the parameter; parameters not named here have theirs in `.grad`.
         tables: the same for embeddings.
 
@@ -85,11 +82,6 @@ class NativeStep:
         self.threads = torch.get_num_threads()
         every = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._with_grad = [p for p in every if id(p) not in self.sources and id(p) not in self.tables]
-        self._decays: dict[int, list[float]] = {key: [] for key in self.tables}
-        self._table_moments: dict[int, tuple[Tensor, Tensor]] = {}
-        for parameter, table in self._known_tables():
-            shape = (len(table.rows), parameter.shape[1])
-            self._table_moments[id(parameter)] = (torch.zeros(shape), torch.zeros(shape))
         self._entries: _Entries | None = None
         self._moving: list[bool] = []
 
@@ -111,14 +103,10 @@ class NativeStep:
             by = optimizer.coefficients(group, count + 1, rate)
             first = 1.0 if math.isinf(by.step) else 1 - by.beta_1**by.step
             second = 1.0 if math.isinf(by.step) else 1 - by.beta_2**by.step
-            decay = by.rate * by.weight_decay
-            for parameter in group["params"]:
-                if id(parameter) in self.tables:
-                    self._decays[id(parameter)].append(decay)
             kernels.adamw_step(
                 ctypes.byref(entries.array, first_entry * ctypes.sizeof(Parameter)),
                 number,
-                decay,
+                by.rate * by.weight_decay,
                 divisor,
                 by.beta_1,
                 by.beta_2,
@@ -128,30 +116,6 @@ class NativeStep:
                 self.threads,
             )
         return norm
-
-    def settle(self) -> None:
-        """Gives the rows that no step touches what weight decay alone would have made of them by now."""
-        for parameter, table in self._known_tables():
-            factor = math.prod(1 - decay for decay in self._decays[id(parameter)])
-            self._decays[id(parameter)] = []
-            if factor == 1:
-                continue
-            others = torch.ones(len(parameter), dtype=torch.bool)
-            others[torch.from_numpy(table.rows).long()] = False
-            factors = torch.where(others, factor, 1.0)
-            parameter.detach().mul_(factors[:, None])
-
-    def publish_moments(self) -> None:
-        """Writes tables' moments into the optimizer's state, in the shape of the parameter."""
-        for parameter, table in self._known_tables():
-            for name, compact in zip(("m", "v"), self._table_moments[id(parameter)], strict=True):
-                whole = torch.zeros_like(parameter)
-                whole[torch.from_numpy(table.rows.astype(np.int64))] = compact
-                self.optimizer.state[parameter][name] = whole
-
-    def _known_tables(self) -> list[tuple[Tensor, TableSource]]:
-        every = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        return [(parameter, self.tables[id(parameter)]) for parameter in every if id(parameter) in self.tables]
 
     def _entries_of_step(self) -> _Entries:
         """Returns the parameters that have a gradient in this step, with the places of those that may move."""
@@ -183,17 +147,15 @@ class NativeStep:
     def _new_entry(self, parameter: Tensor) -> Parameter:
         entry = Parameter(value=pointer(parameter))
         _point(entry, self._gradient(parameter))
+        entry.m, entry.v = map(pointer, self.optimizer.moments_of(parameter))
         table = self.tables.get(id(parameter))
         if table is not None:
-            m, v = self._table_moments[id(parameter)]
-            entry.row_of, entry.slot_of = table.rows.ctypes.data, table.slots.ctypes.data
-            entry.count, entry.width = len(table.rows), parameter.shape[1]
+            entry.slot_of = table.slots.ctypes.data
+            entry.count, entry.width = parameter.shape
         else:
-            m, v = self.optimizer.moments_of(parameter)
             source = self.sources.get(id(parameter))
             entry.shadow = pointer(source.shadow if source else None)
             entry.count, entry.width = 1, parameter.numel()
-        entry.m, entry.v = pointer(m), pointer(v)
         return entry
 
 

@@ -199,6 +199,15 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
         """Returns the numbers of a step, counted from 1, for a group, whose own `rate_scale` multiplies the rate."""
         return self._coefficients(group, step, rate * group["rate_scale"])
 
+    def decay_over(self, parameter: Tensor, steps: range) -> float:
+        """Returns what weight decay alone leaves of a parameter over some steps, counted from 0: a factor."""
+        (group,) = (group for group in self.param_groups if any(parameter is known for known in group["params"]))
+        factor = 1.0
+        for step in steps:
+            by = self.coefficients(group, step + 1, self.learning_rate_at(step))
+            factor *= 1 - by.rate * by.weight_decay
+        return factor
+
     def moments_of(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """Returns a parameter's moments m and v, zeros where it was never updated."""
         state = self.state[parameter]

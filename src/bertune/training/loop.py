@@ -24,6 +24,7 @@ from bertune.optim.schedule import LinearWarmUpDecay
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import TaskKind, usual_metrics
 from bertune.training.class_weights import class_weights_of
+from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.history import EpochResult, History, Observer
@@ -105,10 +106,10 @@ def fit(
     train_set = objective.checked(train_set, "train", classifier)
     validation_set = None if validation is None else objective.checked(as_dataset(validation), "validation", classifier)
     assert train_set.targets is not None
-    given, keeps_state = config or TrainingConfig(), optimizer is not None
-    if keeps_state and given.layer_decay not in (None, 1):
+    given = config or TrainingConfig()
+    if optimizer is not None and given.layer_decay not in (None, 1):
         raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
-    if keeps_state and given.recipe == "auto":
+    if optimizer is not None and given.recipe == "auto":
         given = replace(given, recipe="lesson")
     plan = plan_of(given, classifier, len(train_set), has_validation=validation_set is not None)
     names = objective.names_of(classifier)
@@ -116,8 +117,12 @@ def fit(
     if plan.reinit_layers:
         draw_top_layers(classifier, plan.reinit_layers, seed=plan.seed)
     total_steps = plan.epochs * steps_in_epoch(len(train_set), plan.batch_size)
+    # An optimizer that is given has the whole table.
+    vocabulary = CompactVocabulary(classifier, None if optimizer is not None else train_set.encoded.token_ids)
     if optimizer is None:
-        optimizer = optimizer_of(classifier, plan, total_steps)
+        with vocabulary.in_use():
+            optimizer = optimizer_of(classifier, plan, total_steps)
+        vocabulary.follow(optimizer)
     if optimizer.step_count:
         raise ConfigError(
             f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
@@ -137,17 +142,16 @@ def fit(
         _own_draws(device),
         watched_by(observer, verbose) as observer,
     ):
-        path = _path(classifier, optimizer, train_set, plan, objective, keeps_state=keeps_state)
+        with vocabulary.in_use():
+            path = _path(classifier, optimizer, train_set, plan, objective)
         loop = _Loop(classifier, path, optimizer, train_set, plan, objective, observer, dynamics)
         if observer is not None:
             how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
             observer.on_start(total_steps, total_steps // plan.epochs, how)
         for epoch in range(1, plan.epochs + 1):
             started = time.perf_counter()
-            try:
+            with vocabulary.in_use():
                 steps = list(loop.epoch(epoch))
-            finally:  # where it diverged or was interrupted as well: the classifier is then the one before that step
-                path.settle()
             seconds = time.perf_counter() - started
             history.steps += steps
             if dynamics is not None:
@@ -216,11 +220,9 @@ def _path(
     train: Dataset,
     plan: TrainingPlan,
     objective: Objective,
-    *,
-    keeps_state: bool,
 ) -> TrainingPath | ResidentTraining:
     if classifier.classifier.weight.device.type != "cuda":
-        return training_path(classifier, optimizer, train, keeps_state=keeps_state, in_parts=plan.in_parts)
+        return training_path(classifier, optimizer, in_parts=plan.in_parts)
     try:
         return ResidentTraining(classifier, optimizer, train, plan, objective)
     except NotResidentError as reason:

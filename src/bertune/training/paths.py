@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bertune.batches.batch import Batch
-from bertune.batches.dataset import Dataset
 from bertune.encoder.native_pass import NativePass
 from bertune.heads.classifier import Classifier
 from bertune.native.build import NotNativeError
@@ -36,16 +34,11 @@ class TrainingPath(Protocol):
     def update(self) -> float:
         """Takes an optimizer step; returns the gradients' norm before clipping."""
 
-    def settle(self) -> None:
-        """Brings every parameter up to date, so that the model can be scored or saved, and a kept optimizer's state."""
-
 
 def training_path(
     classifier: Classifier,
     optimizer: ScheduledAdam,
-    train: Dataset,
     *,
-    keeps_state: bool = True,
     in_parts: bool = False,
 ) -> TrainingPath:
     """Chooses how to compute; the encoder's `compute_dtype` is the type of the layers.
@@ -53,12 +46,10 @@ def training_path(
     Args:
         classifier: trained in place.
         optimizer: takes the steps.
-        train: all data of the run.
-        keeps_state: whether someone may look at the optimizer's moments afterwards.
         in_parts: whether batches are computed in parts whose gradients add up.
     """
     try:
-        return NativeTrainingPath(classifier, optimizer, train, keeps_state=keeps_state, in_parts=in_parts)
+        return NativeTrainingPath(classifier, optimizer, in_parts=in_parts)
     except NotNativeError as reason:
         return TorchTrainingPath(classifier, optimizer, reason=str(reason))
 
@@ -87,15 +78,9 @@ class TorchTrainingPath:
         self.optimizer.step()
         return float(self.optimizer.last_gradient_norm)
 
-    def settle(self) -> None:
-        """See `TrainingPath`."""
-
 
 class NativeTrainingPath:
-    """Compiled kernels on the processor; of the token table only the rows that occur in the data are trained.
-
-    The rows that occur nowhere have no gradient in any step: weight decay is all that happens to them, and `settle`
-    does it, step by step, before anyone looks.
+    """Compiled kernels on the processor.
 
     Raises:
         NotNativeError: there are no kernels here, or a parameter of the encoder does not train.
@@ -105,27 +90,20 @@ class NativeTrainingPath:
         self,
         classifier: Classifier,
         optimizer: ScheduledAdam,
-        train: Dataset,
         *,
-        keeps_state: bool,
         in_parts: bool,
     ) -> None:
         encoder = classifier.encoder
         _check_all_train(classifier, optimizer)
         self.name = "compiled kernels"
-        self._keeps_state = keeps_state
         self.classifier = classifier
         self.optimizer = optimizer
         self._parameters = list(classifier.parameters())
         self.native = NativePass(encoder, encoder.compute_dtype)
         self.native.prepare_gradients(in_parts=in_parts)
-        rows = np.unique(np.asarray(train.encoded.token_ids)).astype(np.int32)
-        rows = rows[(rows >= 0) & (rows < encoder.config.vocab_size)]  # others are refused in the batch they are in
-        self._place_of_row = np.full(encoder.config.vocab_size, -1, np.int32)
-        self._place_of_row[rows] = np.arange(len(rows))
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
-        self._table = TableSource(rows, token_gradient.values, np.full(len(rows), -1, np.int32))
+        self._table = TableSource(token_gradient.values, token_gradient.slots)
         table = encoder.embeddings.token.weight
         self._step = NativeStep(optimizer, self._sources(), {id(table): self._table})
 
@@ -146,18 +124,8 @@ class NativeTrainingPath:
         """See `TrainingPath`."""
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
-        places = self._place_of_row[token_gradient.touched]
         self._table.gradient = token_gradient.values
-        self._table.slots[places] = np.arange(len(places))
-        norm = self._step.step()
-        self._table.slots[places] = -1
-        return norm
-
-    def settle(self) -> None:
-        """See `TrainingPath`."""
-        self._step.settle()
-        if self._keeps_state:
-            self._step.publish_moments()
+        return self._step.step()
 
     def _sources(self) -> dict[int, Source]:
         sources = {}

@@ -122,11 +122,6 @@ class ResidentTraining:
         for results in under_way:
             yield from results()
 
-    def settle(self) -> None:
-        """Waits until the device has done what it was asked for."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
     def _step(self, examples: int, tokens: int) -> None:
         """Takes a step: device work alone, on tensors that stay where they are."""
         places = self._place + torch.arange(examples, device=self.device)

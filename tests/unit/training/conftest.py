@@ -39,7 +39,7 @@ def make_dataset(examples: int, seed: int) -> Dataset:
     return Dataset(encoded, targets)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> object:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -303,7 +303,7 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_their_copies(
 ) -> None:
     classifier = make_classifier(config=STILL).train()
     classifier.encoder.compute_dtype = dtype
-    path = training_path(classifier, optimizer_of(classifier, PLAN, 50), train)
+    path = training_path(classifier, optimizer_of(classifier, PLAN, 50))
     assert isinstance(path, NativeTrainingPath)
     for scale in (1.0, 1.0, float("inf")):
         before = [value.clone() for value in (*classifier.parameters(), *path.native.shadows.values())]
@@ -321,7 +321,7 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_their_copies(
 
 def test_the_gradient_of_an_earlier_batch_cannot_be_asked_for(train: Dataset) -> None:
     classifier = make_classifier(config=STILL).train()
-    path = training_path(classifier, optimizer_of(classifier, PLAN, 50), train)
+    path = training_path(classifier, optimizer_of(classifier, PLAN, 50))
     first = path.logits(pack(train.encoded, np.arange(8)), accumulate=False)
     path.logits(pack(train.encoded, np.arange(8, 16)), accumulate=True)
     with pytest.raises(AssertionError, match="another batch"):

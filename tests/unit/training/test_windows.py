@@ -97,9 +97,7 @@ def test_a_step_has_loss_and_gradients_of_the_pooled_logits(
     optimizer_of(by_hand, plan, 10).step()
 
     optimizer = optimizer_of(classifier, plan, 10)
-    path = (
-        training_path(classifier, optimizer, data) if kernels else TorchTrainingPath(classifier, optimizer, reason="")
-    )
+    path = training_path(classifier, optimizer) if kernels else TorchTrainingPath(classifier, optimizer, reason="")
     assert (path.name == "compiled kernels") is kernels
     step = take_step(
         path,
@@ -109,7 +107,6 @@ def test_a_step_has_loss_and_gradients_of_the_pooled_logits(
         place=StepPlace(step=0, epoch=1, rate=1e-3),
         micro_batch_size=micro_batch_size,
     )
-    path.settle()
     assert step.loss == pytest.approx(expected.item(), rel=1e-5)
     assert step.gradient_norm == pytest.approx(norm, rel=1e-4)
     assert (step.examples, step.tokens) == (8, int(data.encoded.take(indices).offsets[-1]))
