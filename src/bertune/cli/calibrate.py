@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import DataOptions
+from bertune.cli.data_options import DataOptions, refuse_flags
+from bertune.cli.shared_options import ComputeOptions, OutputOptions
 from bertune.errors import ConfigError, DataError
 
 
@@ -20,16 +21,36 @@ class CalibrationData(DataOptions):
     """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ThresholdOptions:
+    """Whether thresholds are chosen.
+
+    Args:
+        threshold: default gives the most probable label (each label from 0.5 on), auto chooses from which probability
+            on a label is given, and keeps what also helps on rows that were not chosen on.
+        threshold_for: the metric to choose thresholds for; the model's first by default.
+
+    Raises:
+        ConfigError: a metric without a choice.
+    """
+
+    threshold: Literal["default", "auto"] = "default"
+    threshold_for: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold_for is not None and self.threshold == "default":
+            raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
+
+
 def calibrate(
     run: Path,
     options: Annotated[CalibrationData, Parameter(name="*")] = CalibrationData(),
     *,
     label: str | None = None,
-    threshold: Literal["default", "auto"] = "default",
-    threshold_for: str | None = None,
+    thresholds: Annotated[ThresholdOptions, Parameter(name="*")] = ThresholdOptions(),
     plot: Path | None = None,
-    json: bool = False,
-    quiet: bool = False,
+    compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
+    output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Fit temperature and thresholds of a fine-tuned model anew, on rows it was not trained on.
 
@@ -40,12 +61,10 @@ def calibrate(
         run: a run folder; with --data a model folder, too.
         options: labelled rows, if not the run's own; of a folder the validation split unless another is named.
         label: column of the label, if not the one of training.
-        threshold: default gives the most probable label (each label from 0.5 on), auto chooses from which probability
-            on a label is given, and keeps what also helps on rows that were not chosen on.
-        threshold_for: the metric to choose thresholds for; the model's first by default.
+        thresholds: whether thresholds are chosen, too.
         plot: an .svg or .png file for the reliability diagram.
-        json: print one JSON document.
-        quiet: print nothing but the result and errors.
+        compute: where and how the model answers.
+        output: what is printed.
     """
     from bertune.checkpoints.model_directory import read_contract, replace_contract
     from bertune.checkpoints.model_files import find_model_folder
@@ -56,9 +75,9 @@ def calibrate(
     from bertune.folder_lock import only_run_in
     from bertune.training.run_directory import RunDirectory
 
-    tell = keep_quiet if quiet else say
-    if threshold_for is not None and threshold == "default":
-        raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
+    tell = keep_quiet if output.quiet else say
+    if options.data is None:
+        refuse_flags("without --data the model is not asked again", compute.flags())
     folder = find_model_folder(run)
     run = run_with(folder) if run == folder else run
     refuse_link_out(run, folder)
@@ -72,13 +91,13 @@ def calibrate(
                 f"{run} is an export, into whose head a temperature is folded",
                 hint="calibrate its run, and export that again",
             )
-        wanted = None if threshold == "default" else threshold_for or contract.metrics[0]
+        wanted = None if thresholds.threshold == "default" else thresholds.threshold_for or contract.metrics[0]
         if wanted is not None:
             require_threshold(contract.kind, contract.labels, wanted)
         if options.data is None:
             rows = rows_of_run(run, contract, options, label=label, tell=tell)
         else:
-            rows = rows_answered_now(folder, options, label=label, tell=tell, quiet=quiet)
+            rows = rows_answered_now(folder, options, label=label, compute=compute, tell=tell, quiet=output.quiet)
         found = fit(rows.logits, rows.targets, contract.labels, threshold_for=wanted)
         if found.after is None:
             raise DataError(f"{rows.source}: {found.why_none}", hint="the model stays as it was")
@@ -93,7 +112,7 @@ def calibrate(
         title = f"Reliability on {found.rows:,} rows"
         plot_reliability(found.before.reliability, found.after.reliability, plot, title=title)
         tell(f"picture: {plot}")
-    if json:
+    if output.json:
         show_json({"data": rows.data, "split": rows.split, "model": str(folder), **found.to_dict()})
     else:
         show([*found.lines(), f"model: {folder}"])

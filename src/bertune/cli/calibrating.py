@@ -13,6 +13,8 @@ from bertune.checkpoints.model_directory import load
 from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
+from bertune.cli.shared_options import ComputeOptions
+from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import predict, targets_for
 from bertune.reports.compared_runs import read_compared_run, targets_of
@@ -88,7 +90,13 @@ def rows_of_run(
 
 
 def rows_answered_now(
-    folder: Path, options: DataOptions, *, label: str | None, tell: Callable[[str], None], quiet: bool
+    folder: Path,
+    options: DataOptions,
+    *,
+    label: str | None,
+    compute: ComputeOptions,
+    tell: Callable[[str], None],
+    quiet: bool,
 ) -> AnsweredRows:
     """Lets the model of a folder answer labelled rows.
 
@@ -96,6 +104,7 @@ def rows_answered_now(
         BertuneError: rows or model that cannot be used.
     """
     model = load(folder)
+    model.classifier.to(choose_device(compute.device))
     examples, split = read_for(model, options, require_label=True, label=label)
     for line in examples.report.lines():
         tell(line)
@@ -103,5 +112,5 @@ def rows_answered_now(
         tell("train: a model is surer on rows it was trained on than on new ones, so what is fitted here misleads")
     targets = targets_for(model.contract, examples)
     with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
-        logits = predict(model, examples, on_batch=progress.advance).logits
+        logits = predict(model, examples, precision=compute.precision, on_batch=progress.advance).logits
     return AnsweredRows(str(examples.report.path), examples.report.to_dict(), split, logits, targets)

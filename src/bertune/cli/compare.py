@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions, refuse_flags
+from bertune.cli.shared_options import ComputeOptions, OutputOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,10 @@ def compare(
     *runs: Path,
     options: Annotated[ComparedData, Parameter(name="*")] = ComparedData(),
     label: str | None = None,
-    precision: Literal["auto", "bf16", "fp32"] = "fp32",
     rows: int = 5,
     html: Path | None = None,
-    json: bool = False,
-    quiet: bool = False,
+    compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
+    output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Compare two runs or more on the same rows: is one better, or was it luck, and which rows flipped?
 
@@ -38,11 +38,10 @@ def compare(
         runs: run folders; of a study of seeds its best model; with --data model folders too.
         options: labelled rows for all models to answer.
         label: column of the label, if not the one of training.
-        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
         rows: how many flipped rows of each direction are shown; --json and --html have more.
         html: writes a page that opens anywhere.
-        json: print one JSON document.
-        quiet: print nothing but the result and errors.
+        compute: where and how the models answer.
+        output: what is printed.
     """
     from bertune.atomic import write_text
     from bertune.cli.compared import answered_by
@@ -52,23 +51,25 @@ def compare(
     from bertune.reports.comparison_page import comparison_page
     from bertune.reports.comparison_text import comparison_lines, comparison_values
 
-    tell = keep_quiet if quiet else say
+    tell = keep_quiet if output.quiet else say
     if len(runs) < 2:
         raise ConfigError("a comparison needs two runs or more", hint="bertune compare RUN RUN")
     if rows < 0:
         raise ConfigError(f"--rows must be 0 or more, not {rows}")
     if options.data is None:
         flags = options.table_flags() | {"split": options.split is not None, "label": label is not None}
-        refuse_flags("without --data no data are read", flags | {"precision": precision != "fp32"})
+        refuse_flags("without --data no data are read", flags | compute.flags())
         compared = [read_compared_run(run) for run in runs]
         tell("compared on the validation rows, on which each run chose its best epoch")
     else:
-        compared = [answered_by(run, options, label=label, precision=precision, tell=tell, quiet=quiet) for run in runs]
+        compared = [
+            answered_by(run, options, label=label, compute=compute, tell=tell, quiet=output.quiet) for run in runs
+        ]
     comparison = compare_runs(compared)
     if html is not None:
         write_text(html, comparison_page(comparison, compared))
         tell(f"page: {html}")
-    if json:
+    if output.json:
         show_json(comparison_values(comparison, compared))
     else:
         show(comparison_lines(comparison, compared, most_rows=rows))

@@ -9,7 +9,8 @@ from bertune.checkpoints.model_files import find_model_folder
 from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
-from bertune.encoder.precision import Precision
+from bertune.cli.shared_options import ComputeOptions
+from bertune.encoder.device import choose_device
 from bertune.evaluation.predictions import predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.reports.compared_runs import ComparedRun, target_of
@@ -21,7 +22,7 @@ def answered_by(
     options: DataOptions,
     *,
     label: str | None,
-    precision: Precision,
+    compute: ComputeOptions,
     tell: Callable[[str], None],
     quiet: bool,
 ) -> ComparedRun:
@@ -31,7 +32,7 @@ def answered_by(
         run: a run or model folder.
         options: which rows.
         label: their column of the label, if not the one of training.
-        precision: in which the layers compute.
+        compute: where and how the layers compute.
         tell: told what is done.
         quiet: show no progress.
 
@@ -39,12 +40,13 @@ def answered_by(
         BertuneError: rows or model that cannot be used.
     """
     model = load(find_model_folder(run))
+    model.classifier.to(choose_device(compute.device))
     examples, _ = read_for(model, options, require_label=True, label=label)
     for line in examples.report.lines():
         tell(f"{run}: {line}")
     targets = targets_for(model.contract, examples)
     with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
-        predictions = predict(model, examples, precision=precision, on_batch=progress.advance)
+        predictions = predict(model, examples, precision=compute.precision, on_batch=progress.advance)
     rows = [_row(examples, number) | {"target": target_of(t, model.contract)} for number, t in enumerate(targets)]
     return ComparedRun(str(run), model.contract, rows, predictions.logits)
 

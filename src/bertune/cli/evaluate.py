@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions
-from bertune.encoder.device import DeviceName
+from bertune.cli.shared_options import ComputeOptions, OutputOptions
 from bertune.errors import BertuneError, ConfigError
 
 # What a model may have seen of a split, if the folder is the one it was trained on.
@@ -34,10 +34,8 @@ def evaluate(
     *,
     label: str | None = None,
     allow_no_label: bool = False,
-    precision: Literal["auto", "bf16", "fp32"] = "fp32",
-    device: DeviceName = "auto",
-    json: bool = False,
-    quiet: bool = False,
+    compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
+    output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
     verbose: bool = False,
 ) -> None:
     """Score a fine-tuned model on labelled texts; of a folder the validation split unless another is named.
@@ -50,10 +48,8 @@ def evaluate(
         options: which data.
         label: column of the label, if not the one of training; for multi-label as for `bertune train`.
         allow_no_label: for multi-label: rows without any label are meant; otherwise an empty list or cell is refused.
-        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
-        device: where to compute; auto takes the GPU where torch finds one.
-        json: print one JSON document.
-        quiet: print nothing but the result and errors.
+        compute: where and how.
+        output: what is printed.
         verbose: print how scores were computed and intervals found, and the score of every label.
     """
     from bertune.checkpoints.model_directory import load
@@ -67,14 +63,14 @@ def evaluate(
 
     if options.data is None:
         raise ConfigError("the data are not named", hint="use --data FILE")
-    refuse_both(quiet=quiet, verbose=verbose)
-    tell = keep_quiet if quiet else say
+    refuse_both(quiet=output.quiet, verbose=verbose)
+    tell = keep_quiet if output.quiet else say
     folder = find_model_folder(run)
     model = load(folder)
     # What is to be kept: the folder of a model alone is not one of a run.
     entries: list[dict[str, Any]] = []
     is_run = folder != run and (run / "run.toml").is_file()
-    model.classifier.to(choose_device(device))
+    model.classifier.to(choose_device(compute.device))
 
     def evaluate_split(chosen: DataOptions) -> tuple[dict[str, Any], list[str]]:
         examples, split = read_for(model, chosen, require_label=True, label=label, allow_no_label=allow_no_label)
@@ -82,8 +78,10 @@ def evaluate(
             tell(line)
         if split in _SEEN:
             tell(f"{split}: {_SEEN[split]}")
-        with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
-            scores, predictions = evaluate_model(model, examples, precision=precision, on_batch=progress.advance)
+        with RowsProgress("evaluating", len(examples), enabled=not output.quiet) as progress:
+            scores, predictions = evaluate_model(
+                model, examples, precision=compute.precision, on_batch=progress.advance
+            )
         if verbose or predictions.long_texts.over_length:
             tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
         values = {
@@ -93,7 +91,7 @@ def evaluate(
             "scores": scores.to_dict(),
         }
         if is_run and chosen.data is not None:
-            entries.append(kept_entry(run, chosen.data, split, examples, scores, precision))
+            entries.append(kept_entry(run, chosen.data, split, examples, scores, compute.precision))
         return values, scores.lines(verbose=verbose)
 
     values, lines = evaluate_split(options)
@@ -102,7 +100,7 @@ def evaluate(
         lines += ["", f"{second}:", *more]
     if entries:
         _keep(run, entries, tell)
-    if json:
+    if output.json:
         show_json(values)
     else:
         show(lines)

@@ -6,25 +6,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bertune.cli.data_options import DataOptions
+from bertune.cli.shared_options import OutputOptions
 from bertune.exports.formats import FormatName
-from bertune.text.read_options import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProofOptions(ReadOptions):
+class ProofOptions(DataOptions):
     """Which texts the proof is made on.
 
     Args:
         data: a table, a folder with splits, or hf://datasets/…; without it, the questions of the demo.
         split: which split of a folder, by default test.
-        text_a: column of the first text, if not the one of training.
-        text_b: column of the second text, if not the one of training.
     """
-
-    data: str | None = None
-    split: str | None = None
-    text_a: str | None = None
-    text_b: str | None = None
 
 
 def export(
@@ -33,8 +27,7 @@ def export(
     options: Annotated[ProofOptions, Parameter(name="*")] = ProofOptions(),
     *,
     format: FormatName,
-    json: bool = False,
-    quiet: bool = False,
+    output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Export a fine-tuned model to transformers or TensorFlow, after a proof that the export equals it.
 
@@ -50,14 +43,13 @@ def export(
         options: the texts of the proof.
         format: transformers, a folder for its pipelines and for whatever reads such a folder; tf_checkpoint, as Google
             publishes BERT; or saved_model, which needs pip install "bertune[tensorflow]".
-        json: print one JSON document with what the proof found.
-        quiet: print nothing but the result and errors.
+        output: what is printed.
     """
     from bertune.cli.exporting import export_model
     from bertune.cli.terminal import keep_quiet, say, show, show_json
 
-    agreement = export_model(run, out, options, format, say=keep_quiet if quiet else say, quiet=quiet)
-    if json:
+    agreement = export_model(run, out, options, format, say=keep_quiet if output.quiet else say, quiet=output.quiet)
+    if output.json:
         show_json({"out": str(out), **agreement.to_dict()})
     else:
         show([f"{out}: {format}, {agreement.summary()}", f"probabilities: {agreement.probabilities}"])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bertune.checkpoints.model_directory import load
 from bertune.checkpoints.model_files import find_model_folder
-from bertune.cli.data_options import DataOptions
 from bertune.cli.export import ProofOptions
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
@@ -47,7 +46,7 @@ def export_model(
     model = load(find_model_folder(run))
     proof_rows: Examples | None = None
     if options.data is not None:
-        examples, _ = read_for(model, DataOptions(**asdict(options)), require_label=False)
+        examples, _ = read_for(model, options, require_label=False)
         if not isinstance(examples, Examples):
             raise ConfigError(f"{options.data} was encoded before; the proof of an export needs texts")
         proof_rows = examples

@@ -1,37 +1,23 @@
 """`bertune inspect`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from bertune.cli.data_options import refuse_flags
+from bertune.cli.shared_options import OutputOptions
 from bertune.errors import ConfigError
 from bertune.text.read_options import ReadOptions
+from bertune.text.task import TaskKind
 
 
-def inspect(
-    what: str,
-    *,
-    task: str | None = None,
-    text_a: str | None = None,
-    text_b: str | None = None,
-    label: str | None = None,
-    kind: Literal["classification", "multi-label", "regression"] = "classification",
-    label_separator: str | None = None,
-    allow_no_label: bool = False,
-    reading: Annotated[ReadOptions, Parameter(name="*")] = ReadOptions(),  # noqa: B008 (frozen)
-    model: str | None = None,
-    max_length: int = 128,
-    strict: bool = False,
-    plot: Path | None = None,
-    json: bool = False,
-) -> None:
-    """Look into a model, a data set or a run.
+@dataclass(frozen=True, kw_only=True)
+class AuditedData(ReadOptions):
+    """How data are audited.
 
     Args:
-        what: a run or model folder, a pretrained encoder (folder, file, name or address), or data (table, folder, hf://…,
-            what `bertune encode` wrote, TFRecord files).
         task: of the data: a GLUE task by name.
         text_a: of the data: column of the first text. Without it the columns are shown.
         text_b: of the data: column of the second text.
@@ -39,13 +25,53 @@ def inspect(
         kind: of the data: whether labels are classes or values.
         label_separator: of the data, multi-label: what stands between the labels of a row.
         allow_no_label: of the data, multi-label: whether a row may have none.
-        reading: of the data: how they are read. Rows that cannot be used are all listed; the exit code is 3 then,
-            unless --on-bad-row skip lets them pass.
         model: of the data: count tokens as this encoder's tokenizer makes them.
         max_length: of the data, with --model: from which on tokens are cut off.
         strict: of the data: what the audit finds is an error, exit code 3.
+    """
+
+    task: str | None = None
+    text_a: str | None = None
+    text_b: str | None = None
+    label: str | None = None
+    kind: TaskKind = "classification"
+    label_separator: str | None = None
+    allow_no_label: bool = False
+    model: str | None = None
+    max_length: int = 128
+    strict: bool = False
+
+    def flags(self) -> dict[str, bool]:
+        """Tells of each flag but --task and --strict whether it is set."""
+        return {
+            "text_a": self.text_a is not None,
+            "text_b": self.text_b is not None,
+            "label": self.label is not None,
+            "kind": self.kind != "classification",
+            "label_separator": self.label_separator is not None,
+            "allow_no_label": self.allow_no_label,
+            **self.changed(),
+            "model": self.model is not None,
+            "max_length": self.max_length != 128,
+        }
+
+
+def inspect(
+    what: str,
+    *,
+    data: Annotated[AuditedData, Parameter(name="*")] = AuditedData(),
+    plot: Path | None = None,
+    output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
+) -> None:
+    """Look into a model, a data set or a run.
+
+    Args:
+        what: a run or model folder, a pretrained encoder (folder, file, name or address), or data (table, folder, hf://…,
+            what `bertune encode` wrote, TFRecord files).
+        data: of the data: how they are read and audited. Rows that cannot be used are all listed; the exit code is 3
+            then, unless --on-bad-row skip lets them pass.
         plot: draw the model into this file, .svg or .png.
-        json: print one JSON document.
+        output: what is printed.
     """
     if not what:
         raise ConfigError("nothing is named to look into", hint="name a run, a model or data")
@@ -56,18 +82,8 @@ def inspect(
         from bertune.pictures.picture import check_path
 
         check_path(plot)
-    flags = {
-        "text_a": text_a is not None,
-        "text_b": text_b is not None,
-        "label": label is not None,
-        "kind": kind != "classification",
-        "label_separator": label_separator is not None,
-        "allow_no_label": allow_no_label,
-        **reading.changed(),
-        "model": model is not None,
-        "max_length": max_length != 128,
-    }
-    about_data = flags | {"strict": strict}
+    task, flags = data.task, data.flags()
+    about_data = flags | {"strict": data.strict}
     if inspection.is_run(what):
         refuse_flags(f"{what} is a model", {"task": task is not None} | about_data)
         from bertune.cli.model_inspection import inspect_run
@@ -79,7 +95,7 @@ def inspect(
     elif files := record_inspection.record_files_at(what):
         refuse_flags(f"{what} holds records", {"task": task is not None} | about_data)
         found = record_inspection.inspect_records(files)
-    elif task is None and text_a is None and inspection.is_model(what):
+    elif task is None and data.text_a is None and inspection.is_model(what):
         refuse_flags(f"{what} is a model", about_data)
         from bertune.cli.model_inspection import inspect_model
 
@@ -88,21 +104,22 @@ def inspect(
         from bertune.text.examples import Columns
 
         _refuse_without_effect(what, task, flags)
-        if kind != "multi-label":
+        if data.kind != "multi-label":
             several = {name: flags[name] for name in ("label_separator", "allow_no_label")}
             refuse_flags("only --kind multi-label has several labels a row", several)
-        columns = (
-            None
-            if text_a is None
-            else Columns.of_kind(kind, text_a, text_b, label, separator=label_separator, allow_none=allow_no_label)
-        )
+        columns = None
+        if data.text_a is not None:
+            separator, allow_none = data.label_separator, data.allow_no_label
+            columns = Columns.of_kind(
+                data.kind, data.text_a, data.text_b, data.label, separator=separator, allow_none=allow_none
+            )
         options = inspection.AuditOptions(
             task=task,
             columns=columns,
-            kind=kind,
-            reading=reading,
-            model=model,
-            max_length=max_length,
+            kind=data.kind,
+            reading=data.read_options(),
+            model=data.model,
+            max_length=data.max_length,
         )
         found = inspection.inspect_data(what, options)
     if plot is not None:
@@ -111,14 +128,15 @@ def inspect(
         if found.model is None:
             raise ConfigError(f"--plot draws a model, and {what} holds none that can be built")
         plot_model(found.model, plot)
-        say(f"picture: {plot}")
-    if json:
+        if not output.quiet:
+            say(f"picture: {plot}")
+    if output.json:
         show_json(found.values)
     else:
         show(found.lines)
     if found.problem is not None:
         raise found.problem
-    if strict and found.audit is not None:
+    if data.strict and found.audit is not None:
         found.audit.refuse_findings()
 
 

@@ -9,10 +9,29 @@ from cyclopts import Parameter
 
 from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.data_options import DataOptions, refuse_flags
-from bertune.encoder.device import DeviceName
+from bertune.cli.shared_options import ComputeOptions, OutputOptions
 from bertune.errors import ConfigError
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """Whether and how answers are explained.
+
+    Args:
+        explain: say of each word how much it spoke for the answer or against it, in the place of the columns.
+        explain_by: how; integrated-gradients by default, whose numbers add up to the answer.
+        limit: explain only so many rows, the first; more than 1,000 are not explained without.
+    """
+
+    explain: bool = False
+    explain_by: ExplainBy | None = None
+    limit: int | None = None
+
+    def flags(self) -> dict[str, bool]:
+        """Tells of each flag that says how whether it is set."""
+        return {"explain_by": self.explain_by is not None, "limit": self.limit is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +45,24 @@ class PredictedData(DataOptions):
     """
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictedOutput(OutputOptions):
+    """What is printed.
+
+    Args:
+        json: print one JSON object a line, with the row's place and the probability of every label.
+    """
+
+
 def predict(
     run: Path,
     *texts: str,
     options: Annotated[PredictedData, Parameter(name="*")] = PredictedData(),
     answers: Annotated[AnswerOptions, Parameter(name="*")] = AnswerOptions(),  # noqa: B008 (frozen)
     glue_submission: Path | None = None,
-    precision: Literal["auto", "bf16", "fp32"] = "fp32",
-    explain: bool = False,
-    explain_by: ExplainBy | None = None,
-    limit: int | None = None,
-    device: DeviceName = "auto",
-    json: bool = False,
-    quiet: bool = False,
+    explaining: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),
+    compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
+    output: Annotated[PredictedOutput, Parameter(name="*")] = PredictedOutput(),
 ) -> None:
     """Predict texts with a fine-tuned model: those named, those of a file or folder, or lines of standard input.
 
@@ -59,13 +83,9 @@ def predict(
         answers: where the answers go.
         glue_submission: of a model of a GLUE task: write what is predicted for its test sets into this folder (or file)
             as the leaderboard takes it.
-        precision: in which the layers compute; bf16 is faster where the processor multiplies it natively.
-        explain: say of each word how much it spoke for the answer or against it, in the place of the columns.
-        explain_by: how; integrated-gradients by default, whose numbers add up to the answer.
-        limit: explain only so many rows, the first; more than 1,000 are not explained without.
-        device: where to compute; auto takes the GPU where torch finds one.
-        json: print one JSON object a line, with the row's place and the probability of every label.
-        quiet: print nothing but the result and errors.
+        explaining: whether and how answers are explained.
+        compute: where and how.
+        output: what is printed.
     """
     from bertune.checkpoints.model_directory import load
     from bertune.checkpoints.model_files import find_model_folder
@@ -75,30 +95,31 @@ def predict(
     from bertune.encoder.device import choose_device
     from bertune.text.kept_columns import KeptColumns
 
+    explain, quiet = explaining.explain, output.quiet
     tell = keep_quiet if quiet else say
     if not explain:
-        refuse_flags(
-            "without --explain nothing is explained", {"explain_by": explain_by is not None, "limit": limit is not None}
-        )
+        refuse_flags("without --explain nothing is explained", explaining.flags())
     else:
         refuse_flags("explanations are shown", answers.flags())
-        refuse_flags("explanations are computed in fp32", {"precision": precision != "fp32"})
+        refuse_flags("explanations are computed in fp32", {"precision": compute.precision != "fp32"})
     if glue_submission is not None:
         refuse_flags("a submission holds labels alone", {"explain": explain} | answers.flags())
         if texts:
             raise ConfigError("a submission holds the test sets of the task, not texts", hint="leave the texts out")
     answers.check(options.data)
     model = load(find_model_folder(run))
-    model.classifier.to(choose_device(device))
+    model.classifier.to(choose_device(compute.device))
     if glue_submission is not None:
         from bertune.cli.submission import write_submission
 
         files = write_submission(
-            model, options, glue_submission, precision=precision, tell=tell, show_progress=not quiet
+            model, options, glue_submission, precision=compute.precision, tell=tell, show_progress=not quiet
         )
-        show_json({"files": [str(file) for file in files]}) if json else show(map(str, files))
+        show_json({"files": [str(file) for file in files]}) if output.json else show(map(str, files))
         return
-    how = Answering(precision=precision, as_json=json, quiet=quiet or bool(texts), tell=keep_quiet if texts else tell)
+    how = Answering(
+        precision=compute.precision, as_json=output.json, quiet=quiet or bool(texts), tell=keep_quiet if texts else tell
+    )
     if options.data is None:
         refuse_flags("no table is read", {"keep": answers.keep is not None})
     if not texts and options.data is None and answers.out is None and not explain:
@@ -114,7 +135,7 @@ def predict(
     if not texts:
         tell_reading(examples, options, model.contract, tell)
     if explain:
-        method, has_lines = explain_by or "integrated-gradients", options.data is not None
-        explain_rows(model, examples, method, limit, has_lines=has_lines, as_json=json, quiet=quiet)
+        method, has_lines = explaining.explain_by or "integrated-gradients", options.data is not None
+        explain_rows(model, examples, method, explaining.limit, has_lines=has_lines, as_json=output.json, quiet=quiet)
         return
     answer_examples(model, examples, kept, options, answers, how)

@@ -1,9 +1,18 @@
 """`bertune report`."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertune.cli.shared_options import OutputOptions
 
 
-def report(run: Path, *, json: bool = False) -> None:
+def report(
+    run: Path,
+    *,
+    output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
+) -> None:
     """Write the report of a run again, from the files of its folder.
 
     Writes `report.html`, one file that opens anywhere, and `metrics.json`, with every number of it. `bertune train`
@@ -11,14 +20,14 @@ def report(run: Path, *, json: bool = False) -> None:
 
     Args:
         run: the folder of the run.
-        json: print the numbers as one JSON document.
+        output: what is printed; the JSON document is `metrics.json`.
     """
     from bertune.cli.terminal import show, show_json
     from bertune.json_file import MAX_OWN_BYTES, read_json_object
     from bertune.reports.report import NUMBERS, write_report
 
     written = write_report(run)
-    if json:
+    if output.json:
         show_json(read_json_object(run / NUMBERS, max_bytes=MAX_OWN_BYTES, any_text=True))
     else:
         show([f"report: {written}"])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bertune.batches.layout import AttentionPlan, Layout, LengthGroup
 from bertune.encoder.dense import Dense
 from bertune.encoder.dropout import Dropout
-from bertune.encoder.varlen_attention import AttentionKernel, attend_varlen, attention_kernel
+from bertune.encoder.varlen_attention import AttentionKernel, Stretches, attend_varlen, attention_kernel
 from bertune.errors import ConfigError
 
 
@@ -106,21 +106,19 @@ class SelfAttention(nn.Module):
         """Attends without a rectangle."""
         tokens, size = hidden_states.shape
         by_head = (-1, self.num_heads, size // self.num_heads)
-        cu_queries, max_queries = layout.cu_seqlens, layout.max_seqlen
+        asking = asked = Stretches(layout.cu_seqlens, layout.max_seqlen)
         if first_only:
             query, rows = self._queries_of_first(hidden_states, hidden_states[layout.first_tokens])
             key, value = (part.view(by_head) for part in rows.view(tokens, 2, size).unbind(1))
-            cu_queries, max_queries = torch.arange(len(layout) + 1, dtype=torch.int32, device=rows.device), 1
+            asking = Stretches(torch.arange(len(layout) + 1, dtype=torch.int32, device=rows.device), 1)
         else:
             query, key, value = (part.view(by_head) for part in self.qkv(hidden_states).view(tokens, 3, size).unbind(1))
         mixed = attend_varlen(
             query.view(by_head),
             key,
             value,
-            cu_queries=cu_queries,
-            cu_keys=layout.cu_seqlens,
-            max_queries=max_queries,
-            max_keys=layout.max_seqlen,
+            asking=asking,
+            asked=asked,
             dropout=self.dropout.probability if self.training else 0.0,
         )
         output: Tensor = self.output(mixed.reshape(-1, size))

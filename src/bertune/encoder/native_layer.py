@@ -1,7 +1,7 @@
 """One transformer layer by compiled kernels, forward and backward, for batches of one shape."""
 
 from ctypes import c_long
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 # Places of a layer that draw dropout; each has a number.
 _ATTENTION, _ATTENDED, _NARROWED = 1, 2, 3
 _PLACES = 3
+
+
+class _NormKept(NamedTuple):
+    """What the backward pass of a norm needs of its forward pass."""
+
+    x: Tensor | LatestProduct
+    residual: Tensor
+    mean: Tensor
+    rstd: Tensor
 
 
 class LayerPlan:
@@ -71,9 +80,7 @@ class LayerPlan:
         """Maps the gradient of the output, as the sum of two, to that of the input, as the sum of two."""
         h, shared = first.shape[1], self.owner.buffer
         dz, dy = shared("dz", self.padded, h), shared("dy", self.padded, h)
-        self._norm_backward(
-            calls, (first, second), self.narrowed, self.y, self.norm2, (dz, dy), _NARROWED, accumulate=accumulate
-        )
+        self._norm_backward(calls, (first, second), self.norm2, (dz, dy), _NARROWED, accumulate=accumulate)
         d_active = self._product_backward(
             calls, "d_active", dz, self.active, "feed_forward.output.weight", accumulate=accumulate
         )
@@ -87,9 +94,7 @@ class LayerPlan:
             calls, "dy2", d_active, self.y, "feed_forward.intermediate.weight", accumulate=accumulate
         )
         da, dx = shared("da", self.padded, h), shared("dx", self.padded, h)
-        self._norm_backward(
-            calls, (dy, dy2), self.attended, self.residual, self.norm1, (da, dx), _ATTENDED, accumulate=accumulate
-        )
+        self._norm_backward(calls, (dy, dy2), self.norm1, (da, dx), _ATTENDED, accumulate=accumulate)
         d_context = self._product_backward(
             calls, "d_context", da, self.context, "attention.output.weight", accumulate=accumulate
         )
@@ -173,7 +178,7 @@ class LayerPlan:
         residual: Tensor,
         norm: torch.nn.LayerNorm,
         place: int,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, _NormKept]:
         h = residual.shape[1]
         out = self._buffer(name, self.padded, h)
         mean = self._buffer(f"{name}.mean", self.padded, dtype=torch.float32)
@@ -183,15 +188,13 @@ class LayerPlan:
             *(x, bias, residual, norm.weight, norm.bias, norm.eps, out, mean, rstd),
             *(self.rows, self.padded, h, *self._draw_hidden(place), self.owner.threads),
         )
-        return out, (mean, rstd)
+        return out, _NormKept(x, residual, mean, rstd)
 
     def _norm_backward(
         self,
         calls: Calls,
         gradients: tuple[Tensor, Tensor | None],
-        x: Tensor | LatestProduct,
-        residual: Tensor,
-        statistics: tuple[Tensor, Tensor],
+        kept: _NormKept,
         results: tuple[Tensor, Tensor],
         place: int,
         *,
@@ -199,12 +202,12 @@ class LayerPlan:
     ) -> None:
         names = {_ATTENDED: ("attention_norm", "attention.output"), _NARROWED: ("output_norm", "feed_forward.output")}
         norm, dense = names[place]
-        h = residual.shape[1]
+        h = kept.residual.shape[1]
         bias, gamma = self.layer.get_parameter(f"{dense}.bias"), self.layer.get_parameter(f"{norm}.weight")
         sums = (self._gradient(name) for name in (f"{norm}.weight", f"{norm}.bias", f"{dense}.bias"))
         calls.add(
             self.kernels.residual_norm_backward,
-            *(*gradients, x, bias, residual, gamma, *statistics, *results, *sums),
+            *(*gradients, kept.x, bias, kept.residual, gamma, kept.mean, kept.rstd, *results, *sums),
             *(self.owner.parts(3 * h), accumulate, self.rows, self.padded, h),
             *(*self._draw_hidden(place), self.owner.threads),
         )

@@ -7,7 +7,7 @@ one, and the kernel's random state goes to the backward pass, which draws the sa
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -98,24 +98,29 @@ def _unexpected(operator: str, arguments: tuple[str, ...], *, results: int) -> s
     return None
 
 
+class Stretches(NamedTuple):
+    """Where sequences lie in a packed tensor.
+
+    Args:
+        cu: (sequences + 1,) int32, where each sequence starts, and the end of the last.
+        longest: no sequence has more tokens.
+    """
+
+    cu: Tensor
+    longest: int
+
+
 class _VarlenAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        cu_queries: Tensor,
-        cu_keys: Tensor,
-        max_queries: int,
-        max_keys: int,
-        dropout: float,
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, asking: Stretches, asked: Stretches, dropout: float
     ) -> Tensor:
+        numbers = asking.longest, asked.longest, dropout, False
         mixed, logsumexp, rng_state, unused, *_ = torch.ops.aten._flash_attention_forward(
-            *(query, key, value, cu_queries, cu_keys, max_queries, max_keys, dropout, False, False)
+            *(query, key, value, asking.cu, asked.cu, *numbers, False)
         )
-        ctx.save_for_backward(query, key, value, mixed, logsumexp, cu_queries, cu_keys, rng_state, unused)
-        ctx.numbers = max_queries, max_keys, dropout, False
+        ctx.save_for_backward(query, key, value, mixed, logsumexp, asking.cu, asked.cu, rng_state, unused)
+        ctx.numbers = numbers
         output: Tensor = mixed
         return output
 
@@ -127,7 +132,7 @@ class _VarlenAttention(torch.autograd.Function):
             *ctx.numbers,
             *(rng_state, unused),
         )
-        return *gradients[:3], None, None, None, None, None
+        return *gradients[:3], None, None, None
 
 
 def attend_varlen(
@@ -135,10 +140,8 @@ def attend_varlen(
     key: Tensor,
     value: Tensor,
     *,
-    cu_queries: Tensor,
-    cu_keys: Tensor,
-    max_queries: int,
-    max_keys: int,
+    asking: Stretches,
+    asked: Stretches,
     dropout: float = 0.0,
 ) -> Tensor:
     """Attends within each sequence of packed tokens.
@@ -149,17 +152,15 @@ def attend_varlen(
         query: (tokens that ask, heads, head size).
         key: (tokens, heads, head size).
         value: as `key`.
-        cu_queries: (sequences + 1,) int32, where each sequence starts in `query`.
-        cu_keys: the same in `key`.
-        max_queries: no sequence asks with more tokens.
-        max_keys: no sequence has more tokens.
+        asking: the sequences in `query`.
+        asked: the sequences in `key` and `value`.
         dropout: of the probabilities.
 
     Returns:
         In the shape of `query`.
     """
     mixed: Tensor = _VarlenAttention.apply(  # type: ignore[no-untyped-call]
-        query, key, value, cu_queries, cu_keys, max_queries, max_keys, dropout
+        query, key, value, asking, asked, dropout
     )
     return mixed
 
@@ -191,8 +192,8 @@ def _check_varlen(device: torch.device, dtype: torch.dtype, head_size: int) -> N
 
     def mix(dropout: float) -> Tensor:
         query, key, value = qkv.unbind(0)
-        sizes = {"cu_queries": cu, "cu_keys": cu, "max_queries": max(lengths), "max_keys": max(lengths)}
-        return attend_varlen(query, key, value, **sizes, dropout=dropout)  # type: ignore[arg-type]
+        stretches = Stretches(cu, max(lengths))
+        return attend_varlen(query, key, value, asking=stretches, asked=stretches, dropout=dropout)
 
     exact = torch.cat([_mix_exactly(part) for part in torch.split(qkv.float(), lengths, dim=1)])
     for found, expected in (

@@ -28,6 +28,7 @@ from bertune.evaluation.class_metrics import ClassCounts
 from bertune.evaluation.intervals import PERFECT, PSEUDO_ROWS, Estimate
 from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
 from bertune.evaluation.metrics import METRICS
+from bertune.evaluation.score_parts import Drawing
 from bertune.evaluation.value_metrics import WeightedRows
 from bertune.text.task import TaskKind
 
@@ -42,24 +43,21 @@ class Estimates(NamedTuple):
     differences: tuple[Estimate, ...]
 
 
-def class_estimates(
-    names: Sequence[str], confusion: IntArray, constant: int, *, samples: int, seed: int
-) -> dict[str, Estimates]:
+def class_estimates(names: Sequence[str], confusion: IntArray, constant: int, drawing: Drawing) -> dict[str, Estimates]:
     """Estimates classification metrics, and their differences from a constant answer.
 
     Args:
         names: classification metrics.
         confusion: true by predicted class, (classes, classes).
         constant: the class that the baseline always answers.
-        samples: how many sets of rows are drawn.
-        seed: the same seed gives the same estimates.
+        drawing: of the sets of rows.
     """
     if not names:
         return {}
     weights, of_true, of_predicted, of_correct = _class_cells(confusion)
     always = np.eye(len(confusion))[constant]
     measured = []
-    for drawn in _drawn(weights, int(confusion.sum()), samples, seed, width=len(confusion)):
+    for drawn in _drawn(weights, int(confusion.sum()), drawing, width=len(confusion)):
         target = drawn @ of_true
         given = ClassCounts(drawn @ of_correct, target, drawn @ of_predicted)
         answered = ClassCounts(target * always, target, target.sum(axis=-1, keepdims=True) * always)
@@ -72,9 +70,7 @@ def label_estimates(
     predictions: IntArray,
     targets: IntArray,
     constants: Sequence[IntArray],
-    *,
-    samples: int,
-    seed: int,
+    drawing: Drawing,
 ) -> dict[str, Estimates]:
     """Estimates multi-label metrics, and their differences from constant answers.
 
@@ -83,14 +79,13 @@ def label_estimates(
         predictions: 0 and 1, (rows, labels).
         targets: 0 and 1, (rows, labels).
         constants: answers that a baseline gives every row, (labels,) each.
-        samples: how many sets of rows are drawn.
-        seed: the same seed gives the same estimates.
+        drawing: of the sets of rows.
     """
     if not names:
         return {}
     weights, cells, is_constant = _label_cells(predictions, targets, constants)
     measured = []
-    for drawn in _drawn(weights, len(targets), samples, seed, width=cells.shape[1]):
+    for drawn in _drawn(weights, len(targets), drawing, width=cells.shape[1]):
         given = label_counts(drawn @ cells)
         exact = drawn @ is_constant
         answered = [
@@ -102,7 +97,7 @@ def label_estimates(
 
 
 def correlation_errors(
-    names: Sequence[str], predictions: FloatArray, targets: FloatArray, *, samples: int, seed: int
+    names: Sequence[str], predictions: FloatArray, targets: FloatArray, drawing: Drawing
 ) -> dict[str, float]:
     """Returns the standard error of each correlation's inverse hyperbolic tangent, Fisher's z.
 
@@ -110,10 +105,9 @@ def correlation_errors(
         names: regression metrics.
         predictions: values, (rows,).
         targets: values, (rows,).
-        samples: how many sets of rows are drawn.
-        seed: the same seed gives the same errors.
+        drawing: of the sets of rows.
     """
-    weights = _drawn_weights(len(targets), samples, seed)
+    weights = _drawn_weights(len(targets), drawing)
     measured = np.concatenate(
         [_measured(names, "regression", [WeightedRows(predictions, targets, drawn)])[0] for drawn in weights], axis=1
     )
@@ -176,17 +170,17 @@ def _label_cells(
     )
 
 
-def _drawn(weights: FloatArray, rows: int, samples: int, seed: int, *, width: int) -> Iterator[FloatArray]:
+def _drawn(weights: FloatArray, rows: int, drawing: Drawing, *, width: int) -> Iterator[FloatArray]:
     """The weights themselves, (1, cells), then how often each cell is drawn, (draws, cells), some draws at a time."""
     yield weights[None]
-    generator, shares = np.random.default_rng(seed), weights / weights.sum()
-    for size in _chunks(samples, max(len(weights), width)):
+    generator, shares = np.random.default_rng(drawing.seed), weights / weights.sum()
+    for size in _chunks(drawing.samples, max(len(weights), width)):
         yield generator.multinomial(rows + round(PSEUDO_ROWS), shares, size=size).astype(np.float64)
 
 
-def _drawn_weights(rows: int, samples: int, seed: int) -> Iterator[FloatArray]:
-    generator = np.random.default_rng(seed)
-    for size in _chunks(samples, rows):
+def _drawn_weights(rows: int, drawing: Drawing) -> Iterator[FloatArray]:
+    generator = np.random.default_rng(drawing.seed)
+    for size in _chunks(drawing.samples, rows):
         drawn = generator.integers(0, rows, size=(size, rows)) + np.arange(size)[:, None] * rows
         yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
 

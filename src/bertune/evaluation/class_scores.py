@@ -12,24 +12,16 @@ from bertune.evaluation.calibration_error import calibration_error
 from bertune.evaluation.class_metrics import confusion_matrix, count_classes, f1_by_class
 from bertune.evaluation.intervals import possible, share_interval
 from bertune.evaluation.metrics import METRICS, compute_metrics
-from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, MetricScore
+from bertune.evaluation.score_parts import Baseline, Drawing, JudgedRows, Judgement, LabelScore, MetricScore
 from bertune.text.metric_text import is_percentage
 
 
 def judge_classes(
-    logits: FloatArray,
-    predictions: IntArray,
-    targets: IntArray,
-    train: IntArray | None,
-    metrics: Sequence[str],
-    names: tuple[str, ...],
-    *,
-    samples: int,
-    seed: int,
+    rows: JudgedRows[IntArray], metrics: Sequence[str], names: tuple[str, ...], drawing: Drawing
 ) -> Judgement:
-    """Judges predicted classes, (rows,), beside always the most frequent one; `logits` give the loss."""
+    """Judges predicted classes, (rows,), beside always the most frequent one; the logits give the loss."""
+    predictions, targets, known = rows.decisions, rows.targets, rows.known
     confusion = confusion_matrix(predictions, targets, len(names))
-    known = targets if train is None or not len(train) else train
     majority = int(np.bincount(known).argmax())
     return Judgement(
         metrics=_metric_scores(
@@ -37,22 +29,20 @@ def judge_classes(
             compute_metrics(metrics, np.full_like(targets, majority), targets),
             confusion,
             majority,
-            class_estimates(
-                [name for name in metrics if name != "accuracy"], confusion, majority, samples=samples, seed=seed
-            ),
+            class_estimates([name for name in metrics if name != "accuracy"], confusion, majority, drawing),
         ),
-        mean_loss=_cross_entropy(logits, targets),
+        mean_loss=_cross_entropy(rows.outputs, targets),
         baseline=Baseline(
             "majority",
             names[majority],
-            "these rows" if known is targets else "training data",
+            rows.known_from,
             None,
             _caution(confusion.sum(axis=1), majority, names),
         ),
         is_majority=bool((predictions == predictions[0]).all() and (targets != targets[0]).any()),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         labels=_label_scores(confusion, names),
-        calibration_error=calibration_error(softmax(logits), targets),
+        calibration_error=calibration_error(softmax(rows.outputs), targets),
     )
 
 

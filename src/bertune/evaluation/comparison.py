@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError
+from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.intervals import Interval
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import least_intervals, measure_decisions, paired_samples
@@ -145,19 +146,18 @@ def compare_decisions(
         raise ConfigError("a comparison needs two models or more")
     scores = [measure_decisions(metrics, each, targets, kind=kind, num_labels=num_labels) for each in decisions]
     drawn = paired_samples(metrics, decisions, targets, kind=kind, num_labels=num_labels, samples=samples, seed=seed)
-    pairs = [
-        _pair(
-            first,
-            second,
-            decisions,
-            targets,
-            kind,
-            scores,
-            drawn,
-            least_intervals(metrics, decisions[first], decisions[second], targets, kind=kind, num_labels=num_labels),
-        )
-        for first, second in itertools.combinations(range(len(decisions)), 2)
-    ]
+    pairs = []
+    for first, second in itertools.combinations(range(len(decisions)), 2):
+        answers = decisions[first], decisions[second]
+        least = least_intervals(metrics, *answers, targets, kind=kind, num_labels=num_labels)
+        differences = {
+            name: _difference(scores[second][name] - scores[first][name], values[second] - values[first], least[name])
+            for name, values in drawn.items()
+        }
+        pairs.append({"first": first, "second": second, "metrics": differences, **_told_apart(*answers, targets, kind)})
+    for pair in pairs:
+        of_metric = next(iter(pair["metrics"].values())).p
+        pair["p"] = of_metric if pair["mcnemar_p"] is None else max(of_metric, pair["mcnemar_p"])
     corrected = holm([pair["p"] for pair in pairs])
     return Comparison(
         kind,
@@ -169,36 +169,22 @@ def compare_decisions(
     )
 
 
-def _pair(
-    first: int,
-    second: int,
-    decisions: Sequence[Decisions],
-    targets: Decisions,
-    kind: TaskKind,
-    scores: Sequence[dict[str, float]],
-    drawn: dict[str, npt.NDArray[np.float64]],
-    least: dict[str, Interval],
-) -> dict[str, Any]:
-    differences = {}
-    for name, values in drawn.items():
-        change = values[second] - values[first]
-        value = scores[second][name] - scores[first][name]
-        outside = np.percentile(change, _OUTSIDE)
-        low, high = min(float(outside[0]), least[name][0], value), max(float(outside[1]), least[name][1], value)
-        # Metrics that are undefined on rows of one class, or for constant values, tell nothing at all.
-        low, high = (low, high) if low < high else (-1.0, 1.0)
-        differences[name] = Difference(value, low, high, two_sided(change))
-    only_first, only_second = _only_one_right(decisions[first], decisions[second], targets, kind)
-    mcnemar_p = None if kind == "regression" else mcnemar(len(only_first), len(only_second))
-    of_metric = next(iter(differences.values())).p
+def _difference(value: float, drawn: FloatArray, least: Interval) -> Difference:
+    """Makes a metric's difference of what it is, what it was on drawn rows, and what its interval contains at least."""
+    outside = np.percentile(drawn, _OUTSIDE)
+    low, high = min(float(outside[0]), least[0], value), max(float(outside[1]), least[1], value)
+    # Metrics that are undefined on rows of one class, or for constant values, tell nothing at all.
+    low, high = (low, high) if low < high else (-1.0, 1.0)
+    return Difference(value, low, high, two_sided(drawn))
+
+
+def _told_apart(first: Decisions, second: Decisions, targets: Decisions, kind: TaskKind) -> dict[str, Any]:
+    """Rows that only one of two models answers right, and McNemar's test of them, which values have not."""
+    only_first, only_second = _only_one_right(first, second, targets, kind)
     return {
-        "first": first,
-        "second": second,
-        "metrics": differences,
         "only_first": tuple(only_first.tolist()),
         "only_second": tuple(only_second.tolist()),
-        "mcnemar_p": mcnemar_p,
-        "p": of_metric if mcnemar_p is None else max(of_metric, mcnemar_p),
+        "mcnemar_p": None if kind == "regression" else mcnemar(len(only_first), len(only_second)),
     }
 
 

@@ -12,7 +12,7 @@ from bertune.evaluation.answers import decide, probabilities, scaled, values
 from bertune.evaluation.given_texts import GivenLabelled, labelled_examples_of
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
-from bertune.evaluation.scores import Scores, score
+from bertune.evaluation.scores import Scores, Scoring, score
 
 
 def evaluate(
@@ -72,9 +72,7 @@ def score_logits(logits: NDArray[Any], targets: NDArray[Any], contract: Contract
     return score(
         values(logits, contract) if is_regression else scaled(logits, contract),
         targets,
-        task_kind=contract.kind,
-        metrics=contract.metrics,
-        label_names=contract.labels or None,
+        Scoring(contract.kind, contract.metrics, contract.labels or None),
         train_targets=baseline_of(contract),
         decisions=None if is_regression else decide(probabilities(logits, contract), contract),
     )

@@ -16,6 +16,7 @@ from bertune.evaluation.comparison import compare_decisions
 from bertune.evaluation.mean_features import mean_features
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import measure_decisions
+from bertune.evaluation.score_parts import Scoring
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.text.task import TaskKind
 
@@ -161,10 +162,8 @@ def probe(
     encoder: Encoder,
     train: Dataset,
     validation: Dataset,
+    scoring: Scoring,
     *,
-    kind: TaskKind,
-    metrics: tuple[str, ...],
-    num_labels: int,
     epochs: int,
     precision: torch.dtype,
     target_range: tuple[float, float] | None = None,
@@ -179,9 +178,7 @@ def probe(
         encoder: as restored; it is not changed.
         train: with targets.
         validation: with targets.
-        kind: of the task.
-        metrics: names.
-        num_labels: outputs; 1 for values.
+        scoring: kind, metrics and names of the labels.
         epochs: of the run, by which the number of rows is chosen (`rows_for_probe`).
         precision: in which the encoder's layers compute.
         target_range: of a regression: answers are clipped to it.
@@ -192,6 +189,7 @@ def probe(
     """
     assert train.targets is not None
     assert validation.targets is not None
+    kind, num_labels = scoring.kind, len(scoring.label_names or "1")
     trained, scored = rows_for_probe(len(train), len(validation), epochs)
     rows = _spaced(train.targets, trained, kind)
     targets = train.targets[rows]
@@ -212,7 +210,7 @@ def probe(
         return None
     answers = _decide(_with_one((new - mean) / spread) @ weights, kind, target_range)
     truth = validation.targets[chosen]
-    found = measure_decisions(metrics, answers, truth, kind=kind, num_labels=num_labels)
+    found = measure_decisions(scoring.metrics, answers, truth, kind=kind, num_labels=num_labels)
     return FrozenProbe(kind, found, trained, chosen, answers, truth, num_labels, penalty)
 
 

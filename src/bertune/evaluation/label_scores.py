@@ -12,29 +12,21 @@ from bertune.evaluation.calibration_error import calibration_error
 from bertune.evaluation.intervals import possible, share_interval
 from bertune.evaluation.label_metrics import LabelCounts, f1_by_label, label_counts, per_row
 from bertune.evaluation.metrics import METRICS, compute_metrics
-from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, MetricScore
+from bertune.evaluation.score_parts import Baseline, Drawing, JudgedRows, Judgement, LabelScore, MetricScore
 
 _NAMES_SHOWN = 4
 
 
 def judge_labels(
-    logits: FloatArray,
-    predictions: IntArray,
-    targets: IntArray,
-    train: IntArray | None,
-    metrics: Sequence[str],
-    names: tuple[str, ...],
-    *,
-    samples: int,
-    seed: int,
+    rows: JudgedRows[IntArray], metrics: Sequence[str], names: tuple[str, ...], drawing: Drawing
 ) -> Judgement:
-    """Judges given labels, (rows, labels) of 0 and 1, beside always the same labels; `logits` give the loss.
+    """Judges given labels, (rows, labels) of 0 and 1, beside always the same labels; the logits give the loss.
 
     Two constant answers are known to be hard to beat, by different metrics: each label as the majority of the training
     rows has it (often none at all), and the most frequent labels, as many as give the best micro F1 there. Each metric
     is held against both; beside it stands the better of the two.
     """
-    known = targets if train is None or not len(train) else train
+    predictions, targets, known = rows.decisions, rows.targets, rows.known
     majority, frequent = (known.mean(axis=0) > 0.5).astype(np.int64), _best_constant(known)
     constants = [majority] if (majority == frequent).all() else [majority, frequent]
     return Judgement(
@@ -48,20 +40,19 @@ def judge_labels(
                 predictions,
                 targets,
                 constants,
-                samples=samples,
-                seed=seed,
+                drawing,
             ),
         ),
-        mean_loss=_binary_cross_entropy(logits, targets),
+        mean_loss=_binary_cross_entropy(rows.outputs, targets),
         baseline=Baseline(
             "constant",
             _named(majority, frequent, names),
-            "these rows" if known is targets else "training data",
+            rows.known_from,
             None,
         ),
         is_majority=bool((predictions == predictions[0]).all() and (targets != targets[0]).any()),
         labels=_label_scores(label_counts(per_row(predictions, targets).sum(axis=0).astype(np.float64)), names),
-        calibration_error=calibration_error(sigmoid(logits), targets),
+        calibration_error=calibration_error(sigmoid(rows.outputs), targets),
     )
 
 

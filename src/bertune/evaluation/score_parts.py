@@ -1,7 +1,76 @@
 """What scores are made of: metrics with their intervals, the baseline, and each label's own scores."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
+
+from bertune.errors import ConfigError
+from bertune.evaluation.arrays import FloatArray, IntArray
+from bertune.text.task import TaskKind
+
+Array = TypeVar("Array", FloatArray, IntArray)
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How the answers of a task are scored.
+
+    Args:
+        kind: of the task.
+        metrics: names of `METRICS` for this kind; the first one gives the verdict.
+        label_names: in the order of the logits; None names them by their numbers. None for values.
+    """
+
+    kind: TaskKind
+    metrics: tuple[str, ...]
+    label_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How a bootstrap draws.
+
+    Args:
+        samples: sets of rows, at least 1; a few hundred do for standard errors.
+        seed: equal seeds draw the same.
+
+    Raises:
+        ConfigError: no samples.
+    """
+
+    samples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"bootstrap_samples must be at least 1, not {self.samples}")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRows(Generic[Array]):
+    """A model's answers beside the truth.
+
+    Args:
+        outputs: logits, (rows, labels), or values, (rows,).
+        decisions: what was answered, in the form of the targets; of values the values themselves.
+        targets: class ids, (rows,); 0 and 1, (rows, labels); or values, (rows,).
+        train_targets: what the baseline learns from, any number of rows; None where it is not known.
+    """
+
+    outputs: FloatArray
+    decisions: Array
+    targets: Array
+    train_targets: Array | None = None
+
+    @property
+    def known(self) -> Array:
+        """What the baseline learns from: training targets, or where there are none the targets themselves."""
+        return self.targets if self.train_targets is None or not len(self.train_targets) else self.train_targets
+
+    @property
+    def known_from(self) -> Literal["training data", "these rows"]:
+        """Where that is from."""
+        return "these rows" if self.known is self.targets else "training data"
+
 
 Method = Literal["Agresti-Coull", "bootstrap with pseudo-rows", "Fisher's z"]
 

@@ -1,6 +1,6 @@
 """Scores that are honest: every number with its interval, beside what always answering the same would get."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -21,7 +21,15 @@ from bertune.evaluation.arrays import (
 from bertune.evaluation.class_scores import judge_classes
 from bertune.evaluation.label_scores import judge_labels
 from bertune.evaluation.metrics import METRICS, require_classes, require_metrics
-from bertune.evaluation.score_parts import Baseline, Judgement, LabelScore, MetricScore
+from bertune.evaluation.score_parts import (
+    Baseline,
+    Drawing,
+    JudgedRows,
+    Judgement,
+    LabelScore,
+    MetricScore,
+    Scoring,
+)
 from bertune.evaluation.value_scores import judge_values
 from bertune.text.findings import counted
 from bertune.text.markup import table
@@ -31,7 +39,7 @@ from bertune.text.task import TaskKind
 MOST_LABELS_OF_MATRIX = 100
 _MOST_CELLS = 10_000
 
-__all__ = ["Baseline", "LabelScore", "MetricScore", "Scores", "score"]
+__all__ = ["Baseline", "Drawing", "LabelScore", "MetricScore", "Scores", "Scoring", "score"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,55 +136,48 @@ class Scores:
 
 
 def score(
-    logits_or_values: npt.ArrayLike,
+    outputs: npt.ArrayLike,
     targets: npt.ArrayLike,
+    scoring: Scoring,
     *,
-    task_kind: TaskKind,
-    metrics: Sequence[str],
-    label_names: Sequence[str] | None = None,
     train_targets: npt.ArrayLike | None = None,
     decisions: npt.ArrayLike | None = None,
-    bootstrap_samples: int = 1000,
-    seed: int = 0,
+    drawing: Drawing = Drawing(),  # noqa: B008 (frozen)
 ) -> Scores:
     """Scores a model's answers.
 
     Args:
-        logits_or_values: logits, (rows, labels); for regression values, (rows,) or (rows, 1).
+        outputs: logits, (rows, labels); for regression values, (rows,) or (rows, 1).
         targets: class indices or values, (rows,); for multi-label rows of 0 and 1, (rows, labels).
-        task_kind: of the task.
-        metrics: names of `METRICS` for this kind; the first one gives the verdict.
-        label_names: in the order of the logits; their numbers by default.
+        scoring: kind, metrics and names of the labels.
         train_targets: what the baseline learns from, any number of rows; without it, `targets` themselves.
         decisions: what was answered, in the form of the targets, where a threshold decides; by default the most
             probable class, or each label whose probability is 0.5 or more. Values are their own decisions.
-        bootstrap_samples: how many sets of rows to draw for standard errors, at least 1; a few hundred do.
-        seed: of the bootstrap; equal arguments give equal scores.
+        drawing: of the bootstrap; equal arguments give equal scores.
 
     Raises:
-        ConfigError: metrics or label names that do not fit the task, or no samples.
+        ConfigError: metrics or label names that do not fit the task.
         DataError: arrays that do not fit each other, a target outside the classes, or numbers that are not finite.
     """
-    require_metrics(metrics, task_kind)
-    if bootstrap_samples < 1:
-        raise ConfigError(f"bootstrap_samples must be at least 1, not {bootstrap_samples}")
-    drawing = {"samples": bootstrap_samples, "seed": seed}
+    require_metrics(scoring.metrics, scoring.kind)
     names: tuple[str, ...] = ()
-    if task_kind == "regression":
-        rows, judgement = _judge_values(logits_or_values, targets, train_targets, metrics, drawing)
+    if scoring.kind == "regression":
+        rows, judgement = _judge_values(outputs, targets, train_targets, scoring.metrics, drawing)
     else:
-        logits = _as_logits(logits_or_values, least=2 if task_kind == "classification" else 1)
-        names = tuple(map(str, range(logits.shape[1]))) if label_names is None else tuple(label_names)
+        logits = _as_logits(outputs, least=2 if scoring.kind == "classification" else 1)
+        names = tuple(map(str, range(logits.shape[1]))) if scoring.label_names is None else tuple(scoring.label_names)
         if len(names) != logits.shape[1]:
             raise ConfigError(f"{len(names)} label names do not fit logits for {logits.shape[1]} labels")
-        require_classes(metrics, len(names))
-        rows, judgement = _judge(task_kind, logits, targets, train_targets, decisions, metrics, names, drawing)
+        require_classes(scoring.metrics, len(names))
+        judged = _judged_rows(scoring.kind, logits, targets, train_targets, decisions)
+        judge = judge_classes if scoring.kind == "classification" else judge_labels
+        rows, judgement = len(judged.targets), judge(judged, scoring.metrics, names, drawing)
     return Scores(
-        task_kind=task_kind,
+        task_kind=scoring.kind,
         rows=rows,
         label_names=names,
-        bootstrap_samples=bootstrap_samples,
-        seed=seed,
+        bootstrap_samples=drawing.samples,
+        seed=drawing.seed,
         **{part.name: getattr(judgement, part.name) for part in fields(judgement)},
     )
 
@@ -189,24 +190,20 @@ def _largest_cells(confusion: tuple[tuple[int, ...], ...]) -> list[list[int]]:
     return sorted(cells, key=lambda cell: -cell[2])[:_MOST_CELLS]
 
 
-def _judge(
+def _judged_rows(
     kind: TaskKind,
     logits: FloatArray,
     targets: npt.ArrayLike,
     train_targets: npt.ArrayLike | None,
     decisions: npt.ArrayLike | None,
-    metrics: Sequence[str],
-    names: tuple[str, ...],
-    drawing: Mapping[str, int],
-) -> tuple[int, Judgement]:
-    as_checked = _as_targets if kind == "classification" else _as_rows
-    truth = as_checked(targets, "targets", len(names))
+) -> JudgedRows[IntArray]:
+    as_checked, labels = _as_targets if kind == "classification" else _as_rows, logits.shape[1]
+    truth = as_checked(targets, "targets", labels)
     require_same_rows(logits, truth)
-    given = _usual_decisions(logits, kind) if decisions is None else as_checked(decisions, "decisions", len(names))
+    given = _usual_decisions(logits, kind) if decisions is None else as_checked(decisions, "decisions", labels)
     require_same_rows(given, truth)
-    train = None if train_targets is None else as_checked(train_targets, "training targets", len(names))
-    judge = judge_classes if kind == "classification" else judge_labels
-    return len(truth), judge(logits, given, truth, train, metrics, names, **drawing)
+    train = None if train_targets is None else as_checked(train_targets, "training targets", labels)
+    return JudgedRows(logits, given, truth, train)
 
 
 def _judge_values(
@@ -214,12 +211,12 @@ def _judge_values(
     targets: npt.ArrayLike,
     train_targets: npt.ArrayLike | None,
     metrics: Sequence[str],
-    drawing: Mapping[str, int],
+    drawing: Drawing,
 ) -> tuple[int, Judgement]:
     predictions, truth = as_values(values, "predictions"), as_values(targets, "targets")
     require_same_rows(predictions, truth)
     train = None if train_targets is None else as_values(train_targets, "training targets")
-    return len(truth), judge_values(predictions, truth, train, metrics, **drawing)
+    return len(truth), judge_values(JudgedRows(predictions, predictions, truth, train), metrics, drawing)
 
 
 def _usual_decisions(logits: FloatArray, kind: TaskKind) -> IntArray:

@@ -9,35 +9,25 @@ from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.bootstrap import correlation_errors
 from bertune.evaluation.intervals import correlation_interval
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.score_parts import Baseline, Judgement, MetricScore
+from bertune.evaluation.score_parts import Baseline, Drawing, JudgedRows, Judgement, MetricScore
 
 # Predicted values that vary this much less than the targets say the same for every row.
 _COLLAPSED_SPREAD = 0.01
 
 
-def judge_values(
-    values: FloatArray,
-    targets: FloatArray,
-    train: FloatArray | None,
-    metrics: Sequence[str],
-    *,
-    samples: int,
-    seed: int,
-) -> Judgement:
+def judge_values(rows: JudgedRows[FloatArray], metrics: Sequence[str], drawing: Drawing) -> Judgement:
     """Judges values, (rows,), beside always the mean of the training targets."""
-    known = targets if train is None or not len(train) else train
-    mean = float(known.mean())
+    values, targets = rows.decisions, rows.targets
+    mean = float(rows.known.mean())
     return Judgement(
         metrics=_metric_scores(
             compute_metrics(metrics, values, targets),
             compute_metrics(metrics, np.full_like(targets, mean), targets),
-            correlation_errors(metrics, values, targets, samples=samples, seed=seed),
+            correlation_errors(metrics, values, targets, drawing),
             len(targets),
         ),
         mean_loss=float(np.mean((values - targets) ** 2)),
-        baseline=Baseline(
-            "mean", mean, "these rows" if known is targets else "training data", float(np.mean((mean - targets) ** 2))
-        ),
+        baseline=Baseline("mean", mean, rows.known_from, float(np.mean((mean - targets) ** 2))),
         is_majority=bool(targets.std() > 0 and values.std() <= _COLLAPSED_SPREAD * targets.std()),
     )
 

@@ -44,7 +44,7 @@ def create_schedule(
     return WarmUp(init_lr, decay, num_warmup_steps)
 
 
-def create_optimizer(
+def create_optimizer(  # noqa: PLR0913 (a name of the lesson)
     init_lr: float,
     num_train_steps: int,
     num_warmup_steps: int | None,

@@ -8,7 +8,7 @@ from bertune.encoder.encoder import Encoder
 from bertune.heads.classifier import Classifier
 from bertune.pictures.outline import TIMES, Block, LayerRun, Outline, outline_of
 from bertune.pictures.palette import FAINT_INK, FILLS, FRAME
-from bertune.pictures.pen import Pen
+from bertune.pictures.pen import Font, Pen, Place
 from bertune.pictures.picture import Picture, check_path, plain_style, write_picture
 
 # All lengths are inches.
@@ -73,7 +73,7 @@ def _draw(outline: Outline) -> Picture:
     for block in outline.unused:
         pen.y += 0.12
         _draw_block(pen, block, block.path)
-    pen.write(_MIDDLE, pen.y + 0.28, _NOTE, size=8, color=FAINT_INK, align="center")
+    pen.write(_MIDDLE, pen.y + 0.28, _NOTE, font=Font(8, color=FAINT_INK), align="center")
     height = pen.y + 0.5
     picture.set_size_inches(_WIDTH, height)
     axes.set_xlim(0, _WIDTH)
@@ -82,11 +82,11 @@ def _draw(outline: Outline) -> Picture:
 
 
 def _draw_title(pen: Pen, outline: Outline) -> None:
-    pen.write(_FRAME_LEFT, pen.y, outline.title, size=14, bold=True)
+    pen.write(_FRAME_LEFT, pen.y, outline.title, font=Font(14, bold=True))
     totals = f"{outline.parameters:,} parameters, {_size(outline.num_bytes)} in {' and '.join(outline.kinds)}"
     if outline.frozen:
         totals += f", {outline.frozen:,} frozen"
-    pen.write(_FRAME_LEFT, pen.y + 0.29, totals, size=10, color=FAINT_INK, name="total")
+    pen.write(_FRAME_LEFT, pen.y + 0.29, totals, font=Font(10, color=FAINT_INK), name="total")
     pen.y += 0.68
 
 
@@ -99,10 +99,10 @@ def _draw_embeddings(pen: Pen, outline: Outline) -> None:
         pen.write(middle, pen.y, words, align="center")
         pen.y += 0.12
         _flow(pen, "tokens", x=middle)
-        pen.box(pen.y, left, left + _TABLE_WIDTH, _TABLE_HEIGHT, fill=FILLS[table.kind], name=table.path)
-        pen.write(middle, pen.y + 0.16, table.name, size=10, bold=True, align="center")
+        pen.box(Place(pen.y, left, left + _TABLE_WIDTH, _TABLE_HEIGHT), fill=FILLS[table.kind], name=table.path)
+        pen.write(middle, pen.y + 0.16, table.name, font=Font(10, bold=True), align="center")
         pen.write(middle, pen.y + 0.39, table.detail, align="center")
-        pen.write(middle, pen.y + 0.62, _count(table), size=10, name=f"{table.path}.parameters", align="center")
+        pen.write(middle, pen.y + 0.62, _count(table), name=f"{table.path}.parameters", font=Font(10), align="center")
         pen.y += _TABLE_HEIGHT
         _flow(pen, table.output, x=middle)
     _draw_block(pen, outline.embedding_norm, outline.embedding_norm.path)
@@ -114,7 +114,7 @@ def _draw_layers(pen: Pen, run: LayerRun) -> None:
     words = "Transformer layer" if run.count == 1 else f"Transformer layer {TIMES} {run.count}"
     numbers = f"layer {run.first}" if run.count == 1 else f"layers {run.first} to {last}"
     total = f"{run.parameters:,} parameters{'' if run.count == 1 else ' each'}"
-    pen.write(_FRAME_LEFT + _MARGIN, top + 0.2, words, size=10, bold=True)
+    pen.write(_FRAME_LEFT + _MARGIN, top + 0.2, words, font=Font(10, bold=True))
     pen.write(_FRAME_RIGHT - _MARGIN, top + 0.2, f"{numbers}: {total}", align="right", name=f"layers.{run.first}.each")
     # The residual ways leave the flow just above attention and feed-forward, and come back at the norms.
     branch = top + 0.42
@@ -129,7 +129,7 @@ def _draw_layers(pen: Pen, run: LayerRun) -> None:
             branch = pen.y + 0.09
             _flow(pen, norm.output)
     pen.y += 0.16
-    pen.box(top, _FRAME_LEFT, _FRAME_RIGHT, pen.y - top, fill=FRAME, behind=True, name=f"layers.{run.first}")
+    pen.box(Place(top, _FRAME_LEFT, _FRAME_RIGHT, pen.y - top), fill=FRAME, behind=True, name=f"layers.{run.first}")
 
 
 def _draw_block(pen: Pen, block: Block, name: str) -> None:
@@ -137,13 +137,13 @@ def _draw_block(pen: Pen, block: Block, name: str) -> None:
     height = _BLOCK_HEIGHT if block.detail else _SLIM_HEIGHT
     first = pen.y + (0.18 if block.detail else height / 2)
     unused = block.kind == "unused"
-    pen.box(pen.y, _LEFT, _RIGHT, height, fill=FILLS[block.kind], dashed=unused, name=name)
+    pen.box(Place(pen.y, _LEFT, _RIGHT, height), fill=FILLS[block.kind], dashed=unused, name=name)
     if block.detail:
-        pen.write(_LEFT + _MARGIN, first, block.name, size=10, bold=True)
+        pen.write(_LEFT + _MARGIN, first, block.name, font=Font(10, bold=True))
         pen.write(_LEFT + _MARGIN, pen.y + 0.39, block.detail)
     else:
         pen.write(_LEFT + _MARGIN, first, block.name)
-    pen.write(_RIGHT - _MARGIN, first, _count(block), size=10, align="right", name=f"{name}.parameters")
+    pen.write(_RIGHT - _MARGIN, first, _count(block), font=Font(10), align="right", name=f"{name}.parameters")
     pen.y += height
 
 
@@ -151,7 +151,7 @@ def _flow(pen: Pen, shape: str, *, x: float = _MIDDLE, length: float = _GAP) -> 
     """Draws an arrow down from the present place, with what flows beside it."""
     pen.arrow((x, pen.y), (x, pen.y + length))
     if shape:
-        pen.write(x + 0.1, pen.y + length / 2, shape, size=8.5, color=FAINT_INK)
+        pen.write(x + 0.1, pen.y + length / 2, shape, font=Font(8.5, color=FAINT_INK))
     pen.y += length
 
 

@@ -1,6 +1,7 @@
 """Boxes, arrows and words, placed by inches from the top left of a picture."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -9,6 +10,24 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from bertune.pictures.palette import INK, LINE
 
 Align = Literal["left", "center", "right"]
+
+
+@dataclass(frozen=True)
+class Font:
+    """How text looks: size in points, color, weight."""
+
+    size: float = 9
+    color: str = INK
+    bold: bool = False
+
+
+class Place(NamedTuple):
+    """Where a box is, in inches, y downwards."""
+
+    top: float
+    left: float
+    right: float
+    height: float
 
 
 class Pen:
@@ -29,36 +48,30 @@ class Pen:
         y: float,
         text: str,
         *,
-        size: float = 9,
-        color: str = INK,
+        font: Font = Font(),
         align: Align = "left",
-        bold: bool = False,
         name: str | None = None,
     ) -> None:
         """Writes one line of text with its middle at height `y`; `name` is its id in SVG."""
-        weight = "bold" if bold else "normal"
         self._axes.text(
-            x, y, text, fontsize=size, color=color, ha=align, va="center_baseline", fontweight=weight, gid=name
+            *(x, y, text),
+            fontsize=font.size,
+            color=font.color,
+            ha=align,
+            va="center_baseline",
+            fontweight="bold" if font.bold else "normal",
+            gid=name,
         )
 
     def box(
-        self,
-        top: float,
-        left: float,
-        right: float,
-        height: float,
-        *,
-        fill: str,
-        dashed: bool = False,
-        behind: bool = False,
-        name: str | None = None,
+        self, place: Place, *, fill: str, dashed: bool = False, behind: bool = False, name: str | None = None
     ) -> None:
         """Draws a box; `behind` puts it under everything, `name` is its id in SVG."""
         self._axes.add_patch(
             FancyBboxPatch(
-                (left, top),
-                right - left,
-                height,
+                (place.left, place.top),
+                place.right - place.left,
+                place.height,
                 boxstyle="round,pad=0,rounding_size=0.06",
                 facecolor=fill,
                 edgecolor=LINE,

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -56,7 +56,7 @@ class ReencodeProgress:
 OnProgress = Callable[[ReencodeProgress], None]
 
 
-def reencode(
+def reencode(  # noqa: PLR0913 (a name of the lesson)
     source: RowSource | Split,
     tokenizer: BertTokenizer,
     out: str | os.PathLike[str],
@@ -119,8 +119,9 @@ def reencode(
         if missing:
             encoder = ChunkEncoder(tokenizer, max_length, format, long_text)
             todo = sum(len(manifest.shard_rows(number)) for number in missing)
-            workers = _process_count(processes, todo)
-            manifest = _encode_missing(folder, rows, survey, manifest, missing, encoder, workers, tell)
+            chunks = _Chunks(folder, rows, survey, manifest, missing)
+            with _encoded(chunks, encoder, _process_count(processes, todo)) as results:
+                manifest = _write_missing(chunks, results, todo, tell)
     return manifest
 
 
@@ -215,66 +216,69 @@ def _process_count(processes: int | None, rows: int) -> int:
     return max(1, min(usable_processors(), rows // _ROWS_WORTH_A_PROCESS))
 
 
-def _encode_missing(
-    folder: Path,
-    rows: RowSource,
-    survey: Survey,
-    manifest: Manifest,
-    missing: list[int],
-    encoder: ChunkEncoder,
-    processes: int,
-    tell: OnProgress,
-) -> Manifest:
-    todo = sum(len(manifest.shard_rows(number)) for number in missing)
-    digest = RowsDigest()
-    chunks = _chunks_of(rows, survey, manifest, missing, digest)
+@dataclass(frozen=True)
+class _Chunks:
+    """The rows of the missing shards, read a second time."""
+
+    folder: Path
+    rows: RowSource
+    survey: Survey
+    manifest: Manifest
+    missing: list[int]
+    digest: RowsDigest = field(default_factory=RowsDigest)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Gives them in order, no chunk across the end of a shard."""
+        manifest, survey = self.manifest, self.survey
+        wanted = [manifest.shard_rows(number) for number in self.missing]
+        boundaries = [manifest.shard_rows(number).start for number in range(manifest.recipe.shard_count)]
+        row = 0
+        for examples in self.rows.chunks(_ROWS_PER_CHUNK):
+            if not len(examples):
+                continue
+            self.digest.add(examples)
+            for start, piece in pieces_of(examples, row, boundaries):
+                if any(start in stretch for stretch in wanted):
+                    targets = targets_of(piece, survey.labels, labelled=survey.labelled)
+                    yield Chunk(piece.texts_a, piece.texts_b, targets, start)
+            row += len(examples)
+
+    def changed(self) -> DataError:
+        # Shards may hold rows of both states; without the manifest none of them is taken for finished.
+        (self.folder / MANIFEST_NAME).unlink(missing_ok=True)
+        hint = "delete the folder, and encode again when it is still"
+        return DataError(f"{self.rows} changed while it was read", hint=hint)
+
+
+@contextlib.contextmanager
+def _encoded(chunks: _Chunks, encoder: ChunkEncoder, processes: int) -> Iterator[Iterator[EncodedChunk]]:
+    if processes == 1:
+        yield map(encoder, chunks)
+        return
+    with EncoderProcesses(encoder, processes) as workers:
+        yield workers.map(iter(chunks))
+
+
+def _write_missing(chunks: _Chunks, results: Iterator[EncodedChunk], todo: int, tell: OnProgress) -> Manifest:
+    manifest, folder = chunks.manifest, chunks.folder
     done = 0
-    with contextlib.ExitStack() as stack:
-        if processes == 1:
-            results: Iterator[EncodedChunk] = map(encoder, chunks)
-        else:
-            results = stack.enter_context(EncoderProcesses(encoder, processes)).map(chunks)
-        for number in missing:
-            with ShardFile(folder, manifest.shard_name(number), manifest) as file:
-                while file.rows < len(manifest.shard_rows(number)):
-                    result = next(results, None)
-                    if result is None:
-                        raise _changed(folder, rows)
-                    file.add(result)
-                    done += result.rows
-                    tell(ReencodeProgress("encoding", done, todo))
-                shard = file.finish()
-            manifest = _in_order(manifest.with_shard(shard))
-            write_manifest(manifest, folder)
-        for _ in results:
-            raise _changed(folder, rows)
-    if digest.hexdigest() != manifest.recipe.rows_digest:
-        raise _changed(folder, rows)
+    for number in chunks.missing:
+        with ShardFile(folder, manifest.shard_name(number), manifest) as file:
+            while file.rows < len(manifest.shard_rows(number)):
+                result = next(results, None)
+                if result is None:
+                    raise chunks.changed()
+                file.add(result)
+                done += result.rows
+                tell(ReencodeProgress("encoding", done, todo))
+            shard = file.finish()
+        manifest = _in_order(manifest.with_shard(shard))
+        write_manifest(manifest, folder)
+    for _ in results:
+        raise chunks.changed()
+    if chunks.digest.hexdigest() != manifest.recipe.rows_digest:
+        raise chunks.changed()
     return manifest
-
-
-def _chunks_of(
-    rows: RowSource, survey: Survey, manifest: Manifest, missing: list[int], digest: RowsDigest
-) -> Iterator[Chunk]:
-    """Reads the rows again and gives those of the missing shards, no chunk across the end of a shard."""
-    wanted = [manifest.shard_rows(number) for number in missing]
-    boundaries = [manifest.shard_rows(number).start for number in range(manifest.recipe.shard_count)]
-    row = 0
-    for examples in rows.chunks(_ROWS_PER_CHUNK):
-        if not len(examples):
-            continue
-        digest.add(examples)
-        for start, piece in pieces_of(examples, row, boundaries):
-            if any(start in stretch for stretch in wanted):
-                targets = targets_of(piece, survey.labels, labelled=survey.labelled)
-                yield Chunk(piece.texts_a, piece.texts_b, targets, start)
-        row += len(examples)
-
-
-def _changed(folder: Path, rows: RowSource) -> DataError:
-    # Shards may hold rows of both states; without the manifest none of them is taken for finished.
-    (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    return DataError(f"{rows} changed while it was read", hint="delete the folder, and encode again when it is still")
 
 
 def _in_order(manifest: Manifest) -> Manifest:

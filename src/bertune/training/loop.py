@@ -40,7 +40,7 @@ from bertune.training.step import StepPlace, StepResult, seed_of_step, take_step
 AnyData = Dataset | tuple[Inputs, Any]
 
 
-def fit(
+def fit(  # noqa: PLR0913 (a name of the lesson)
     classifier: Classifier,
     train: AnyData,
     validation: AnyData | None = None,

@@ -13,7 +13,7 @@ from bertune.checkpoints.contract import Contract
 from bertune.encoder.precision import computing_in
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.scores import Scores, score
+from bertune.evaluation.scores import Scores, Scoring, score
 from bertune.heads.classifier import Classifier
 from bertune.heads.losses import loss_of, weight_of
 from bertune.text.task import TaskKind
@@ -105,9 +105,7 @@ class Objective:
         scores = score(
             logits if self.target_range is None else np.clip(logits, *self.target_range),
             data.targets,
-            task_kind=self.kind,
-            metrics=self.metrics,
-            label_names=self.label_names,
+            Scoring(self.kind, self.metrics, self.label_names),
             train_targets=train_targets,
         )
         return scores, logits

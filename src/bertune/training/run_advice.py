@@ -9,6 +9,7 @@ from bertune.checkpoints.contract import Contract
 from bertune.encoder.precision import choose_precision
 from bertune.evaluation.answers import decide, probabilities, values
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, probe
+from bertune.evaluation.score_parts import Scoring
 from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
@@ -32,9 +33,11 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
         run.classifier.encoder,
         objective.checked(run.train, "train", run.classifier),
         objective.checked(run.validation, "validation", run.classifier),
-        kind=objective.kind,
-        metrics=objective.metrics,
-        num_labels=run.classifier.num_labels,
+        Scoring(
+            objective.kind,
+            objective.metrics,
+            None if objective.kind == "regression" else objective.names_of(run.classifier),
+        ),
         epochs=run.config.epochs,
         precision=choose_precision(run.config.precision, run.classifier.classifier.weight.device),
         target_range=objective.target_range,

@@ -1,11 +1,12 @@
 """`--config`: what stands in a file is an option of the verb, whichever it is."""
 
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
 
 from bertune.cli.app import _VERBS, main, make_app
-from bertune.cli.config_file import read_config_file
+from bertune.cli.config_file import _settings_of, read_config_file
 from bertune.errors import ConfigError
 
 
@@ -26,7 +27,10 @@ def test_every_verb_reads_its_options(
 ) -> None:
     (tmp_path / "my.toml").write_text(table)
     _, bound, _ = make_app(tmp_path / "my.toml").parse_args(arguments, exit_on_error=False, print_error=False)
-    assert bound.arguments[name] == value
+    values = dict(bound.arguments)
+    for group in filter(is_dataclass, bound.arguments.values()):
+        values |= vars(group)
+    assert values[name] == value
 
 
 def test_a_key_that_no_verb_has_is_refused_with_the_near_one(tmp_path: Path) -> None:
@@ -39,3 +43,15 @@ def test_a_key_that_no_verb_has_is_refused_with_the_near_one(tmp_path: Path) -> 
 def test_an_empty_name_of_the_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "x", "--config", ""]) == 2
     assert "error: --config is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "verbs"),
+    [
+        ({"precision", "device"}, ("evaluate", "predict", "compare", "calibrate")),
+        ({"json", "quiet"}, tuple(verb for verb in _VERBS if verb != "demo")),
+    ],
+)
+def test_verbs_that_do_alike_have_the_same_flags(flags: set[str], verbs: tuple[str, ...]) -> None:
+    for verb in verbs:
+        assert flags <= set(_settings_of(verb)), verb

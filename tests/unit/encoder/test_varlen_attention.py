@@ -20,7 +20,7 @@ from torch import Tensor
 from bertune.batches.batch import pack
 from bertune.encoder import attention, varlen_attention
 from bertune.encoder.config import Pooling
-from bertune.encoder.varlen_attention import AttentionKernel, attend_varlen, attention_kernel, why_not_varlen
+from bertune.encoder.varlen_attention import AttentionKernel, Stretches, attend_varlen, attention_kernel, why_not_varlen
 from bertune.heads.classifier import classifier_model
 
 CPU = torch.device("cpu")
@@ -159,7 +159,7 @@ def test_the_gradients_belong_to_queries_keys_and_values_in_this_order() -> None
     try:
         parts = [torch.randn(4, 2, 8, requires_grad=True) for _ in range(3)]
         cu = torch.tensor([0, 1, 4], dtype=torch.int32)
-        mixed = attend_varlen(*parts, cu_queries=cu, cu_keys=cu, max_queries=3, max_keys=3)
+        mixed = attend_varlen(*parts, asking=Stretches(cu, 3), asked=Stretches(cu, 3))
         gradients = torch.autograd.grad(mixed.sum(), parts)
     finally:
         library._destroy()

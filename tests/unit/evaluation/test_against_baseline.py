@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.scored import scored
 
 from bertune.evaluation.score_parts import MetricScore
-from bertune.evaluation.scores import score
 
 Rows = tuple[Any, Any]
 
 
 def judged(targets: Any, predictions: Any, train: Any, metric: str, *, seed: int = 0) -> MetricScore:
-    scores = score(
+    scores = scored(
         np.eye(2)[predictions],
         targets,
         task_kind="classification",
@@ -66,7 +66,7 @@ def test_equal_models_are_rarely_called_better_or_worse(
     source, said = np.random.default_rng(4), {metric: Counter[str]() for metric in metrics}
     for seed in range(1000):
         targets, predictions = draw(source, rows)
-        scores = score(
+        scores = scored(
             np.eye(2)[predictions],
             targets,
             task_kind="classification",
@@ -118,7 +118,7 @@ def test_values_without_a_relation_are_rarely_called_better_or_worse() -> None:
     source, said = np.random.default_rng(0), {"pearson": Counter[str](), "spearman": Counter[str]()}
     for seed in range(1500):
         values, targets = source.normal(size=(2, 30))
-        scores = score(values, targets, task_kind="regression", metrics=list(said), bootstrap_samples=100, seed=seed)
+        scores = scored(values, targets, task_kind="regression", metrics=list(said), bootstrap_samples=100, seed=seed)
         for metric, sides in said.items():
             sides[scores.metrics[metric].against_baseline] += 1
     require_rare(said, 1500)
@@ -126,7 +126,7 @@ def test_values_without_a_relation_are_rarely_called_better_or_worse() -> None:
 
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])
 def test_three_values_in_order_are_not_called_better(metric: str) -> None:
-    three = score([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], task_kind="regression", metrics=[metric])
+    three = scored([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], task_kind="regression", metrics=[metric])
     assert three.metrics[metric].against_baseline == "unclear"
 
 
@@ -136,7 +136,7 @@ def test_several_labels_equal_to_the_baseline_are_rarely_called_better_or_worse(
         targets = (source.random((100, 4)) < [0.5, 0.3, 0.1, 0.5]).astype(np.int64)
         given = np.zeros((100, 4))
         given[:, [0, 3]] = source.integers(0, 2, (100, 2))  # the baseline never gives the other two
-        scores = score(
+        scores = scored(
             np.where(given == 1, 1.0, -1.0),
             targets,
             task_kind="multi-label",
@@ -156,15 +156,15 @@ def test_several_labels_must_beat_both_constant_answers() -> None:
     noisy = np.where(source.random(targets.shape) < 0.9, targets, 1 - targets)
     options: dict[str, Any] = {"task_kind": "multi-label", "train_targets": targets, "bootstrap_samples": 200}
     metrics = ["f1_micro", "f1_macro", "subset_accuracy", "hamming_loss"]
-    good = score(noisy - 0.5, targets, metrics=metrics, **options)
+    good = scored(noisy - 0.5, targets, metrics=metrics, **options)
     assert {metric.against_baseline for metric in good.metrics.values()} == {"better"}
-    bad = score(0.5 - noisy, targets, metrics=metrics, **options)
+    bad = scored(0.5 - noisy, targets, metrics=metrics, **options)
     assert {bad.metrics[name].against_baseline for name in ("subset_accuracy", "hamming_loss")} == {"worse"}
 
 
 def test_a_label_that_half_of_the_rows_have_is_not_in_the_majority_answer() -> None:
     train = [[1, 0], [1, 0], [0, 1], [0, 0]]
-    scores = score(
+    scores = scored(
         [[-1.0, -1.0]] * 2,
         [[0, 0], [1, 0]],
         task_kind="multi-label",
@@ -178,7 +178,7 @@ def test_a_label_that_half_of_the_rows_have_is_not_in_the_majority_answer() -> N
 
 def test_it_is_told_where_the_training_majority_is_not_that_of_the_rows() -> None:
     targets = np.repeat([0, 1], [233, 267])
-    scores = score(
+    scores = scored(
         np.eye(2)[targets],
         targets,
         task_kind="classification",
@@ -189,17 +189,17 @@ def test_it_is_told_where_the_training_majority_is_not_that_of_the_rows() -> Non
     told = "'no' is the training majority but 46.6 % of these rows; always 'yes' would have 53.4 %"
     assert told in scores.lines()
     assert scores.to_dict()["baseline"]["caution"] == told
-    usual = score(np.eye(2)[targets], targets, task_kind="classification", metrics=["accuracy"], train_targets=[1])
+    usual = scored(np.eye(2)[targets], targets, task_kind="classification", metrics=["accuracy"], train_targets=[1])
     assert usual.baseline.caution is None
     assert not any("training majority" in line for line in usual.lines())
 
 
 def test_the_line_on_intervals_names_the_method_of_each_metric() -> None:
     targets = np.arange(60) % 2
-    classes = score(np.eye(2)[targets], targets, task_kind="classification", metrics=["accuracy", "f1", "matthews"])
+    classes = scored(np.eye(2)[targets], targets, task_kind="classification", metrics=["accuracy", "f1", "matthews"])
     assert (
         "intervals: accuracy by Agresti-Coull; F1 of '1', Matthews correlation by bootstrap "
         "(1,000 samples, 4 pseudo-rows)"
     ) in classes.lines(verbose=True)
-    values = score(np.arange(9.0), np.arange(9.0) ** 2, task_kind="regression", metrics=["pearson"])
+    values = scored(np.arange(9.0), np.arange(9.0) ** 2, task_kind="regression", metrics=["pearson"])
     assert "intervals: Pearson correlation by Fisher's z and bootstrap (1,000 samples)" in values.lines(verbose=True)

@@ -7,16 +7,15 @@ import pytest
 
 from bertune.evaluation.class_scores import judge_classes
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.score_parts import Judgement
+from bertune.evaluation.score_parts import Drawing, JudgedRows, Judgement
 
 NAMES = ("no", "yes", "perhaps")
 
 
 def judged(predictions: Any, targets: Any, *metrics: str, train: Any = None, labels: int = 2) -> Judgement:
     answers, known = np.array(predictions), None if train is None else np.array(train)
-    return judge_classes(
-        np.eye(labels)[answers], answers, np.array(targets), known, metrics, NAMES[:labels], samples=100, seed=0
-    )
+    rows = JudgedRows(np.eye(labels)[answers], answers, np.array(targets), known)
+    return judge_classes(rows, metrics, NAMES[:labels], Drawing(100))
 
 
 @pytest.mark.parametrize(("rare", "side"), [(5, "unclear"), (8, "better")])

@@ -13,6 +13,7 @@ from bertune.batches.dataset import Dataset
 from bertune.encoder.encoder import Encoder
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, _fit, probe, rows_for_probe
 from bertune.evaluation.mean_features import mean_features
+from bertune.evaluation.score_parts import Scoring
 from bertune.text.task import TaskKind
 from bertune.tokens.examples import EncodedExamples
 
@@ -34,7 +35,10 @@ def probed(encoder: Encoder, train: Dataset, validation: Dataset, **changes: Any
         "epochs": 3,
         "precision": torch.float32,
     }
-    return probe(encoder, train, validation, **settings | changes)
+    settings |= changes
+    kind, metrics, labels = (settings.pop(name) for name in ("kind", "metrics", "num_labels"))
+    names = None if kind == "regression" else tuple(map(str, range(labels)))
+    return probe(encoder, train, validation, Scoring(kind, metrics, names), **settings)
 
 
 def with_targets(data: Dataset, targets: Any) -> Dataset:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from scipy.stats import binom
+from tests.unit.scored import scored
 
 from bertune.evaluation.bootstrap import class_estimates
 from bertune.evaluation.class_metrics import confusion_matrix
 from bertune.evaluation.intervals import correlation_interval, possible, share_interval
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.scores import score
+from bertune.evaluation.score_parts import Drawing
 
 SHARES = (0.85, 0.88, 0.90, 0.92, 0.95, 0.96, 0.97, 0.98, 0.99)
 
@@ -45,7 +46,7 @@ def test_intervals_of_f1_cover_the_truth_as_often_as_they_say(rows: int) -> None
             predictions = np.where(source.random(rows) < share, targets, 1 - targets)
             confusion = confusion_matrix(predictions, targets, 2)
             values = compute_metrics(["f1", "f1_macro"], predictions, targets)
-            estimates = class_estimates(["f1", "f1_macro"], confusion, 0, samples=200, seed=draws)
+            estimates = class_estimates(["f1", "f1_macro"], confusion, 0, Drawing(200, draws))
             draws += 1
             for name, estimate in estimates.items():  # both classes are as frequent: the true F1 is the accuracy
                 low, high = possible(estimate.own.interval(), values[name], (0.0, 1.0))
@@ -62,21 +63,21 @@ def test_intervals_of_f1_cover_the_truth_as_often_as_they_say(rows: int) -> None
 def test_no_interval_is_without_width(rows: int, right: bool, several: bool) -> None:
     targets = np.arange(rows) % 2 if several else np.zeros(rows, np.int64)
     answers = targets if right else 1 - targets
-    classes = score(
+    classes = scored(
         np.eye(2)[answers],
         targets,
         task_kind="classification",
         metrics=["accuracy", "f1", "f1_macro", "matthews"],
         bootstrap_samples=100,
     )
-    labels = score(
+    labels = scored(
         np.where(np.stack([answers, answers], axis=1) == 1, 1.0, -1.0),
         np.stack([targets, targets], axis=1),
         task_kind="multi-label",
         metrics=["f1_micro", "f1_macro", "subset_accuracy", "hamming_loss"],
         bootstrap_samples=100,
     )
-    values = score(
+    values = scored(
         answers.astype(float),
         targets.astype(float),
         task_kind="regression",

@@ -8,7 +8,7 @@ import pytest
 
 from bertune.evaluation.label_scores import judge_labels
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.score_parts import Judgement
+from bertune.evaluation.score_parts import Drawing, JudgedRows, Judgement
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 
@@ -16,7 +16,7 @@ NAMES = ("a", "b", "c", "d", "e", "f")
 def judged(predictions: Any, targets: Any, *metrics: str, train: Any = None) -> Judgement:
     answers, rows, known = np.array(predictions), np.array(targets), None if train is None else np.array(train)
     names = NAMES[: rows.shape[1]]
-    return judge_labels(8.0 * answers - 4, answers, rows, known, metrics, names, samples=60, seed=0)
+    return judge_labels(JudgedRows(8.0 * answers - 4, answers, rows, known), metrics, names, Drawing(60))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertune.evaluation.intervals import Z
-from bertune.evaluation.score_parts import Judgement
+from bertune.evaluation.score_parts import Drawing, JudgedRows, Judgement
 from bertune.evaluation.value_scores import judge_values
 
 TARGETS = np.arange(40.0) % 7
@@ -14,9 +14,8 @@ TARGETS = np.arange(40.0) % 7
 
 def judged(values: Any, targets: Any = TARGETS, *, train: Any = None) -> Judgement:
     known = None if train is None else np.array(train, dtype=float)
-    return judge_values(
-        np.array(values, dtype=float), np.array(targets), known, ("pearson", "spearman"), samples=60, seed=0
-    )
+    told = np.array(values, dtype=float)
+    return judge_values(JudgedRows(told, told, np.array(targets), known), ("pearson", "spearman"), Drawing(60))
 
 
 def test_values_are_held_against_the_mean_of_the_training_targets() -> None:

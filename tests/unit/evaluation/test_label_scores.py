@@ -8,10 +8,10 @@ import pytest
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.scored import scored
 
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.scores import score
 from bertune.text.task import MULTI_LABEL_METRICS
 
 NAMES = ("toxic", "insult", "threat", "never")
@@ -26,7 +26,7 @@ def noisy(seed: int, rows: int = 200) -> tuple[Any, Any]:
 
 def scores_of(logits: Any, targets: Any, **options: Any) -> Any:
     options = {"metrics": MULTI_LABEL_METRICS, "label_names": NAMES, "bootstrap_samples": 200} | options
-    return score(logits, targets, task_kind="multi-label", **options)
+    return scored(logits, targets, task_kind="multi-label", **options)
 
 
 def of_scikit_learn(predictions: Any, targets: Any) -> dict[str, float]:

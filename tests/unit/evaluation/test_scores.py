@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics
+from tests.unit.scored import scored
 
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import bootstrap
 from bertune.evaluation.metrics import compute_metrics
-from bertune.evaluation.scores import Scores, score
+from bertune.evaluation.scores import Scores
 
 CLASS_METRICS = ["accuracy", "f1", "f1_macro", "matthews"]
 VALUE_METRICS = ["pearson", "spearman"]
@@ -31,12 +32,12 @@ def noisy(num_classes: int, rows: int = 300, seed: int = 1) -> tuple[Any, Any]:
 
 def score_classes(logits: Any, targets: Any, **options: Any) -> Scores:
     options = {"metrics": ["accuracy"], "bootstrap_samples": 200, **options}
-    return score(logits, targets, task_kind="classification", **options)
+    return scored(logits, targets, task_kind="classification", **options)
 
 
 def score_values(values: Any, targets: Any, **options: Any) -> Scores:
     options = {"metrics": VALUE_METRICS, "bootstrap_samples": 200, **options}
-    return score(values, targets, task_kind="regression", **options)
+    return scored(values, targets, task_kind="regression", **options)
 
 
 def test_the_majority_baseline_of_mrpc_is_known() -> None:
@@ -312,11 +313,11 @@ def test_arguments_that_do_not_fit_are_refused(arguments: Any, error: type[Excep
 
 def test_scores_have_the_calibration_error_of_the_probabilities() -> None:
     logits = np.log(np.array([[0.9, 0.1], [0.08, 0.92], [0.98, 0.02], [0.45, 0.55]]))
-    scores = score(logits, [0, 0, 0, 1], task_kind="classification", metrics=["accuracy"])
+    scores = scored(logits, [0, 0, 0, 1], task_kind="classification", metrics=["accuracy"])
     assert scores.calibration_error == pytest.approx((2 * abs(0.91 - 0.5) + 0.02 + 0.45) / 4)
     assert any("expected calibration error 32.2 %" in line for line in scores.lines())
     assert scores.to_dict()["calibration_error"] == scores.calibration_error
-    values = score([1.0, 2.0], [1.0, 2.0], task_kind="regression", metrics=["pearson"])
+    values = scored([1.0, 2.0], [1.0, 2.0], task_kind="regression", metrics=["pearson"])
     assert values.calibration_error is None
     assert not any("calibration" in line for line in values.lines())
 

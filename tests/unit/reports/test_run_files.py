@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.scored import scored
 
 from bertune.errors import DataError
-from bertune.evaluation.scores import score
 from bertune.reports.numbers import command_of, warnings_of
 from bertune.reports.run_files import read_run, read_scores, read_study
 
@@ -56,7 +56,7 @@ def test_a_file_that_no_run_wrote_is_named_with_what_it_lacks(
 
 
 def test_scores_without_an_epoch_are_damaged(tmp_path: Path) -> None:
-    scores = score([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"])
+    scores = scored([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"])
     write(tmp_path, "scores.json", {"validation": scores.to_dict()})
     with pytest.raises(DataError, match="'epoch' is missing"):
         read_scores(tmp_path)
@@ -64,7 +64,7 @@ def test_scores_without_an_epoch_are_damaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["validation", "frozen_features"])
 def test_scores_of_no_metric_are_damaged(tmp_path: Path, where: str) -> None:
-    scores = score([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"]).to_dict()
+    scores = scored([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"]).to_dict()
     frozen = {"name": "x", "metrics": {"accuracy": 0.5}, "rows_trained": 2, "rows_scored": 2}
     content = {"epoch": 1, "validation": scores, "frozen_features": frozen}
     write(tmp_path, "scores.json", content | {where: content[where] | {"metrics": {}}})
@@ -122,7 +122,7 @@ def test_metrics_from_before_a_new_calibration_are_told_from_the_answers_of_now(
     ],
 )
 def test_a_metric_that_is_none_is_named(tmp_path: Path, metric: Any, says: str) -> None:
-    scores = score([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"]).to_dict()
+    scores = scored([[0.1, 0.9], [0.9, 0.1]], [1, 0], task_kind="classification", metrics=["accuracy"]).to_dict()
     scores["metrics"]["accuracy"] = None if metric is None else scores["metrics"]["accuracy"] | metric
     write(tmp_path, "scores.json", {"epoch": 1, "validation": scores})
     with pytest.raises(DataError, match=says):

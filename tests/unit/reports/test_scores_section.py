@@ -1,8 +1,8 @@
 """The section on scores, of few and of many labels."""
 
 import numpy as np
+from tests.unit.scored import scored
 
-from bertune.evaluation.scores import score
 from bertune.reports.scores_section import scoring
 
 
@@ -13,7 +13,7 @@ def section_of(labels: int) -> str:
     logits[[3, 4]] = np.eye(labels)[0]
     logits[6] = np.eye(labels)[1]
     names = [f"class {number}" for number in range(labels)]
-    scores = score(
+    scores = scored(
         logits, targets, task_kind="classification", metrics=["accuracy"], label_names=names, bootstrap_samples=2
     )
     numbers = {"validation": scores.to_dict(), "also_scored": {}, "evaluations": [], "answers": None}

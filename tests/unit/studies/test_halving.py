@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.scored import scored
 
-from bertune.evaluation.scores import Scores, score
+from bertune.evaluation.scores import Scores
 from bertune.studies.halving import (
     Halving,
     StoppedAtRungError,
@@ -32,7 +33,7 @@ def scores_of(accuracy: float) -> Scores:
     wrong = round((1 - accuracy) * 1000)
     answers[:wrong] = 1 - answers[:wrong]
     logits[np.arange(1000), answers] = 1
-    return score(logits, TARGETS, task_kind="classification", metrics=("accuracy",), bootstrap_samples=10)
+    return scored(logits, TARGETS, task_kind="classification", metrics=("accuracy",), bootstrap_samples=10)
 
 
 def run_trial(done: list[Trial], accuracies: list[float] | None = None, *, epochs: int = 4, seed: int = 0) -> Trial:
@@ -136,7 +137,7 @@ def test_an_epoch_without_its_loss_is_an_error_rather_than_left_out() -> None:
 def test_a_trial_says_whether_the_model_of_its_best_epoch_collapsed() -> None:
     halving = Halving(SPACE, [], 2, 0)
     halving.on_start(20, 10, "fp32")
-    constant = score(np.tile([1.0, 0.0], (1000, 1)), TARGETS, task_kind="classification", metrics=("accuracy",))
+    constant = scored(np.tile([1.0, 0.0], (1000, 1)), TARGETS, task_kind="classification", metrics=("accuracy",))
     halving.on_epoch(EpochResult(1, 0.5, 1.0, 1.0, constant, is_best=True))
     assert halving.outcome(1, "complete", 2).collapsed
     halving.on_epoch(EpochResult(2, 0.5, 1.0, 1.0, scores_of(0.8), is_best=True))

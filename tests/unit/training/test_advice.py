@@ -6,10 +6,11 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from tests.unit.scored import scored
 
 from bertune.cli.app import make_app
 from bertune.evaluation.frozen_probe import FrozenComparison
-from bertune.evaluation.scores import Scores, score
+from bertune.evaluation.scores import Scores
 from bertune.training.advice import Advice, Code, Outcome, SettingsInUse, advice_lines, advice_of_seeds, advise
 from bertune.training.loss_bounds import LossBounds, loss_bounds
 
@@ -32,7 +33,7 @@ def scores_of(accuracy: float, *, constant: bool = False) -> Scores:
     answers = TARGETS.copy()
     answers[: round(100 * (1 - accuracy))] = 1 - answers[: round(100 * (1 - accuracy))]
     logits = np.tile([1.0, 0.0], (100, 1)) if constant else np.eye(2)[answers]
-    return score(
+    return scored(
         logits,
         TARGETS,
         task_kind="classification",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.scored import scored
 
-from bertune.evaluation.scores import score
 from bertune.training.history import EpochResult
 from bertune.training.journal import Journal
 from bertune.training.step import StepResult
@@ -27,7 +27,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_clock")
 def test_every_event_is_a_line_that_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    scores = score(np.eye(2)[[0, 1, 1]], [0, 1, 0], task_kind="classification", metrics=["accuracy"])
+    scores = scored(np.eye(2)[[0, 1, 1]], [0, 1, 0], task_kind="classification", metrics=["accuracy"])
     with Journal(path) as journal:
         journal.on_start(6, 3, "fp32, kernels")
         journal.on_step(STEP)
