@@ -47,11 +47,13 @@ class History:
         steps: one result for each optimizer step.
         epochs: one result for each epoch.
         stopped_early: whether patience ended the run before its last epoch.
+        engine: precision and engine that computed it, such as `bf16, compiled kernels`.
     """
 
     steps: list[StepResult] = field(default_factory=list)
     epochs: list[EpochResult] = field(default_factory=list)
     stopped_early: bool = False
+    engine: str = ""
 
     @property
     def best(self) -> EpochResult:

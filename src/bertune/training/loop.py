@@ -27,11 +27,11 @@ from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
+from bertune.training.engine import Engine, TorchEngine, engine_for
 from bertune.training.history import EpochResult, History, Observer
 from bertune.training.kept_memory import freed_memory_kept
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.objective import Objective, kind_of
-from bertune.training.paths import TorchTrainingPath, TrainingPath, training_path
 from bertune.training.plan import TrainingPlan, plan_of
 from bertune.training.progress_shown import watched_by
 from bertune.training.resident import NotResidentError, ResidentTraining
@@ -143,11 +143,11 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         watched_by(observer, verbose) as observer,
     ):
         with vocabulary.in_use():
-            path = _path(classifier, optimizer, train_set, plan, objective)
-        loop = _Loop(classifier, path, optimizer, train_set, plan, objective, observer, dynamics)
+            engine = _engine(classifier, optimizer, train_set, plan, objective)
+        loop = _Loop(classifier, engine, optimizer, train_set, plan, objective, observer, dynamics)
+        history.engine = f"{name_of(classifier.encoder.compute_dtype)}, {engine.name}"
         if observer is not None:
-            how = f"{name_of(classifier.encoder.compute_dtype)}, {path.name}"
-            observer.on_start(total_steps, total_steps // plan.epochs, how)
+            observer.on_start(total_steps, total_steps // plan.epochs, history.engine)
         for epoch in range(1, plan.epochs + 1):
             started = time.perf_counter()
             with vocabulary.in_use():
@@ -214,19 +214,19 @@ def optimizer_of(classifier: Classifier, plan: TrainingPlan, total_steps: int) -
     )
 
 
-def _path(
+def _engine(
     classifier: Classifier,
     optimizer: ScheduledAdam,
     train: Dataset,
     plan: TrainingPlan,
     objective: Objective,
-) -> TrainingPath | ResidentTraining:
+) -> Engine | ResidentTraining:
     if classifier.classifier.weight.device.type != "cuda":
-        return training_path(classifier, optimizer, in_parts=plan.in_parts)
+        return engine_for(classifier, optimizer, in_parts=plan.in_parts)
     try:
         return ResidentTraining(classifier, optimizer, train, plan, objective)
     except NotResidentError as reason:
-        return TorchTrainingPath(classifier, optimizer, reason=f"the data do not stay on the device: {reason}")
+        return TorchEngine(classifier, optimizer, reason=f"the data do not stay on the device: {reason}")
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ class _Loop:
     """What the epochs of a run have in common."""
 
     classifier: Classifier
-    path: TrainingPath | ResidentTraining
+    engine: Engine | ResidentTraining
     optimizer: ScheduledAdam
     train: Dataset
     plan: TrainingPlan
@@ -247,24 +247,24 @@ class _Loop:
         self.classifier.train()
         # The order's own count begins at 0, like that of the steps.
         order = epoch_order(len(self.train), seed=self.plan.seed, epoch=number - 1)
-        if isinstance(self.path, ResidentTraining):
-            results = self.path.epoch(order, number)
+        if isinstance(self.engine, ResidentTraining):
+            results = self.engine.epoch(order, number)
         else:
-            results = self._step_by_step(self.path, number, order)
+            results = self._step_by_step(self.engine, number, order)
         for result in results:
             if self.observer is not None:
                 self.observer.on_step(result)
             yield result
-        if self.dynamics is not None and isinstance(self.path, ResidentTraining):
-            self.dynamics.record(np.arange(len(self.train)), self.path.logits, self.path.targets)
+        if self.dynamics is not None and isinstance(self.engine, ResidentTraining):
+            self.dynamics.record(np.arange(len(self.train)), self.engine.logits, self.engine.targets)
 
-    def _step_by_step(self, path: TrainingPath, epoch: int, order: NDArray[np.int64]) -> Iterator[StepResult]:
+    def _step_by_step(self, engine: Engine, epoch: int, order: NDArray[np.int64]) -> Iterator[StepResult]:
         plan = self.plan
         first_step = (epoch - 1) * steps_in_epoch(len(self.train), plan.batch_size)
         for step, indices in enumerate(batches_of(order, plan.batch_size), start=first_step):
-            _seed_draws(path.device, seed_of_step(plan.seed, step))
+            _seed_draws(engine.device, seed_of_step(plan.seed, step))
             yield take_step(
-                path,
+                engine,
                 self.objective,
                 self.train,
                 indices,

@@ -12,9 +12,8 @@ from torch import Tensor
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import DivergedError
-from bertune.heads.pooling import pool_windows
+from bertune.training.engine import Engine
 from bertune.training.objective import Objective
-from bertune.training.paths import TrainingPath
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class StepPlace:
 
 
 def take_step(
-    path: TrainingPath,
+    engine: Engine,
     objective: Objective,
     train: Dataset,
     indices: NDArray[np.int64],
@@ -75,20 +74,18 @@ def take_step(
     assert train.targets is not None
     mean_loss, tokens = 0.0, 0
     # Of the whole batch: each example then weighs the same, however the batch is cut.
-    total_weight = objective.weight(torch.from_numpy(train.targets[indices]).to(path.device))
+    total_weight = objective.weight(torch.from_numpy(train.targets[indices]).to(engine.device))
     for start in range(0, len(indices), micro_batch_size):
         part = indices[start : start + micro_batch_size]
-        batch = pack(train.encoded, part, train.targets, path.device)
+        batch = pack(train.encoded, part, train.targets, engine.device)
         assert batch.targets is not None
-        logits = pool_windows(path.logits(batch, accumulate=start > 0), batch)
-        loss = objective.loss(logits, batch.targets, total_weight=total_weight)
-        loss.backward()  # type: ignore[no-untyped-call]
-        mean_loss += loss.item()
+        loss, logits = engine.forward_backward(batch, objective, total_weight=total_weight, accumulate=start > 0)
+        mean_loss += loss
         if on_logits is not None:
             on_logits(part, logits, batch.targets)
         tokens += batch.layout.num_tokens
     check_finite(mean_loss, "loss", place.step, place.rate)
-    norm = path.update()
+    norm = engine.step()
     check_finite(norm, "gradient norm", place.step, place.rate)
     return StepResult(place.step, place.epoch, mean_loss, place.rate, norm, len(indices), tokens)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
-from tests.unit.training.test_paths import CONFIG, STILL, assert_same_training, run
+from tests.unit.training.test_engine import CONFIG, STILL, assert_same_training, run
 from torch import Tensor
 
 from bertune.errors import ConfigError

@@ -1,6 +1,7 @@
 """Training: determinism, the best epoch, early stopping, divergence."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from bertune.batches.sampler import epoch_order
 from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
 from bertune.text.task import TaskKind
+from bertune.training import loop
 from bertune.training.config import TrainingConfig
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, History
 from bertune.training.loop import fit
 from bertune.training.step import StepResult
 
@@ -27,8 +29,17 @@ def train() -> Dataset:
 
 
 @pytest.fixture(params=["", "kernels"], ids=["by kernels", "by torch"])
-def _both_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _both_engines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, compiler: str) -> None:
+    """Runs a test by each engine, and sees to it that it was this one."""
     monkeypatch.setenv("BERTUNE_WITHOUT", request.param)
+
+    def by_engine(*given: Any, **settings: Any) -> History:
+        history = loop.fit(*given, **settings)
+        assert ("torch operators" in history.engine) is (request.param == "kernels"), history.engine
+        assert (history.engine.partition(", ")[2] == "compiled kernels") is (request.param == "")
+        return history
+
+    monkeypatch.setitem(globals(), "fit", by_engine)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +47,7 @@ def validation() -> Dataset:
     return make_dataset(64, 2)
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_training_learns(train: Dataset, validation: Dataset) -> None:
     history = fit(make_classifier(), train, validation, config=replace(CONFIG, epochs=8))
     assert history.best.scores is not None
@@ -44,7 +55,7 @@ def test_training_learns(train: Dataset, validation: Dataset) -> None:
     assert history.steps[-1].loss < history.steps[0].loss / 2
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(train: Dataset, precision: str) -> None:
     weights = []
@@ -56,7 +67,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(train: Dataset, precis
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_another_seed_gives_other_weights(train: Dataset) -> None:
     first, second = make_classifier(), make_classifier()
     fit(first, train, config=replace(CONFIG, epochs=1))
@@ -64,7 +75,7 @@ def test_another_seed_gives_other_weights(train: Dataset) -> None:
     assert not torch.equal(first.classifier.weight, second.classifier.weight)
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_training_leaves_the_random_state_of_the_process_alone(train: Dataset) -> None:
     classifier = make_classifier()
     torch.manual_seed(11)
@@ -73,7 +84,7 @@ def test_training_leaves_the_random_state_of_the_process_alone(train: Dataset) -
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_parameters_stay_fp32_in_bf16(train: Dataset) -> None:
     classifier = make_classifier()
     fit(classifier, train, config=replace(CONFIG, epochs=1, precision="bf16"))
@@ -81,7 +92,7 @@ def test_parameters_stay_fp32_in_bf16(train: Dataset) -> None:
     assert classifier.encoder.compute_dtype == torch.float32
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_the_classifier_ends_with_the_weights_of_its_best_epoch(train: Dataset, validation: Dataset) -> None:
     kept: list[tuple[EpochResult, np.ndarray]] = []
     classifier = make_classifier()
@@ -124,7 +135,7 @@ def test_the_rate_follows_warm_up_and_decay(train: Dataset) -> None:
     assert rates[-1] == pytest.approx(3e-3 / 80)
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 @pytest.mark.parametrize("micro", [1, 5, 16])
 def test_accumulation_gives_the_gradients_of_the_whole_batch(micro: int, train: Dataset) -> None:
     still = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -145,7 +156,7 @@ def test_one_output_makes_a_regressor(train: Dataset) -> None:
     assert history.best.scores.values["pearson"] > 0.8
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_the_lessons_padded_arrays_train_like_the_packed_ones(train: Dataset) -> None:
     from bertune.tokens.encoding import pad
 
@@ -156,7 +167,7 @@ def test_the_lessons_padded_arrays_train_like_the_packed_ones(train: Dataset) ->
     assert torch.equal(packed.classifier.weight, padded.classifier.weight)
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_a_loss_that_is_not_finite_stops_before_the_step(train: Dataset) -> None:
     classifier = make_classifier()
     with torch.no_grad():
@@ -200,7 +211,7 @@ def as_label_rows(data: Dataset) -> Dataset:
     return Dataset(data.encoded, np.eye(2, dtype=np.int64)[data.targets])
 
 
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_several_labels_an_example_are_learned(train: Dataset, validation: Dataset) -> None:
     history = fit(make_classifier(), as_label_rows(train), as_label_rows(validation), config=replace(CONFIG, epochs=8))
     assert history.best.scores is not None
@@ -209,7 +220,7 @@ def test_several_labels_an_example_are_learned(train: Dataset, validation: Datas
 
 
 @pytest.mark.parametrize("rows", [False, True], ids=["classes", "several labels"])
-@pytest.mark.usefixtures("_both_paths")
+@pytest.mark.usefixtures("_both_engines")
 def test_weighted_classes_weigh_the_same_however_a_batch_is_cut(train: Dataset, rows: bool) -> None:
     still = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     data = as_label_rows(train) if rows else train

@@ -25,9 +25,9 @@ from bertune.tokens.encoding import encode_examples
 from bertune.tokens.long_texts import LongText
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
+from bertune.training.engine import TorchEngine, engine_for
 from bertune.training.loop import fit, optimizer_of
 from bertune.training.objective import Objective
-from bertune.training.paths import TorchTrainingPath, training_path
 from bertune.training.plan import plan_of
 from bertune.training.step import StepPlace, take_step
 
@@ -97,10 +97,10 @@ def test_a_step_has_loss_and_gradients_of_the_pooled_logits(
     optimizer_of(by_hand, plan, 10).step()
 
     optimizer = optimizer_of(classifier, plan, 10)
-    path = training_path(classifier, optimizer) if kernels else TorchTrainingPath(classifier, optimizer, reason="")
-    assert (path.name == "compiled kernels") is kernels
+    engine = engine_for(classifier, optimizer) if kernels else TorchEngine(classifier, optimizer, reason="")
+    assert (engine.name == "compiled kernels") is kernels
     step = take_step(
-        path,
+        engine,
         Objective("classification", ("accuracy",)),
         data,
         indices,

@@ -22,9 +22,9 @@ from bertune.evaluation.logits import predict_logits
 from bertune.heads.classifier import Classifier, classifier_model
 from bertune.optim.create import create_optimizer
 from bertune.training.config import TrainingConfig
+from bertune.training.engine import NativeEngine, engine_for
 from bertune.training.history import EpochResult, History
 from bertune.training.loop import fit, optimizer_of
-from bertune.training.paths import NativeTrainingPath, training_path
 from bertune.training.plan import plan_of
 from bertune.training.step import StepResult
 
@@ -303,27 +303,27 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_their_copies(
 ) -> None:
     classifier = make_classifier(config=STILL).train()
     classifier.encoder.compute_dtype = dtype
-    path = training_path(classifier, optimizer_of(classifier, PLAN, 50))
-    assert isinstance(path, NativeTrainingPath)
+    engine = engine_for(classifier, optimizer_of(classifier, PLAN, 50))
+    assert isinstance(engine, NativeEngine)
     for scale in (1.0, 1.0, float("inf")):
-        before = [value.clone() for value in (*classifier.parameters(), *path.native.shadows.values())]
+        before = [value.clone() for value in (*classifier.parameters(), *engine.native.shadows.values())]
         batch = pack(train.encoded, np.arange(8), train.targets)
-        (path.logits(batch, accumulate=False).square().sum() * scale).backward()
-        norm = path.update()
+        (engine.logits(batch, accumulate=False).square().sum() * scale).backward()
+        norm = engine.step()
     assert not np.isfinite(norm)
-    after = [*classifier.parameters(), *path.native.shadows.values()]
+    after = [*classifier.parameters(), *engine.native.shadows.values()]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     if dtype == torch.bfloat16:
         layers = dict(classifier.encoder.layers.named_parameters())
-        assert path.native.shadows
-        assert all(torch.equal(shadow, layers[name].bfloat16()) for name, shadow in path.native.shadows.items())
+        assert engine.native.shadows
+        assert all(torch.equal(shadow, layers[name].bfloat16()) for name, shadow in engine.native.shadows.items())
 
 
 def test_the_gradient_of_an_earlier_batch_cannot_be_asked_for(train: Dataset) -> None:
     classifier = make_classifier(config=STILL).train()
-    path = training_path(classifier, optimizer_of(classifier, PLAN, 50))
-    first = path.logits(pack(train.encoded, np.arange(8)), accumulate=False)
-    path.logits(pack(train.encoded, np.arange(8, 16)), accumulate=True)
+    engine = engine_for(classifier, optimizer_of(classifier, PLAN, 50))
+    first = engine.logits(pack(train.encoded, np.arange(8)), accumulate=False)
+    engine.logits(pack(train.encoded, np.arange(8, 16)), accumulate=True)
     with pytest.raises(AssertionError, match="another batch"):
         first.sum().backward()
 

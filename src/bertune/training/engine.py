@@ -1,7 +1,8 @@
-"""Two ways to compute a training step: by compiled kernels where they can be had, by torch's operators elsewhere."""
+"""What computes training: compiled kernels where they can be had, torch's operators elsewhere."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,39 +10,58 @@ from torch import Tensor
 from bertune.batches.batch import Batch
 from bertune.encoder.native_pass import NativePass
 from bertune.heads.classifier import Classifier
+from bertune.heads.pooling import pool_windows
 from bertune.native.build import NotNativeError
 from bertune.optim.native_step import NativeStep, Source, TableSource
 from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.training.objective import Objective
 
 
-class TrainingPath(Protocol):
-    """Computes logits with their gradients, and updates the parameters."""
+class Engine(ABC):
+    """Computes losses with their gradients, and updates the parameters.
+
+    Attributes:
+        name: what computes, for the first line of a run; of torch's operators also why.
+    """
 
     name: str
 
     @property
+    @abstractmethod
     def device(self) -> torch.device:
         """Where batches are to lie."""
 
-    def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
-        """Returns logits whose `backward` leaves the gradients where `update` finds them.
+    def forward_backward(
+        self, batch: Batch, objective: Objective, *, total_weight: float | Tensor, accumulate: bool
+    ) -> tuple[float, Tensor]:
+        """Computes a batch, or a part of one, and leaves the gradients where `step` finds them.
 
         Args:
-            batch: in training mode.
+            batch: with targets.
+            objective: gives the loss.
+            total_weight: what the losses of the whole batch are divided by.
             accumulate: whether gradients are added to those of an earlier part of the same step.
-        """
 
-    def update(self) -> float:
+        Returns:
+            What the part adds to the loss, and the logits, (examples, labels).
+        """
+        assert batch.targets is not None
+        logits = pool_windows(self.logits(batch, accumulate=accumulate), batch)
+        loss = objective.loss(logits, batch.targets, total_weight=total_weight)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item(), logits
+
+    @abstractmethod
+    def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
+        """Returns the logits of each sequence, whose `backward` leaves the gradients where `step` finds them."""
+
+    @abstractmethod
+    def step(self) -> float:
         """Takes an optimizer step; returns the gradients' norm before clipping."""
 
 
-def training_path(
-    classifier: Classifier,
-    optimizer: ScheduledAdam,
-    *,
-    in_parts: bool = False,
-) -> TrainingPath:
-    """Chooses how to compute; the encoder's `compute_dtype` is the type of the layers.
+def engine_for(classifier: Classifier, optimizer: ScheduledAdam, *, in_parts: bool = False) -> Engine:
+    """Chooses what computes; the encoder's `compute_dtype` is the type of the layers.
 
     Args:
         classifier: trained in place.
@@ -49,12 +69,12 @@ def training_path(
         in_parts: whether batches are computed in parts whose gradients add up.
     """
     try:
-        return NativeTrainingPath(classifier, optimizer, in_parts=in_parts)
+        return NativeEngine(classifier, optimizer, in_parts=in_parts)
     except NotNativeError as reason:
-        return TorchTrainingPath(classifier, optimizer, reason=str(reason))
+        return TorchEngine(classifier, optimizer, reason=str(reason))
 
 
-class TorchTrainingPath:
+class TorchEngine(Engine):
     """Torch's operators and autograd: every device, every encoder."""
 
     def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, *, reason: str) -> None:
@@ -64,22 +84,22 @@ class TorchTrainingPath:
 
     @property
     def device(self) -> torch.device:
-        """See `TrainingPath`."""
+        """See `Engine`."""
         return self.classifier.classifier.weight.device
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
-        """See `TrainingPath`."""
+        """See `Engine`."""
         if not accumulate:
             _forget_gradients(self.classifier.parameters())
         return self.classifier.in_few_shapes(batch)
 
-    def update(self) -> float:
-        """See `TrainingPath`."""
+    def step(self) -> float:
+        """See `Engine`."""
         self.optimizer.step()
         return float(self.optimizer.last_gradient_norm)
 
 
-class NativeTrainingPath:
+class NativeEngine(Engine):
     """Compiled kernels on the processor.
 
     Raises:
@@ -105,27 +125,27 @@ class NativeTrainingPath:
         assert token_gradient is not None
         self._table = TableSource(token_gradient.values, token_gradient.slots)
         table = encoder.embeddings.token.weight
-        self._step = NativeStep(optimizer, self._sources(), {id(table): self._table})
+        self._update = NativeStep(optimizer, self._sources(), {id(table): self._table})
 
     @property
     def device(self) -> torch.device:
-        """See `TrainingPath`."""
+        """See `Engine`."""
         return torch.device("cpu")
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
-        """See `TrainingPath`."""
+        """See `Engine`."""
         if not accumulate:
             _forget_gradients(self._parameters)
         anchor = torch.empty(0, requires_grad=True)
         hidden: Tensor = _Encode.apply(anchor, self, batch, accumulate)  # type: ignore[no-untyped-call]
         return self.classifier.logits_of(hidden, batch.layout)
 
-    def update(self) -> float:
-        """See `TrainingPath`."""
+    def step(self) -> float:
+        """See `Engine`."""
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table.gradient = token_gradient.values
-        return self._step.step()
+        return self._update.step()
 
     def _sources(self) -> dict[int, Source]:
         sources = {}
@@ -140,18 +160,18 @@ class _Encode(torch.autograd.Function):
     """The encoder as one node of autograd's graph: the gradients of its parameters go into buffers of their own."""
 
     @staticmethod
-    def forward(ctx: Any, anchor: Tensor, path: NativeTrainingPath, batch: Batch, accumulate: bool) -> Tensor:
+    def forward(ctx: Any, anchor: Tensor, engine: NativeEngine, batch: Batch, accumulate: bool) -> Tensor:
         del anchor  # makes autograd call `backward`
-        ctx.path, ctx.accumulate = path, accumulate
+        ctx.engine, ctx.accumulate = engine, accumulate
         seed = int(torch.randint(0, 1 << 62, ()).item())
-        hidden = path.native.forward(batch, seed=seed, first_only=path.classifier.first_only, keep=True)
-        ctx.pass_number = path.native.passes
+        hidden = engine.native.forward(batch, seed=seed, first_only=engine.classifier.first_only, keep=True)
+        ctx.pass_number = engine.native.passes
         return hidden
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None, None]:
-        assert ctx.pass_number == ctx.path.native.passes, "another batch has used the buffers since"
-        ctx.path.native.backward(gradient, accumulate=ctx.accumulate)
+        assert ctx.pass_number == ctx.engine.native.passes, "another batch has used the buffers since"
+        ctx.engine.native.backward(gradient, accumulate=ctx.accumulate)
         return None, None, None, None
 
 
