@@ -9,19 +9,21 @@ import argparse
 import json
 import statistics
 import tempfile
-from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from bertune.cli.demonstration import DEMO_CONFIG
 from bertune.cli.terminal import keep_quiet
 from bertune.text.demo_data import demo_folder
+from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare
 from bertune.training.run import execute
 from bertune.training.run_directory import versions
 from bertune.training.run_settings import RunSettings
 
+Pooling = Literal["cls", "mean"]
 
-def best_accuracy(pooling: str, seed: int) -> float:
+
+def best_accuracy(pooling: Pooling, seed: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         settings = RunSettings(
             data=str(demo_folder()),
@@ -31,8 +33,10 @@ def best_accuracy(pooling: str, seed: int) -> float:
             label="label",
             pooling=pooling,
         )
-        prepared = prepare(settings, replace(DEMO_CONFIG, seed=seed), say=keep_quiet)
-        return execute(prepared).best.scores.values["accuracy"]
+        prepared = prepare(settings, TrainingConfig(seed=seed), say=keep_quiet)
+        scores = execute(prepared).best.scores
+        assert scores is not None
+        return scores.values["accuracy"]
 
 
 def main() -> None:
@@ -40,7 +44,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    accuracies: dict[str, list[float]] = {"cls": [], "mean": []}
+    accuracies: dict[Pooling, list[float]] = {"cls": [], "mean": []}
     for seed in range(1, options.seeds + 1):
         for pooling, values in accuracies.items():
             values.append(best_accuracy(pooling, seed))

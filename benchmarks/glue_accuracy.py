@@ -97,6 +97,12 @@ def train_transformers(job: Job, config: TrainingConfig) -> dict[str, Any]:
     transformers.set_seed(config.seed)
     outputs = 1 if job.task.labels is None else len(job.task.labels)
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(str(job.encoder), num_labels=outputs)
+    assert config.epochs is not None
+    assert config.batch_size is not None
+    assert config.learning_rate is not None
+    assert config.warmup_fraction is not None
+    assert config.weight_decay is not None
+    assert config.max_gradient_norm is not None
     steps = config.epochs * -(-len(rows["train"]) // config.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         arguments = transformers.TrainingArguments(

@@ -36,6 +36,7 @@ from bertune.batches.dataset import Dataset  # noqa: E402
 from bertune.batches.sampler import batches_of, epoch_order  # noqa: E402
 from bertune.checkpoints.name_maps import huggingface_names  # noqa: E402
 from bertune.encoder.config import BertConfig  # noqa: E402
+from bertune.encoder.precision import Precision  # noqa: E402
 from bertune.heads.classifier import Classifier, classifier_model  # noqa: E402
 from bertune.tokens.encoding import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
@@ -88,7 +89,7 @@ def transformers_model(config: BertConfig, classifier: Classifier) -> Any:
     from transformers import BertConfig as TheirConfig
     from transformers import BertForSequenceClassification
 
-    model = BertForSequenceClassification(TheirConfig(**config.to_dict(), num_labels=classifier.num_labels))
+    model = BertForSequenceClassification(TheirConfig(**{**config.to_dict(), "num_labels": classifier.num_labels}))
     weights = {
         name: value.detach().cpu() for name, value in classifier.classifier.state_dict(prefix="classifier.").items()
     }
@@ -121,7 +122,7 @@ class Job:
 class Bertune:
     """bertune, its schedule spread over all rounds; with `without` tricks taken away."""
 
-    def __init__(self, job: Job, *, precision: str, without: tuple[str, ...] = ()) -> None:
+    def __init__(self, job: Job, *, precision: Precision, without: tuple[str, ...] = ()) -> None:
         self.job, self.without = job, without
         self.classifier = classifier_model(job.config, 2, seed=1)[0].to(job.device)
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -144,6 +145,7 @@ class Bertune:
         batch = pack(self.job.data.encoded, first, self.job.data.targets, self.job.device)
         with torch.inference_mode(), removed(self.without):
             logits = self.classifier.eval()(batch)
+            assert batch.targets is not None
             return float(torch.nn.functional.cross_entropy(logits, batch.targets))
 
     def train_epoch(self) -> None:
@@ -199,6 +201,7 @@ class Transformers:
             arrays["attention_mask"][row, :length] = 1
             arrays["token_type_ids"][row, first:length] = 1
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        assert self.job.data.targets is not None
         tensors["labels"] = torch.from_numpy(self.job.data.targets[indices])
         if self.job.device.type == "cuda":
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}

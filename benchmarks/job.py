@@ -63,7 +63,7 @@ def read_job(folder: Path) -> tuple[Job, NDArray[np.int64] | None]:
 
 
 def write_answer(folder: Path, answer: Mapping[str, Any], logits: Mapping[str, NDArray[np.float32]]) -> None:
-    np.savez(folder / "logits.npz", **logits)
+    np.savez(folder / "logits.npz", **dict(logits))  # type: ignore[arg-type]
     (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ import json
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import machine, versions
 from bertune.text.demo_data import demo_folder
@@ -23,7 +24,7 @@ from bertune.training.run_settings import RunSettings
 RESULTS = Path(__file__).parent / "results"
 CONTENT = ["Thank you, that solved it.", "Great service, I am happy now.", "It works well, many thanks."]
 NOT_CONTENT = ["This did not help at all.", "I am still waiting and annoyed.", "It is broken again, how sad."]
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "first": {},
     "head-tail": {"long_text": "head-tail"},
     "windows": {"long_text": "windows"},
@@ -43,7 +44,7 @@ def write_table(path: Path, questions: list[str], rows: int, seed: int) -> None:
             writer.writerow([" ".join([*source.sample(questions, source.randint(6, 12)), end]), label])
 
 
-def measure(folder: Path, mode: str, model: str, epochs: int) -> dict[str, object]:
+def measure(folder: Path, mode: str, model: str, epochs: int) -> dict[str, Any]:
     settings = RunSettings(
         data=str(folder), out=folder / mode.replace(" ", "-"), text_a="text", label="label", model=model,
         max_length=MAX_LENGTH, **MODES[mode],

@@ -108,7 +108,7 @@ class Queue:
 
     def write(self) -> None:
         """Writes NAME.json and NAME.md."""
-        results = {"machine": machine() | {"threads": self._threads}, "summary": summarize(self.runs)}
+        results: dict[str, Any] = {"machine": machine() | {"threads": self._threads}, "summary": summarize(self.runs)}
         results["versions"] = versions("bertune", "tokenizers") | _versions_of(self.runs)
         results |= {"encoder": self._encoder, "clock": self._clock, "runs": self.runs}
         write_text(self._out.with_name(f"{self._out.name}.json"), json.dumps(results, indent=2) + "\n")

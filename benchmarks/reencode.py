@@ -20,6 +20,7 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 MAX_LENGTH = 128
 
@@ -35,7 +36,7 @@ def write_table(path: Path, rows: int, vocabulary: Path) -> None:
             writer.writerow([*texts, source.randint(0, 1)])
 
 
-def run_bertune(table: Path, vocabulary: Path, out: Path, processes: int, format: str) -> None:
+def run_bertune(table: Path, vocabulary: Path, out: Path, processes: int, format: Any) -> None:
     from bertune.text.examples import Columns, Task
     from bertune.text.glue import find_splits
     from bertune.text.row_source import RowSource
@@ -185,7 +186,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> list[dict[str, object]
         kinds.append((options.original, "original", 1, "tfrecord"))
     runs: dict[tuple[int, str, int, str], list[dict[str, float]]] = {}
 
-    def take(rows: int, python: str, tool: str, processes: int, format: str) -> None:
+    def take(rows: int, python: str, tool: str, processes: int, format: Any) -> None:
         while options.pause_while is not None and options.pause_while.exists():
             time.sleep(5)
         values = measured(python, tool, tables[rows], options.vocab, processes, format)
@@ -207,7 +208,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> list[dict[str, object]
     ]
 
 
-def report(about: dict[str, object]) -> str:
+def report(about: dict[str, Any]) -> str:
     lines = [
         "# Re-encoding generated pairs at length 128",
         "",

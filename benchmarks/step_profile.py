@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ class Profile:
     """Observes `fit`, and adds up what the second epoch's calls take."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
         self.steps = 0
         self.precision = ""
@@ -66,9 +66,9 @@ class Profile:
     def rows(self) -> list[dict[str, Any]]:
         """A row for each kind of call, the rest (Python, head, loss) last; milliseconds and calls a step."""
         whole = self.ended - self.began
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"what": name, "ms": 1e3 * seconds / self.steps, "calls": self.calls[name] / self.steps}
-            for name, seconds in self.seconds.most_common()
+            for name, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])
         ]
         rest = whole - sum(self.seconds.values())
         return [*rows, {"what": "all else: Python, head, loss", "ms": 1e3 * rest / self.steps, "calls": None}]
@@ -82,7 +82,7 @@ def watch(profile: Profile) -> None:
             profile.take(name_of(call), call)
 
     step = NativeStep.step
-    Calls.run = run  # type: ignore[method-assign]
+    Calls.run = run  # type: ignore[method-assign, assignment]
     NativeStep.step = lambda self: profile.take("optimizer, as a whole", lambda: step(self))  # type: ignore[method-assign]
 
 

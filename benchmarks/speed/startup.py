@@ -20,7 +20,7 @@ def commands() -> list[dict[str, Any]]:
     own = sys.executable
     script = Path(own).parent / "bertune"
     help_command = [str(script), "--help"] if script.is_file() else [own, "-m", "bertune", "--help"]
-    found = [
+    found: list[dict[str, Any]] = [
         {"name": "python", "title": "`python -c pass`, which all others contain", "command": [own, "-c", "pass"]},
         {"name": "import", "title": "`python -c 'import bertune'`", "command": [own, "-c", "import bertune"]},
         {"name": "help", "title": "`bertune --help`", "command": help_command},
@@ -75,7 +75,7 @@ def _until_first_step(command: list[str], environment: dict[str, str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         journal, began = Path(folder) / "run" / "metrics.jsonl", time.perf_counter()
         to_run = [*command, "--out", str(journal.parent)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # it says that it was ended
+        quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # it says that it was ended
         with subprocess.Popen(to_run, cwd=ROOT, env=environment, **quiet) as process:
             while process.poll() is None and not (journal.is_file() and '"step": 0,' in journal.read_text()):
                 time.sleep(0.01)

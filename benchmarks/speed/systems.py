@@ -108,9 +108,10 @@ def with_settings(system: System, settings: str) -> System:
     Raises:
         ValueError: a variable without a value.
     """
-    pairs = tuple(tuple(pair.split("=", 1)) for pair in settings.split())
-    if not all(len(pair) == 2 for pair in pairs):
+    parts = [pair.partition("=") for pair in settings.split()]
+    if not all(equals for _, equals, _ in parts):
         raise ValueError(f"not NAME=VALUE: {settings}")
+    pairs = tuple((name, value) for name, _, value in parts)
     return replace(system, name=f"{system.name}@{settings}", title=f"{system.title}, with {settings}", settings=pairs)
 
 

@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -49,9 +50,10 @@ def main() -> None:
         slices.wait()
         rates = {"bf16": rate(first.bfloat16(), second.bfloat16()), "fp32": rate(first, second)}
         if not machine()["amx"]:
-            torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+            products: Any = torch.backends.mkldnn
+            products.matmul.fp32_precision = "bf16"
             rates["fp32_onednn"] = rate(first, second)
-            torch.backends.mkldnn.matmul.fp32_precision = "none"
+            products.matmul.fp32_precision = "none"
         slices.done(0, 0, rates=rates)
 
 

@@ -6,6 +6,7 @@ slices = Slices()
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -32,7 +33,8 @@ def main() -> None:
         truncation=True,
         max_length=workload.settings["max_length"],
     )
-    yes = pipeline.model.config.id2label[1]
+    config: Any = pipeline.model.config
+    yes = config.id2label[1]
     slices.ready(versions=versions("transformers", "torch"), precision="bf16" if options.bf16 else "fp32")
     while True:
         count = slices.wait()["examples"]

@@ -67,7 +67,7 @@ def main() -> None:
     transformers.set_seed(workload.settings["seed"])
     model = transformers.AutoModelForSequenceClassification.from_pretrained(str(workload.model))
     batches = grouped_batches(workload) if options.group_by_length else workload.batches()
-    collator = transformers.DataCollatorWithPadding(tokenizer)
+    collator: Any = transformers.DataCollatorWithPadding(tokenizer)
     if options.pad_to_max_length:
         collator = transformers.default_data_collator
     first = collator([rows[row] for row in workload.batches()[0]])
