@@ -41,6 +41,7 @@ TESTS = {
     "evaluation/label_scores": ("evaluation/test_judged_labels.py",),
     "evaluation/paired_bootstrap": ("evaluation/test_paired_bootstrap.py", "evaluation/test_comparison.py"),
     "evaluation/score_parts": ("evaluation/test_scores.py",),
+    "evaluation/scores": ("evaluation/test_scores.py", "evaluation/test_label_scores.py"),
     "evaluation/scores_text": ("evaluation/test_scores.py",),
     "optim/create": ("optim/test_create.py", "optim/test_schedule.py"),
     "optim/parameter_groups": ("optim/test_create.py",),

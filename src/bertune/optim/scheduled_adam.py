@@ -155,16 +155,21 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
         """Takes over moments, settings and step counter, so that training goes on where it was saved.
 
         Raises:
-            CheckpointError: the state belongs to other parameters or to another optimizer.
+            CheckpointError: the state belongs to other parameters or to another optimizer; this one is as it was.
         """
+        before = {"state": self.state, "param_groups": self.param_groups}
         names = [group.get("param_names") for group in self.param_groups]
         try:
             super().load_state_dict(state_dict)
+            for group, expected in zip(self.param_groups, names, strict=True):
+                group.setdefault("rate_scale", 1.0)  # a state saved before groups had rates of their own
+                _check_loaded_group(group, expected, self.state)
         except (ValueError, KeyError) as error:
+            self.__setstate__(before)
             raise CheckpointError(f"optimizer state does not fit: {error}") from error
-        for group, expected in zip(self.param_groups, names, strict=True):
-            group.setdefault("rate_scale", 1.0)  # a state saved before groups had rates of their own
-            _check_loaded_group(group, expected, self.state)
+        except CheckpointError:
+            self.__setstate__(before)
+            raise
 
     def begin_step(self, norm: float | Tensor) -> tuple[int, float]:
         """Counts a step that other code takes in this optimizer's place.

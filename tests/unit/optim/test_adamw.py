@@ -395,6 +395,13 @@ def test_state_of_other_parameters_or_another_optimizer_is_refused() -> None:
     target = AdamWeightDecay([nn.Parameter(torch.ones(2))])
     with pytest.raises(CheckpointError, match="another kind"):
         target.load_state_dict(torch.optim.AdamW([nn.Parameter(torch.ones(2))]).state_dict())
+    assert (target.step_count, target.param_groups[0]["beta_1"]) == (0, 0.9)  # a state that is refused changes nothing
+    for missing in ("step_count", "beta_1"):
+        saved = target.state_dict()
+        del saved["param_groups"][0][missing]
+        fresh = AdamWeightDecay([nn.Parameter(torch.ones(2))])
+        with pytest.raises(CheckpointError, match="another kind"):
+            fresh.load_state_dict(saved)
     target = AdamWeightDecay([nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))])
     with pytest.raises(CheckpointError, match="does not fit"):
         target.load_state_dict(torch.optim.AdamW([nn.Parameter(torch.ones(2))]).state_dict())
