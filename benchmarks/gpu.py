@@ -1,7 +1,7 @@
 """How fast bertune trains on one GPU, beside transformers on the same card.
 
     python -m benchmarks.gpu --model base
-    python -m benchmarks.gpu --model large --systems bertune,transformers-bf16 --without cuda-graphs,varlen-attention
+    python -m benchmarks.gpu --model large --systems bertune,transformers-bf16 --without varlen-attention
 
 Random weights and tokens, in the shape of MRPC: 53 tokens a pair. All systems are in this process, with the same first
 weights, data, order, batch size and hyper-parameters; rounds are interleaved. Needs torch, numpy, tokenizers,
@@ -33,17 +33,18 @@ from benchmarks.machine import machine, versions  # noqa: E402
 from benchmarks.speed.flops import Shape, executed_flops, model_flops  # noqa: E402
 from benchmarks.speed.ratio import ratio_of_medians  # noqa: E402
 from bertune.batches.dataset import Dataset  # noqa: E402
-from bertune.batches.sampler import batches_of, epoch_order  # noqa: E402
+from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch  # noqa: E402
 from bertune.checkpoints.name_maps import huggingface_names  # noqa: E402
 from bertune.encoder.config import BertConfig  # noqa: E402
 from bertune.encoder.precision import Precision  # noqa: E402
 from bertune.heads.classifier import Classifier, classifier_model  # noqa: E402
 from bertune.tokens.encoding import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
-from bertune.training.loop import fit, optimizer_of  # noqa: E402
+from bertune.training.engine import engine_for  # noqa: E402
+from bertune.training.loop import optimizer_of  # noqa: E402
 from bertune.training.objective import Objective  # noqa: E402
 from bertune.training.plan import TrainingPlan, plan_of  # noqa: E402
-from bertune.training.resident import ResidentTraining  # noqa: E402
+from bertune.training.step import StepPlace, seed_of_step, take_step  # noqa: E402
 
 SIZES = {
     "tiny": (2, 128, 2, 512),
@@ -128,15 +129,11 @@ class Bertune:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.config = replace(job.training, precision=precision)
         self.epochs = 0
-        self.path: ResidentTraining | None = None
-        self.how = "step by step"
         self.classifier.encoder.compute_dtype = self.dtype
-        if "resident-data" not in without:
-            with removed(without):
-                optimizer = optimizer_of(self.classifier, self.config, job.total_steps)
-                objective = Objective("classification", ("accuracy",))
-                self.path = ResidentTraining(self.classifier, optimizer, job.data, self.config, objective)
-                self.how = f"{precision}, {self.path.name}"
+        self.optimizer = optimizer_of(self.classifier, self.config, job.total_steps)
+        with removed(without):
+            self.engine = engine_for(self.classifier, self.optimizer)
+        self.how = f"{precision}, {self.engine.name}"
 
     def first_loss(self) -> float:
         from bertune.batches.batch import pack
@@ -149,13 +146,14 @@ class Bertune:
             return float(torch.nn.functional.cross_entropy(logits, batch.targets))
 
     def train_epoch(self) -> None:
+        objective = Objective("classification", ("accuracy",))
+        first_step = self.epochs * steps_in_epoch(len(self.job.data), BATCH)
         with removed(self.without):
-            if self.path is None:
-                fit(self.classifier, self.job.data, config=replace(self.config, epochs=1))
-            else:
-                self.classifier.train()
-                for _ in self.path.epoch(self.job.order(self.epochs), self.epochs + 1):
-                    pass
+            self.classifier.train()
+            for step, indices in enumerate(batches_of(self.job.order(self.epochs), BATCH), start=first_step):
+                torch.manual_seed(seed_of_step(self.config.seed, step))
+                place = StepPlace(step, self.epochs + 1, self.optimizer.learning_rate_at(step))
+                take_step(self.engine, objective, self.job.data, indices, place=place, micro_batch_size=BATCH)
         self.epochs += 1
 
 

@@ -10,9 +10,7 @@ Trick = Literal[
     "fp32-products",
     "token-cache",
     "kept-memory",
-    "resident-data",
     "varlen-attention",
-    "cuda-graphs",
 ]
 VARIABLE: Final = "BERTUNE_WITHOUT"
 
@@ -37,8 +35,7 @@ def without(trick: Trick) -> bool:
     the faster of two libraries where it is as exact. `token-cache`: tokens that were made once are read again.
     `kept-memory`: what a training step frees is kept for the next.
 
-    On a GPU, `resident-data`: the data set lies there and no step waits; `varlen-attention`: flash attention on packed
-    tokens; `cuda-graphs`: steps are recorded and replayed.
+    On a GPU, `varlen-attention`: flash attention on packed tokens.
 
     Raises:
         ConfigError: it names something else.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bertune.batches.batch import pack
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout
 from bertune.batches.sampler import batches_by_tokens, epoch_order
 from bertune.encoder.attention import SelfAttention, _FromCells, _ToCells
 from bertune.encoder.config import BertConfig
@@ -48,7 +48,7 @@ def random_examples(lengths: list[int], seed: int = 0) -> EncodedExamples:
 
 @given(LENGTHS)
 def test_every_token_has_exactly_one_cell_in_its_own_row(lengths: list[int]) -> None:
-    layout = PackedLayout(np.array(lengths))
+    layout = Layout(np.array(lengths))
     plan = layout.attention_plan
     cells = plan.cell_of_token.numpy()
     assert len(set(cells.tolist())) == layout.num_tokens
@@ -85,7 +85,7 @@ def test_an_epoch_has_each_example_once(examples: int, seed: int, epoch: int) ->
     assert np.array_equal(order, epoch_order(examples, seed=seed, epoch=epoch))
 
 
-def _through_cells(packed: Tensor, layout: PackedLayout, *, own: bool) -> Tensor:
+def _through_cells(packed: Tensor, layout: Layout, *, own: bool) -> Tensor:
     """Gather, something non-linear that ignores padding, and the gather back."""
     plan = layout.attention_plan
     if own:
@@ -105,7 +105,7 @@ def _through_cells(packed: Tensor, layout: PackedLayout, *, own: bool) -> Tensor
 
 @given(LENGTHS)
 def test_the_gathers_have_the_gradient_of_plain_index_select(lengths: list[int]) -> None:
-    layout = PackedLayout(np.array(lengths))
+    layout = Layout(np.array(lengths))
     packed = torch.randn(layout.num_tokens, 3, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(layout.num_tokens, 3, dtype=torch.float64)
     gradients = [
@@ -118,7 +118,7 @@ def test_the_gathers_have_the_gradient_of_plain_index_select(lengths: list[int])
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
 @settings(max_examples=10)
 def test_attention_passes_gradcheck(lengths: list[int]) -> None:
-    layout = PackedLayout(np.array(lengths))
+    layout = Layout(np.array(lengths))
     attention = SelfAttention(4, 2, dropout=0.0).double()
     packed = torch.randn(layout.num_tokens, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda hidden: attention(hidden, layout), packed)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertune.batches.layout import Layout, PackedLayout
+from bertune.batches.layout import Layout
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.encoding import EncodedExamples
 
@@ -68,7 +68,7 @@ def pack(
         token_ids=torch.from_numpy(chosen.token_ids.astype(np.int64)).to(device),
         token_type_ids=torch.from_numpy(types.astype(np.int64)).to(device),
         position_ids=torch.from_numpy(positions).to(device),
-        layout=PackedLayout(lengths, device),
+        layout=Layout(lengths, device),
         targets=picked,
         example_of_sequence=_examples_of(chosen, device),
     )
@@ -94,7 +94,7 @@ def with_filler(batch: Batch, multiple: int) -> Batch:
         token_ids=filled(batch.token_ids),
         token_type_ids=filled(batch.token_type_ids),
         position_ids=filled(batch.position_ids),
-        layout=PackedLayout(lengths, batch.token_ids.device),
+        layout=Layout(lengths, batch.token_ids.device),
         targets=batch.targets,
         example_of_sequence=batch.example_of_sequence,
     )
@@ -146,7 +146,7 @@ def pack_padded(inputs: Mapping[str, Any], device: torch.device | str = "cpu") -
         token_ids=ids.reshape(-1)[cells],
         token_type_ids=types.reshape(-1)[cells],
         position_ids=cells % ids.shape[1],
-        layout=PackedLayout(lengths, device),
+        layout=Layout(lengths, device),
     )
     return batch, PaddedShape(ids.shape[0], ids.shape[1], cells)
 

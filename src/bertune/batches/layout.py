@@ -6,7 +6,6 @@ needs a rectangle; it gets a few tight ones, one for each group of sequences of 
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -58,43 +57,8 @@ class AttentionPlan:
     sequences: Tensor
 
 
-class Layout(Protocol):
-    """The boundaries of the sequences in a packed batch, as the encoder and the head ask for them."""
-
-    def __len__(self) -> int:
-        """Sequences."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens in the whole batch."""
-
-    @property
-    def max_seqlen(self) -> int:
-        """No sequence has more tokens."""
-
-    @property
-    def cu_seqlens(self) -> Tensor:
-        """(sequences + 1,) int32, where each sequence starts, and the end of the last."""
-
-    @property
-    def first_tokens(self) -> Tensor:
-        """(sequences,) int64, the packed position of each sequence's first token, its [CLS]."""
-
-    @property
-    def sequence_of_token(self) -> Tensor:
-        """(tokens,) int64, the sequence each token belongs to."""
-
-    @property
-    def sequence_lengths(self) -> Tensor:
-        """(sequences,) int64, tokens of each."""
-
-    @property
-    def attention_plan(self) -> AttentionPlan:
-        """The rectangles in which attention is computed where its kernel needs some."""
-
-
-class PackedLayout:
-    """A layout made from lengths that the processor knows.
+class Layout:
+    """The boundaries of the sequences in a packed batch, as the encoder and the head ask for them.
 
     Args:
         lengths: (sequences,) tokens of each sequence, each at least 1.

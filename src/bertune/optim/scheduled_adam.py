@@ -171,17 +171,16 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
             self.__setstate__(before)
             raise
 
-    def begin_step(self, norm: float | Tensor) -> tuple[int, float]:
+    def begin_step(self, norm: float) -> tuple[int, float]:
         """Counts a step that other code takes in this optimizer's place.
 
         Args:
-            norm: the global norm of its gradients; not finite where it leaves everything untouched. A tensor is kept
-                and not looked at.
+            norm: the global norm of its gradients; not finite where it leaves everything untouched.
 
         Returns:
             The number of the step, from 0, and its rate, of groups whose `rate_scale` is 1.
         """
-        self._last_norm = norm if isinstance(norm, Tensor) else torch.tensor(norm)
+        self._last_norm = torch.tensor(norm)
         count, rate = self.step_count, self._publish_rate()
         for group in self.param_groups:
             group["step_count"] = count + 1
@@ -189,16 +188,9 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
 
     def clip_divisor(self, norm: float) -> float:
         """Returns what gradients of this norm are divided by, at least 1."""
-        divisor = self.clip_divisor_of(torch.tensor(norm, dtype=torch.float32))
-        return 1.0 if divisor is None else float(divisor)
-
-    def clip_divisor_of(self, norm: Tensor) -> Tensor | None:
-        """Returns what gradients of this norm are divided by, at least 1, where the norm lies; None if never."""
-        return None if self.gradient_clip_norm is None else self._clip_divisor(norm, self.gradient_clip_norm)
-
-    def norm_of(self, gradients: list[Tensor]) -> Tensor:
-        """Returns the global norm of gradients as a step takes it."""
-        return _global_norm(self._norm_parts(gradients))
+        if self.gradient_clip_norm is None:
+            return 1.0
+        return float(self._clip_divisor(torch.tensor(norm, dtype=torch.float32), self.gradient_clip_norm))
 
     def coefficients(self, group: dict[str, Any], step: int, rate: float) -> Coefficients:
         """Returns the numbers of a step, counted from 1, for a group, whose own `rate_scale` multiplies the rate."""
@@ -226,7 +218,7 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
         gradients = [gradient for _, _, gradients in pairs for gradient in gradients]
         if not gradients:
             raise ConfigError("no parameter has a gradient", hint="call loss.backward() before step()")
-        norm = self._last_norm = self.norm_of(gradients)
+        norm = self._last_norm = _global_norm(self._norm_parts(gradients))
         count, rate = self.step_count, self._publish_rate()
         for group in self.param_groups:
             group["step_count"] = count + 1

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bertune.batches.batch import Batch
 from bertune.encoder.native_pass import NativePass
+from bertune.encoder.varlen_attention import attention_kernel
 from bertune.heads.classifier import Classifier
 from bertune.heads.pooling import pool_windows
 from bertune.native.build import NotNativeError
@@ -68,19 +69,31 @@ def engine_for(classifier: Classifier, optimizer: ScheduledAdam, *, in_parts: bo
         optimizer: takes the steps.
         in_parts: whether batches are computed in parts whose gradients add up.
     """
+    device = classifier.classifier.weight.device
+    if device.type != "cpu":
+        return TorchEngine(classifier, optimizer, name=_on_device(classifier, device))
     try:
         return NativeEngine(classifier, optimizer, in_parts=in_parts)
     except NotNativeError as reason:
-        return TorchEngine(classifier, optimizer, reason=str(reason))
+        return TorchEngine(classifier, optimizer, name=f"torch operators: {reason}")
+
+
+def _on_device(classifier: Classifier, device: torch.device) -> str:
+    """Says which device computes, and by which attention; why not by a better one."""
+    encoder = classifier.encoder
+    size = encoder.config.hidden_size // encoder.config.num_attention_heads
+    kernel = attention_kernel(device, encoder.compute_dtype, size)
+    how = {"varlen": "variable-length flash", "padded": "padded", "plain": "plain"}[kernel.name] + " attention"
+    return f"{device.type}, {how}" + (f" ({kernel.reason})" if kernel.reason else "")
 
 
 class TorchEngine(Engine):
     """Torch's operators and autograd: every device, every encoder."""
 
-    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, *, reason: str) -> None:
+    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, *, name: str) -> None:
         self.classifier = classifier
         self.optimizer = optimizer
-        self.name = f"torch operators: {reason}"
+        self.name = name
 
     @property
     def device(self) -> torch.device:

@@ -27,14 +27,13 @@ from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
-from bertune.training.engine import Engine, TorchEngine, engine_for
+from bertune.training.engine import Engine, engine_for
 from bertune.training.history import EpochResult, History, Observer
 from bertune.training.kept_memory import freed_memory_kept
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.objective import Objective, kind_of
 from bertune.training.plan import TrainingPlan, plan_of
 from bertune.training.progress_shown import watched_by
-from bertune.training.resident import NotResidentError, ResidentTraining
 from bertune.training.step import StepPlace, StepResult, seed_of_step, take_step
 
 AnyData = Dataset | tuple[Inputs, Any]
@@ -143,7 +142,7 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         watched_by(observer, verbose) as observer,
     ):
         with vocabulary.in_use():
-            engine = _engine(classifier, optimizer, train_set, plan, objective)
+            engine = engine_for(classifier, optimizer, in_parts=plan.in_parts)
         loop = _Loop(classifier, engine, optimizer, train_set, plan, objective, observer, dynamics)
         history.engine = f"{name_of(classifier.encoder.compute_dtype)}, {engine.name}"
         if observer is not None:
@@ -214,27 +213,12 @@ def optimizer_of(classifier: Classifier, plan: TrainingPlan, total_steps: int) -
     )
 
 
-def _engine(
-    classifier: Classifier,
-    optimizer: ScheduledAdam,
-    train: Dataset,
-    plan: TrainingPlan,
-    objective: Objective,
-) -> Engine | ResidentTraining:
-    if classifier.classifier.weight.device.type != "cuda":
-        return engine_for(classifier, optimizer, in_parts=plan.in_parts)
-    try:
-        return ResidentTraining(classifier, optimizer, train, plan, objective)
-    except NotResidentError as reason:
-        return TorchEngine(classifier, optimizer, reason=f"the data do not stay on the device: {reason}")
-
-
 @dataclass(frozen=True)
 class _Loop:
     """What the epochs of a run have in common."""
 
     classifier: Classifier
-    engine: Engine | ResidentTraining
+    engine: Engine
     optimizer: ScheduledAdam
     train: Dataset
     plan: TrainingPlan
@@ -247,24 +231,18 @@ class _Loop:
         self.classifier.train()
         # The order's own count begins at 0, like that of the steps.
         order = epoch_order(len(self.train), seed=self.plan.seed, epoch=number - 1)
-        if isinstance(self.engine, ResidentTraining):
-            results = self.engine.epoch(order, number)
-        else:
-            results = self._step_by_step(self.engine, number, order)
-        for result in results:
+        for result in self._steps(number, order):
             if self.observer is not None:
                 self.observer.on_step(result)
             yield result
-        if self.dynamics is not None and isinstance(self.engine, ResidentTraining):
-            self.dynamics.record(np.arange(len(self.train)), self.engine.logits, self.engine.targets)
 
-    def _step_by_step(self, engine: Engine, epoch: int, order: NDArray[np.int64]) -> Iterator[StepResult]:
+    def _steps(self, epoch: int, order: NDArray[np.int64]) -> Iterator[StepResult]:
         plan = self.plan
         first_step = (epoch - 1) * steps_in_epoch(len(self.train), plan.batch_size)
         for step, indices in enumerate(batches_of(order, plan.batch_size), start=first_step):
-            _seed_draws(engine.device, seed_of_step(plan.seed, step))
+            _seed_draws(self.engine.device, seed_of_step(plan.seed, step))
             yield take_step(
-                engine,
+                self.engine,
                 self.objective,
                 self.train,
                 indices,

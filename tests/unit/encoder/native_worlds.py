@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bertune.batches.batch import Batch
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout
 from bertune.encoder.config import BertConfig
 from bertune.encoder.encoder import Encoder
 from bertune.encoder.native_pass import NativePass
@@ -61,7 +61,7 @@ def batch_of(lengths: list[int], seed: int = 0) -> Batch:
         torch.randint(0, VOCABULARY, (total,)),
         torch.randint(0, 2, (total,)),
         torch.cat([torch.arange(length) for length in lengths]),
-        PackedLayout(np.array(lengths)),
+        Layout(np.array(lengths)),
     )
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bertune.batches.batch import Batch
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout
 from bertune.encoder.attention import SelfAttention
 from bertune.encoder.config import BertConfig
 from bertune.encoder.encoder import Encoder
@@ -31,7 +31,7 @@ def batch_of(lengths: list[int], token: int = 7, token_type: int = 0) -> Batch:
         torch.full((total,), token),
         torch.full((total,), token_type),
         torch.cat([torch.arange(length) for length in lengths]),
-        PackedLayout(np.array(lengths)),
+        Layout(np.array(lengths)),
     )
 
 
@@ -88,7 +88,7 @@ def test_training_draws_dropout_in_three_places_and_evaluation_none(encoder: Enc
 def test_attention_with_dropout_0_while_training_equals_evaluation() -> None:
     torch.manual_seed(0)
     attention = SelfAttention(32, 4, dropout=0.3)
-    layout = PackedLayout(np.array([3, 7, 7, 1]))
+    layout = Layout(np.array([3, 7, 7, 1]))
     hidden = torch.randn(18, 32)
     expected = attention.eval()(hidden, layout)
     attention.train()
@@ -100,7 +100,7 @@ def test_attention_with_dropout_0_while_training_equals_evaluation() -> None:
 def test_a_sequence_never_gets_a_gradient_from_its_neighbour(encoder: Encoder) -> None:
     attention = encoder.layers[0].attention
     hidden = torch.randn(12, 32, requires_grad=True)
-    attention(hidden, PackedLayout(np.array([3, 8, 1])))[3:11].sum().backward()
+    attention(hidden, Layout(np.array([3, 8, 1])))[3:11].sum().backward()
     assert hidden.grad is not None
     assert torch.equal(hidden.grad.abs().sum(1) > 0, torch.tensor([False] * 3 + [True] * 8 + [False]))
 

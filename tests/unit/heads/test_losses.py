@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bertune.batches.layout import PackedLayout
+from bertune.batches.layout import Layout
 from bertune.heads.losses import loss_of, weight_of
 from bertune.heads.pooling import mean_pool
 from bertune.text.task import TaskKind
@@ -72,11 +72,11 @@ def test_the_parts_of_a_batch_add_up_to_its_loss(kind: TaskKind) -> None:
 
 def test_mean_pooling_averages_each_sequence_of_its_own_length() -> None:
     hidden = torch.tensor([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0], [0.0, 0.0], [0.0, 3.0], [3.0, 0.0]])
-    pooled = mean_pool(hidden, PackedLayout(np.array([2, 1, 3])))
+    pooled = mean_pool(hidden, Layout(np.array([2, 1, 3])))
     assert pooled.tolist() == [[2, 3], [10, 20], [1, 1]]
 
 
 def test_mean_pooling_has_the_right_gradient() -> None:
     hidden = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
-    layout = PackedLayout(np.array([2, 1, 3]))
+    layout = Layout(np.array([2, 1, 3]))
     assert torch.autograd.gradcheck(lambda states: mean_pool(states, layout), hidden)

@@ -11,6 +11,7 @@ from tests.end_to_end.conftest import model, tables
 from bertune.cli.calibrate import calibrate
 from bertune.cli.data_options import DataOptions
 from bertune.cli.model_inspection import inspect_run
+from bertune.cli.shared_options import OutputOptions
 from bertune.errors import ConfigError
 from bertune.reports.numbers import report_numbers
 from bertune.reports.run_files import read_run
@@ -47,7 +48,7 @@ def test_scores_stay_and_say_so_when_the_model_is_calibrated_anew(
 
     monkeypatch.setattr(RunDirectory, "write_json", killed)
     with nullcontext() if killed_before is None else pytest.raises(KeyboardInterrupt):
-        calibrate(out, DataOptions(data=str(tables / "test.csv")), quiet=True)
+        calibrate(out, DataOptions(data=str(tables / "test.csv")), output=OutputOptions(quiet=True))
     after = read_run(out)
     assert after.contract != before.contract
     assert after.scores == before.scores | {"calibrated_since": True}
@@ -67,7 +68,7 @@ def test_calibrate_changes_nothing_out_of_the_run(model: Path, tables: Path, tmp
     before = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
     for named in (out, out / "model"):
         with pytest.raises(ConfigError, match=r"is a link out of the run, to .*mine") as raised:
-            calibrate(named, DataOptions(data=str(tables / "test.csv")), quiet=True)
+            calibrate(named, DataOptions(data=str(tables / "test.csv")), output=OutputOptions(quiet=True))
         assert raised.value.hint == f"if that model is meant: bertune calibrate {tmp_path / 'mine'} --data FILE"
     assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
 

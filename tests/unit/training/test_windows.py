@@ -97,7 +97,7 @@ def test_a_step_has_loss_and_gradients_of_the_pooled_logits(
     optimizer_of(by_hand, plan, 10).step()
 
     optimizer = optimizer_of(classifier, plan, 10)
-    engine = engine_for(classifier, optimizer) if kernels else TorchEngine(classifier, optimizer, reason="")
+    engine = engine_for(classifier, optimizer) if kernels else TorchEngine(classifier, optimizer, name="")
     assert (engine.name == "compiled kernels") is kernels
     step = take_step(
         engine,
