@@ -10,7 +10,7 @@ from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 from torch import Tensor, nn
 
 from bertune.batches.dataset import Dataset
-from bertune.errors import ConfigError
+from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.logits import predict_logits
 from bertune.heads.classifier import Classifier
 from bertune.optim.scheduled_adam import ScheduledAdam
@@ -177,3 +177,27 @@ def test_a_table_that_somebody_would_miss_stays(change: object, train: Dataset) 
     change(classifier)  # type: ignore[operator]
     with CompactVocabulary(classifier, train.encoded.token_ids).in_use():
         assert classifier.encoder.embeddings.token.weight is table
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_step_that_was_not_taken_decays_nothing(train: Dataset, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+    for whole in (False, True):
+        steps: list[int] = []
+
+        def poisoned(gradient: Tensor, steps: list[int] = steps) -> Tensor:
+            steps.append(len(steps))
+            return gradient * float("inf") if len(steps) == 8 else gradient
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BERTUNE_WITHOUT", engine)
+            if whole:
+                patch.setattr(loop, "CompactVocabulary", lambda classifier, _: CompactVocabulary(classifier, None))
+            classifier = make_classifier(config=STILL)
+            classifier.classifier.weight.register_hook(poisoned)
+            with pytest.raises(DivergedError, match="gradient norm at step 7"):
+                fit(classifier, train, config=replace(CONFIG, warmup_fraction=0.0))
+        tables.append(classifier.encoder.embeddings.token.weight.detach()[40:])
+    torch.testing.assert_close(*tables, rtol=1e-6, atol=0)
+    before = make_classifier(config=STILL).encoder.embeddings.token.weight.detach()[40:]
+    assert float((tables[0] / before - 1).abs().min()) > 1e-3
