@@ -39,7 +39,7 @@ help:
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
 	@echo "make mutants     how many small faults in MODULES=\"atomic optim\" the unit tests notice (minutes for each module)"
 	@echo "make refactor-proof BASE=main   every verb on that commit and on the working tree: do all files agree? (minutes)"
-	@echo "make lint        ruff, mypy, layers"
+	@echo "make lint        ruff, mypy, layers, dead code"
 	@echo "make bench       speed beside other systems (about an hour, on a machine with nothing else to do)"
 
 # pip rather than uv: a plain pip takes a CPU build of torch where one is offered.
@@ -105,6 +105,7 @@ lint: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@found=$$($(BIN)/vulture); code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ] || exit $$code; ! echo "$$found" | grep '^src/'
 
 format: $(VENV)/installed-dev
 	@$(BIN)/ruff check --fix --quiet .
