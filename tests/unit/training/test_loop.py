@@ -15,9 +15,10 @@ from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
 from bertune.text.task import TaskKind
 from bertune.training import loop
-from bertune.training.config import TrainingConfig
+from bertune.training.config import OptimizerName, TrainingConfig
 from bertune.training.history import EpochResult, History
 from bertune.training.loop import fit
+from bertune.training.plan import plan_of
 from bertune.training.step import StepResult
 
 CONFIG = TrainingConfig(recipe="lesson", epochs=3, batch_size=16, learning_rate=3e-3, precision="fp32", seed=3)
@@ -263,3 +264,15 @@ def test_targets_of_another_kind_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=says):
         fit(make_classifier(outputs=outputs), Dataset(train.encoded, targets), kind=kind)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw_torch"])
+@pytest.mark.parametrize(("limit", "clip"), [(0.0, None), (0.25, 0.25)])
+def test_the_optimizer_of_a_plan_clips_as_the_plan_says(
+    optimizer: OptimizerName, limit: float, clip: float | None
+) -> None:
+    classifier = make_classifier()
+    config = replace(CONFIG, optimizer=optimizer, max_gradient_norm=limit)
+    made = loop.optimizer_of(classifier, plan_of(config, classifier, 10), 20)
+    assert made.gradient_clip_norm == clip
+    assert {group["weight_decay_rate"] for group in made.param_groups} == {0.0, config.weight_decay or 0.01}
