@@ -25,7 +25,14 @@ def keep_quiet(line: str) -> None:
 def train(model: Path, tables: Path, tmp_path: Path) -> Train:
     """Trains a study of seeds on the small tables, into `study` in the test's folder."""
 
-    def train(seeds: int | str, *, overwrite: bool = False, average: bool = False, **config: object) -> FinishedStudy:
+    def train(
+        seeds: int | str,
+        *,
+        overwrite: bool = False,
+        average: bool = False,
+        say: Callable[[str], None] = keep_quiet,
+        **config: object,
+    ) -> FinishedStudy:
         run = RunSettings(
             data=str(tables),
             out=tmp_path / "study",
@@ -37,8 +44,8 @@ def train(model: Path, tables: Path, tmp_path: Path) -> Train:
         )
         values = {"epochs": 1, "batch_size": 16, "learning_rate": 3e-3, "seed": 42 if isinstance(seeds, str) else 1}
         settings = SeedSettings(seeds=seeds, average=average, parallel_seeds=1)
-        study = prepare_study(run, TrainingConfig(**(values | config)), settings, say=keep_quiet)
-        return execute_study(study, say=keep_quiet)
+        study = prepare_study(run, TrainingConfig(**(values | config)), settings, say=say)
+        return execute_study(study, say=say)
 
     return train
 

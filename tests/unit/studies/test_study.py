@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from bertune.evaluation.scores import Scores
 from bertune.heads.classifier import Classifier
 from bertune.studies import seed_run, study
 from bertune.studies.averaging import Average
+from bertune.studies.seed_run import SeedResult
+from bertune.studies.summary import Summary
 from bertune.text.examples import Columns
 from bertune.text.sources import read_examples
 from bertune.training.prepare import PreparedRun
@@ -102,9 +105,11 @@ def test_an_interrupted_study_goes_on_after_the_seeds_that_are_done(
     assert counting.seeds == [3]
     assert weights(study / "seed-2") == second
     assert len(finished.summary.results) == 3
+    told: list[str] = []
     more = instead(monkeypatch)
-    assert [result.seed for result in train(4).summary.results] == [1, 2, 3, 4]
+    assert [result.seed for result in train(4, say=told.append).summary.results] == [1, 2, 3, 4]
     assert more.seeds == [4]
+    assert f"going on with the study in {study}: seeds 1, 2, 3 are done" in told
 
 
 def test_an_earlier_study_stays_until_the_one_that_replaces_it_has_ended(
@@ -203,6 +208,30 @@ def test_the_average_is_kept_only_where_validation_says_so(train: Train, tables:
     assert scores.chosen_value == (better if finished.kept else best.chosen_value)
     told = table(tmp_path)["averages"]
     assert [entry["seeds"] for entry in told] == [list(average.seeds) for average in finished.averages]
+
+
+def test_only_seeds_that_neither_collapsed_nor_diverged_are_averaged(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    instead(monkeypatch, diverging=(1, 3))
+    finished = train(3, average=True, say=told.append)
+    assert (finished.averages, finished.kept, finished.summary.best) == ((), None, 2)
+    assert "nothing to average: fewer than two seeds neither collapsed nor diverged" in told
+    assert not any("going on" in line for line in told)
+    # A collapsed seed has weights, and is left out all the same.
+    real, averaged = study.averages, []
+    monkeypatch.setattr(study, "averages", lambda models, judge: averaged.append(models) or real(models, judge))
+    instead(monkeypatch)
+    judged = study.summarize
+
+    def summarized(results: list[SeedResult]) -> Summary:
+        return judged([replace(result, collapsed=result.seed == 2) for result in results])
+
+    monkeypatch.setattr(study, "summarize", summarized)
+    train(3, average=True, overwrite=True, epochs=2)
+    ((models,),) = (averaged,)
+    assert sorted(seed for seed, _ in models) == [1, 3]
 
 
 def test_an_average_that_is_better_becomes_the_studys_model(
