@@ -106,7 +106,11 @@ class Observer(Protocol):
         """Called before the first step."""
 
     def on_step(self, result: StepResult) -> None:
-        """Called after each optimizer step."""
+        """Called after each optimizer step.
+
+        Within an epoch the classifier's token table holds only the rows of the training data; `state_dict` gives the
+        whole one.
+        """
 
     def on_epoch(self, result: EpochResult) -> None:
         """Called after each epoch's evaluation, when the best model so far is kept; what it raises ends the run."""

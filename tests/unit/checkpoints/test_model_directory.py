@@ -179,10 +179,11 @@ def test_a_missing_file_is_refused_and_named(folder: Path, name: str) -> None:
 
 
 def test_the_card_may_be_edited_or_removed(folder: Path) -> None:
+    contract = load(folder).contract
     (folder / "README.md").write_text("mine")
-    load(folder)
+    assert load(folder).contract == contract
     (folder / "README.md").unlink()
-    load(folder)
+    assert load(folder).contract == contract
 
 
 @pytest.mark.parametrize("line", range(6))
@@ -258,7 +259,9 @@ def test_an_empty_folder_is_filled(
     tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, contract: Contract
 ) -> None:
     (tmp_path / "empty").mkdir()
-    load(save(classifier, tmp_path / "empty", tokenizer=tokenizer, contract=contract))
+    loaded = load(save(classifier, tmp_path / "empty", tokenizer=tokenizer, contract=contract))
+    assert loaded.contract == replace(contract, tokenizer_digest=tokenizer.digest)
+    assert all(map(torch.equal, loaded.classifier.parameters(), classifier.parameters()))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bertune.cli.app import _VERBS
+
 
 def modules_after(code: str) -> set[str]:
     script = f"{code}\nimport sys\nprint(*sys.modules, sep='\\n', file=sys.__stdout__)"
@@ -17,7 +19,7 @@ def test_importing_bertune_imports_no_torch() -> None:
 
 
 def test_the_help_of_every_verb_imports_no_torch() -> None:
-    for verb in ("", "train", "sweep", "evaluate", "predict", "inspect", "encode", "export", "demo"):
+    for verb in ("", *_VERBS):
         arguments = [verb, "--help"] if verb else ["--help"]
         code = (
             f"import io, sys; sys.stdout = io.StringIO()\nfrom bertune.cli import main\nassert main({arguments!r}) == 0"

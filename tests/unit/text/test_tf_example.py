@@ -75,7 +75,12 @@ def test_unpacked_numbers_are_read() -> None:
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes_are_read_or_refused(content: bytes) -> None:
     with contextlib.suppress(DataError):
-        parse_example(content)
+        features = parse_example(content)
+        # What is read can be written, and has as many values then.
+        again = parse_example(encode_example(features))
+        assert {name: len(values) for name, values in again.items()} == {
+            name: len(values) for name, values in features.items()
+        }
 
 
 @pytest.mark.parametrize(
