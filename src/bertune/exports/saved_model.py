@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -14,6 +13,7 @@ from bertune.checkpoints.model_directory import LoadedModel
 from bertune.checkpoints.tensorflow_names import tensorflow_names
 from bertune.errors import ConfigError, ResourceError
 from bertune.exports.formats import Answers, Format
+from bertune.exports.fresh_answers import answers_of
 from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
@@ -81,10 +81,7 @@ def _tensors(model: LoadedModel) -> dict[str, Tensor]:
 
 
 def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
-    rows.save(between / "rows.npz")
-    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / "logits.npy")}
-    versions = call_in_fresh_process(f"{_PROGRAM}:answer_rows", arguments, on_rows=on_rows, environment=_ENVIRONMENT)
-    return Answers(np.load(between / "logits.npy"), versions)
+    return answers_of(_PROGRAM, rows, folder, between, on_rows, environment=_ENVIRONMENT)
 
 
 FORMAT = Format(

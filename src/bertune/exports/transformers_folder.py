@@ -11,7 +11,7 @@ from bertune.checkpoints.model_directory import LoadedModel, load, save
 from bertune.errors import ConfigError
 from bertune.evaluation.logits import predict_logits
 from bertune.exports.formats import Answers, Format
-from bertune.exports.fresh_process import call_in_fresh_process
+from bertune.exports.fresh_answers import answers_of
 from bertune.exports.padded_rows import ProofRows
 
 # Our own reader computes with our own arithmetic: what differs at all is a wrong weight.
@@ -33,10 +33,7 @@ def _write(model: LoadedModel, folder: Path, between: Path) -> None:
 
 
 def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
-    rows.save(between / "rows.npz")
-    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / "logits.npy")}
-    call_in_fresh_process("bertune.exports.transformers_folder:answer_rows", arguments, on_rows=on_rows)
-    return Answers(np.load(between / "logits.npy"), {})
+    return answers_of(__name__, rows, folder, between, on_rows)
 
 
 def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, Any]:
