@@ -13,6 +13,7 @@ from bertune.errors import ConfigError
 from bertune.text.examples import Columns, LabelSet, Task
 from bertune.text.glue import Split, find_splits, glue_task
 from bertune.text.row_source import RowSource
+from bertune.text.task_kind import TaskKind
 from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.manifest import Manifest
 from bertune.tokens.reencode import reencode
@@ -52,7 +53,7 @@ def encode_splits(
         )
         manifest = _encode_one(name, source, tokenizer, folder, settings, say=say, quiet=quiet)
         done[name] = folder, manifest
-        if task.kind == "classification" and task.labels is None and manifest.recipe.labels:
+        if task.kind.has_one_label and task.labels is None and manifest.recipe.labels:
             # The labels of the training data are those of all: the ids must mean the same everywhere.
             task = task.with_labels(LabelSet(manifest.recipe.labels))
     return done
@@ -99,7 +100,13 @@ def _encode_one(
 
 def _task(settings: EncodeSettings) -> Task:
     if settings.task is not None:
-        if settings.text_a or settings.text_b or settings.label or settings.labels or settings.kind == "regression":
+        if (
+            settings.text_a
+            or settings.text_b
+            or settings.label
+            or settings.labels
+            or not TaskKind(settings.kind).has_labels
+        ):
             raise ConfigError(
                 f"task {settings.task!r} knows its columns and labels",
                 hint="leave --text-a, --text-b, --label, --labels and --kind out",

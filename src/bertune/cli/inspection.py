@@ -12,7 +12,7 @@ from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import RowsProgress
 from bertune.errors import DataError
 from bertune.text.audit import Audit, audit_sources
-from bertune.text.examples import Columns, Examples, LabelSet, Task, TaskKind
+from bertune.text.examples import Columns, Examples, LabelSet, Task
 from bertune.text.file_kind import name_parts
 from bertune.text.findings import counted
 from bertune.text.glue import find_splits, glue_task
@@ -21,6 +21,7 @@ from bertune.text.read_options import ReadOptions
 from bertune.text.row_source import RowSource
 from bertune.text.sources import check_refused
 from bertune.text.table_opening import open_table
+from bertune.text.task_kind import TaskKind
 from bertune.tokens.token_scan import TokenScan
 from bertune.tokens.tokenizer import BertTokenizer
 
@@ -97,7 +98,7 @@ class AuditOptions:
 
     task: str | None = None
     columns: Columns | None = None
-    kind: TaskKind = "classification"
+    kind: TaskKind = TaskKind.CLASSIFICATION
     reading: ReadOptions = ReadOptions()  # noqa: RUF009 (frozen)
     model: str | None = None
     max_length: int = 128

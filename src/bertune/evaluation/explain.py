@@ -203,7 +203,7 @@ def _explain(model: LoadedModel, texts: ReadTexts, prediction: Prediction, metho
 
 def targets_of(contract: Contract, prediction: Prediction) -> list[int]:
     """Returns the numbers of the outputs that are explained."""
-    if contract.kind == "regression":
+    if not contract.kind.has_labels:
         return [0]
     if prediction.labels is not None:
         most_probable = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
@@ -219,10 +219,10 @@ def score_of(contract: Contract, targets: list[int]) -> Score:
     """
 
     def score(logits: Tensor) -> Tensor:
-        if contract.kind == "regression":
+        if not contract.kind.has_labels:
             return logits
         scaled = logits / contract.temperature
-        if contract.kind == "multi-label":
+        if contract.kind.has_label_sets:
             return scaled[:, targets]
         others = [[label for label in range(scaled.shape[1]) if label != target] for target in targets]
         return scaled[:, targets] - torch.stack([scaled[:, rest].logsumexp(dim=1) for rest in others], dim=1)

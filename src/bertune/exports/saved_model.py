@@ -17,6 +17,7 @@ from bertune.exports.fresh_answers import answers_of
 from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
+from bertune.text.task_kind import TaskKind
 
 _TOLERANCE = 1e-4
 _PROGRAM = "bertune.exports.tensorflow_program"
@@ -28,6 +29,8 @@ ACTIVATION_KINDS = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
+# What makes probabilities of logits; values have none.
+_PROBABILITIES = {TaskKind.CLASSIFICATION: "softmax", TaskKind.MULTI_LABEL: "sigmoid"}
 # The proof is about arithmetic: on a GPU TensorFlow may round products to 10 bits, and would take all of its memory.
 _ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -60,9 +63,7 @@ def _description(model: LoadedModel, assets: list[Path]) -> dict[str, Any]:
         "activation": ACTIVATION_KINDS[config.hidden_act],
         "norm_epsilon": config.layer_norm_eps,
         "pooling": model.classifier.pooling,
-        "probabilities": {"classification": "softmax", "multi-label": "sigmoid", "regression": None}[
-            model.contract.kind
-        ],
+        "probabilities": _PROBABILITIES.get(model.contract.kind),
         "assets": [str(path) for path in assets],
     }
 

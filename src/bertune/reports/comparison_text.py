@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bertune.evaluation.answers import words_of
 from bertune.evaluation.comparison import Comparison, Difference, Pair
-from bertune.reports.compared_runs import ComparedRun, decisions_of, words_of
+from bertune.reports.compared_runs import ComparedRun, decisions_of
 from bertune.reports.words import answer_text
 from bertune.text.aligned import aligned
 from bertune.text.excerpt import excerpt

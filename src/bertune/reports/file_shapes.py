@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from bertune.errors import DataError
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 from bertune.tokens.long_texts import LongText
 
 
@@ -52,7 +52,7 @@ _METRIC: Final[Shape] = {
 _MEASURED: Final[Shape] = {"value": _NUMBER, "baseline": _NUMBER}
 _SCORES: Final[Shape] = {
     "verdict": str,
-    "task_kind": frozenset(get_args(TaskKind)),
+    "task_kind": frozenset(TaskKind),
     "rows": int,
     "metrics": Each(_METRIC, some=True),
     "mean_loss": _NUMBER,

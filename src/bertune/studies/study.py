@@ -254,7 +254,7 @@ def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, cl
         directory.write_calibration(judged.calibration.to_dict())
     assert run.validation is not None
     path, describe = directory.path / "validation.jsonl", run.describe["validation"]
-    write_validation_rows(path, describe, run.validation, judged.logits, run.contract.labels)
+    write_validation_rows(path, describe, run.validation, judged.logits, run.contract)
     directory.write_scores({**about, "validation": judged.scores.to_dict()})
 
 

@@ -158,7 +158,7 @@ def _plan(
     long_text: LongText,
 ) -> Manifest:
     columns = rows.columns or rows.task.columns
-    if rows.task.kind == "multi-label":
+    if rows.task.kind.has_label_sets:
         raise ConfigError("rows with several labels cannot be re-encoded", hint="train on the table itself")
     recipe = Recipe(
         format=format,
@@ -167,7 +167,7 @@ def _plan(
         tokenizer_digest=tokenizer.digest,
         rows_digest=survey.rows_digest,
         task=rows.task.name,
-        kind=rows.task.kind,
+        kind="classification" if rows.task.kind.has_labels else "regression",
         labels=() if survey.labels is None else survey.labels.names,
         is_pair=survey.is_pair,
         long_text=long_text,

@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
@@ -215,7 +212,7 @@ def _encode_splits(
             long_text=settings.long_text,
             window_stride=settings.window_stride,
         )
-        datasets[name] = Dataset(encoded, _targets(examples, task))
+        datasets[name] = Dataset(encoded, examples.targets_for(task.kind, task.labels, task.target_range))
         figures = _token_figures(examples, encoded, tokenizer, settings)
         findings = audit.add_tokens(name, figures)
         long_texts = LongTexts.of(encoded, settings.long_text)
@@ -254,9 +251,3 @@ def _encoder_line(name: str, receipt: Receipt, *, verbose: bool) -> str:
 
 def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
     return checked_stride(settings.long_text, settings.window_stride, max_length=settings.max_length, pairs=is_pair)
-
-
-def _targets(examples: Examples, task: Task) -> NDArray[Any]:
-    if task.labels is None:
-        return examples.targets(task.target_range)
-    return examples.label_rows(task.labels) if task.kind == "multi-label" else examples.label_ids(task.labels)

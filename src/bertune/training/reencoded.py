@@ -101,7 +101,7 @@ def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
         _check(folders[name], manifest, folders["train"], train)
     settings = _filled_in(settings, folders["train"], manifests["train"])
     task = named_task(settings)
-    if task.kind == "classification" and task.labels is None:
+    if task.kind.has_one_label and task.labels is None:
         task = task.with_labels(LabelSet(train.labels))
         if settings.positive is not None and (len(train.labels) != 2 or train.labels[1] != settings.positive):
             raise ConfigError(

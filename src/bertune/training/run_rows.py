@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from bertune.atomic import replaced_file
 from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
+from bertune.evaluation.answers import kept_of
 from bertune.text.examples import Examples
 from bertune.text.excerpt import excerpt
 from bertune.training.dynamics import Dynamics
@@ -55,7 +57,7 @@ class DescribeRecords:
 
 
 def write_validation_rows(
-    path: Path, describe: Describe, data: Dataset, logits: NDArray[np.float32], labels: tuple[str, ...]
+    path: Path, describe: Describe, data: Dataset, logits: NDArray[np.float32], contract: Contract
 ) -> None:
     """Writes `validation.jsonl`.
 
@@ -64,7 +66,7 @@ def write_validation_rows(
         describe: of the validation rows.
         data: the validation data, with targets.
         logits: (rows, labels) of the model that is kept.
-        labels: names of the classes; empty for values.
+        contract: of the model.
     """
     count = len(data)
     rows = np.unique(np.linspace(0, count - 1, min(count, MOST_VALIDATION_ROWS)).round().astype(np.int64))
@@ -72,7 +74,7 @@ def write_validation_rows(
         path,
         (
             {
-                **_described(row, describe, data, labels),
+                **_described(row, describe, data, contract),
                 # Nine digits hold every float32 to the bit.
                 "logits": [float(f"{value:.9g}") for value in logits[row].tolist()],
             }
@@ -81,9 +83,7 @@ def write_validation_rows(
     )
 
 
-def write_dynamics(
-    folder: Path, describe: Describe, data: Dataset, dynamics: Dynamics, labels: tuple[str, ...]
-) -> None:
+def write_dynamics(folder: Path, describe: Describe, data: Dataset, dynamics: Dynamics, contract: Contract) -> None:
     """Writes `dynamics.npz`, with all rows, and `doubtful.jsonl`, with the least believed ones and their texts.
 
     Args:
@@ -91,7 +91,7 @@ def write_dynamics(
         describe: of the training rows.
         data: the training data, with targets.
         dynamics: what was recorded of them.
-        labels: names of the classes; empty for values.
+        contract: of the model.
     """
     values = dynamics.values
     arrays: dict[str, Any] = {dynamics.name: values}
@@ -100,24 +100,16 @@ def write_dynamics(
     _write_lines(
         folder / "doubtful.jsonl",
         (
-            {**_described(row, describe, data, labels), dynamics.name: [float(f"{v:.6g}") for v in values[:, row]]}
+            {**_described(row, describe, data, contract), dynamics.name: [float(f"{v:.6g}") for v in values[:, row]]}
             for row in dynamics.most_doubtful(MOST_DOUBTFUL_ROWS).tolist()
         ),
     )
 
 
-def _described(row: int, describe: Describe, data: Dataset, labels: tuple[str, ...]) -> dict[str, Any]:
+def _described(row: int, describe: Describe, data: Dataset, contract: Contract) -> dict[str, Any]:
     assert data.targets is not None
     tokens = int(data.encoded.example_lengths[row])
-    return {**describe(row), "tokens": tokens, "target": _answer(data.targets[row], labels)}
-
-
-def _answer(target: Any, labels: tuple[str, ...]) -> str | list[str] | float:
-    if not labels:
-        return float(target)
-    if np.ndim(target):
-        return [name for name, given in zip(labels, target, strict=True) if given]
-    return labels[int(target)]
+    return {**describe(row), "tokens": tokens, "target": kept_of(data.targets[row], contract)}
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
