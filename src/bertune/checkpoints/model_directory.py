@@ -19,7 +19,7 @@ from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.restore import names_in, restore
-from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
 from bertune.checkpoints.transformers_classifier import (
     ARCHITECTURE,
@@ -30,6 +30,7 @@ from bertune.checkpoints.transformers_classifier import (
     is_of_transformers,
     write_contract,
 )
+from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.encoder.config import MEAN_POOLING_TYPE, BertConfig
 from bertune.encoder.encoder import Encoder
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
