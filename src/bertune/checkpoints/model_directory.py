@@ -35,7 +35,8 @@ from bertune.encoder.config import MEAN_POOLING_TYPE, BertConfig
 from bertune.encoder.encoder import Encoder
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
 from bertune.heads.classifier import Classifier, undrawn_model
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.read_tokenizer import read_tokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 
 _CARD_FILE = "README.md"
 # A folder that is replaced at every epoch's end, while a model is read, is read again.
@@ -54,7 +55,7 @@ class LoadedModel:
     """
 
     classifier: Classifier
-    tokenizer: BertTokenizer
+    tokenizer: Tokenizer
     contract: Contract
 
     def __repr__(self) -> str:
@@ -69,7 +70,7 @@ def save(
     classifier: Classifier,
     directory: str | Path,
     *,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     contract: Contract,
     scores: dict[str, Any] | None = None,
 ) -> Path:
@@ -159,7 +160,7 @@ def _load(folder: Path) -> LoadedModel:
     contract = read_contract(folder)
     if not is_of_transformers(folder):
         check_digests(folder)
-    tokenizer = BertTokenizer.from_directory(folder)
+    tokenizer = read_tokenizer(folder)
     if tokenizer.digest != contract.tokenizer_digest:
         raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
     config = fitted_config(BertConfig.from_json_file(folder / "config.json"), folder)
@@ -178,7 +179,7 @@ def read_contract(folder: Path) -> Contract:
     """
     if not is_of_transformers(folder):
         return Contract.read(folder)
-    return contract_of(folder, tokenizer_digest=BertTokenizer.from_directory(folder).digest)
+    return contract_of(folder, tokenizer_digest=read_tokenizer(folder).digest)
 
 
 def replace_contract(directory: str | Path, contract: Contract) -> None:
@@ -210,7 +211,7 @@ def replace_contract(directory: str | Path, contract: Contract) -> None:
         write_digests(temporary)
 
 
-def check_vocabulary(tokenizer: BertTokenizer, encoder: Encoder, where: Path) -> None:
+def check_vocabulary(tokenizer: Tokenizer, encoder: Encoder, where: Path) -> None:
     """Refuses a vocabulary that does not belong to the weights.
 
     A few rows more than entries are fine: tables are rounded up for faster products, or were enlarged for tokens that
@@ -241,7 +242,7 @@ def _check_replaceable(folder: Path) -> None:
         )
 
 
-def _check_parts(classifier: Classifier, tokenizer: BertTokenizer, contract: Contract) -> None:
+def _check_parts(classifier: Classifier, tokenizer: Tokenizer, contract: Contract) -> None:
     if contract.num_outputs != classifier.num_labels:
         raise ConfigError(f"the contract has {contract.num_outputs} outputs, the classifier {classifier.num_labels}")
     config = classifier.encoder.config

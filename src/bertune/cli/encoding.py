@@ -16,8 +16,9 @@ from bertune.text.row_source import RowSource
 from bertune.text.task_kind import TaskKind
 from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.manifest import Manifest
+from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.reencode import reencode
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 
 
 def encode_splits(
@@ -40,7 +41,7 @@ def encode_splits(
     splits = _chosen(settings, task)
     with FetchingProgress(enabled=not quiet) as progress:
         model = resolve_model(settings.model, on_progress=progress.show)
-    tokenizer = BertTokenizer.from_directory(tokenizer_folder(model))
+    tokenizer = read_tokenizer(tokenizer_folder(model))
     done: dict[str, tuple[Path, Manifest]] = {}
     for name, split in splits.items():
         folder = settings.out if len(splits) == 1 else settings.out / name
@@ -62,7 +63,7 @@ def encode_splits(
 def _encode_one(
     name: str,
     source: RowSource,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     folder: Path,
     settings: EncodeSettings,
     *,

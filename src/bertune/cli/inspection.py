@@ -22,8 +22,8 @@ from bertune.text.row_source import RowSource
 from bertune.text.sources import check_refused
 from bertune.text.table_opening import open_table
 from bertune.text.task_kind import TaskKind
+from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.token_scan import TokenScan
-from bertune.tokens.tokenizer import BertTokenizer
 
 if TYPE_CHECKING:
     from bertune.encoder.encoder import Encoder
@@ -163,7 +163,7 @@ def _token_scans(names: list[str], options: AuditOptions) -> dict[str, TokenScan
         return {}
     with FetchingProgress() as progress:
         folder = resolve_model(options.model, on_progress=progress.show)
-    tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
+    tokenizer = read_tokenizer(tokenizer_folder(folder))
     return {name: TokenScan(tokenizer, options.max_length) for name in names}
 
 

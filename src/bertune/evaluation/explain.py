@@ -71,7 +71,7 @@ class Reason:
         label: which one; None for a value.
         score: what the attributions explain: the log-odds of the label, log p / (1 - p), so 0 is a probability of one
             half; or the value.
-        blank_score: the same with [PAD] in the place of every word piece.
+        blank_score: the same with padding in the place of every word piece.
         words: in the order of the texts.
     """
 

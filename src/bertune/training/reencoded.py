@@ -15,7 +15,7 @@ from bertune.text.nearest import shorten
 from bertune.tokens.long_texts import LongTexts
 from bertune.tokens.manifest import NO_WINDOWS, Manifest, Recipe, check_tokenizer, find_reencoded
 from bertune.tokens.read_records import Records, read_reencoded
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 from bertune.training.reading import TEST, named_task
 from bertune.training.run_rows import Describe, DescribeRecords
 from bertune.training.run_settings import RunSettings
@@ -66,7 +66,7 @@ class ReencodedData:
             name: DescribeRecords(self.folders[name], records.example_ids) for name, records in self.records.items()
         }
 
-    def datasets_for(self, tokenizer: BertTokenizer) -> dict[str, Dataset]:
+    def datasets_for(self, tokenizer: Tokenizer) -> dict[str, Dataset]:
         """Gives the examples for a model.
 
         Raises:

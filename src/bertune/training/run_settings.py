@@ -16,6 +16,7 @@ from bertune.text.task_kind import TaskKind, TaskKindName
 from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import find_reencoded
+from bertune.tokens.pair_template import BERT
 
 NO_VALIDATION: Final = "none"
 
@@ -160,10 +161,14 @@ class RunSettings(ReadOptions):
             or not all(map(math.isfinite, self.target_range))
         ):
             raise ConfigError("--target-range is the lowest and the highest target of --kind regression")
-        if self.max_length < 3:
-            raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
+        # The model is not known yet, and with it how many special tokens there are: at least as many as BERT's.
+        shortest = BERT.shortest(pairs=False)
+        if self.max_length < shortest:
+            raise ConfigError(
+                f"max_length must be at least {shortest}, not {self.max_length}", hint="128 suits most sentences"
+            )
         pairs = self.text_b is not None
-        checked_stride(self.long_text, self.window_stride, max_length=self.max_length, pairs=pairs)
+        checked_stride(self.long_text, self.window_stride, template=BERT, max_length=self.max_length, pairs=pairs)
         if self.task is None and self.knows_columns:
             # These are settings of the run like all others, and stand in its run.toml.
             object.__setattr__(self, "text_a", self.text_a or TEXT_COLUMN)
