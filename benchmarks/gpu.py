@@ -35,9 +35,9 @@ from benchmarks.speed.ratio import ratio_of_medians  # noqa: E402
 from bertune.batches.dataset import Dataset  # noqa: E402
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch  # noqa: E402
 from bertune.checkpoints.name_maps import huggingface_names  # noqa: E402
-from bertune.encoder.config import BertConfig  # noqa: E402
-from bertune.encoder.precision import Precision  # noqa: E402
-from bertune.heads.classifier import Classifier, classifier_model  # noqa: E402
+from bertune.models.classifier import Classifier, classifier_model  # noqa: E402
+from bertune.models.encoder_config import BertConfig  # noqa: E402
+from bertune.nn.precision import Precision  # noqa: E402
 from bertune.text.task_kind import TaskKind  # noqa: E402
 from bertune.tokens.encoding import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from bertune.checkpoints.name_maps import huggingface_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import BertConfig
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 GOOD = ["good", "fine", "great", "lovely", "nice"]

@@ -15,10 +15,10 @@ from bertune.batches.batch import Batch, pack_padded
 from bertune.checkpoints.hub import DEFAULT_MODEL, WHEELS, resolve_model
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier
-from bertune.heads.losses import loss_of
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import BertConfig
+from bertune.nn.losses import loss_of
 
 transformers = pytest.importorskip("transformers", reason="the peer package transformers is not installed")
 

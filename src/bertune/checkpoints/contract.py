@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, get_args
 
-from bertune.encoder.config import Pooling
 from bertune.errors import CheckpointError, ConfigError
 from bertune.json_file import read_json_object
+from bertune.models.encoder_config import Pooling
 from bertune.text.read_options import Quoting, ReadOptions
 from bertune.text.several_labels import SeveralLabels
 from bertune.text.task import Columns, check_range

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.contract import Contract
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.text.nearest import shorten
 

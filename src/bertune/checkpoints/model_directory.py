@@ -31,10 +31,10 @@ from bertune.checkpoints.transformers_classifier import (
     write_contract,
 )
 from bertune.checkpoints.weight_files import find_tensor_files
-from bertune.encoder.config import MEAN_POOLING_TYPE, BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
-from bertune.heads.classifier import Classifier, undrawn_model
+from bertune.models.classifier import Classifier, undrawn_model
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import MEAN_POOLING_TYPE, BertConfig
 from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.tokenizer_protocol import Tokenizer
 

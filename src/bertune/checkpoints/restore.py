@@ -17,8 +17,8 @@ from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.weight_files import find_tensor_files
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.encoder import Encoder
 
 _OF_TRANSFORMERS = "bertune reads BERT encoders with WordPiece, as saved by transformers or sentence-transformers"
 

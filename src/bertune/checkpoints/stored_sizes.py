@@ -14,8 +14,8 @@ from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, tensorflow_names
 from bertune.checkpoints.weight_files import find_tensor_files
-from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError
+from bertune.models.encoder_config import BertConfig
 
 #: A word table may have so many rows more than the vocabulary has entries: tables are rounded up for faster products,
 #: or were enlarged for tokens that were never used. Released vocabularies that could be mixed up are further apart.

@@ -13,7 +13,7 @@ from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.restore import is_allowed, new_record, raise_problems
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import EncoderNames, encoder_names, tensorflow_names
-from bertune.encoder.encoder import Encoder
+from bertune.models.encoder import Encoder
 
 # Such a tensor may have the heads as an axis of its own: (hidden, heads, head width) or (heads, head width, hidden).
 _HEADS_BEHIND = ("attention/self/query", "attention/self/key", "attention/self/value")

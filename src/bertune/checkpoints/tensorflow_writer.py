@@ -15,9 +15,9 @@ from torch import nn
 
 from bertune.checkpoints.bundle_writer import message, write_bundle
 from bertune.checkpoints.object_graph import GRAPH_KEY
-from bertune.encoder.encoder import Encoder
 from bertune.errors import ConfigError
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 

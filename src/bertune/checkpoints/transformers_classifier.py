@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from bertune.atomic import write_text
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
-from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError, ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
+from bertune.models.encoder_config import BertConfig
 from bertune.text.labels import LabelSet
 from bertune.text.task import usual_metrics
 from bertune.text.task_kind import TaskKind

@@ -57,8 +57,8 @@ def evaluate(
     from bertune.cli.model_data import also_scored, read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
-    from bertune.encoder.device import choose_device
     from bertune.evaluation.evaluate import evaluate as evaluate_model
+    from bertune.nn.device import choose_device
     from bertune.reports.kept_evaluations import kept_entry
 
     if options.data is None:

@@ -26,8 +26,8 @@ from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.token_scan import TokenScan
 
 if TYPE_CHECKING:
-    from bertune.encoder.encoder import Encoder
-    from bertune.heads.classifier import Classifier
+    from bertune.models.classifier import Classifier
+    from bertune.models.encoder import Encoder
 
 _REFUSED_SHOWN = 100
 # Files that hold a model, or a part of one; any other file is taken for data.

@@ -16,8 +16,8 @@ from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.inspection import Inspection
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import BertConfig
 from bertune.reports.run_files import read_scores
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import summarize

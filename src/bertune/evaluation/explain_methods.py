@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from bertune.batches.batch import pack
-from bertune.encoder.dense import vectors_of
 from bertune.evaluation.explain_texts import ReadTexts
 from bertune.evaluation.logits import evaluating, predict_logits
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.nn.dense import vectors_of
 
 FloatArray = npt.NDArray[np.float64]
 # Of a backward pass, which keeps what lies between.

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.precision import Precision, choose_precision, computing_in
 from bertune.evaluation import answers
 from bertune.evaluation.arrays import require_finite_logits
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.models.encoder import computing_in
+from bertune.nn.precision import Precision, choose_precision
 from bertune.text.examples import Examples, LabelSet
 from bertune.text.findings import counted
 from bertune.tokens.encoding import EncodedExamples, encode_examples

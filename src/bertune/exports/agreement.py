@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import BertuneError
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.text.task_kind import TaskKind
 
 AGREEMENT_FILE = "agreement.json"

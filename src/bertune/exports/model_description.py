@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.config import BertConfig
+from bertune.models.encoder_config import BertConfig
 
 CONFIG_FILE = "bert_config.json"
 CONTRACT_FILE = "contract.json"

@@ -6,10 +6,11 @@ from typing import Literal
 
 from torch import nn
 
-from bertune.encoder.encoder import Encoder, Pooler
-from bertune.encoder.layer import TransformerLayer
 from bertune.errors import ConfigError
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
+from bertune.nn.layer import TransformerLayer
+from bertune.nn.pooling import Pooler
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bertune.checkpoints.model_directory import load
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 
 Weights = dict[str, Tensor]
 

@@ -9,8 +9,8 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load
 from bertune.evaluation.evaluate import score_logits
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
 from bertune.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.models.classifier import Classifier
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun
 from bertune.training.reading import TEST

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bertune.encoder.dense import Table
-from bertune.encoder.native_conditions import has_hooks
-from bertune.heads.classifier import Classifier
+from bertune.kernels.supported import has_hooks
+from bertune.models.classifier import Classifier
+from bertune.nn.dense import Table
 from bertune.optim.scheduled_adam import ScheduledAdam
 
 _TOKENS_AT_ONCE = 1 << 24

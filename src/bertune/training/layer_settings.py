@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from bertune.errors import ConfigError
-from bertune.heads.classifier import Classifier, draw_weights
+from bertune.models.classifier import Classifier, draw_weights
 
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 

@@ -13,11 +13,11 @@ from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import fitted_config
-from bertune.encoder.config import BertConfig, Pooling
-from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError
 from bertune.evaluation.frozen_probe import FrozenProbe
-from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
+from bertune.models.classifier import Classifier, draw_weights, undrawn_model
+from bertune.models.encoder_config import BertConfig, Pooling
+from bertune.nn.device import choose_device
 from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.held_out import HeldOut

@@ -6,10 +6,10 @@ from typing import Any
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import save
-from bertune.encoder.precision import choose_precision, name_of
 from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
+from bertune.nn.precision import choose_precision, name_of
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.calibrated import calibrated

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.name_maps import huggingface_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import BertConfig
 from bertune.tokens.tokenizer import BertTokenizer
 
 SMALL_VOCAB = Path(__file__).parents[2] / "golden" / "small_cased_vocab.txt"

@@ -22,9 +22,9 @@ from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.hub_module import classifier_model
 from bertune.checkpoints.model_cache import MANIFEST_FILE, fetch_model
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import BertConfig
 
 SMALL_FILES = ["bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "vocab.txt"]
 FETCH = "import sys; from bertune.checkpoints.model_cache import fetch_model; print(fetch_model(sys.argv[1]))"

@@ -14,9 +14,9 @@ from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.object_graph import ObjectGraph, find_encoders
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, tensorflow_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import BertConfig
 from bertune.protobuf_wire import WireError
 
 Tree = dict[str, "Tree | str"]

@@ -12,9 +12,9 @@ from torch import Tensor
 from bertune.checkpoints.name_maps import legacy_name
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import BertConfig
 
 Write = Callable[..., Path]
 Tensors = dict[str, Tensor]

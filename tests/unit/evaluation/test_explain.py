@@ -14,11 +14,11 @@ from scipy.stats import spearmanr
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.config import BertConfig
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import explain as module
 from bertune.evaluation.explain import Explanation, Method, WordReason, explain
-from bertune.heads.classifier import classifier_model
+from bertune.models.classifier import classifier_model
+from bertune.models.encoder_config import BertConfig
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer

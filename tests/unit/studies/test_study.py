@@ -14,7 +14,7 @@ from bertune.cli.model_inspection import inspect_run
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.studies import seed_run, study
 from bertune.studies.averaging import Average
 from bertune.studies.seed_run import SeedResult
