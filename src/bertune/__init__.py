@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from bertune.evaluation.scores import Scores as Scores
     from bertune.exports.agreement import Agreement as Agreement
     from bertune.exports.export import export as export
+    from bertune.models.bert import BertConfig as BertConfig
     from bertune.models.classifier import Classifier as Classifier
     from bertune.models.encoder import Encoder as Encoder
-    from bertune.models.encoder_config import BertConfig as BertConfig
     from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
     from bertune.optim.create import create_optimizer as create_optimizer
     from bertune.optim.schedule import PolynomialDecay as PolynomialDecay
@@ -62,7 +62,7 @@ _HOMES = {
     "AdamWeightDecay": "optim.adamw",
     "Agreement": "exports.agreement",
     "Batch": "batches.batch",
-    "BertConfig": "models.encoder_config",
+    "BertConfig": "models.bert",
     "BertTokenizer": "tokens.tokenizer",
     "BertuneError": "errors",
     "Classifier": "models.classifier",

@@ -14,8 +14,8 @@ from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 TOLERANCE = 1e-5
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bertune.checkpoints.restore import restore
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 FLIPS, TRUNCATIONS, MOST_BYTES = 1000, 100, 64_000_000
 

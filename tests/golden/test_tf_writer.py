@@ -15,8 +15,8 @@ from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.errors import CheckpointError, ConfigError
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 

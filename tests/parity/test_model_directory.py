@@ -12,8 +12,8 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load, save
 from bertune.checkpoints.restore import restore
 from bertune.evaluation.predictions import predict
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.models.encoder_config import BertConfig
 from bertune.text.examples import Examples
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer

@@ -11,8 +11,8 @@ from torch import Tensor
 from bertune.batches.batch import pack
 from bertune.batches.layout import Layout
 from bertune.batches.sampler import batches_by_tokens, epoch_order
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.models.encoder_config import BertConfig
 from bertune.nn.attention import SelfAttention, _FromCells, _ToCells
 from bertune.tokens.encoding import EncodedExamples, pad
 

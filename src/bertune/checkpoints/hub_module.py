@@ -5,10 +5,11 @@ from pathlib import Path
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import fitted_config
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.classifier import classifier_model as new_classifier_model
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig, Pooling
+from bertune.models.encoder_config import Pooling
 
 
 def classifier_model(

@@ -72,8 +72,9 @@ def write_tf_checkpoint(model: Encoder | Classifier, prefix: str | Path) -> Path
 def _encoder(encoder: Encoder) -> _Object:
     if encoder.pooler is None:
         raise AssertionError("checked by the caller")
-    embeddings = encoder.embeddings
-    tables = [_table(table) for table in (embeddings.token, embeddings.position, embeddings.token_type)]
+    embeddings, types = encoder.embeddings, encoder.embeddings.token_type
+    assert types is not None  # BERT's have them
+    tables = [_table(table) for table in (embeddings.token, embeddings.position, types)]
     # The original keeps this variable under two names.
     tables[1].edges["_position_embeddings"] = tables[1].edges["embeddings"]
     norm = _norm(embeddings.norm)

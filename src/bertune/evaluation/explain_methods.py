@@ -48,7 +48,7 @@ def integrated_gradients(
     Source: Sundararajan, Taly and Yan, 2017 (https://arxiv.org/abs/1703.01365).
     """
     ids = texts.sequences.token_ids.astype(np.int64)
-    table = classifier.encoder.embeddings.token
+    table = classifier.encoder.input_embeddings
     blank = np.where(texts.is_text, blank_id, ids)
     start = vectors_of(table, torch.from_numpy(blank)).detach()
     way = vectors_of(table, torch.from_numpy(ids)).detach() - start

@@ -58,7 +58,7 @@ def predict_logits(
     sequences = encoded.sequences
     begins_example = np.zeros(len(sequences), bool)
     begins_example[encoded.first_sequences] = True
-    device = classifier.classifier.weight.device
+    device = classifier.device
     if batch_tokens is None:
         batch_tokens = _BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
     logits = np.empty((len(sequences), classifier.num_labels), dtype=np.float32)

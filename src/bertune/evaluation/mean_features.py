@@ -34,7 +34,7 @@ def mean_features(encoder: Encoder, encoded: EncodedExamples, *, precision: torc
         (examples, hidden_size).
     """
     sequences = encoded.sequences.take(encoded.first_sequences)
-    device = encoder.embeddings.token.weight.device
+    device = encoder.device
     features = np.empty((len(sequences), encoder.config.hidden_size), dtype=np.float32)
     was_training = encoder.training
     encoder.eval()

@@ -144,7 +144,7 @@ def predict(
     else:
         encoded = encode_for(model, examples_of(model.contract, texts, text_a=text_a, text_b=text_b))
         long_texts = LongTexts.of(encoded, model.contract.long_text)
-    device = model.classifier.classifier.weight.device
+    device = model.classifier.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         how = computed_by(model.classifier)
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)

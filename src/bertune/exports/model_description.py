@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.models.encoder_config import BertConfig
+from bertune.models.encoder_config import EncoderConfig
 
 CONFIG_FILE = "bert_config.json"
 CONTRACT_FILE = "contract.json"
@@ -31,7 +31,7 @@ def write_texts(model: LoadedModel, folder: Path) -> list[Path]:
     return sorted(set(folder.iterdir()) - before)
 
 
-def google_config(config: BertConfig) -> dict[str, Any]:
+def google_config(config: EncoderConfig) -> dict[str, Any]:
     """Returns a configuration as Google writes it: `gelu` is the tanh approximation there.
 
     The exact gelu has no name of its own there; it keeps the name, with the `model_type` by which `from_json_file`

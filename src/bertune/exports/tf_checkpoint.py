@@ -17,9 +17,9 @@ from bertune.exports.formats import Answers, Format
 from bertune.exports.fresh_answers import answers_of
 from bertune.exports.model_description import CONFIG_FILE, write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 CHECKPOINT_NAME = "bert_model.ckpt"
 # Our own reader computes with our own arithmetic: what differs at all is a wrong weight.

@@ -18,7 +18,7 @@ from bertune.kernels.library import kernels_for
 from bertune.kernels.supported import check_computable
 from bertune.kernels.token_gradient import TokenGradient
 from bertune.kernels.workspace import Workspace
-from bertune.models.encoder import Encoder, check_ids
+from bertune.models.encoder import Encoder
 from bertune.nn.dense import rows_of
 from bertune.nn.layer import TransformerLayer
 
@@ -111,7 +111,7 @@ class KernelPass:
             DataError: an id, a type or a position that the embeddings do not have.
         """
         assert not (keep and self.prepacked), "a pass with packed matrices has no backward pass"
-        check_ids(batch, self.encoder.config)
+        self.encoder.embeddings.check_ids(batch)
         self.passes += 1
         shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
         plan = self._plans.get(shape)
@@ -164,6 +164,9 @@ class PassPlan:
         self.shape = shape
         encoder = workspace.encoder
         self._ids = workspace.buffer("ids", 3, shape.padded, dtype=torch.int32)
+        types = encoder.embeddings.token_type
+        assert types is not None  # see `check_computable`
+        self._types = types.weight
         workspace.buffer("cu", shape.sequences + 1, dtype=torch.int32)
         self._forward, self._backward = Calls(), dict[bool, Calls]()
         layers = [layer for layer in encoder.layers if isinstance(layer, TransformerLayer)]
@@ -180,8 +183,9 @@ class PassPlan:
         """Returns the hidden states, in a buffer, with rows behind the batch's."""
         workspace = self.workspace
         tokens = workspace.tokens.value = batch.layout.num_tokens
-        rows = rows_of(workspace.encoder.embeddings.token, batch.token_ids)
-        for into, ids in zip(self._ids, (rows, batch.position_ids, batch.token_type_ids), strict=True):
+        e = workspace.encoder.embeddings
+        rows = rows_of(e.token, batch.token_ids)
+        for into, ids in zip(self._ids, (rows, e.position_rows(batch), batch.token_type_ids), strict=True):
             into[:tokens].copy_(ids)
         workspace.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
         if seed is not None:
@@ -217,7 +221,7 @@ class PassPlan:
         )
         calls.add(
             workspace.kernels.embed_forward,
-            *(*self._ids, e.token.weight, e.position.weight, e.token_type.weight, e.norm.weight, e.norm.bias),
+            *(*self._ids, e.token.weight, e.position.weight, self._types, e.norm.weight, e.norm.bias),
             *(e.norm.eps, out, *self._statistics, workspace.tokens, padded, h),
             *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )
@@ -229,16 +233,11 @@ class PassPlan:
         self._sums = workspace.buffer("embedded.sums", self.shape.padded, h, dtype=torch.float32)
         calls.add(
             workspace.kernels.embed_backward,
-            *(*self._ids, e.token.weight, e.position.weight, e.token_type.weight, e.norm.weight),
+            *(*self._ids, e.token.weight, e.position.weight, self._types, e.norm.weight),
             *(*self._statistics, first, second, self._sums),
             *(gradients["embeddings.norm.weight"], gradients["embeddings.norm.bias"], workspace.parts(2 * h)),
-            *(
-                accumulate,
-                workspace.tokens,
-                h,
-                *workspace.draw(self.shape, e.dropout.probability, 0),
-                workspace.threads,
-            ),
+            *(accumulate, workspace.tokens, h),
+            *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )
         for rows, name in zip(self._ids[1:], ("position", "token_type"), strict=True):
             into = gradients[f"embeddings.{name}.weight"]

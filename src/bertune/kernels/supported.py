@@ -8,7 +8,7 @@ from torch import nn
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.interface import COLUMN_MULTIPLE, HEAD_MULTIPLE, MAX_HIDDEN
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
+from bertune.models.encoder_config import EncoderConfig
 from bertune.nn.attention import SelfAttention
 from bertune.nn.dense import Dense, Table
 from bertune.nn.dropout import Dropout
@@ -43,6 +43,10 @@ def check_computable(encoder: Encoder) -> None:
     Raises:
         NoKernelsError: says what is in the way.
     """
+    if reason := encoder.family.why_not_kernels:
+        raise NoKernelsError(reason)
+    if encoder.embeddings.token_type is None:
+        raise NoKernelsError("the encoder has no type embeddings")
     _check_sizes(encoder.config)
     for name, module in encoder.named_modules():
         if type(module) not in _KNOWN:
@@ -55,7 +59,7 @@ def check_computable(encoder: Encoder) -> None:
     _check_shapes(encoder)
 
 
-def _check_sizes(config: BertConfig) -> None:
+def _check_sizes(config: EncoderConfig) -> None:
     for name, size, multiple in (
         ("hidden_size", config.hidden_size, COLUMN_MULTIPLE),
         ("intermediate_size", config.intermediate_size, COLUMN_MULTIPLE),
@@ -95,7 +99,7 @@ def _check_shapes(encoder: Encoder) -> None:
 
 def _expected_shapes(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
     config, h, n = encoder.config, encoder.config.hidden_size, encoder.config.intermediate_size
-    table = encoder.embeddings.token
+    table = encoder.input_embeddings
     is_compact = isinstance(table, Table) and table.row_of is not None
     yield "embeddings.token.weight", (len(table.weight) if is_compact else config.vocab_size, h)
     yield "embeddings.position.weight", (config.max_position_embeddings, h)

@@ -87,7 +87,7 @@ class Workspace:
             if narrow and in_parts:
                 self.part_gradients[name] = one_part
             self.gradients[name] = torch.zeros_like(parameter) if narrow and in_parts else one_part
-        self.token_gradient = TokenGradient(*self.encoder.embeddings.token.weight.shape)
+        self.token_gradient = TokenGradient(*self.encoder.input_embeddings.weight.shape)
 
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Returns a tensor of a shape on memory that is kept under a name; its content is what was left there."""

@@ -11,7 +11,7 @@ from bertune.batches.batch import ROW_MULTIPLE, Batch, pack_padded, with_filler
 from bertune.batches.layout import Layout
 from bertune.errors import ConfigError
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig, Pooling
+from bertune.models.encoder_config import EncoderConfig, Pooling
 from bertune.nn.dense import Dense, without_draws
 from bertune.nn.dropout import Dropout
 from bertune.nn.initialization import draw_seed, initialize
@@ -78,7 +78,7 @@ class Classifier(nn.Module):
             inputs: a packed `Batch`, or a mapping with `input_word_ids`, `input_mask` and `input_type_ids`.
         """
         if not isinstance(inputs, Batch):
-            inputs, _ = pack_padded(inputs, self.classifier.weight.device)
+            inputs, _ = pack_padded(inputs, self.device)
         return self.logits_of(self.encoder.encode(inputs, first_only=self.first_only), inputs.layout)
 
     def in_few_shapes(self, batch: Batch) -> Tensor:
@@ -93,6 +93,11 @@ class Classifier(nn.Module):
             return logits
         filled: Tensor = self(with_filler(batch, ROW_MULTIPLE))
         return filled[:-1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the classifier computes."""
+        return self.classifier.weight.device
 
     @property
     def first_only(self) -> bool:
@@ -116,7 +121,7 @@ class Classifier(nn.Module):
 
 
 def classifier_model(
-    bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls", seed: int | None = None
+    bert_config: EncoderConfig, num_labels: int, *, pooling: Pooling = "cls", seed: int | None = None
 ) -> tuple[Classifier, Encoder]:
     """Builds a classifier with new weights, and the encoder inside it, into which a checkpoint is restored.
 
@@ -131,7 +136,9 @@ def classifier_model(
     return classifier, encoder
 
 
-def undrawn_model(bert_config: BertConfig, num_labels: int, *, pooling: Pooling = "cls") -> tuple[Classifier, Encoder]:
+def undrawn_model(
+    bert_config: EncoderConfig, num_labels: int, *, pooling: Pooling = "cls"
+) -> tuple[Classifier, Encoder]:
     """Builds the same, its parameters with memory but without values.
 
     To draw weights that a checkpoint replaces would take most of the time of loading it.

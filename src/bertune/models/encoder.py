@@ -1,5 +1,6 @@
-"""The BERT encoder."""
+"""The encoder, built of its family's parts."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from bertune.batches.batch import Batch, pack_padded
-from bertune.errors import DataError
-from bertune.models.encoder_config import BertConfig
-from bertune.nn.dense import without_draws
+from bertune.models.encoder_config import EncoderConfig
+from bertune.models.family import Family
+from bertune.models.registry import family_named, family_of
+from bertune.nn.dense import Table, without_draws
 from bertune.nn.embeddings import Embeddings
 from bertune.nn.exact_products import fast_float32_products
 from bertune.nn.initialization import initialize
-from bertune.nn.layer import TransformerLayer
 from bertune.nn.pooling import Pooler
+
+_LAYER = re.compile(r"layers\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,16 @@ class EncoderOutput:
 
 
 class Encoder(nn.Module):
-    """BERT, computed on packed tokens: padding is never embedded, multiplied or normalized.
+    """An encoder, computed on packed tokens: padding is never embedded, multiplied or normalized.
 
     Args:
-        sizes: the fields of `BertConfig`, by name.
-        pooler: whether to have the dense layer on [CLS].
+        model_type: the family, as in `config.json`.
+        sizes: the fields of the family's configuration, of `BertConfig`, by name.
+        pooler: whether to have the dense layer on the first token, where the family has one.
         draw: whether to draw new weights; without, the parameters hold nothing sensible until something is restored.
 
-    Source: Devlin et al., 2018 (https://arxiv.org/abs/1810.04805).
+    Raises:
+        ConfigError: an unknown family, or sizes that cannot work.
 
     Example:
         >>> encoder = bertune.Encoder(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
@@ -51,43 +56,50 @@ class Encoder(nn.Module):
         torch.Size([2, 32])
     """
 
-    def __init__(self, *, pooler: bool = True, draw: bool = True, **sizes: Any) -> None:
+    def __init__(self, *, model_type: str = "bert", pooler: bool = True, draw: bool = True, **sizes: Any) -> None:
         super().__init__()
-        config = self.config = BertConfig(**sizes)
+        family = family_named(model_type)
+        config: EncoderConfig = family.config(**sizes)
+        self.config = config
         with without_draws():
-            self._build(config, pooler=pooler)
+            self.embeddings: Embeddings = family.embeddings(config)
+            self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_hidden_layers))
+            self.pooler: Pooler | None = family.pooler(config) if pooler and family.pooler is not None else None
         # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
         self.compute_dtype = torch.float32
         if draw:
             initialize(self, config.initializer_range)
 
-    def _build(self, config: BertConfig, *, pooler: bool) -> None:
-        self.embeddings = Embeddings(
-            config.vocab_size,
-            config.hidden_size,
-            max_positions=config.max_position_embeddings,
-            num_types=config.type_vocab_size,
-            norm_eps=config.layer_norm_eps,
-            dropout=config.hidden_dropout_prob,
-        )
-        self.layers = nn.ModuleList(
-            TransformerLayer(
-                config.hidden_size,
-                config.num_attention_heads,
-                config.intermediate_size,
-                activation=config.hidden_act,
-                hidden_dropout=config.hidden_dropout_prob,
-                attention_dropout=config.attention_probs_dropout_prob,
-                norm_eps=config.layer_norm_eps,
-            )
-            for _ in range(config.num_hidden_layers)
-        )
-        self.pooler = Pooler(config.hidden_size) if pooler else None
-
     @classmethod
-    def from_config(cls, config: BertConfig, *, pooler: bool = True, draw: bool = True) -> Self:
-        """Builds an encoder of the given sizes."""
-        return cls(pooler=pooler, draw=draw, **config.to_dict())
+    def from_config(cls, config: EncoderConfig, *, pooler: bool = True, draw: bool = True) -> Self:
+        """Builds an encoder of the given sizes, of the family that they are of."""
+        return cls(model_type=family_of(config).model_types[0], pooler=pooler, draw=draw, **config.to_dict())
+
+    @property
+    def family(self) -> Family[Any]:
+        """The parts list that the encoder was built of, and its names in files."""
+        return family_of(self.config)
+
+    @property
+    def input_embeddings(self) -> Table:
+        """The table of the tokens' vectors."""
+        return self.embeddings.token
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder computes."""
+        return self.input_embeddings.weight.device
+
+    def depth_of(self, parameter: str) -> int:
+        """Returns how deep a parameter lies: 0 for embeddings, 1 for the first layer, and so on to the last.
+
+        Args:
+            parameter: a name from `named_parameters()`. What stands above the layers is as deep as the last.
+        """
+        if parameter.startswith("embeddings."):
+            return 0
+        match = _LAYER.match(parameter)
+        return len(self.layers) if match is None else int(match[1]) + 1
 
     def forward(self, inputs: Batch | Mapping[str, Any]) -> EncoderOutput:
         """Encodes a packed batch, or the lesson's padded arrays.
@@ -100,7 +112,7 @@ class Encoder(nn.Module):
         """
         if isinstance(inputs, Batch):
             return self._encode(inputs)
-        batch, shape = pack_padded(inputs, self.embeddings.token.weight.device)
+        batch, shape = pack_padded(inputs, self.device)
         output = self._encode(batch)
         return EncoderOutput(shape.unpack(output.last_hidden_state), output.pooled)
 
@@ -120,7 +132,7 @@ class Encoder(nn.Module):
         Raises:
             DataError: an id, a type or a position that the embeddings do not have.
         """
-        check_ids(batch, self.config)
+        self.embeddings.check_ids(batch)
         hidden_states = self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype)
         for layer in self.layers[:-1]:
             hidden_states = layer(hidden_states, batch.layout)
@@ -132,26 +144,6 @@ class Encoder(nn.Module):
         if self.pooler is None:
             return EncoderOutput(hidden_states, None)
         return EncoderOutput(hidden_states, self.pooler(hidden_states[batch.layout.first_tokens]))
-
-
-def check_ids(batch: Batch, config: BertConfig) -> None:
-    """Refuses ids that would read beyond an embedding table.
-
-    Raises:
-        DataError: names the kind of id, its value and the limit.
-    """
-    if batch.token_ids.device.type != "cpu":
-        return  # a check would wait for the device; its kernels assert the bounds themselves
-    limits = (
-        ("token id", batch.token_ids, config.vocab_size, "the tokenizer does not belong to this encoder"),
-        ("token type id", batch.token_type_ids, config.type_vocab_size, "types are 0 for text a and 1 for text b"),
-        ("position", batch.position_ids, config.max_position_embeddings, "encode with a smaller max_length"),
-    )
-    for name, ids, limit, hint in limits:
-        low, high = (int(bound) for bound in torch.aminmax(ids))
-        if low < 0 or high >= limit:
-            wrong = low if low < 0 else high
-            raise DataError(f"{name} {wrong} is outside 0..{limit - 1}, the size of this encoder's table", hint=hint)
 
 
 @contextmanager

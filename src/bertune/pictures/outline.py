@@ -152,6 +152,7 @@ def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...
             ("position", "Position embedding", embeddings.position),
             ("token_type", "Type embedding", embeddings.token_type),
         )
+        if table is not None
     )
     detail = f"Sum, layer norm{_dropout(embeddings.dropout.probability)}"
     return tables, tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", hidden)

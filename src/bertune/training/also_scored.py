@@ -45,7 +45,7 @@ def score_kept_model(run: PreparedRun, folder: Path) -> Scores | None:
     if TEST not in run.also_scored:
         return None
     kept = load(folder / "model")
-    kept.classifier.to(run.classifier.classifier.weight.device)
+    kept.classifier.to(run.classifier.device)
     scores = score_unchosen(run, TEST, kept.classifier, kept.contract)
     path = folder / "scores.json"
     values = read_json_object(path, max_bytes=MAX_OWN_BYTES) | {TEST: scores.to_dict()}

@@ -32,7 +32,7 @@ class CompactVocabulary:
     """
 
     def __init__(self, classifier: Classifier, token_ids: NDArray[Any] | None) -> None:
-        table = classifier.encoder.embeddings.token
+        table = classifier.encoder.input_embeddings
         self._table = table
         self._whole = cast("nn.Parameter", table.weight)  # what torch says is less
         self._optimizer: ScheduledAdam | None = None

@@ -69,7 +69,7 @@ def engine_for(classifier: Classifier, optimizer: ScheduledAdam, *, in_parts: bo
         optimizer: takes the steps.
         in_parts: whether batches are computed in parts whose gradients add up.
     """
-    device = classifier.classifier.weight.device
+    device = classifier.device
     if device.type != "cpu":
         return TorchEngine(classifier, optimizer, name=_on_device(classifier, device))
     try:
@@ -98,7 +98,7 @@ class TorchEngine(Engine):
     @property
     def device(self) -> torch.device:
         """See `Engine`."""
-        return self.classifier.classifier.weight.device
+        return self.classifier.device
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `Engine`."""
@@ -137,7 +137,7 @@ class NativeEngine(Engine):
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table = TableSource(token_gradient.values, token_gradient.slots)
-        table = encoder.embeddings.token.weight
+        table = encoder.input_embeddings.weight
         self._update = KernelStep(optimizer, self._sources(), {id(table): self._table})
 
     @property

@@ -128,7 +128,7 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         raise ConfigError(
             f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
         )
-    device = classifier.classifier.weight.device
+    device = classifier.device
     objective = replace(
         objective,
         label_smoothing=plan.label_smoothing,

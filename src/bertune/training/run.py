@@ -141,7 +141,7 @@ def resolved_settings(run: PreparedRun) -> dict[str, Any]:
     run must not replace it.
     """
     settings = run.settings
-    device = run.classifier.classifier.weight.device
+    device = run.classifier.device
     merged = asdict(settings) | asdict(run.config)
     del merged["reasons"]  # not a setting: what was chosen is
     merged |= {

@@ -36,7 +36,7 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
             objective.names_of(run.classifier) if objective.kind.has_labels else None,
         ),
         epochs=run.config.epochs,
-        precision=choose_precision(run.config.precision, run.classifier.classifier.weight.device),
+        precision=choose_precision(run.config.precision, run.classifier.device),
         target_range=objective.target_range,
     )
 

@@ -10,9 +10,9 @@ from rows import Row, arrays_row
 
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 TOLERANCE = 2e-5
 ENCODER_TENSORS = 3 + 2 + 12 * 16 + 2

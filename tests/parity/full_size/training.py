@@ -38,9 +38,9 @@ def ours(folder: Path) -> None:
     from bertune.batches.batch import pack
     from bertune.checkpoints.restore import restore
     from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
+    from bertune.models.bert import BertConfig
     from bertune.models.classifier import Classifier
     from bertune.models.encoder import Encoder
-    from bertune.models.encoder_config import BertConfig
     from bertune.nn.losses import loss_of
     from bertune.optim.create import create_optimizer
     from bertune.tokens.encoding import encode_examples, pad

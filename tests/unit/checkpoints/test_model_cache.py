@@ -23,8 +23,8 @@ from bertune.checkpoints.hub_module import classifier_model
 from bertune.checkpoints.model_cache import MANIFEST_FILE, fetch_model
 from bertune.checkpoints.restore import restore
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 SMALL_FILES = ["bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "vocab.txt"]
 FETCH = "import sys; from bertune.checkpoints.model_cache import fetch_model; print(fetch_model(sys.argv[1]))"

@@ -17,9 +17,9 @@ from bertune.checkpoints import model_directory
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import check_vocabulary, load, save
 from bertune.errors import CheckpointError, ConfigError, DataError, ResourceError
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 from bertune.tokens.tokenizer import BertTokenizer
 
 FILES = {

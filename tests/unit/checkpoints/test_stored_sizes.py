@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.errors import CheckpointError
-from bertune.models.encoder_config import BertConfig
+from bertune.models.bert import BertConfig
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare

@@ -17,8 +17,8 @@ from bertune.checkpoints.model_files import find_model_folder
 from bertune.cli.model_inspection import inspect_model
 from bertune.errors import CheckpointError, DataError
 from bertune.evaluation.predictions import predict
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.models.encoder_config import BertConfig
 from bertune.text.examples import Examples
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer

@@ -17,8 +17,8 @@ from bertune.checkpoints.model_directory import LoadedModel
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import explain as module
 from bertune.evaluation.explain import Explanation, Method, WordReason, explain
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.models.encoder_config import BertConfig
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer

@@ -15,8 +15,8 @@ from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.explain import explain
 from bertune.evaluation.given_texts import examples_of, labelled_examples_of
 from bertune.evaluation.predictions import predict
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.models.encoder_config import BertConfig
 from bertune.text.examples import Examples
 from bertune.tokens.tokenizer import BertTokenizer
 

@@ -21,8 +21,8 @@ from bertune.evaluation.predictions import encode_for
 from bertune.exports import tf_checkpoint
 from bertune.exports.export import ExportProgress
 from bertune.exports.tf_checkpoint import read_classifier
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 from bertune.text.examples import Examples
 from bertune.tokens.tokenizer import BertTokenizer
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from bertune.batches.batch import Batch
 from bertune.batches.layout import Layout
 from bertune.kernels.encoder_pass import KernelPass
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 VOCABULARY = 60
 

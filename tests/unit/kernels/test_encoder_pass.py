@@ -30,9 +30,9 @@ from bertune.errors import DataError
 from bertune.kernels import calls, workspace
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.kernels.workspace import Workspace
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -421,6 +421,21 @@ def test_calls_that_are_made_anew_each_time_give_the_same_bits() -> None:
     for kept, anew in zip(answers[:3], answers[3:], strict=True):
         assert_same_bits(anew, kept)
     assert [plans[2] is plans[1], plans[5] is plans[4]] == [True, False]
+
+
+@pytest.mark.parametrize("first_only", [True, False])
+def test_positions_begin_at_the_offset_of_the_embeddings(first_only: bool) -> None:
+    config = sizes(dropout=0.0)
+    encoder, batch = encoder_of(config), batch_of([9, 30])
+    g = gradient_for(batch, config, first_only=first_only)
+    from_0 = by_kernels(native(encoder), batch, g, first_only=first_only)
+    encoder.embeddings.position_offset = 3
+    exact = by_modules(encoder, batch, g, torch.float64, first_only=first_only)
+    got = by_kernels(native(encoder), batch, g, first_only=first_only)
+    assert distance(got.hidden, exact.hidden) <= 1e-5 < distance(from_0.hidden, exact.hidden)
+    name = "embeddings.position.weight"
+    assert distance(got.gradients[name], exact.gradients[name]) <= 1e-5
+    assert not got.gradients[name][:3].any()
 
 
 # ---- what is refused ---------------------------------------------------------------------------------------------

@@ -119,3 +119,10 @@ def test_prediction_goes_through_modules_that_were_put_in() -> None:
     before = predict_logits(classifier, examples)
     adapted(encoder)
     assert not np.allclose(predict_logits(classifier, examples), before)
+
+
+def test_an_encoder_without_types_is_left_to_torch() -> None:
+    encoder = encoder_of(sizes())
+    encoder.embeddings.token_type = None
+    with pytest.raises(NoKernelsError, match="no type embeddings"):
+        KernelPass(encoder, torch.float32)

@@ -6,9 +6,9 @@ import torch
 
 from bertune.batches.batch import pack_padded
 from bertune.errors import ConfigError
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 SIZES = BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
 LESSON = {

@@ -5,8 +5,8 @@ import torch
 from bertune.batches.batch import Batch
 from bertune.batches.layout import Layout
 from bertune.errors import ConfigError, DataError
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 from bertune.nn.attention import SelfAttention
 
 SIZES = BertConfig(
@@ -123,3 +123,12 @@ def test_published_sizes_have_the_published_number_of_parameters(
     with torch.device("meta"):
         encoder = Encoder.from_config(config)
     assert sum(parameter.numel() for parameter in encoder.parameters()) == parameters
+
+
+def test_depth_counts_from_the_embeddings_to_what_stands_above_the_layers(encoder: Encoder) -> None:
+    depths = {name: encoder.depth_of(name) for name, _ in encoder.named_parameters()}
+    assert {depth for name, depth in depths.items() if name.startswith("embeddings.")} == {0}
+    assert {depth for name, depth in depths.items() if name.startswith("layers.0.")} == {1}
+    assert {depth for name, depth in depths.items() if name.startswith("layers.1.")} == {2}
+    assert {depth for name, depth in depths.items() if name.startswith("pooler.")} == {2}
+    assert encoder.depth_of("layers.10.output_norm.bias") == 11

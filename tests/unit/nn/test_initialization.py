@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import BertConfig
 
 # A normal distribution cut at two deviations keeps this share of its deviation.
 CUT_DEVIATION = 0.8796

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from bertune.batches.dataset import Dataset
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.models.encoder_config import BertConfig
 from bertune.tokens.encoding import EncodedExamples
 
 SIZES = BertConfig(

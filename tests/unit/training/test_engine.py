@@ -17,8 +17,8 @@ from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
+from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.models.encoder_config import BertConfig
 from bertune.nn.dropout import Dropout
 from bertune.optim.create import create_optimizer
 from bertune.training.config import TrainingConfig

@@ -7,7 +7,7 @@ import pytest
 
 from bertune.errors import CheckpointError, ConfigError
 from bertune.json_file import read_json_object
-from bertune.models.encoder_config import BertConfig
+from bertune.models.bert import BertConfig
 
 
 def test_the_defaults_are_bert_base_uncased() -> None:
