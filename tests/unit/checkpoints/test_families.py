@@ -13,6 +13,7 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load, save
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import fitted_config
+from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.errors import CheckpointError
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder
@@ -66,6 +67,12 @@ def test_a_body_without_prefix_is_restored_and_leftovers_are_told(toy: Classifie
 def test_more_layers_than_the_weights_have_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"num_hidden_layers is 3 there, the weights have 2"):
         fitted_config(ToyConfig(num_hidden_layers=3), folder)
+
+
+def test_a_tensorflow_checkpoint_is_for_bert_alone(toy: Classifier, encoder: Encoder, tmp_path: Path) -> None:
+    checkpoint = write_tf_checkpoint(encoder, tmp_path / "bert_model.ckpt")
+    with pytest.raises(CheckpointError, match="holds BERT, this encoder is Toy"):
+        restore(toy.encoder, checkpoint)
 
 
 def test_the_weights_of_another_family_are_refused_by_name(toy: Classifier, folder: Path) -> None:
