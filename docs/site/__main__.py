@@ -120,6 +120,7 @@ def main() -> None:
         {"Reference": write_reference(package)},
         {"Project": [{name.removesuffix(".md").capitalize(): name} for name in PROJECT]},
     ]
+    shutil.copy(Path(__file__).with_name("wide.css"), SOURCE)
     config["project"] |= {"docs_dir": SOURCE.name, "site_dir": SITE.name, "nav": nav}
     written = SITE.parent / "zensical.toml"  # paths in it begin where it lies
     written.write_text(tomli_w.dumps(config), encoding="utf-8")
