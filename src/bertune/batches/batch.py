@@ -108,7 +108,7 @@ def _examples_of(encoded: EncodedExamples, device: torch.device | str) -> Tensor
 
 @dataclass(frozen=True)
 class PaddedShape:
-    """Where the tokens of a packed batch lay in the padded arrays it was made from.
+    """Positions of a packed batch's tokens in the padded arrays it was made from.
 
     Args:
         rows: sequences.

@@ -123,7 +123,7 @@ def _problem(entry: Path) -> str | None:
 
 
 def _seen(status: os.stat_result) -> dict[str, int]:
-    """What changes when a file is written or replaced, without its content being read."""
+    """Returns what changes when a file is written or replaced, without reading its content."""
     return {"modified_ns": status.st_mtime_ns, "inode": status.st_ino}
 
 

@@ -70,7 +70,7 @@ def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) ->
 
 
 class _Files:
-    """What was found, and what was not and why."""
+    """Files found, and files not found, with the reason."""
 
     def __init__(self, address: ModelAddress, folder: Path, downloader: Downloader) -> None:
         self.names: list[str] = []

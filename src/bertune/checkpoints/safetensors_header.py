@@ -32,7 +32,7 @@ PICKLE_HINT = "pickled weights can run any code; take the model's .safetensors f
 
 @dataclass(frozen=True)
 class HeaderEntry:
-    """What the header says of one tensor.
+    """Header entry of one tensor.
 
     Args:
         shape: of the tensor.

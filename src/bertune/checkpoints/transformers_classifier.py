@@ -32,7 +32,7 @@ WRITTEN_BY_BERTUNE: Final = "bertune_version"
 
 
 def is_of_transformers(folder: Path) -> bool:
-    """Whether a folder holds a BERT classifier that transformers saved."""
+    """Tells whether a folder holds a BERT classifier that transformers saved."""
     try:
         values = read_json_object(folder / "config.json", max_integer=MAX_FOREIGN_INTEGER)
     except CheckpointError:

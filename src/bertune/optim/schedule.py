@@ -16,7 +16,7 @@ import numpy as np
 from bertune.errors import ConfigError
 
 Schedule = Callable[[int], float]
-"""From a step, counted from 0, to the learning rate of that step."""
+"""Maps a step, counted from 0, to its learning rate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What both flavours of Adam share: one clip, one schedule, one step counter, one kernel launch a group."""
+"""Base of both flavours of Adam: one clip, one schedule, one step counter, one kernel launch a group."""
 
 import inspect
 import math
@@ -98,7 +98,7 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
 
     @property
     def step_count(self) -> int:
-        """How many steps were taken; also the number, from 0, of the step that comes next."""
+        """Number of steps taken; also the number, from 0, of the next step."""
         return int(self.param_groups[0]["step_count"])
 
     @property

@@ -1,4 +1,4 @@
-"""What the audit of the data tells its user, and the fixed names of all that it can tell."""
+"""Findings of the data audit, and the fixed names of all of them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
