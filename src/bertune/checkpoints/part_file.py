@@ -1,6 +1,6 @@
 """A file that is not whole yet, and what is known of the file it will be.
 
-`NAME.part` holds the bytes so far, `NAME.state` what the server said of the file. The bytes are only gone on with when
+`NAME.part` holds the bytes so far, `NAME.state` what the server said of the file. They are only resumed when
 the server can be asked for the rest of the very same file, by its ETag or the time of its last change.
 """
 
@@ -61,7 +61,7 @@ class PartFile:
 
     @property
     def size(self) -> int:
-        """Bytes that are here and can be gone on with."""
+        """Bytes that are here and can be resumed."""
         return self.part.stat().st_size if self.part.is_file() else 0
 
     @property

@@ -38,7 +38,7 @@ def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) ->
 
     Args:
         address: of the folder, or of a checkpoint in it. A named checkpoint may lack configuration and vocabulary.
-        folder: to fill; what is in it from an earlier try is gone on with.
+        folder: to fill; partial downloads in it are resumed.
         downloader: that fetches.
 
     Returns:

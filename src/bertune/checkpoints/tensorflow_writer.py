@@ -130,7 +130,7 @@ def _dense_of(kernel: NDArray[Any], bias: NDArray[Any]) -> _Object:
 
 
 def _serialize(root: _Object) -> tuple[bytes, dict[str, NDArray[Any]]]:
-    """Numbers the objects by breadth, as TensorFlow does, and names each variable after the first road to it."""
+    """Numbers the objects by breadth, as TensorFlow does, and names each variable after the first path to it."""
     roads: dict[_Object, str] = {root: ""}
     waiting = [root]
     for made in waiting:

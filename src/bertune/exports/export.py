@@ -25,7 +25,7 @@ from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import rows_for
 
 _BETWEEN = ".between"
-# A weight that is divided is rounded anew.
+# A weight that is divided is rounded again.
 _FOLDED_TOLERANCE = 1e-4
 
 Stage = Literal["writing", "predicting", "checking"]

@@ -29,7 +29,7 @@ class AdamWeightDecay(ScheduledAdam):
     occurrences of a token are summed; here n is the norm of the true gradient. See docs/concepts/optimizer.md.
 
     Source: `official/modeling/optimization/legacy_adamw.py` of tf-models-official 2.20.0, on Keras' legacy `Adam`; the
-    defaults are theirs (the lesson's own values come from `create_optimizer`). For the rest see `ScheduledAdam`.
+    defaults are theirs (the tutorial's own values come from `create_optimizer`). For the rest see `ScheduledAdam`.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(2))

@@ -1,4 +1,4 @@
-"""`plot_inputs`: the lesson's three arrays as pictures."""
+"""`plot_inputs`: the tutorial's three arrays as pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
