@@ -28,7 +28,7 @@ class ReadOptions:
         encoding: of text files, such as cp1252 or utf-16; by default UTF-8.
         no_header: the first line is a row like the others; columns are numbers from 0.
         quoting: csv honours quotes, none takes them literally, auto honours them in .csv alone.
-        on_bad_row: error stops at a row that cannot be read, skip counts it and continues.
+        on_bad_row: error stops at a row that cannot be read, skip counts it and goes on.
         max_bad_rows: with skip: the share of the rows that may be bad, such as 0.05; by default 0.01, or 10 rows.
         label_file: labels of a text file with a text a line: a file with as many lines, each the label of that text.
 
