@@ -100,6 +100,10 @@ def test_verbs_and_flags_exist(page: Path) -> None:
         assert [flag for flag in flags if flag not in known] == [], command
 
 
+def test_the_readme_stays_short() -> None:
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 150
+
+
 def test_targets_of_make_that_pages_name_are_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
     named = {

@@ -94,7 +94,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Task:
-    """A task to learn.
+    """Definition of a task: its columns, kind, labels and metrics.
 
     Args:
         name: a short name; GLUE tasks have the names of `nyu-mll/glue`.
