@@ -51,7 +51,8 @@ METHOD = """## How it is measured
 
 What is particular about some systems:
 
-- The tutorial (tf-models-official) and KerasHub compute GELU's tanh approximation, the others erf.
+- The tutorial (tf-models-official, "the lesson" in the tables) and KerasHub compute GELU's tanh approximation, the
+  others erf.
 - The tutorial pads to the longest training example (103 tokens), KerasHub and `pad_to_max_length` to 128.
 - Grouping by length makes different batches by nature. They are those of transformers' sampler, visited in an order
   that gives each round the same mix of lengths.
