@@ -44,7 +44,7 @@ help:
 	@echo "make lint        ruff, mypy, layers, dead code, workflow and templates"
 	@echo "make docs        the documentation and a reference of all public names as a site: build/docs/index.html"
 	@echo "make coverage    the tests, and which lines of src they run: build/coverage/index.html"
-	@echo "make bench       speed beside other systems (about an hour, on a machine with nothing else to do)"
+	@echo "make bench       speed compared with other systems (about an hour, on an idle machine)"
 
 # pip rather than uv: a plain pip takes a CPU build of torch where one is offered.
 $(VENV)/installed: pyproject.toml
@@ -137,7 +137,7 @@ format: $(VENV)/installed-dev
 
 # torch first and by itself, so that its CPU build is taken where one is offered; the rest then finds it installed.
 $(PEERS:%=.venv-%/installed): .venv-%/installed: pyproject.toml
-	@echo "making .venv-$*: a system to measure beside (a minute or two)"
+	@echo "making .venv-$*: a system to compare with (a minute or two)"
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/pip install --quiet --upgrade "pip>=25.1"
 	@$(if $(filter keras-hub,$*),:,.venv-$*/bin/pip install --quiet "torch>=2.10,<2.14")

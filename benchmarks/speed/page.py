@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 INTRODUCTION = """# Benchmarks
 
-How fast bertune trains and predicts, beside other systems. `python -m benchmarks.speed.page` writes this page from the
+How fast bertune trains and predicts, compared with other systems. `python -m benchmarks.speed.page` writes this page from the
 files in [benchmarks/results](../benchmarks/results); its numbers are not edited by hand. How good the models are:
 [accuracy](accuracy.md).
 """
