@@ -24,9 +24,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 INTRODUCTION = """# Benchmarks
 
-How fast bertune trains and predicts, compared with other systems. `python -m benchmarks.speed.page` writes this page from the
-files in [benchmarks/results](../benchmarks/results); its numbers are not edited by hand. How good the models are:
-[accuracy](accuracy.md).
+How fast bertune trains and predicts, compared with other systems. `python -m benchmarks.speed.page` writes this page
+from the files in [benchmarks/results](../benchmarks/results); its numbers are not edited by hand. How good the models
+are: [accuracy](accuracy.md).
 """
 
 TARGETS_TEXT = """## Targets

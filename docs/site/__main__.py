@@ -2,7 +2,8 @@
 
 Pages keep their places in the repository, so that every link means there what it means here; files that they link to
 come along. `reference/` has a page for each public name of bertune, made from its docstring. The build fails on a
-broken link, on a public name or method without a docstring, and on a documented parameter that does not exist.
+broken link, on a public name, parameter or method without documentation, and on a documented parameter that does not
+exist.
 """
 
 import re
@@ -80,15 +81,20 @@ def summary(documented: griffe.Object | griffe.Alias) -> str:
 
 
 def faults_of(name: str, documented: griffe.Object | griffe.Alias) -> Iterator[str]:
-    """Yields what is missing in the docstrings of a public name and of its public members."""
+    """Yields what is missing in the docstrings of a public name, of its parameters and of its public methods."""
     if documented.docstring is None:
         yield f"{name}: no docstring"
     else:
-        parameters = {parameter.name for parameter in getattr(documented, "parameters", [])}
-        for section in documented.docstring.parse("google"):
-            if section.kind is griffe.DocstringSectionKind.parameters:
-                told = {each.name.lstrip("*") for each in section.value}
-                yield from (f"{name}: no parameter {each}" for each in sorted(told - parameters))
+        parameters = {each.name.lstrip("*") for each in getattr(documented, "parameters", [])} - {"self", "cls"}
+        described = {
+            each.name.lstrip("*")
+            for section in documented.docstring.parse("google")
+            if section.kind is griffe.DocstringSectionKind.parameters
+            for each in section.value
+        }
+        yield from (f"{name}: no parameter {each}" for each in sorted(described - parameters))
+        if "." not in name:
+            yield from (f"{name}: parameter {each} is not documented" for each in sorted(parameters - described))
     if documented.is_class:
         for member in documented.members.values():
             if member.is_function and not member.name.startswith("_") and not member.inherited:
