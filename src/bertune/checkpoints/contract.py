@@ -1,4 +1,4 @@
-"""What a fine-tuned model expects and returns: one file in its folder, enforced wherever the model is used."""
+"""Signature of a fine-tuned model, inputs and outputs: one file in its folder, enforced wherever it is used."""
 
 import math
 from collections.abc import Callable
@@ -139,7 +139,7 @@ class Contract:
 
     @property
     def reading(self) -> ReadOptions:
-        """How the tables of training were read, as far as it was said."""
+        """Options with which the training tables were read, as far as they were given."""
         return ReadOptions(
             delimiter=self.delimiter,
             encoding=self.encoding,

@@ -1,4 +1,4 @@
-"""The lesson's `classifier_model`, which may build on a hub encoder."""
+"""The tutorial's `classifier_model`, which may build on a hub encoder."""
 
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def classifier_model(
             `gelu_tanh`, which `BertConfig.from_json_file` makes of Google's `gelu`.
         num_labels: outputs.
         pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
-        seed: of the new weights; None draws on from torch's generator, a seed leaves that generator as it was.
-        hub_module: the folder of a hub encoder (SavedModel), or whatever else `restore` takes; as the lesson's
+        seed: of the new weights; None continues torch's generator, a seed leaves that generator unchanged.
+        hub_module: the folder of a hub encoder (SavedModel), or whatever else `restore` takes; as the tutorial's
             `hub_module_url`, but the encoder stays open: its layers are those of any other. None leaves new weights.
 
     Raises:

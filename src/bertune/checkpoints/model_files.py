@@ -1,4 +1,4 @@
-"""Where the files beside a model's weights are: Hugging Face, Google and SavedModel folders differ."""
+"""Locations of the files beside a model's weights: Hugging Face, Google and SavedModel folders differ."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def config_file(model: Path) -> Path:
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder has any file of a model: a configuration, a vocabulary or weights."""
+    """Tells whether a folder has any file of a model: a configuration, a vocabulary or weights."""
     names = (*_CONFIGS, *_TOKENIZERS, "saved_model.pb", "variables/variables.index")
     return any((folder / name).is_file() for name in names) or any(
         next(folder.glob(pattern), None)
@@ -46,7 +46,7 @@ def tokenizer_folder(model: Path) -> Path:
 
 
 def is_fine_tuned(folder: Path) -> bool:
-    """Whether a folder holds a classifier: one of bertune's, or one that transformers saved."""
+    """Tells whether a folder holds a classifier: one of bertune's, or one that transformers saved."""
     return (folder / CONTRACT_FILE).is_file() or is_of_transformers(folder)
 
 

@@ -1,4 +1,4 @@
-"""From a checkpoint to a module: strict, with a receipt for every tensor."""
+"""Restores a module from a checkpoint: strict, with a receipt for every tensor."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -151,7 +151,7 @@ def _unused_record(plain: str, name: str, files: TensorFiles, encoder: Encoder) 
 
 
 def is_allowed(name: str, allow_new: Collection[str]) -> bool:
-    """Whether a parameter, or a beginning of its name, was allowed to be missing in the checkpoint."""
+    """Tells whether a parameter, or a beginning of its name, was allowed to be missing in the checkpoint."""
     return any(name == allowed or name.startswith(allowed + ".") for allowed in allow_new)
 
 

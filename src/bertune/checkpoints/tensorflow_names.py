@@ -37,7 +37,7 @@ _EXPECTED_UNUSED = (
 
 @dataclass(frozen=True)
 class EncoderNames:
-    """Where an encoder's tensors are in one checkpoint.
+    """Names of an encoder's tensors in one checkpoint.
 
     Args:
         keys: the checkpoint's names, by the names of google-research/bert without `bert/`.

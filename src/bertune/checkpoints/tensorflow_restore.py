@@ -1,4 +1,4 @@
-"""From a TensorFlow checkpoint to an encoder, without TensorFlow and without a second copy of the weights."""
+"""Restores an encoder from a TensorFlow checkpoint, without TensorFlow or a second copy of the weights."""
 
 from collections.abc import Collection
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From an encoder or a classifier to a TF2 object checkpoint that the Model Garden restores.
+"""Writes an encoder or a classifier as a TF2 object checkpoint that the Model Garden restores.
 
 The layout is that of `tf.train.Checkpoint(model=…)` in tf-models-official 2.20: the functional `BertEncoder` with its
 attributes, so that the class-based `BertEncoderV2` finds its parts in the same file. An encoder is also reached by the
@@ -131,7 +131,7 @@ def _dense_of(kernel: NDArray[Any], bias: NDArray[Any]) -> _Object:
 
 
 def _serialize(root: _Object) -> tuple[bytes, dict[str, NDArray[Any]]]:
-    """Numbers the objects by breadth, as TensorFlow does, and names each variable after the first road to it."""
+    """Numbers the objects by breadth, as TensorFlow does, and names each variable after the first path to it."""
     roads: dict[_Object, str] = {root: ""}
     waiting = [root]
     for made in waiting:

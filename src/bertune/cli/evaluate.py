@@ -14,7 +14,7 @@ from bertune.errors import BertuneError, ConfigError
 # What a model may have seen of a split, if the folder is the one it was trained on.
 _SEEN = {
     "train": "if the model was trained on these rows, their score says nothing about new ones",
-    "validation": "if the best epoch was chosen on these rows, their score is a little too good; see --split test",
+    "validation": "if these rows chose the best epoch, their score is biased upward; see --split test",
 }
 
 
@@ -62,7 +62,7 @@ def evaluate(
     from bertune.reports.kept_evaluations import kept_entry
 
     if options.data is None:
-        raise ConfigError("the data are not named", hint="use --data FILE")
+        raise ConfigError("--data is required", hint="use --data FILE")
     refuse_both(quiet=output.quiet, verbose=verbose)
     tell = keep_quiet if output.quiet else say
     folder = find_model_folder(run)

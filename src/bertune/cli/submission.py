@@ -71,7 +71,7 @@ def write_submission(
         if examples.report.refused:
             raise DataError(
                 f"{examples.report.refused[0]}; without this row the leaderboard refuses the whole submission",
-                hint="mend the row",
+                hint="fix the row",
             )
         with RowsProgress("predicting", len(examples), enabled=show_progress) as progress:
             predictions = predict(model, examples, precision=precision, on_batch=progress.advance)

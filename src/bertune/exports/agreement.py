@@ -19,7 +19,7 @@ _RELATIVE_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the proof of an export found; it is kept in the export's folder as `agreement.json`.
+    """Result of an export's proof; it is kept in the export's folder as `agreement.json`.
 
     Args:
         format: of the export.
@@ -67,7 +67,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far an export's answers are from the model's.
+    """Measures how far an export's predictions are from the model's.
 
     Args:
         largest: difference of a logit.

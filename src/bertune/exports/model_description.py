@@ -1,4 +1,4 @@
-"""What stands beside the weights in an export: configuration, tokenizer, contract."""
+"""Files beside the weights of an export: configuration, tokenizer, contract."""
 
 import json
 from pathlib import Path

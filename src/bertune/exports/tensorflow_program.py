@@ -1,4 +1,4 @@
-"""What TensorFlow does for an export: builds, writes and runs a SavedModel.
+"""TensorFlow's part of an export: builds, writes and runs a SavedModel.
 
 The only file that imports TensorFlow. It runs in a process of its own, see `call_in_fresh_process`, and imports no
 torch: two runtimes in one process would fight for its threads and hold the weights twice.

@@ -24,7 +24,7 @@ from bertune.models.encoder import Encoder
 CHECKPOINT_NAME = "bert_model.ckpt"
 # Our own reader computes with our own arithmetic: what differs at all is a wrong weight.
 _TOLERANCE = 1e-5
-# The first road to the head, by which write_tf_checkpoint names it.
+# The first path to the head, by which write_tf_checkpoint names it.
 _HEAD = "model/layer_with_weights-1/out_proj/{}/.ATTRIBUTES/VARIABLE_VALUE"
 _ORIGINAL_EPSILON = 1e-12
 

@@ -17,7 +17,7 @@ from bertune.optim.scheduled_adam import ScheduledAdam
 
 @dataclass
 class Source:
-    """Where a parameter's gradient comes from, if not from `parameter.grad`.
+    """Source of a parameter's gradient, if it is not `parameter.grad`.
 
     Args:
         gradient: in the parameter's shape, float32 or bfloat16; for a table, the rows that were touched.

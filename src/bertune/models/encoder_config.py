@@ -40,6 +40,21 @@ class EncoderConfig:
         instead: what to do where a file has others.
         least: sizes that must be larger than for other families.
 
+    Args:
+        vocab_size: number of token embeddings.
+        hidden_size: width of the hidden states, a multiple of `num_attention_heads`.
+        num_hidden_layers: number of transformer layers.
+        num_attention_heads: attention heads of each layer.
+        intermediate_size: width of the feed-forward layers.
+        hidden_act: activation of the feed-forward layers.
+        hidden_dropout_prob: dropout of embeddings and dense outputs.
+        attention_probs_dropout_prob: dropout of attention probabilities.
+        max_position_embeddings: number of position embeddings, the longest sequence in tokens.
+        type_vocab_size: number of type embeddings.
+        initializer_range: standard deviation of new weights.
+        layer_norm_eps: added to the variance in layer norms.
+        pad_token_id: id of [PAD].
+
     Raises:
         ConfigError: a size that cannot work.
     """

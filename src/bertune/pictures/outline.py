@@ -1,4 +1,4 @@
-"""What the picture of a model says: its blocks with shapes and parameter counts, taken from the modules themselves."""
+"""Outline of a model: its blocks with shapes and parameter counts, taken from the modules themselves."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

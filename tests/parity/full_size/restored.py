@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rows import Row, arrays_row
 
+from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.models.bert import BertConfig
@@ -75,7 +76,7 @@ def with_head(encoder: Encoder, prefix: str) -> Classifier:
     return classifier
 
 
-def _receipt_row(kind: str, receipt: object, tensors: int) -> Row:
+def _receipt_row(kind: str, receipt: Receipt, tensors: int) -> Row:
     loaded = sum(len(record.sources) for record in receipt.having("loaded"))
     unused = len(receipt.having("unused"))
     off = abs(loaded - ENCODER_TENSORS) + abs(loaded + unused - tensors) + len(receipt.having("new"))

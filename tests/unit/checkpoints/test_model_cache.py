@@ -258,7 +258,7 @@ def test_a_copied_cache_is_read_through_once(
     shutil.rmtree(cache)
     cache.with_name("copy").rename(cache)
     digested: list[Path] = []
-    digest = model_cache.digest_file
+    digest = model_cache.digest_file  # type: ignore[attr-defined]
     monkeypatch.setattr(model_cache, "digest_file", lambda path, names: digested.append(path) or digest(path, names))
     server.requests.clear()
     assert fetch_model(small) == folder

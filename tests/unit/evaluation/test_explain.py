@@ -122,7 +122,7 @@ def test_integrated_gradients_add_up_to_the_difference_from_a_blank_text(trained
 
 def test_points_are_added_until_the_attributions_add_up(trained: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    real = module.integrated_gradients
+    real = module.integrated_gradients  # type: ignore[attr-defined]
 
     def counting(*arguments: Any, steps: int, **others: Any) -> Any:
         taken.append(steps)

@@ -65,7 +65,7 @@ class World:
             {"params": [matrix, table], "weight_decay_rate": self.decay, "rate_scale": self.scales[0]},
             {"params": [bias, other], "weight_decay_rate": 0.0, "rate_scale": self.scales[1]},
         ]
-        return self.kind(groups, rate, gradient_clip_norm=self.clip)
+        return self.kind(groups, rate, gradient_clip_norm=self.clip)  # type: ignore[call-arg]
 
     def draw(self, *, size: float = 1.0) -> None:
         """Gives both sides the same gradients; a few rows of the table are touched, not the same ones in each step."""

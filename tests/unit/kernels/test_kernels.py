@@ -1,5 +1,6 @@
 """Each kernel against torch in float64, on this processor and as older ones compile it."""
 
+import ctypes
 import math
 import os
 import re
@@ -363,7 +364,7 @@ def test_the_declared_arguments_are_those_of_the_source() -> None:
         "int": interface._I,
         "uint32_t": interface._U32,
         "uint64_t": interface._U64,
-        "int64_t": interface.ctypes.c_int64,
+        "int64_t": ctypes.c_int64,
     }
     declared = {}
     for name, arguments in found:

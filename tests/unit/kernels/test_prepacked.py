@@ -79,7 +79,7 @@ def _refused(*_: Any) -> Any:
     ids=["none", "no layout", "no product", "wrong", "another type"],
 )
 def test_operators_that_are_missing_or_wrong_are_not_used(mkldnn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepacked.torch, "ops", SimpleNamespace(mkldnn=mkldnn))
+    monkeypatch.setattr(torch, "ops", SimpleNamespace(mkldnn=mkldnn))
     assert not can_prepack(BF16)
 
 

@@ -15,7 +15,7 @@ AMX = "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/
 
 
 def setting() -> str:
-    value: str = torch.backends.mkldnn.matmul.fp32_precision
+    value: str = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
     return value
 
 

@@ -64,7 +64,7 @@ def backward(
 
     def differentiate() -> Any:
         leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
-        return torch.autograd.grad(mix(*leaves, (cu_q, cu_k), dropout, state), leaves, gradient)
+        return torch.autograd.grad(mix(*leaves, (cu_q, cu_k), dropout, state), leaves, gradient)  # type: ignore[call-arg]
 
     # An operator runs below autograd; another thread does not.
     with ThreadPoolExecutor(1) as thread:
@@ -74,7 +74,7 @@ def backward(
 def forgetful_backward(*arguments: Any, **settings: Any) -> Any:
     *before, state, unused = arguments
     found = list(before)
-    found[4] = mix(*before[1:4], (before[6], before[7]), before[10], state + 99)
+    found[4] = mix(*before[1:4], (before[6], before[7]), before[10], state + 99)  # type: ignore[call-arg]
     return backward(*found, state + 99, unused)
 
 
