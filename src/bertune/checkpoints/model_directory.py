@@ -256,7 +256,7 @@ def _restore_head(classifier: Classifier, folder: Path) -> None:
     files = TensorFiles(find_tensor_files(folder))
     family = classifier.encoder.family
     names = names_in(folder, files, family).stored
-    for name, (plain,) in family.head_names.rows.items():
+    for name, plain in _head_names(classifier).items():
         parameter = classifier.get_parameter(name)
         stored = names.get(plain, plain)
         if stored not in files.tensors or files.tensors[stored].shape != tuple(parameter.shape):
@@ -270,13 +270,22 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
     family = classifier.encoder.family
     tensors: dict[str, Tensor] = {}
     for name, parameter in classifier.encoder.named_parameters():
+        if not family.names.has(name):
+            continue  # a part of the head
         targets = family.names.stored_names(name)
         parts = parameter.detach().float().cpu().chunk(len(targets))
         tensors |= {family.prefix + target: part.contiguous() for target, part in zip(targets, parts, strict=True)}
     return tensors | {
         stored: classifier.get_parameter(name).detach().float().cpu().contiguous()
-        for name, (stored,) in family.head_names.rows.items()
+        for name, stored in _head_names(classifier).items()
     }
+
+
+def _head_names(classifier: Classifier) -> dict[str, str]:
+    """Returns the parameters of the head, and their names in the file."""
+    rows = classifier.encoder.family.head_names.rows
+    there = {name for name, _ in classifier.named_parameters()}
+    return {name: stored for name, (stored,) in rows.items() if name in there}
 
 
 def _write_weights(path: Path, classifier: Classifier) -> None:
@@ -295,7 +304,7 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
     values: dict[str, Any] = {
         "architectures": ["BertuneMeanPoolingClassifier" if is_mean else family.architecture],
         "model_type": family.mean_pooling_type if is_mean else family.model_types[0],
-        **classifier.encoder.config.to_dict(),
+        **classifier.encoder.config.file_values(),
         "classifier_dropout": classifier.dropout.probability,
         **family.fixed_keys,
         "id2label": {str(index): name for index, name in enumerate(names)},
@@ -304,8 +313,9 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
         "dtype": "float32",
         WRITTEN_BY_BERTUNE: metadata.version("bertune"),
     }
-    if values["hidden_act"] == "gelu_tanh":
-        values["hidden_act"] = "gelu_pytorch_tanh"
+    activation = classifier.encoder.config.file_keys.get("hidden_act", "hidden_act")
+    if values[activation] == "gelu_tanh":
+        values[activation] = "gelu_pytorch_tanh"
     return values
 
 

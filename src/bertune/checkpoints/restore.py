@@ -22,7 +22,8 @@ from bertune.errors import CheckpointError
 from bertune.models.encoder import Encoder
 from bertune.models.family import Family
 
-_OF_TRANSFORMERS = "bertune reads BERT encoders with WordPiece, as saved by transformers or sentence-transformers"
+_OF_TRANSFORMERS = "bertune reads encoders as saved by transformers or sentence-transformers"
+HEAD_REASON = "a part of the classifier's head"
 
 
 def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = ()) -> Receipt:
@@ -65,6 +66,9 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
     problems: list[str] = []
     used: set[str] = set()
     for name, parameter in encoder.named_parameters():
+        if not encoder.family.names.has(name):
+            records.append(TensorRecord(name, "new", tuple(parameter.shape), "F32", reason=HEAD_REASON))
+            continue
         sources = locate(names, name)
         if sources is None:
             records.append(new_record(name, parameter))

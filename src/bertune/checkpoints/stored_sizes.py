@@ -49,6 +49,8 @@ def fitted_config(config: ConfigT, path: Path) -> ConfigT:
     for name, found in sizes.items():
         asked = getattr(config, name)
         if asked > found:
+            if name == "embedding_size" and config.embedding_size == config.hidden_size:
+                name = "hidden_size"  # as its file calls it  # noqa: PLW2901
             hint = "the config.json and vocab.txt" if name == "vocab_size" else "the config.json"
             raise CheckpointError(
                 f"{path} does not fit its configuration: {name} is {asked:,} there, the weights have {found:,}",
@@ -80,7 +82,7 @@ def _stored_sizes(path: Path, family: Family[Any]) -> dict[str, int]:
         if stored.shapes.get(parameter):
             sizes[field] = stored.shapes[parameter][0]
     if len(stored.shapes.get(_TABLES["vocab_size"], ())) == 2:
-        sizes["hidden_size"] = stored.shapes[_TABLES["vocab_size"]][1]
+        sizes["embedding_size"] = stored.shapes[_TABLES["vocab_size"]][1]
     return sizes
 
 

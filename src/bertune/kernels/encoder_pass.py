@@ -165,8 +165,9 @@ class PassPlan:
         encoder = workspace.encoder
         self._ids = workspace.buffer("ids", 3, shape.padded, dtype=torch.int32)
         types = encoder.embeddings.token_type
-        assert types is not None  # see `check_computable`
-        self._types = types.weight
+        # A vector of zeros for every token, where there are no types: adding it changes no bit.
+        self._types = torch.zeros(1, encoder.config.hidden_size) if types is None else types.weight
+        self._ids[2].zero_()
         workspace.buffer("cu", shape.sequences + 1, dtype=torch.int32)
         self._forward, self._backward = Calls(), dict[bool, Calls]()
         layers = [layer for layer in encoder.layers if isinstance(layer, TransformerLayer)]
@@ -185,7 +186,8 @@ class PassPlan:
         tokens = workspace.tokens.value = batch.layout.num_tokens
         e = workspace.encoder.embeddings
         rows = rows_of(e.token, batch.token_ids)
-        for into, ids in zip(self._ids, (rows, e.position_rows(batch), batch.token_type_ids), strict=True):
+        given = [rows, e.position_rows(batch), *([] if e.token_type is None else [batch.token_type_ids])]
+        for into, ids in zip(self._ids, given, strict=False):
             into[:tokens].copy_(ids)
         workspace.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
         if seed is not None:
@@ -240,6 +242,8 @@ class PassPlan:
             *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )
         for rows, name in zip(self._ids[1:], ("position", "token_type"), strict=True):
+            if f"embeddings.{name}.weight" not in gradients:
+                continue
             into = gradients[f"embeddings.{name}.weight"]
             if not accumulate:
                 calls.add_zeros(into)

@@ -45,8 +45,8 @@ def check_computable(encoder: Encoder) -> None:
     """
     if reason := encoder.family.why_not_kernels:
         raise NoKernelsError(reason)
-    if encoder.embeddings.token_type is None:
-        raise NoKernelsError("the encoder has no type embeddings")
+    if encoder.embeddings.projection is not None:
+        raise NoKernelsError("the encoder's embeddings are narrower than its hidden states")
     _check_sizes(encoder.config)
     for name, module in encoder.named_modules():
         if type(module) not in _KNOWN:
@@ -103,7 +103,8 @@ def _expected_shapes(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
     is_compact = isinstance(table, Table) and table.row_of is not None
     yield "embeddings.token.weight", (len(table.weight) if is_compact else config.vocab_size, h)
     yield "embeddings.position.weight", (config.max_position_embeddings, h)
-    yield "embeddings.token_type.weight", (config.type_vocab_size, h)
+    if encoder.embeddings.token_type is not None:
+        yield "embeddings.token_type.weight", (config.type_vocab_size, h)
     norms = ["embeddings.norm"]
     if not len(encoder.layers):
         raise NoKernelsError("the encoder has no layer")

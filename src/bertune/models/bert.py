@@ -6,16 +6,12 @@ Source: Devlin et al., 2018 (https://arxiv.org/abs/1810.04805).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
+from bertune.models import parts
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import Family
 from bertune.models.names import NameTable
-
-if TYPE_CHECKING:
-    from bertune.nn.embeddings import Embeddings
-    from bertune.nn.layer import TransformerLayer
-    from bertune.nn.pooling import Pooler
 
 _MODEL_TYPES: Final = ("bert",)
 _MEAN_POOLING_TYPE: Final = "bertune_mean_pooling"
@@ -62,7 +58,7 @@ class BertConfig(EncoderConfig):
         "is_decoder": (False,),
         "add_cross_attention": (False,),
     }
-    instead: ClassVar = "take a BERT encoder with WordPiece, for instance bert-base-uncased or all-MiniLM-L6-v2"
+    instead: ClassVar = "take an encoder of one of these families, for instance bert-base-uncased or all-MiniLM-L6-v2"
     least: ClassVar = {"type_vocab_size": 2}
 
     vocab_size: int = 30522
@@ -105,40 +101,7 @@ class BertConfig(EncoderConfig):
         return cls.from_dict(values)
 
 
-def _embeddings(config: BertConfig) -> "Embeddings":
-    from bertune.nn.embeddings import Embeddings
-
-    return Embeddings(
-        config.vocab_size,
-        config.hidden_size,
-        max_positions=config.max_position_embeddings,
-        num_types=config.type_vocab_size,
-        norm_eps=config.layer_norm_eps,
-        dropout=config.hidden_dropout_prob,
-    )
-
-
-def _layer(config: BertConfig, _index: int) -> "TransformerLayer":
-    from bertune.nn.layer import TransformerLayer
-
-    return TransformerLayer(
-        config.hidden_size,
-        config.num_attention_heads,
-        config.intermediate_size,
-        activation=config.hidden_act,
-        hidden_dropout=config.hidden_dropout_prob,
-        attention_dropout=config.attention_probs_dropout_prob,
-        norm_eps=config.layer_norm_eps,
-    )
-
-
-def _pooler(config: BertConfig) -> "Pooler":
-    from bertune.nn.pooling import Pooler
-
-    return Pooler(config.hidden_size)
-
-
-_NAMES: Final = NameTable(
+BERT_NAMES: Final = NameTable(
     {
         "embeddings.token.weight": ("embeddings.word_embeddings.weight",),
         "embeddings.position.weight": ("embeddings.position_embeddings.weight",),
@@ -196,10 +159,10 @@ BERT: Final = Family(
     model_types=_MODEL_TYPES,
     mean_pooling_type=_MEAN_POOLING_TYPE,
     config=BertConfig,
-    embeddings=_embeddings,
-    layer=_layer,
-    pooler=_pooler,
-    names=_NAMES,
+    embeddings=parts.embeddings,
+    layer=parts.post_norm_layer,
+    pooler=parts.pooler,
+    names=BERT_NAMES,
     prefix="bert.",
     head_names=NameTable({"classifier.weight": ("classifier.weight",), "classifier.bias": ("classifier.bias",)}),
     architecture="BertForSequenceClassification",

@@ -65,7 +65,7 @@ class Classifier(nn.Module):
         self.encoder = encoder
         self.num_labels = num_labels
         self.pooling: Pooling = pooling
-        self.dropout = Dropout(encoder.config.hidden_dropout_prob if dropout is None else dropout)
+        self.dropout = Dropout(encoder.config.head_dropout if dropout is None else dropout)
         with without_draws():
             self.classifier = Dense(encoder.config.hidden_size, num_labels)
         if draw:

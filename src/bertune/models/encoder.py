@@ -64,7 +64,7 @@ class Encoder(nn.Module):
         with without_draws():
             self.embeddings: Embeddings = family.embeddings(config)
             self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_hidden_layers))
-            self.pooler: Pooler | None = family.pooler(config) if pooler and family.pooler is not None else None
+            self.pooler: Pooler | None = family.pooler(config) if pooler else None
         # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
         self.compute_dtype = torch.float32
         if draw:

@@ -39,21 +39,7 @@ class EncoderConfig:
         accepted: keys of a file that would change what the encoder computes, with the only values it computes.
         instead: what to do where a file has others.
         least: sizes that must be larger than for other families.
-
-    Args:
-        vocab_size: number of token embeddings.
-        hidden_size: width of the hidden states, a multiple of `num_attention_heads`.
-        num_hidden_layers: number of transformer layers.
-        num_attention_heads: attention heads of each layer.
-        intermediate_size: width of the feed-forward layers.
-        hidden_act: activation of the feed-forward layers.
-        hidden_dropout_prob: dropout of embeddings and dense outputs.
-        attention_probs_dropout_prob: dropout of attention probabilities.
-        max_position_embeddings: number of position embeddings, the longest sequence in tokens.
-        type_vocab_size: number of type embeddings.
-        initializer_range: standard deviation of new weights.
-        layer_norm_eps: added to the variance in layer norms.
-        pad_token_id: id of [PAD].
+        file_keys: of a file, where they are not the names of the sizes: name of a size to its key.
 
     Raises:
         ConfigError: a size that cannot work.
@@ -62,6 +48,7 @@ class EncoderConfig:
     accepted: ClassVar[Mapping[str, tuple[str | bool, ...]]]
     instead: ClassVar[str]
     least: ClassVar[Mapping[str, int]] = {}
+    file_keys: ClassVar[Mapping[str, str]] = {}
 
     vocab_size: int
     hidden_size: int
@@ -98,8 +85,8 @@ class EncoderConfig:
                     f"the configuration says {key} = {values[key]!r:.80}; this encoder is {expected[0]!r} only",
                     hint=cls.instead,
                 )
-        known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known and value is not None})
+        keys = {field.name: cls.file_keys.get(field.name, field.name) for field in fields(cls)}
+        return cls(**{name: values[key] for name, key in keys.items() if values.get(key) is not None})
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> Self:
@@ -124,6 +111,20 @@ class EncoderConfig:
     def to_dict(self) -> dict[str, Any]:
         """Returns all sizes by name."""
         return asdict(self)
+
+    def file_values(self) -> dict[str, Any]:
+        """Returns all sizes by their keys in `config.json`."""
+        return {self.file_keys.get(name, name): value for name, value in self.to_dict().items()}
+
+    @property
+    def embedding_size(self) -> int:
+        """Width of the embeddings, which a family may project to the hidden states."""
+        return self.hidden_size
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout before the last dense layer of a classifier, unless it is given one."""
+        return self.hidden_dropout_prob
 
 
 def _check_sizes(config: EncoderConfig) -> None:

@@ -28,11 +28,11 @@ class Family(Generic[ConfigT]):
         config: the class of its sizes.
         embeddings: from ids to the hidden states that the first layer takes.
         layer: a layer, by its number.
-        pooler: from the first token's hidden state to what a classifier takes; None where the family's checkpoints have
-            none.
+        pooler: from the first token's hidden state to what the last dense layer of a classifier takes. Where `names`
+            has its parameters, pretrained checkpoints bring it; else it is a part of the head, named in `head_names`.
         names: the encoder's parameters in transformers' files, without `prefix`.
         prefix: what stands before them in a model with a head.
-        head_names: the parameters of a classifier beside its encoder's.
+        head_names: the parameters of a classifier that `names` does not have.
         architecture: transformers' class of such a classifier.
         fixed_keys: of `config.json`, beside the sizes.
         unused: tensors that a checkpoint may hold and a classifier does not want: a pattern of their names, and the
@@ -46,7 +46,7 @@ class Family(Generic[ConfigT]):
     config: type[ConfigT]
     embeddings: "Callable[[ConfigT], Embeddings]"
     layer: "Callable[[ConfigT, int], TransformerLayer]"
-    pooler: "Callable[[ConfigT], Pooler] | None"
+    pooler: "Callable[[ConfigT], Pooler]"
     names: NameTable
     prefix: str
     head_names: NameTable
@@ -54,3 +54,8 @@ class Family(Generic[ConfigT]):
     fixed_keys: Mapping[str, str]
     unused: tuple[tuple[str, str], ...]
     why_not_kernels: str = ""
+
+    @property
+    def pooler_is_head(self) -> bool:
+        """Whether the pooler is a part of a classifier's head, which no pretrained checkpoint has."""
+        return not self.names.has("pooler.dense.weight")

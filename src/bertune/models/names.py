@@ -45,6 +45,10 @@ class NameTable:
                 return tuple(name.format(**match.groupdict()) for name in stored)
         raise KeyError(parameter)
 
+    def without(self, prefix: str) -> "NameTable":
+        """Returns the table without the parameters that begin so."""
+        return NameTable({name: stored for name, stored in self.rows.items() if not name.startswith(prefix)})
+
     def has(self, parameter: str) -> bool:
         """Whether a model may have a parameter of this name."""
         return any(pattern.fullmatch(parameter) for pattern, _ in self._by_parameter)

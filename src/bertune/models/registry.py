@@ -6,10 +6,13 @@ from typing import Any, Final
 from bertune.errors import ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.models.bert import BERT
+from bertune.models.distilbert import DISTILBERT
+from bertune.models.electra import ELECTRA
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import Family
+from bertune.models.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 
-FAMILIES: Final[tuple[Family[Any], ...]] = (BERT,)
+FAMILIES: Final[tuple[Family[Any], ...]] = (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA)
 
 
 def family_named(model_type: object) -> Family[Any]:
@@ -25,7 +28,7 @@ def family_named(model_type: object) -> Family[Any]:
             return family
     known = ", ".join(repr(name) for family in FAMILIES for name in family.model_types)
     raise ConfigError(
-        f"the configuration says model_type = {model_type!r:.80}; this encoder is {known} only",
+        f"the configuration says model_type = {model_type!r:.80}; the encoders that are known are {known}",
         hint=BERT.config.instead,
     )
 

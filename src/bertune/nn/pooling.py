@@ -1,23 +1,43 @@
 """From the vectors of all tokens to one vector a sequence, and from the logits of windows to those of an example."""
 
+from collections.abc import Callable
+from typing import Final, Literal
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertune.batches.batch import Batch
 from bertune.batches.layout import Layout
 from bertune.nn.dense import Dense
+from bertune.nn.dropout import Dropout
+
+PoolerActivation = Literal["tanh", "gelu", "relu"]
+_ACTIVATIONS: Final[dict[PoolerActivation, Callable[[Tensor], Tensor]]] = {
+    "tanh": torch.tanh,
+    "gelu": F.gelu,
+    "relu": F.relu,
+}
 
 
 class Pooler(nn.Module):
-    """A dense layer and tanh on the first token, [CLS]."""
+    """A dense layer and an activation on the first token, such as [CLS].
 
-    def __init__(self, hidden_size: int) -> None:
+    Args:
+        hidden_size: width of a vector.
+        activation: behind the dense layer.
+        dropout: before it.
+    """
+
+    def __init__(self, hidden_size: int, *, activation: PoolerActivation = "tanh", dropout: float = 0.0) -> None:
         super().__init__()
+        self.activation: PoolerActivation = activation
+        self.dropout = Dropout(dropout)
         self.dense = Dense(hidden_size, hidden_size)
 
     def forward(self, first_tokens: Tensor) -> Tensor:
         """Maps (sequences, hidden_size) to (sequences, hidden_size)."""
-        return torch.tanh(self.dense(first_tokens))
+        return _ACTIVATIONS[self.activation](self.dense(self.dropout(first_tokens)))
 
 
 def mean_pool(hidden_states: Tensor, layout: Layout) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from ctypes import c_uint64
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -429,7 +430,7 @@ def test_positions_begin_at_the_offset_of_the_embeddings(first_only: bool) -> No
     encoder, batch = encoder_of(config), batch_of([9, 30])
     g = gradient_for(batch, config, first_only=first_only)
     from_0 = by_kernels(native(encoder), batch, g, first_only=first_only)
-    encoder.embeddings.position_offset = 3
+    encoder.embeddings.positions = replace(encoder.embeddings.positions, offset=3)
     exact = by_modules(encoder, batch, g, torch.float64, first_only=first_only)
     got = by_kernels(native(encoder), batch, g, first_only=first_only)
     assert distance(got.hidden, exact.hidden) <= 1e-5 < distance(from_0.hidden, exact.hidden)

@@ -121,8 +121,7 @@ def test_prediction_goes_through_modules_that_were_put_in() -> None:
     assert not np.allclose(predict_logits(classifier, examples), before)
 
 
-def test_an_encoder_without_types_is_left_to_torch() -> None:
-    encoder = encoder_of(sizes())
-    encoder.embeddings.token_type = None
-    with pytest.raises(NoKernelsError, match="no type embeddings"):
+def test_projected_embeddings_are_left_to_torch() -> None:
+    encoder = Encoder(model_type="electra", vocab_size=50, num_hidden_layers=1)
+    with pytest.raises(NoKernelsError, match="embeddings are narrower than its hidden states"):
         KernelPass(encoder, torch.float32)

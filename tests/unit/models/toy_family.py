@@ -10,7 +10,6 @@ from bertune.models.bert import BERT
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import Family
 from bertune.models.names import NameTable
-from bertune.nn.embeddings import Embeddings
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,6 @@ class ToyConfig(EncoderConfig):
         return self.max_position_embeddings - self.pad_token_id - 1
 
 
-def _embeddings(config: ToyConfig) -> Embeddings:
-    return Embeddings(
-        config.vocab_size,
-        config.hidden_size,
-        max_positions=config.max_position_embeddings,
-        num_types=0,
-        norm_eps=config.layer_norm_eps,
-        dropout=config.hidden_dropout_prob,
-        position_offset=config.pad_token_id + 1,
-    )
-
-
 _ROWS = {
     ours: tuple(name.replace("encoder.layer", "blocks") for name in stored)
     for ours, stored in BERT.names.rows.items()
@@ -63,14 +50,19 @@ TOY: Family[ToyConfig] = replace(
     model_types=("toy",),
     mean_pooling_type="toy_mean",
     config=ToyConfig,
-    embeddings=_embeddings,
-    pooler=None,
     names=NameTable(_ROWS),
     prefix="toy.",
-    head_names=NameTable({"classifier.weight": ("out.weight",), "classifier.bias": ("out.bias",)}),
+    head_names=NameTable(
+        {
+            "encoder.pooler.dense.weight": ("wide.weight",),
+            "encoder.pooler.dense.bias": ("wide.bias",),
+            "classifier.weight": ("out.weight",),
+            "classifier.bias": ("out.bias",),
+        }
+    ),
     architecture="ToyForSequenceClassification",
     fixed_keys={},
-    unused=((r"lm_head\..*", "pre-training head"), (r"out\..*", "head of an earlier task")),
+    unused=((r"lm_head\..*", "pre-training head"), (r"(wide|out)\..*", "head of an earlier task")),
     why_not_kernels="nobody has computed a toy by kernels",
 )
 

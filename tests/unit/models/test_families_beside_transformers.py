@@ -1,0 +1,218 @@
+"""Every family beside transformers: hidden states, logits, gradients of one step, and folders both ways."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import transformers
+from tests.unit.kernels.encoder_worlds import gradients_of
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from bertune.batches.batch import Batch, pack
+from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.model_directory import load, save
+from bertune.checkpoints.restore import restore
+from bertune.kernels.encoder_pass import KernelPass
+from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.registry import FAMILIES, read_config
+from bertune.text.task_kind import TaskKind
+from bertune.tokens.examples import EncodedExamples
+from bertune.tokens.tokenizer import BertTokenizer
+
+LABELS = 3
+LENGTHS = (5, 64, 17, 2, 40, 33, 1)
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+BODY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, **STILL}
+SIZES: dict[str, tuple[str, dict[str, Any]]] = {
+    "BERT": ("Bert", {**BODY, "max_position_embeddings": 64}),
+    "RoBERTa": ("Roberta", {**BODY, "max_position_embeddings": 66, "type_vocab_size": 1}),
+    "XLM-RoBERTa": ("XLMRoberta", {**BODY, "max_position_embeddings": 66, "type_vocab_size": 1}),
+    "CamemBERT": ("Camembert", {**BODY, "max_position_embeddings": 66, "type_vocab_size": 1}),
+    "DistilBERT": (
+        "DistilBert",
+        {
+            "dim": 32,
+            "n_layers": 3,
+            "n_heads": 2,
+            "hidden_dim": 64,
+            "max_position_embeddings": 64,
+            "dropout": 0.0,
+            "attention_dropout": 0.0,
+            "seq_classif_dropout": 0.0,
+        },
+    ),
+    "ELECTRA": ("Electra", {**BODY, "embedding_size": 32, "max_position_embeddings": 64}),
+    "ELECTRA, small": ("Electra", {**BODY, "embedding_size": 16, "max_position_embeddings": 64}),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same weights in both.
+
+    Args:
+        theirs: of transformers, in evaluation mode.
+        ours: restored from what transformers saved.
+        folder: that holds it.
+    """
+
+    theirs: PreTrainedModel
+    ours: Classifier
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    name, sizes = SIZES[request.param]
+    config = getattr(transformers, f"{name}Config")(vocab_size=200, num_labels=LABELS, **sizes)
+    torch.manual_seed(5)
+    theirs = getattr(transformers, f"{name}ForSequenceClassification")(config).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():  # norms and biases that are not 1 and 0
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    folder = tmp_path_factory.mktemp("theirs")
+    theirs.save_pretrained(folder)
+    ours, encoder = classifier_model(read_config(folder / "config.json"), LABELS, seed=1)
+    receipt = restore(encoder, folder).assert_consumed()
+    assert encoder.family.name == request.param.partition(",")[0]
+    assert len(receipt.having("loaded")) + len(receipt.having("new")) == len(list(encoder.parameters()))
+    names = encoder.family.head_names
+    stored = dict(theirs.named_parameters())
+    with torch.no_grad():
+        for own, (of_theirs,) in names.rows.items():
+            ours.get_parameter(own).copy_(stored[of_theirs])
+    return Pair(theirs, ours.eval(), folder)
+
+
+def texts(pair: Pair) -> tuple[Dataset, dict[str, Tensor]]:
+    """Random ids of many lengths, for both."""
+    config = pair.ours.encoder.config
+    source = np.random.default_rng(2)
+    rows = [source.integers(5, 200, length) for length in LENGTHS]
+    first = [length if config.type_vocab_size < 2 else 1 + length // 2 for length in LENGTHS]
+    padded = {name: torch.zeros(len(rows), max(LENGTHS), dtype=torch.long) for name in ("ids", "mask", "types")}
+    padded["ids"][:] = config.pad_token_id
+    for at, ids in enumerate(rows):
+        padded["ids"][at, : len(ids)] = torch.from_numpy(ids)
+        padded["mask"][at, : len(ids)] = 1
+        padded["types"][at, first[at] : len(ids)] = 1
+    given = {"input_ids": padded["ids"], "attention_mask": padded["mask"]}
+    if config.type_vocab_size > 1:
+        given["token_type_ids"] = padded["types"]
+    offsets = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
+    flat = np.concatenate(rows).astype(np.int32)
+    encoded = EncodedExamples(flat, offsets, np.array(first, np.int32), np.zeros(len(rows), np.bool_), max(LENGTHS))
+    return Dataset(encoded, np.arange(len(rows)) % LABELS), given
+
+
+def packed(data: Dataset) -> Batch:
+    return pack(data.encoded, np.arange(len(data)))
+
+
+def by_name(classifier: Classifier, of_theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of transformers by our names; parts of one parameter are joined."""
+    family = classifier.encoder.family
+    found: dict[str, Tensor] = {}
+    for name, _ in classifier.named_parameters():
+        inner = name.removeprefix("encoder.")
+        if name in family.head_names.rows:
+            found[name] = of_theirs[family.head_names.rows[name][0]]
+        elif family.names.has(inner):
+            found[name] = torch.cat([of_theirs[family.prefix + part] for part in family.names.stored_names(inner)])
+    return found
+
+
+def test_there_is_a_model_of_every_family() -> None:
+    assert {name.partition(",")[0] for name in SIZES} == {family.name for family in FAMILIES}
+
+
+def test_hidden_states_and_logits_are_those_of_transformers(pair: Pair) -> None:
+    data, given = texts(pair)
+    with torch.no_grad():
+        theirs = pair.theirs(**given, output_hidden_states=True)
+        hidden = pair.ours.encoder.encode(packed(data))
+        logits = pair.ours(packed(data))
+    expected = torch.cat([row[:length] for row, length in zip(theirs.hidden_states[-1], LENGTHS, strict=True)])
+    assert float((hidden - expected).abs().max()) < 1e-5
+    assert float((logits - theirs.logits).abs().max()) < 1e-5
+
+
+def kernels_of(classifier: Classifier) -> KernelPass | None:
+    if classifier.encoder.embeddings.projection is not None:
+        return None
+    return KernelPass(classifier.encoder, torch.float32)
+
+
+def test_the_kernels_compute_every_family_but_projected_embeddings(pair: Pair) -> None:
+    kernels = kernels_of(pair.ours)
+    if kernels is None:
+        assert pair.ours.encoder.family.name == "ELECTRA"
+        return
+    data, given = texts(pair)
+    with torch.no_grad():
+        hidden = kernels.forward(packed(data), first_only=True, keep=False)
+        logits = pair.ours.logits_of(hidden, packed(data).layout)
+        assert float((logits - pair.theirs(**given).logits).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("engine", ["kernels", "torch"])
+def test_the_gradients_of_a_step_are_those_of_transformers(pair: Pair, engine: str) -> None:
+    data, given = texts(pair)
+    assert data.targets is not None
+    targets = torch.from_numpy(data.targets)
+    pair.theirs.zero_grad()
+    loss = pair.theirs(**given, labels=targets).loss
+    loss.backward()
+    expected = by_name(pair.ours, {name: _grad(value) for name, value in pair.theirs.named_parameters()})
+    pair.ours.zero_grad()
+    kernels = kernels_of(pair.ours) if engine == "kernels" else None
+    if engine == "kernels" and kernels is None:
+        return
+    batch = packed(data)
+    found: dict[str, Tensor] = {}
+    if kernels is None:
+        own = F.cross_entropy(pair.ours(batch), targets)
+        own.backward()
+    else:
+        kernels.prepare_gradients()
+        hidden = kernels.forward(batch, first_only=True, keep=True).clone().requires_grad_()
+        own = F.cross_entropy(pair.ours.logits_of(hidden, batch.layout), targets)
+        own.backward()
+        assert hidden.grad is not None
+        kernels.backward(hidden.grad)
+        found = {f"encoder.{name}": value for name, value in gradients_of(kernels).items()}
+    found |= {name: _grad(value) for name, value in pair.ours.named_parameters() if value.grad is not None}
+    assert own.item() == pytest.approx(loss.item(), rel=1e-5)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        scale = float(gradient.abs().max())
+        assert float((found[name] - gradient).abs().max()) <= 1e-4 * scale + 1e-7, name
+
+
+def _grad(parameter: nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+@pytest.mark.parametrize("kind", list(TaskKind))
+def test_a_folder_of_ours_is_the_familys_own_class_in_transformers(pair: Pair, kind: TaskKind, tmp_path: Path) -> None:
+    ours, _ = classifier_model(pair.ours.encoder.config, kind.outputs(LABELS), seed=3)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(195))]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    tokenizer = BertTokenizer(tmp_path / "vocab.txt")
+    labels = tuple("abc") if kind.has_labels else ()
+    contract = Contract(labels, is_pair=None, max_length=32, kind=kind)
+    folder = save(ours, tmp_path / "model", tokenizer=tokenizer, contract=contract)
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    assert type(theirs).__name__ == ours.encoder.family.architecture
+    data, given = texts(Pair(theirs, ours, folder))
+    with torch.no_grad():
+        expected = theirs(**given).logits
+        assert float((ours.eval()(packed(data)) - expected).abs().max()) < 1e-5
+        again = load(folder).classifier
+    assert all(torch.equal(value, ours.state_dict()[name]) for name, value in again.state_dict().items())
