@@ -90,12 +90,14 @@ def _as_text(name: str) -> str:
 
 
 def _pooling_text(classifier: Classifier) -> str:
-    return "[CLS] and dense" if classifier.pooling == "cls" else "mean of all tokens"
+    first = "[CLS]" if classifier.encoder.family.name == "BERT" else "first token"
+    return f"{first} and dense" if classifier.pooling == "cls" else "mean of all tokens"
 
 
 def _front_matter(classifier: Classifier, contract: Contract) -> str:
     lines = ["---", f"library_name: {'transformers' if classifier.pooling == 'cls' else 'bertune'}"]
-    lines += ["pipeline_tag: text-classification", "tags:", "- bert", "- text-classification"]
+    tag = classifier.encoder.family.model_types[0]
+    lines += ["pipeline_tag: text-classification", "tags:", f"- {tag}", "- text-classification"]
     # A name of the hub, not a folder of this machine that looks like one.
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", contract.base_model) and not Path(contract.base_model).exists():
         lines.append(f"base_model: {contract.base_model}")

@@ -16,6 +16,7 @@ from torch import nn
 from bertune.checkpoints.bundle_writer import message, write_bundle
 from bertune.checkpoints.object_graph import GRAPH_KEY
 from bertune.errors import ConfigError
+from bertune.models.bert import BERT
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
 
@@ -44,7 +45,7 @@ def write_tf_checkpoint(model: Encoder | Classifier, prefix: str | Path) -> Path
         The prefix.
 
     Raises:
-        ConfigError: the model has no pooler, which the Model Garden's encoder always has.
+        ConfigError: the model is no BERT, or has no pooler, which the Model Garden's encoder always has.
 
     Example:
         >>> encoder = bertune.Encoder(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
@@ -52,6 +53,11 @@ def write_tf_checkpoint(model: Encoder | Classifier, prefix: str | Path) -> Path
         'bert_model.ckpt'
     """
     encoder = model.encoder if isinstance(model, Classifier) else model
+    if encoder.family is not BERT:
+        raise ConfigError(
+            f"{encoder.family.name} cannot become a TensorFlow checkpoint: the Model Garden's encoder is BERT",
+            hint="export to transformers",
+        )
     if encoder.pooler is None:
         raise ConfigError(
             "an encoder without pooler cannot become a TensorFlow checkpoint: the Model Garden's encoder has one",

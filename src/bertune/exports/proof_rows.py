@@ -1,11 +1,14 @@
 """Rows for the proof of an export: texts, rows at the limits, and rows of random ids and length."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.evaluation.predictions import encode_for
 from bertune.exports.padded_rows import ProofRows
+from bertune.models.encoder_config import EncoderConfig
 from bertune.text.demo_data import demo_folder
 from bertune.text.examples import Columns, Examples
 from bertune.text.sources import read_examples
@@ -34,15 +37,20 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
     texts = encode_for(model, given).sequences  # an export answers one window a row
     config = model.classifier.encoder.config
     random = np.random.default_rng(_SEED)
-    limits = _rows_at_limits(config.vocab_size, config.max_position_embeddings)
+    limits = _rows_at_limits(config.vocab_size, config.max_positions)
     count = max(_LEAST_RANDOM_ROWS, LEAST_ROWS - len(texts) - len(limits))
-    drawn = _random_rows(count, config.vocab_size, config.max_position_embeddings, random)
+    drawn = _random_rows(count, config.vocab_size, config.max_positions, random)
     return ProofRows(
-        _joined([limits, texts, drawn], config.max_position_embeddings),
+        _joined([_typed(limits, config), texts, _typed(drawn, config)], config.max_positions),
         texts=len(texts),
         vocab_size=config.vocab_size,
-        max_positions=config.max_position_embeddings,
+        max_positions=config.max_positions,
     )
+
+
+def _typed(rows: EncodedExamples, config: EncoderConfig) -> EncodedExamples:
+    """Takes the second type away from rows of a model that has one type, or none."""
+    return rows if config.type_vocab_size > 1 else replace(rows, first_lengths=rows.lengths.astype(np.int32))
 
 
 def _demo_examples(*, is_pair: bool) -> Examples:

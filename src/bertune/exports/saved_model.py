@@ -17,6 +17,7 @@ from bertune.exports.fresh_answers import answers_of
 from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
+from bertune.models.bert import BERT
 from bertune.text.task_kind import TaskKind
 
 _TOLERANCE = 1e-4
@@ -36,6 +37,12 @@ _ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def _check(model: LoadedModel) -> None:
+    family = model.classifier.encoder.family
+    if family is not BERT:
+        raise ConfigError(
+            f"{family.name} cannot be exported to saved_model, whose program computes BERT",
+            hint="export to transformers",
+        )
     activation = model.classifier.encoder.config.hidden_act
     if activation not in ACTIVATION_KINDS:
         raise ConfigError(f"hidden_act {activation!r} cannot be exported; {', '.join(ACTIVATION_KINDS)} can")

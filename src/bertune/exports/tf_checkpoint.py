@@ -17,7 +17,7 @@ from bertune.exports.formats import Answers, Format
 from bertune.exports.fresh_answers import answers_of
 from bertune.exports.model_description import CONFIG_FILE, write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
-from bertune.models.bert import BertConfig
+from bertune.models.bert import BERT, BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
 
@@ -30,6 +30,12 @@ _ORIGINAL_EPSILON = 1e-12
 
 
 def _check(model: LoadedModel) -> None:
+    family = model.classifier.encoder.family
+    if family is not BERT:
+        raise ConfigError(
+            f"{family.name} cannot become a TensorFlow checkpoint: the Model Garden's encoder is BERT",
+            hint="export to transformers",
+        )
     if model.classifier.encoder.pooler is None:
         raise ConfigError(
             "a model with mean pooling cannot become a TensorFlow checkpoint: the Model Garden's classifier pools "

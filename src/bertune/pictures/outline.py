@@ -209,7 +209,7 @@ def _ends(model: Encoder | Classifier, encoder: Encoder, tally: _Tally) -> Itera
 
 
 def _pooler(pooler: Pooler, tally: _Tally, kind: BlockKind, output: str) -> Block:
-    detail = "not used with mean pooling" if kind == "unused" else "[CLS] of each sequence, dense, tanh"
+    detail = "not used with mean pooling" if kind == "unused" else f"[CLS] of each sequence, dense, {pooler.activation}"
     return tally.block([pooler], "pooler", kind, "Pooler", detail, output)
 
 
