@@ -16,6 +16,7 @@ from bertune.evaluation.comparison import compare_decisions
 from bertune.evaluation.mean_features import mean_features
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import measure_decisions
+from bertune.evaluation.saved_scores import FrozenFeatures
 from bertune.evaluation.score_parts import Scoring
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.text.task import TaskKind
@@ -67,10 +68,9 @@ class FrozenProbe:
         """What it is called."""
         return f"{'ridge' if self.kind == 'regression' else 'logistic'} regression on frozen features"
 
-    def to_dict(self) -> dict[str, Any]:
+    def saved(self) -> FrozenFeatures:
         """Returns what `scores.json` holds of it."""
-        rows = {"rows_trained": self.rows_trained, "rows_scored": len(self.scored)}
-        return {"name": self.name, "metrics": self.metrics, **rows, "penalty": self.penalty}
+        return FrozenFeatures(self.name, self.metrics, self.rows_trained, len(self.scored), self.penalty)
 
     def line(self) -> str:
         """Returns its first metric with the number of rows, for a terminal."""
