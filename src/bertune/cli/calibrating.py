@@ -17,6 +17,7 @@ from bertune.cli.shared_options import ComputeOptions
 from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import predict, targets_for
+from bertune.json_file import JsonObject
 from bertune.reports.compared_runs import read_compared_run, targets_of
 
 _SETTINGS, _VALIDATION = "run.toml", "validation.jsonl"
@@ -35,7 +36,7 @@ class AnsweredRows:
     """
 
     source: str
-    data: dict[str, Any]
+    data: JsonObject
     split: str | None
     logits: NDArray[Any]
     targets: NDArray[Any]

@@ -16,6 +16,7 @@ from bertune.evaluation.arrays import require_finite_logits
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.json_file import JsonObject
 from bertune.text.examples import Examples, LabelSet
 from bertune.text.findings import counted
 from bertune.tokens.encoding import EncodedExamples, encode_examples
@@ -40,7 +41,7 @@ class Prediction:
     value: float | None = None
     labels: tuple[str, ...] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns the answer as JSON-ready values."""
         if self.value is not None:
             return {"value": self.value}

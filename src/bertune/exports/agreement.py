@@ -2,13 +2,13 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import BertuneError
 from bertune.heads.classifier import Classifier
+from bertune.json_file import JsonObject
 from bertune.text.task import TaskKind
 
 AGREEMENT_FILE = "agreement.json"
@@ -50,7 +50,7 @@ class Agreement:
     warnings: tuple[str, ...] = ()
     files: dict[str, str] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns what is written to `agreement.json`."""
         return {"format_version": FORMAT_VERSION, **asdict(self)}
 

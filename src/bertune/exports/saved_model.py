@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -17,6 +17,9 @@ from bertune.exports.fresh_answers import answers_of
 from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
+from bertune.exports.program_description import ProgramDescription
+from bertune.hinted_values import to_json
+from bertune.text.task import TaskKind
 
 _TOLERANCE = 1e-4
 _PROGRAM = "bertune.exports.tensorflow_program"
@@ -41,7 +44,7 @@ def _check(model: LoadedModel) -> None:
 def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     weights, description = between / "weights.safetensors", between / "description.json"
     assets = write_texts(model, between / "texts")
-    description.write_text(json.dumps(_description(model, assets), allow_nan=False), encoding="utf-8")
+    description.write_text(json.dumps(to_json(_description(model, assets)), allow_nan=False), encoding="utf-8")
     try:
         save_file(_tensors(model), weights)
     except SafetensorError as error:
@@ -52,19 +55,19 @@ def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     write_config(model, folder)
 
 
-def _description(model: LoadedModel, assets: list[Path]) -> dict[str, Any]:
+def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
     config = model.classifier.encoder.config
-    return {
-        "layers": config.num_hidden_layers,
-        "heads": config.num_attention_heads,
-        "activation": ACTIVATION_KINDS[config.hidden_act],
-        "norm_epsilon": config.layer_norm_eps,
-        "pooling": model.classifier.pooling,
-        "probabilities": {"classification": "softmax", "multi-label": "sigmoid", "regression": None}[
-            model.contract.kind
-        ],
-        "assets": [str(path) for path in assets],
-    }
+    probabilities: dict[TaskKind, Literal["softmax", "sigmoid"]]
+    probabilities = {"classification": "softmax", "multi-label": "sigmoid"}
+    return ProgramDescription(
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        activation=ACTIVATION_KINDS[config.hidden_act],
+        norm_epsilon=config.layer_norm_eps,
+        pooling=model.classifier.pooling,
+        probabilities=probabilities.get(model.contract.kind),
+        assets=tuple(str(path) for path in assets),
+    )
 
 
 def _tensors(model: LoadedModel) -> dict[str, Tensor]:
