@@ -61,6 +61,8 @@ class MisfitError(ValueError):
         return f"'{self.place}' {self.says}" if is_quoted else f"{self.place or 'the content'} {self.says}"
 
 
+_NUMBERS: Final = (float, int)
+_LEAVES: Final = (str, float, int, bool, types.NoneType)
 _NO_OBJECT: Final = "is no object"
 _OTHER_KIND: Final = "is of another kind"
 
@@ -145,7 +147,7 @@ def _reader(hint: Any) -> _Reader:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _member_of(hint)
     if hint is float:
-        return _checked(lambda value: isinstance(value, int | float) and not isinstance(value, bool), _OTHER_KIND)
+        return _checked(lambda value: type(value) in _NUMBERS, _OTHER_KIND)
     if hint is Path:
         return lambda value: Path(_reader(str)(value))
     return _checked(lambda value: type(value) is hint or hint is Any, _OTHER_KIND)
@@ -186,26 +188,30 @@ def _of_several(options: tuple[Any, ...]) -> _Reader:
     others = [option for option in options if option is not types.NoneType]
     may_be_none = len(others) < len(options)
 
+    readers = [(_outside(option), _reader(option)) for option in others]
+
     def read(value: Any) -> Any:
         if value is None and may_be_none:
             return None
-        chosen = others if len(others) == 1 else [option for option in others if _may_be(value, option)]
-        if not chosen:
-            raise MisfitError(_OTHER_KIND)
-        return _reader(chosen[0])(value)
+        if len(readers) == 1:
+            return readers[0][1](value)
+        for may_be, read_value in readers:
+            if may_be(value):
+                return read_value(value)
+        raise MisfitError(_OTHER_KIND)
 
     return read
 
 
-def _may_be(value: Any, hint: Any) -> bool:
-    """Whether a value is one of a hint as far as can be told without looking inside."""
+def _outside(hint: Any) -> Callable[[Any], bool]:
+    """Makes what tells whether a value may be one of a hint, as far as that is seen without looking inside."""
     hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     origin = get_origin(hint)
     if origin in (tuple, list):
-        return isinstance(value, list)
+        return lambda value: isinstance(value, list)
     if origin in (dict, Mapping) or is_dataclass(hint):
-        return isinstance(value, dict)
-    return fits(value, hint)
+        return lambda value: isinstance(value, dict)
+    return lambda value: fits(value, hint)
 
 
 def _of_each(read_one: _Reader, origin: Callable[[list[Any]], Any]) -> _Reader:
@@ -288,6 +294,8 @@ def _written(kind: Any) -> tuple[tuple[str, str, bool], ...]:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _LEAVES:
+        return value
     if is_dataclass(value):
         found, kind = {}, cast("Any", type(value))
         for name, key, is_left_out in _written(kind):

@@ -245,17 +245,22 @@ def _lines(path: Path, read: Callable[[JsonObject], Kind]) -> Iterator[Kind]:
                 row = parse_json(line, any_text=True)
             except ValueError as error:
                 raise DataError(f"{path}:{number}: not JSON: {error}") from None
-            with _named(path, number):
+            try:
                 yield read(row)
+            except MisfitError as error:
+                raise _damaged(f"{path}:{number}", error) from error
 
 
 @contextmanager
-def _named(path: Path, line: int | None = None) -> Iterator[None]:
-    """Says of what a run cannot have written in which file it stands, and in which line."""
+def _named(path: Path) -> Iterator[None]:
+    """Says of what a run cannot have written in which file it stands."""
     try:
         yield
     except MisfitError as error:
-        where = str(path) if line is None else f"{path}:{line}"
-        raise DataError(
-            f"{where}: not as bertune writes it: {error}", hint="bring the file back from a copy, or train again"
-        ) from error
+        raise _damaged(str(path), error) from error
+
+
+def _damaged(where: str, error: MisfitError) -> DataError:
+    return DataError(
+        f"{where}: not as bertune writes it: {error}", hint="bring the file back from a copy, or train again"
+    )
