@@ -21,6 +21,9 @@ from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
 from bertune.text.examples import Examples
 
+UNKNOWN = "[UNK]"
+BLANKS = ("[PAD]", "[MASK]", UNKNOWN)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -53,8 +56,7 @@ def explained(model: LoadedModel, examples: Examples) -> Iterator[tuple[ReadText
 def explanations(model: LoadedModel, texts: ReadTexts, score: Score) -> dict[str, FloatArray]:
     """Attributions of the pieces that are read, by each method and blank token, and random ones."""
     read, found = texts.read_pieces, {}
-    tokenizer = model.tokenizer
-    blanks = {"[PAD]": tokenizer.pad_id, "[MASK]": tokenizer.mask_id, "[UNK]": tokenizer.unk_id}
+    blanks = dict(zip(BLANKS, model.tokenizer.convert_tokens_to_ids(BLANKS), strict=True))
     for token, blank_id in blanks.items():
         gradients = integrated_gradients(model.classifier, texts, score, blank_id=blank_id, steps=STEPS)
         found[f"integrated gradients from {token}"] = gradients[0, read]
@@ -69,7 +71,8 @@ def fall_of(model: LoadedModel, texts: ReadTexts, score: Score, attributions: Fl
     read, order = texts.read_pieces, np.argsort(-attributions)
     fifth = max(1, len(read) // 5)
     without = [read[:0], read[order[:fifth]], read[order[-fifth:]]]
-    whole, first, last = blanked_scores(model.classifier, texts, score, without, blank_id=model.tokenizer.unk_id)[:, 0]
+    (blank_id,) = model.tokenizer.convert_tokens_to_ids([UNKNOWN])
+    whole, first, last = blanked_scores(model.classifier, texts, score, without, blank_id=blank_id)[:, 0]
     return [whole - first, whole - last]
 
 

@@ -38,6 +38,7 @@ from bertune.checkpoints.name_maps import huggingface_names  # noqa: E402
 from bertune.encoder.config import BertConfig  # noqa: E402
 from bertune.encoder.precision import Precision  # noqa: E402
 from bertune.heads.classifier import Classifier, classifier_model  # noqa: E402
+from bertune.text.task_kind import TaskKind  # noqa: E402
 from bertune.tokens.encoding import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
 from bertune.training.engine import engine_for  # noqa: E402
@@ -146,7 +147,7 @@ class Bertune:
             return float(torch.nn.functional.cross_entropy(logits, batch.targets))
 
     def train_epoch(self) -> None:
-        objective = Objective("classification", ("accuracy",))
+        objective = Objective(TaskKind.CLASSIFICATION, ("accuracy",))
         first_step = self.epochs * steps_in_epoch(len(self.job.data), BATCH)
         with removed(self.without):
             self.classifier.train()

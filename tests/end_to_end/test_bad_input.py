@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Callable[[World], object], int, list[str]]] = {
     "a wrong column name": (write_train("id,frist,mood\n" + ROWS), 2, ["'first'", "'frist'"]),
     "a truncated safetensors file": (truncate, 3, ["model.safetensors", "truncated"]),
     "an empty safetensors file": (lambda w: w.weights.write_bytes(b""), 3, ["model.safetensors"]),
-    "pickled weights": (only_a_pickle, 3, ["pytorch_model.bin", "safetensors"]),
+    "a pickle of another program": (only_a_pickle, 3, ["pytorch_model.bin", "torch.save"]),
     "a pickle called safetensors": (pickle_in_disguise, 3, ["model.safetensors", "pickle"]),
     "a vocabulary that does not fit the weights": (other_vocabulary, 3, ["vocab", "27", "25"]),
     "weights that are not finite": (not_finite, 3, ["embeddings.LayerNorm.bias"]),

@@ -16,7 +16,7 @@ from tests.end_to_end.world import COLUMNS, TRAINING, Run, write_table
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import replace_contract
 from bertune.cli import calibrating, main
-from bertune.evaluation.answers import softmax
+from bertune.evaluation.answer_kinds import softmax
 
 
 def write_noisy_table(path: Path, rows: int, seed: int) -> Path:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bertune.errors import ConfigError
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 from bertune.tokens.long_texts import LongText, LongTexts, checked_stride
+from bertune.tokens.pair_template import BERT
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.tokens.truncation import truncated_lengths
 
@@ -174,7 +175,7 @@ def test_windows_that_cannot_be_are_refused(
     mode: LongText, stride: int | None, max_length: int, pairs: bool, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        checked_stride(mode, stride, max_length=max_length, pairs=pairs)
+        checked_stride(mode, stride, template=BERT, max_length=max_length, pairs=pairs)
 
 
 def test_the_smallest_windows_work(tokenizer: BertTokenizer) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertune.evaluation.scores import Drawing, Scores, Scoring, score
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 
 def scored(

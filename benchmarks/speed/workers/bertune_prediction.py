@@ -14,7 +14,7 @@ from benchmarks.machine import versions
 from benchmarks.speed.workload import read_workload
 from bertune import encode_examples, load, predict_logits
 from bertune.encoder.precision import choose_precision, name_of
-from bertune.evaluation.answers import softmax
+from bertune.evaluation.answer_kinds import softmax
 
 
 def main() -> None:

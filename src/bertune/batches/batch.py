@@ -24,7 +24,7 @@ class Batch:
 
     Args:
         token_ids: (tokens,) int64.
-        token_type_ids: (tokens,) int64, 0 in `[CLS] a [SEP]`, 1 in `b [SEP]`.
+        token_type_ids: (tokens,) int64, of BERT 0 in `[CLS] a [SEP]` and 1 in `b [SEP]`; 0 where a family has no types.
         position_ids: (tokens,) int64, each token's place in its own sequence.
         layout: the boundaries of the sequences.
         targets: (examples,) class ids (int64) or values (float32), (examples, labels) of 0 and 1 (int64); or None.

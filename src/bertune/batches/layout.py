@@ -95,7 +95,7 @@ class Layout:
 
     @cached_property
     def first_tokens(self) -> Tensor:
-        """(sequences,) int64, the packed position of each sequence's first token, its [CLS]."""
+        """(sequences,) int64, the packed position of each sequence's first token, such as BERT's [CLS]."""
         return torch.from_numpy(self.offsets[:-1].copy()).to(self.device)
 
     @cached_property

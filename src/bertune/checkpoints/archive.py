@@ -24,10 +24,11 @@ _WANTED = re.compile(
     r"config\.json|bert_config\.json|vocab\.txt|tokenizer\.json|tokenizer_config\.json|checkpoint|saved_model\.pb"
     r"|added_tokens\.json|special_tokens_map\.json"
     r"|model\.safetensors|model\.safetensors\.index\.json|model-[\w.-]+\.safetensors"
+    r"|pytorch_model\.bin|pytorch_model\.bin\.index\.json|pytorch_model-[\w.-]+\.bin"
     r"|\w[\w.-]*\.index|\w[\w.-]*\.data-\d{5}-of-\d{5}",
     re.ASCII,
 )
-_WEIGHTS = re.compile(r"model\.safetensors(\.index\.json)?|.+\.index")
+_WEIGHTS = re.compile(r"(model\.safetensors|pytorch_model\.bin)(\.index\.json)?|.+\.index")
 _MAX_MEMBERS = 1000
 _MAX_DEPTH = 10
 # Weights hardly shrink when packed: what grows twentyfold, and large, is no model.
@@ -218,7 +219,8 @@ def _model_folder(folder: Path, shown: str) -> Path:
     found = sorted({path.parent if path.name == "variables" else path for path in places})
     if not found:
         raise CheckpointError(
-            f"{shown}: no model in this archive: no model.safetensors, and no index of a TensorFlow checkpoint",
+            f"{shown}: no model in this archive: no model.safetensors, no pytorch_model.bin and no index of a "
+            "TensorFlow checkpoint",
             hint="expected a BERT as google-research/bert, the Model Garden or TensorFlow Hub publish it",
         )
     if len(found) > 1:

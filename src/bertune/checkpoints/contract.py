@@ -11,7 +11,8 @@ from bertune.errors import CheckpointError, ConfigError
 from bertune.json_file import read_json_object
 from bertune.text.read_options import Quoting, ReadOptions
 from bertune.text.several_labels import SeveralLabels
-from bertune.text.task import Columns, TaskKind
+from bertune.text.task import Columns, check_range
+from bertune.text.task_kind import TaskKind
 from bertune.tokens.long_texts import LongText
 
 CONTRACT_FILE = "bertune.json"
@@ -68,7 +69,7 @@ class Contract:
     labels: tuple[str, ...]
     is_pair: bool | None
     max_length: int
-    kind: TaskKind = "classification"
+    kind: TaskKind = TaskKind.CLASSIFICATION
     pooling: Pooling = "cls"
     task: str = ""
     text_a: str | int = "sentence1"
@@ -94,15 +95,16 @@ class Contract:
     quoting: Quoting = "auto"
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(TaskKind) or self.pooling not in get_args(Pooling):
-            raise ConfigError(f"kind {self.kind!r} or pooling {self.pooling!r} is not known")
-        if self.kind == "classification" and len(self.labels) < 2:
+        if self.kind not in list(TaskKind) or self.pooling not in get_args(Pooling):
+            raise ConfigError(f"kind {str(self.kind)!r} or pooling {self.pooling!r} is not known")
+        object.__setattr__(self, "kind", TaskKind(self.kind))
+        if self.kind.has_one_label and len(self.labels) < 2:
             raise ConfigError(f"a classifier needs at least two labels, not {len(self.labels)}")
-        if self.kind == "multi-label" and not self.labels:
+        if self.kind.has_label_sets and not self.labels:
             raise ConfigError("a multi-label classifier needs at least one label")
         if len(set(self.labels)) != len(self.labels):
             raise ConfigError(f"the labels are not distinct: {', '.join(self.labels)}")
-        if self.kind == "regression" and self.labels:
+        if not self.kind.has_labels and self.labels:
             raise ConfigError(f"a regressor has no labels, not {', '.join(self.labels)}")
         if self.label_counts and len(self.label_counts) != len(self.labels):
             raise ConfigError(f"{len(self.label_counts)} label counts for {len(self.labels)} labels")
@@ -122,20 +124,18 @@ class Contract:
         for name in ("temperature", "folded_temperature"):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
                 raise ConfigError(f"{name} must be a finite number above 0, not {getattr(self, name)}")
-        places = {"classification": 1 if len(self.labels) == 2 else 0, "multi-label": len(self.labels), "regression": 0}
-        if len(self.thresholds) not in (0, places[self.kind]):
+        places = len(self.labels) if self.kind.has_label_sets else int(len(self.labels) == 2)
+        if len(self.thresholds) not in (0, places):
             raise ConfigError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels of a {self.kind}")
         if not all(0 < threshold < 1 for threshold in self.thresholds):
             raise ConfigError(f"thresholds must lie between 0 and 1, not {list(self.thresholds)}")
-        if self.target_range is not None and not (
-            self.kind == "regression" and self.target_range[0] < self.target_range[1]
-        ):
-            raise ConfigError(f"target_range {list(self.target_range)} does not fit a {self.kind}")
+        if self.target_range is not None:
+            check_range(self.kind, self.target_range, name="target_range")
 
     @property
     def num_outputs(self) -> int:
         """Logits of the model: one a label, or the one value of a regressor."""
-        return 1 if self.kind == "regression" else len(self.labels)
+        return self.kind.outputs(len(self.labels))
 
     @property
     def reading(self) -> ReadOptions:
@@ -153,7 +153,7 @@ class Contract:
         Args:
             allow_none: whether rows without a label are used; see `SeveralLabels`.
         """
-        if self.kind != "multi-label":
+        if not self.kind.has_label_sets:
             return Columns(self.text_a, self.text_b, self.label)
         several = SeveralLabels(self.label_columns, self.label_separator, allow_none)
         return Columns(self.text_a, self.text_b, self.label, several)

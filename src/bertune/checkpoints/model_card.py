@@ -58,11 +58,11 @@ def with_answers_of(card: str, contract: Contract) -> str:
 
 
 def _answer_lines(contract: Contract) -> list[str]:
-    if contract.kind == "regression":
+    if not contract.kind.has_labels:
         return []
     lines = [f"{_PROBABILITIES}those of the logits as they are, not calibrated"]
     if contract.folded_temperature != 1.0:
-        made_by = "sigmoid" if contract.kind == "multi-label" else "softmax"
+        made_by = "sigmoid" if contract.kind.has_label_sets else "softmax"
         lines = [
             f"{_PROBABILITIES}calibrated: the temperature {contract.folded_temperature:.4g}, fitted on validation "
             f"data, is folded into the head, so that the {made_by} of the logits gives them in every program"
@@ -78,7 +78,7 @@ def _answer_lines(contract: Contract) -> list[str]:
         given = ", ".join(
             f"{_as_text(name)} from {low:.4g} on" for name, low in zip(names, contract.thresholds, strict=True)
         )
-        usual = "each label from 0.5 on" if contract.kind == "multi-label" else "the most probable label"
+        usual = "each label from 0.5 on" if contract.kind.has_label_sets else "the most probable label"
         lines.append(f"{_THRESHOLDS}bertune gives {given}, chosen on validation data; other programs give {usual}")
     return lines
 

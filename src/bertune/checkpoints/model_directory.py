@@ -19,7 +19,7 @@ from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.restore import names_in, restore
-from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
 from bertune.checkpoints.transformers_classifier import (
     ARCHITECTURE,
@@ -30,11 +30,13 @@ from bertune.checkpoints.transformers_classifier import (
     is_of_transformers,
     write_contract,
 )
+from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.encoder.config import MEAN_POOLING_TYPE, BertConfig
 from bertune.encoder.encoder import Encoder
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
 from bertune.heads.classifier import Classifier, undrawn_model
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.read_tokenizer import read_tokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 
 _CARD_FILE = "README.md"
 # A folder that is replaced at every epoch's end, while a model is read, is read again.
@@ -53,7 +55,7 @@ class LoadedModel:
     """
 
     classifier: Classifier
-    tokenizer: BertTokenizer
+    tokenizer: Tokenizer
     contract: Contract
 
     def __repr__(self) -> str:
@@ -68,7 +70,7 @@ def save(
     classifier: Classifier,
     directory: str | Path,
     *,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     contract: Contract,
     scores: dict[str, Any] | None = None,
 ) -> Path:
@@ -158,7 +160,7 @@ def _load(folder: Path) -> LoadedModel:
     contract = read_contract(folder)
     if not is_of_transformers(folder):
         check_digests(folder)
-    tokenizer = BertTokenizer.from_directory(folder)
+    tokenizer = read_tokenizer(folder)
     if tokenizer.digest != contract.tokenizer_digest:
         raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
     config = fitted_config(BertConfig.from_json_file(folder / "config.json"), folder)
@@ -177,7 +179,7 @@ def read_contract(folder: Path) -> Contract:
     """
     if not is_of_transformers(folder):
         return Contract.read(folder)
-    return contract_of(folder, tokenizer_digest=BertTokenizer.from_directory(folder).digest)
+    return contract_of(folder, tokenizer_digest=read_tokenizer(folder).digest)
 
 
 def replace_contract(directory: str | Path, contract: Contract) -> None:
@@ -209,7 +211,7 @@ def replace_contract(directory: str | Path, contract: Contract) -> None:
         write_digests(temporary)
 
 
-def check_vocabulary(tokenizer: BertTokenizer, encoder: Encoder, where: Path) -> None:
+def check_vocabulary(tokenizer: Tokenizer, encoder: Encoder, where: Path) -> None:
     """Refuses a vocabulary that does not belong to the weights.
 
     A few rows more than entries are fine: tables are rounded up for faster products, or were enlarged for tokens that
@@ -240,7 +242,7 @@ def _check_replaceable(folder: Path) -> None:
         )
 
 
-def _check_parts(classifier: Classifier, tokenizer: BertTokenizer, contract: Contract) -> None:
+def _check_parts(classifier: Classifier, tokenizer: Tokenizer, contract: Contract) -> None:
     if contract.num_outputs != classifier.num_labels:
         raise ConfigError(f"the contract has {contract.num_outputs} outputs, the classifier {classifier.num_labels}")
     config = classifier.encoder.config

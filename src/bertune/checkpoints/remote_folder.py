@@ -24,13 +24,16 @@ _CONFIGS = ("config.json", "bert_config.json")
 _VOCABULARIES = ("vocab.txt", "tokenizer.json")
 _TOKENIZER_FILES = ("tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
 _SAVED_MODEL = "variables/variables.index"
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "bert_model.ckpt.index", _SAVED_MODEL)
-_SHARD = re.compile(r"\w[\w.-]*\.safetensors", re.ASCII)
+_WEIGHTS = (
+    *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
+    *("bert_model.ckpt.index", _SAVED_MODEL),
+)
+_SHARD = re.compile(r"\w[\w.-]*\.(safetensors|bin)", re.ASCII)
 _MAX_SHARDS = 1000
 _MAX_INDEX_BYTES = 2_000_000
 # What is not weights: the tokenizer.json of the largest vocabulary takes 10 MB.
 _MAX_SMALL_BYTES = 64_000_000
-_LARGE = re.compile(r".+\.safetensors|.+\.data-\d{5}-of-\d{5}")
+_LARGE = re.compile(r".+\.(safetensors|bin)|.+\.data-\d{5}-of-\d{5}")
 
 
 def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) -> list[str]:
@@ -65,7 +68,7 @@ def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) ->
     if weights.endswith(".index"):
         _take_checkpoint(files, weights)
     elif weights.endswith(".json"):
-        files.take_all(_shards_of_safetensors(files, weights))
+        files.take_all(_shards_of(files, weights))
     return files.names
 
 
@@ -138,13 +141,13 @@ def _take_checkpoint(files: _Files, index: str) -> None:
     files.take_all(f"{prefix}.data-{shard:05d}-of-{shards:05d}" for shard in range(shards))
 
 
-def _shards_of_safetensors(files: _Files, index: str) -> list[str]:
+def _shards_of(files: _Files, index: str) -> list[str]:
     try:
         weight_map = read_json_object(files.folder / index, max_bytes=_MAX_INDEX_BYTES)["weight_map"]
         shards = sorted(set(weight_map.values()))
         # A name with a slash in it could reach outside of the folder.
         if not 0 < len(shards) <= _MAX_SHARDS or not all(_SHARD.fullmatch(shard) for shard in shards):
-            raise ValueError("a file it names is not a plain .safetensors")
+            raise ValueError("a file it names is not a plain .safetensors or .bin")
     except (CheckpointError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise files.damaged(index, f"not an index of safetensors files ({error})") from error
+        raise files.damaged(index, f"not an index of weight files ({error})") from error
     return shards

@@ -14,8 +14,9 @@ from bertune.checkpoints.name_maps import (
     plain_names,
 )
 from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
-from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.tensorflow_names import find_prefix
+from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
 

@@ -27,7 +27,7 @@ _ELEMENT_BYTES = {
     **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"), 1),
 }
 _AGAIN = "download the file again and compare its size and SHA-256"
-PICKLE_HINT = "pickled weights can run any code; take the model's .safetensors file instead"
+_PICKLE_HINT = "give a file that torch saved its own name, pytorch_model.bin, or take the model's .safetensors file"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _refuse_other_formats(file: Path, start: bytes) -> None:
     refuse_pointer(file, start)
     is_zip = start.startswith(b"PK\x03\x04")
     if is_zip or (start[0] == 0x80 and start[1] <= 5):
-        raise CheckpointError(f"{file}: a pickle, which bertune does not read", hint=PICKLE_HINT)
+        raise CheckpointError(f"{file}: a pickle, not safetensors", hint=_PICKLE_HINT)
     if start.lstrip().startswith(b"<"):
         raise CheckpointError(
             f"{file}: a web page, not the weights", hint="the download gave a page instead of the file; download again"

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertune.checkpoints.restore import locate, names_in
-from bertune.checkpoints.safetensors_file import TensorFiles, find_tensor_files
+from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, tensorflow_names
+from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError
 

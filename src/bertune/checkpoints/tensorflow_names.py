@@ -12,6 +12,7 @@ from pathlib import Path
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.object_graph import GRAPH_KEY, ObjectGraph, find_encoders, head_keys, optimizer_keys
 from bertune.checkpoints.tensor_bundle import TensorBundle
+from bertune.checkpoints.weight_files import has_weight_files
 from bertune.errors import CheckpointError
 from bertune.protobuf_wire import WireError
 
@@ -156,7 +157,7 @@ def find_prefix(path: Path) -> Path | None:
 
 
 def _prefix_in(folder: Path) -> Path | None:
-    if (folder / "model.safetensors").is_file() or (folder / "model.safetensors.index.json").is_file():
+    if has_weight_files(folder):
         return None
     variables = folder / "variables" / "variables"
     if (folder / "saved_model.pb").is_file() or variables.with_name("variables.index").is_file():

@@ -15,15 +15,16 @@ from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError, ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.text.labels import LabelSet
-from bertune.text.task import TaskKind, usual_metrics
+from bertune.text.task import usual_metrics
+from bertune.text.task_kind import TaskKind
 from bertune.tokens.directory import CONFIG_FILE
 
 ARCHITECTURE: Final = "BertForSequenceClassification"
 # What transformers calls each kind of task.
 PROBLEM_TYPES: Final[dict[TaskKind, str]] = {
-    "classification": "single_label_classification",
-    "multi-label": "multi_label_classification",
-    "regression": "regression",
+    TaskKind.CLASSIFICATION: "single_label_classification",
+    TaskKind.MULTI_LABEL: "multi_label_classification",
+    TaskKind.REGRESSION: "regression",
 }
 # In a folder that bertune wrote: the digests of its files, and a key of its configuration, which transformers keeps
 # beside its own when it trains such a model further.
@@ -59,19 +60,19 @@ def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
     values = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER)
     labels = _labels(path, values)
     kind = _kind(path, values, labels)
-    if kind == "classification" and len(labels) < 2:
+    if kind.has_one_label and len(labels) < 2:
         raise CheckpointError(f"{path}: a classifier with one label, which answers nothing")
-    if kind == "regression" and len(labels) != 1:
+    if not kind.has_labels and len(labels) != 1:
         raise CheckpointError(f"{path}: a regression of {len(labels)} values, which bertune does not know")
     try:
         return Contract(
-            labels=() if kind == "regression" else labels,
+            labels=labels if kind.has_labels else (),
             is_pair=None,
             max_length=_max_length(folder, BertConfig.from_json_file(path)),
             kind=kind,
             text_a="text",
             text_b=None,
-            metrics=usual_metrics(kind, LabelSet(labels) if kind == "classification" else None),
+            metrics=usual_metrics(kind, LabelSet(labels) if kind.has_one_label else None),
             base_model=str(values.get("_name_or_path") or folder),
             tokenizer_digest=tokenizer_digest,
         )
@@ -105,7 +106,7 @@ def _kind(path: Path, values: dict[str, Any], labels: tuple[str, ...]) -> TaskKi
     given = values.get("problem_type")
     if given is None:
         # As transformers itself tells them apart.
-        return "regression" if len(labels) == 1 else "classification"
+        return TaskKind.REGRESSION if len(labels) == 1 else TaskKind.CLASSIFICATION
     kinds = {name: kind for kind, name in PROBLEM_TYPES.items()}
     if given not in kinds:
         raise CheckpointError(f"{path}: problem_type is {given!r:.80}, none of {', '.join(kinds)}")

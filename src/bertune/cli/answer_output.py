@@ -77,7 +77,7 @@ def answer_line(columns: AnswerColumns, answer: Prediction) -> str:
 def _cells(columns: AnswerColumns, answer: Prediction | None) -> list[str]:
     """Returns label and probability, several of both with semicolons between them, or a value."""
     if answer is None:
-        return ["not read"] + [""] * (columns.contract.kind != "regression")
+        return ["not read"] + [""] * columns.contract.kind.has_labels
     if answer.value is not None:
         return [f"{answer.value:.4f}"]
     given = _given(columns, answer)

@@ -12,6 +12,7 @@ from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.json_file import JsonObject
 from bertune.text.examples import Examples
 from bertune.text.kept_columns import KeptColumns
+from bertune.text.task_kind import TaskKind
 
 # Their rows are numbered and have no lines.
 _WITHOUT_LINES = re.compile(r"\.(parquet|arrow|feather|tfrecord|array_record|tf_record)\b", re.IGNORECASE)
@@ -68,8 +69,8 @@ class AnswerColumns:
     @property
     def answer(self) -> str:
         """The name of the column that answers: by the kind of task a label, labels, or a value."""
-        kind = self.contract.kind
-        return {"multi-label": "predicted_labels", "regression": "predicted_value"}.get(kind, "predicted_label")
+        names = {TaskKind.MULTI_LABEL: "predicted_labels", TaskKind.REGRESSION: "predicted_value"}
+        return names.get(self.contract.kind, "predicted_label")
 
     @property
     def names(self) -> list[str]:
@@ -116,7 +117,7 @@ class AnswerColumns:
 
     def _answer_names(self) -> list[str]:
         names = [self.answer]
-        if self.contract.kind == "classification":
+        if self.contract.kind.has_one_label:
             names.append("probability")
         if self.top_k is not None:
             for number in range(1, self.top_k + 1):

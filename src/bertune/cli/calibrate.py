@@ -84,7 +84,7 @@ def calibrate(
     # Before anything is read: another run could put other weights there while this model answers.
     with only_run_in(run):
         contract = read_contract(folder)
-        if contract.kind == "regression":
+        if not contract.kind.has_labels:
             raise ConfigError(f"{run} answers with values, which have no probabilities to calibrate")
         if contract.folded_temperature != 1:
             raise ConfigError(

@@ -10,9 +10,10 @@ from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.shared_options import ComputeOptions
 from bertune.encoder.device import choose_device
+from bertune.evaluation.answers import kept_of
 from bertune.evaluation.predictions import predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
-from bertune.reports.compared_runs import ComparedRun, target_of
+from bertune.reports.compared_runs import ComparedRun
 from bertune.text.examples import Examples
 from bertune.training.saved_run import LabelledRow, Target
 
@@ -47,7 +48,7 @@ def answered_by(
     targets = targets_for(model.contract, examples)
     with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
         predictions = predict(model, examples, precision=compute.precision, on_batch=progress.advance)
-    rows = [_row(examples, number, target_of(target, model.contract)) for number, target in enumerate(targets)]
+    rows = [_row(examples, number, kept_of(target, model.contract)) for number, target in enumerate(targets)]
     return ComparedRun(str(run), model.contract, rows, predictions.logits)
 
 

@@ -13,10 +13,12 @@ from bertune.errors import ConfigError
 from bertune.text.examples import Columns, LabelSet, Task
 from bertune.text.glue import Split, find_splits, glue_task
 from bertune.text.row_source import RowSource
+from bertune.text.task_kind import TaskKind
 from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.manifest import Manifest
+from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.reencode import reencode
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 
 
 def encode_splits(
@@ -39,7 +41,7 @@ def encode_splits(
     splits = _chosen(settings, task)
     with FetchingProgress(enabled=not quiet) as progress:
         model = resolve_model(settings.model, on_progress=progress.show)
-    tokenizer = BertTokenizer.from_directory(tokenizer_folder(model))
+    tokenizer = read_tokenizer(tokenizer_folder(model))
     done: dict[str, tuple[Path, Manifest]] = {}
     for name, split in splits.items():
         folder = settings.out if len(splits) == 1 else settings.out / name
@@ -52,7 +54,7 @@ def encode_splits(
         )
         manifest = _encode_one(name, source, tokenizer, folder, settings, say=say, quiet=quiet)
         done[name] = folder, manifest
-        if task.kind == "classification" and task.labels is None and manifest.recipe.labels:
+        if task.kind.has_one_label and task.labels is None and manifest.recipe.labels:
             # The labels of the training data are those of all: the ids must mean the same everywhere.
             task = task.with_labels(LabelSet(manifest.recipe.labels))
     return done
@@ -61,7 +63,7 @@ def encode_splits(
 def _encode_one(
     name: str,
     source: RowSource,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     folder: Path,
     settings: EncodeSettings,
     *,
@@ -99,7 +101,13 @@ def _encode_one(
 
 def _task(settings: EncodeSettings) -> Task:
     if settings.task is not None:
-        if settings.text_a or settings.text_b or settings.label or settings.labels or settings.kind == "regression":
+        if (
+            settings.text_a
+            or settings.text_b
+            or settings.label
+            or settings.labels
+            or not TaskKind(settings.kind).has_labels
+        ):
             raise ConfigError(
                 f"task {settings.task!r} knows its columns and labels",
                 hint="leave --text-a, --text-b, --label, --labels and --kind out",

@@ -10,7 +10,7 @@ from bertune.cli.data_options import refuse_flags
 from bertune.cli.shared_options import OutputOptions
 from bertune.errors import ConfigError
 from bertune.text.read_options import ReadOptions
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind, TaskKindName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class AuditedData(ReadOptions):
     text_a: str | None = None
     text_b: str | None = None
     label: str | None = None
-    kind: TaskKind = "classification"
+    kind: TaskKindName = "classification"
     label_separator: str | None = None
     allow_no_label: bool = False
     model: str | None = None
@@ -47,7 +47,7 @@ class AuditedData(ReadOptions):
             "text_a": self.text_a is not None,
             "text_b": self.text_b is not None,
             "label": self.label is not None,
-            "kind": self.kind != "classification",
+            "kind": not TaskKind(self.kind).has_one_label,
             "label_separator": self.label_separator is not None,
             "allow_no_label": self.allow_no_label,
             **self.changed(),
@@ -104,19 +104,20 @@ def inspect(
         from bertune.text.examples import Columns
 
         _refuse_without_effect(what, task, flags)
-        if data.kind != "multi-label":
+        kind = TaskKind(data.kind)
+        if not kind.has_label_sets:
             several = {name: flags[name] for name in ("label_separator", "allow_no_label")}
             refuse_flags("only --kind multi-label has several labels a row", several)
         columns = None
         if data.text_a is not None:
             separator, allow_none = data.label_separator, data.allow_no_label
             columns = Columns.of_kind(
-                data.kind, data.text_a, data.text_b, data.label, separator=separator, allow_none=allow_none
+                kind, data.text_a, data.text_b, data.label, separator=separator, allow_none=allow_none
             )
         options = inspection.AuditOptions(
             task=task,
             columns=columns,
-            kind=data.kind,
+            kind=kind,
             reading=data.read_options(),
             model=data.model,
             max_length=data.max_length,

@@ -13,7 +13,7 @@ from bertune.cli.progress import RowsProgress
 from bertune.errors import DataError
 from bertune.json_file import JsonObject
 from bertune.text.audit import Audit, audit_sources
-from bertune.text.examples import Columns, Examples, LabelSet, Task, TaskKind
+from bertune.text.examples import Columns, Examples, LabelSet, Task
 from bertune.text.file_kind import name_parts
 from bertune.text.findings import counted
 from bertune.text.glue import find_splits, glue_task
@@ -22,8 +22,9 @@ from bertune.text.read_options import ReadOptions
 from bertune.text.row_source import RowSource
 from bertune.text.sources import check_refused
 from bertune.text.table_opening import open_table
+from bertune.text.task_kind import TaskKind
+from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.token_scan import TokenScan
-from bertune.tokens.tokenizer import BertTokenizer
 
 if TYPE_CHECKING:
     from bertune.encoder.encoder import Encoder
@@ -98,7 +99,7 @@ class AuditOptions:
 
     task: str | None = None
     columns: Columns | None = None
-    kind: TaskKind = "classification"
+    kind: TaskKind = TaskKind.CLASSIFICATION
     reading: ReadOptions = ReadOptions()  # noqa: RUF009 (frozen)
     model: str | None = None
     max_length: int = 128
@@ -163,7 +164,7 @@ def _token_scans(names: list[str], options: AuditOptions) -> dict[str, TokenScan
         return {}
     with FetchingProgress() as progress:
         folder = resolve_model(options.model, on_progress=progress.show)
-    tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
+    tokenizer = read_tokenizer(tokenizer_folder(folder))
     return {name: TokenScan(tokenizer, options.max_length) for name in names}
 
 

@@ -58,7 +58,7 @@ def read_for(
             | {"label": label is not None, "allow_no_label": allow_no_label, "keep": kept is not None},
         )
         return _read_reencoded(model, options.data, options.split, folders, require_label=require_label)
-    if allow_no_label and model.contract.kind != "multi-label":
+    if allow_no_label and not model.contract.kind.has_label_sets:
         raise ConfigError("every row has one label in this model's task, so --allow-no-label has no effect")
     return _read_texts(
         model.contract,

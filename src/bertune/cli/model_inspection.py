@@ -22,7 +22,7 @@ from bertune.reports.run_files import read_scores
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import summarize
 from bertune.text.findings import counted
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.training.run_directory import has_ended
 from bertune.training.saved_run import RunScores
 
@@ -76,7 +76,7 @@ def inspect_model(name: str) -> Inspection:
     if checkpoint is not None and not config_file(folder).is_file():
         return _inspect_tensors(TensorBundle(checkpoint))
     config = fitted_config(BertConfig.from_json_file(config_file(folder)), folder)
-    tokenizer = BertTokenizer.from_directory(tokenizer_folder(folder))
+    tokenizer = read_tokenizer(tokenizer_folder(folder))
     encoder = Encoder.from_config(config)
     receipt = restore(encoder, folder, allow_new=["pooler"])
     lines = [f"encoder: {folder}", *_config_lines(config)]
@@ -85,7 +85,7 @@ def inspect_model(name: str) -> Inspection:
     more = f"; the word table has {counted(spare, 'spare row')}" if spare > 0 else ""
     if tokenizer.added_tokens:
         more = f", {counted(len(tokenizer.added_tokens), 'added token')} among them{more}"
-    lines.append(f"tokenizer: WordPiece, {tokenizer.vocab_size:,} pieces, {case}{more}")
+    lines.append(f"tokenizer: {tokenizer.algorithm}, {tokenizer.vocab_size:,} pieces, {case}{more}")
     contract = read_contract(folder) if is_of_transformers(folder) else None
     if contract is not None:
         lines.append("fine-tuned by transformers: predict, evaluate, explain and calibrate take this folder")

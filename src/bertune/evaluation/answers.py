@@ -3,14 +3,14 @@
 Prediction, evaluation and exports all ask here, so that a model gives the same answer wherever it is used.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
-
-_USUAL_THRESHOLD = 0.5
+from bertune.evaluation.answer_kinds import ANSWERS
 
 
 def scaled(logits: NDArray[Any], contract: Contract) -> NDArray[np.float64]:
@@ -23,10 +23,9 @@ def probabilities(logits: NDArray[Any], contract: Contract) -> NDArray[np.float6
 
     Args:
         logits: (rows, labels), not yet divided by the temperature.
-        contract: of the model; no regression, which has values.
+        contract: of the model; of a regression, which has values, there are no labels.
     """
-    by_kind = {"classification": softmax, "multi-label": sigmoid}
-    return by_kind[contract.kind](scaled(logits, contract))
+    return ANSWERS[contract.kind].probabilities(scaled(logits, contract))
 
 
 def decide(probabilities: NDArray[np.float64], contract: Contract) -> NDArray[np.int64]:
@@ -39,14 +38,7 @@ def decide(probabilities: NDArray[np.float64], contract: Contract) -> NDArray[np
     Returns:
         (rows,) ids of the labels; for multi-label (rows, labels), 1 where a label is given.
     """
-    thresholds = np.array(contract.thresholds)
-    if contract.kind == "multi-label":
-        given: NDArray[np.bool_] = probabilities >= (thresholds if len(thresholds) else _USUAL_THRESHOLD)
-        return given.astype(np.int64)
-    if len(thresholds):
-        return np.where(probabilities[:, 1] >= thresholds[0], 1, 0)
-    best: NDArray[np.int64] = probabilities.argmax(axis=1)
-    return best
+    return ANSWERS[contract.kind].decide(probabilities, contract.thresholds)
 
 
 def values(logits: NDArray[Any], contract: Contract) -> NDArray[np.float64]:
@@ -55,17 +47,32 @@ def values(logits: NDArray[Any], contract: Contract) -> NDArray[np.float64]:
     return np.clip(np.asarray(logits, dtype=np.float64)[:, 0], low, high)
 
 
-def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns softmax along the last axis, float64."""
-    shifted = np.asarray(logits, dtype=np.float64)
-    exponentials = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
-    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return shares
+def decisions(logits: NDArray[Any], contract: Contract) -> NDArray[Any]:
+    """Returns what is answered, whatever the kind of task: ids of labels, rows of 0 and 1, or values.
+
+    Args:
+        logits: (rows, outputs), as the model gives them.
+        contract: of the model.
+    """
+    if not contract.kind.has_labels:
+        return values(logits, contract)
+    return decide(probabilities(logits, contract), contract)
 
 
-def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns the logistic function of each number, float64, without overflow."""
-    numbers = np.asarray(logits, dtype=np.float64)
-    small = np.exp(-np.abs(numbers))
-    shares: NDArray[np.float64] = np.where(numbers >= 0, 1.0, small) / (1.0 + small)
-    return shares
+def targets_of(kept: Sequence[Any], contract: Contract) -> NDArray[Any]:
+    """Returns targets in the form of `decisions`, from what a run keeps of them: a label, the labels, or a number.
+
+    Raises:
+        KeyError, TypeError, ValueError: one that the model does not have.
+    """
+    return ANSWERS[contract.kind].targets(kept, contract.labels)
+
+
+def kept_of(decision: Any, contract: Contract) -> str | tuple[str, ...] | float:
+    """Returns one row's answer or target as a run keeps it: a label, the labels, or a number."""
+    return ANSWERS[contract.kind].kept(decision, contract.labels)
+
+
+def words_of(decision: Any, contract: Contract) -> str:
+    """Returns one row's answer or target as people read it."""
+    return ANSWERS[contract.kind].words(decision, contract.labels)

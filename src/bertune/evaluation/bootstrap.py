@@ -30,7 +30,7 @@ from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.score_parts import Drawing
 from bertune.evaluation.value_metrics import WeightedRows
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 # Numbers worked on at a time: few enough to stay in the processor's cache, which makes it three times faster.
 _CHUNK = 100_000
@@ -61,7 +61,7 @@ def class_estimates(names: Sequence[str], confusion: IntArray, constant: int, dr
         target = drawn @ of_true
         given = ClassCounts(drawn @ of_correct, target, drawn @ of_predicted)
         answered = ClassCounts(target * always, target, target.sum(axis=-1, keepdims=True) * always)
-        measured.append(_measured(names, "classification", [given, answered]))
+        measured.append(_measured(names, TaskKind.CLASSIFICATION, [given, answered]))
     return _estimates(names, measured)
 
 
@@ -92,7 +92,7 @@ def label_estimates(
             LabelCounts(given.target * answer, given.target, given.rows[..., None] * answer, exact[..., at], given.rows)
             for at, answer in enumerate(constants)
         ]
-        measured.append(_measured(names, "multi-label", [given, *answered]))
+        measured.append(_measured(names, TaskKind.MULTI_LABEL, [given, *answered]))
     return _estimates(names, measured)
 
 
@@ -109,7 +109,8 @@ def correlation_errors(
     """
     weights = _drawn_weights(len(targets), drawing)
     measured = np.concatenate(
-        [_measured(names, "regression", [WeightedRows(predictions, targets, drawn)])[0] for drawn in weights], axis=1
+        [_measured(names, TaskKind.REGRESSION, [WeightedRows(predictions, targets, drawn)])[0] for drawn in weights],
+        axis=1,
     )
     errors = np.arctanh(np.clip(measured, -PERFECT, PERFECT)).std(axis=1)
     return dict(zip(names, errors.tolist(), strict=True))

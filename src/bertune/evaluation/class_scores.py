@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bertune.evaluation.against_baseline import PairedRows, by_agreement, by_differences, by_rows
-from bertune.evaluation.answers import softmax
+from bertune.evaluation.answer_kinds import softmax
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.evaluation.bootstrap import Estimates, class_estimates
 from bertune.evaluation.calibration_error import calibration_error

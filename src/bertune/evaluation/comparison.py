@@ -12,22 +12,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bertune.errors import ConfigError
+from bertune.evaluation.answer_kinds import ANSWERS, Decisions
 from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.intervals import Interval
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import least_intervals, measure_decisions, paired_samples
 from bertune.evaluation.significance import holm, mcnemar, two_sided
 from bertune.json_file import JsonObject
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 LEVEL = 0.05
 SAMPLES = 2000
 _OUTSIDE = (2.5, 97.5)
-
-Decisions = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,7 @@ def compare_decisions(
     Raises:
         ConfigError: fewer than two models.
     """
+    kind = TaskKind(kind)
     if len(decisions) < 2:
         raise ConfigError("a comparison needs two models or more")
     scores = [measure_decisions(metrics, each, targets, kind=kind, num_labels=num_labels) for each in decisions]
@@ -181,21 +180,9 @@ def _difference(value: float, drawn: FloatArray, least: Interval) -> Difference:
 
 def _told_apart(first: Decisions, second: Decisions, targets: Decisions, kind: TaskKind) -> dict[str, Any]:
     """Rows that only one of two models answers right, and McNemar's test of them, which values have not."""
-    only_first, only_second = _only_one_right(first, second, targets, kind)
+    only_first, only_second = ANSWERS[kind].only_one_right(first, second, targets)
     return {
         "only_first": tuple(only_first.tolist()),
         "only_second": tuple(only_second.tolist()),
-        "mcnemar_p": None if kind == "regression" else mcnemar(len(only_first), len(only_second)),
+        "mcnemar_p": mcnemar(len(only_first), len(only_second)) if kind.has_labels else None,
     }
-
-
-def _only_one_right(
-    first: Decisions, second: Decisions, targets: Decisions, kind: TaskKind
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows that only one of two models answers right; of values those where it is nearer, by how much first."""
-    if kind == "regression":
-        nearer = np.abs(second - targets) - np.abs(first - targets)
-        order = np.argsort(-np.abs(nearer), kind="stable")
-        return order[nearer[order] > 0], order[nearer[order] < 0]
-    is_right = [(each == targets).reshape(len(targets), -1).all(axis=1) for each in (first, second)]
-    return np.flatnonzero(is_right[0] & ~is_right[1]), np.flatnonzero(is_right[1] & ~is_right[0])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.encoder.precision import Precision
-from bertune.evaluation.answers import decide, probabilities, scaled, values
+from bertune.evaluation.answers import decisions, scaled
 from bertune.evaluation.given_texts import GivenLabelled, labelled_examples_of
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
@@ -68,11 +68,11 @@ def score_logits(logits: NDArray[Any], targets: NDArray[Any], contract: Contract
         targets: of the same rows, as `targets_for` gives them.
         contract: of the model.
     """
-    is_regression = contract.kind == "regression"
+    decided = decisions(logits, contract)
     return score(
-        values(logits, contract) if is_regression else scaled(logits, contract),
+        scaled(logits, contract) if contract.kind.has_labels else decided,
         targets,
         Scoring(contract.kind, contract.metrics, contract.labels or None),
         train_targets=baseline_of(contract),
-        decisions=None if is_regression else decide(probabilities(logits, contract), contract),
+        decisions=decided if contract.kind.has_labels else None,
     )

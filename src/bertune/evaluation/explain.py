@@ -72,7 +72,7 @@ class Reason:
         label: which one; None for a value.
         score: what the attributions explain: the log-odds of the label, log p / (1 - p), so 0 is a probability of one
             half; or the value.
-        blank_score: the same with [PAD] in the place of every word piece.
+        blank_score: the same with padding in the place of every word piece.
         words: in the order of the texts.
     """
 
@@ -204,7 +204,7 @@ def _explain(model: LoadedModel, texts: ReadTexts, prediction: Prediction, metho
 
 def targets_of(contract: Contract, prediction: Prediction) -> list[int]:
     """Returns the numbers of the outputs that are explained."""
-    if contract.kind == "regression":
+    if not contract.kind.has_labels:
         return [0]
     if prediction.labels is not None:
         most_probable = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
@@ -220,10 +220,10 @@ def score_of(contract: Contract, targets: list[int]) -> Score:
     """
 
     def score(logits: Tensor) -> Tensor:
-        if contract.kind == "regression":
+        if not contract.kind.has_labels:
             return logits
         scaled = logits / contract.temperature
-        if contract.kind == "multi-label":
+        if contract.kind.has_label_sets:
             return scaled[:, targets]
         others = [[label for label in range(scaled.shape[1]) if label != target] for target in targets]
         return scaled[:, targets] - torch.stack([scaled[:, rest].logsumexp(dim=1) for rest in others], dim=1)

@@ -1,9 +1,9 @@
 """How much each piece of a text mattered to a score: integrated gradients, and occlusion.
 
-Both compare with the same absence: [PAD] in the place of the piece, at its position. [CLS] and [SEP] stay: they are no
-part of a text. [MASK] and a vector of zeros were tried too: with an encoder of sentence vectors, which has long
-unlearned [MASK], masking any word whatever moves the answer, and the order of the words says little more than chance
-(docs/guides/explaining.md has the figures).
+Both compare with the same absence: the padding piece in the place of the piece, at its position. Special tokens, BERT's
+[CLS] and [SEP], stay: they are no part of a text. [MASK] and a vector of zeros were tried too: with an encoder of
+sentence vectors, which has long unlearned [MASK], masking any word whatever moves the answer, and the order of the
+words says little more than chance (docs/guides/explaining.md has the figures).
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Score = Callable[[Tensor], Tensor]
 def integrated_gradients(
     classifier: Classifier, texts: ReadTexts, score: Score, *, blank_id: int, steps: int
 ) -> FloatArray:
-    """Integrates the gradient of a score over the embeddings of the tokens, from [PAD] everywhere to the text.
+    """Integrates the gradient of a score over the embeddings of the tokens, from padding everywhere to the text.
 
     The attributions add up to the score of the text less the score of the blank one, up to the error of the integral,
     which is by Gauss and Legendre.
@@ -39,7 +39,7 @@ def integrated_gradients(
         classifier: the model, in fp32.
         texts: the example.
         score: what is explained.
-        blank_id: id of [PAD].
+        blank_id: id of the padding piece.
         steps: points at which the gradient is taken.
 
     Returns:
@@ -74,8 +74,8 @@ def blanked_scores(
         classifier: the model.
         texts: the example.
         score: what is explained.
-        blank_pieces: of each variant, the numbers of the pieces in whose place [PAD] stands.
-        blank_id: id of [PAD].
+        blank_pieces: of each variant, the numbers of the pieces in whose place padding stands.
+        blank_id: id of the padding piece.
 
     Returns:
         (variants, scores).

@@ -1,18 +1,15 @@
 """The texts of one example as a model reads them: their pieces and words, and the tokens that stand for them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.evaluation.predictions import encode_for
 from bertune.text.examples import Examples
-from bertune.tokens.encoding import EncodedExamples
-from bertune.tokens.tokenizer import AlignedPiece, BertTokenizer
-
-_NO_PIECE = -1
+from bertune.tokens.encoding import EncodedExamples, encode_with_origins
+from bertune.tokens.pair_template import NO_TEXT
+from bertune.tokens.tokenizer_protocol import AlignedPiece
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +21,7 @@ class ReadTexts:
         pieces: of all texts, one text after another, those included that the model does not read.
         text_of_piece: (pieces,) 0 for the first text, 1 for the second.
         sequences: the token ids: one sequence, or the windows of a long text.
-        piece_of_token: (tokens,) which piece each token of the sequences is; -1 for [CLS] and [SEP].
+        piece_of_token: (tokens,) which piece each token of the sequences is; -1 for special tokens.
     """
 
     texts: tuple[str, ...]
@@ -35,8 +32,8 @@ class ReadTexts:
 
     @property
     def is_text(self) -> npt.NDArray[np.bool_]:
-        """(tokens,) whether a token is a piece of a text, not [CLS] or [SEP]."""
-        return np.not_equal(self.piece_of_token, _NO_PIECE)
+        """(tokens,) whether a token is a piece of a text, and no special token."""
+        return np.not_equal(self.piece_of_token, NO_TEXT)
 
     @property
     def read_pieces(self) -> npt.NDArray[np.int64]:
@@ -62,39 +59,18 @@ def read_texts(model: LoadedModel, examples: Examples, row: int) -> ReadTexts:
     one = examples.select([row])
     texts = tuple(one.texts_a + (one.texts_b or []))
     aligned = [model.tokenizer.align(text) for text in texts]
-    sequences = encode_for(model, one).sequences
-    numbered = encode_for(replace(model, tokenizer=_PieceNumbers(model.tokenizer)), one).sequences
-    piece_of_token = numbered.token_ids.astype(np.int64)
-    place = np.arange(len(piece_of_token)) - np.repeat(numbered.offsets[:-1], numbered.lengths)
-    in_second = (place >= np.repeat(numbered.first_lengths, numbered.lengths)) & (piece_of_token != _NO_PIECE)
+    encoded, origins = encode_with_origins(
+        one.texts_a,
+        one.texts_b,
+        model.tokenizer,
+        model.contract.max_length,
+        long_text=model.contract.long_text,
+        window_stride=model.contract.window_stride,
+    )
     return ReadTexts(
         texts=texts,
         pieces=[piece for pieces in aligned for piece in pieces],
         text_of_piece=np.repeat(np.arange(len(texts)), [len(pieces) for pieces in aligned]),
-        sequences=sequences,
-        piece_of_token=piece_of_token + np.where(in_second, len(aligned[0]), 0),
+        sequences=encoded.sequences,
+        piece_of_token=origins.number + np.where(origins.text == 1, len(aligned[0]), 0),
     )
-
-
-class _PieceNumbers(BertTokenizer):
-    """Gives each piece its number in its text in the place of its id: encoding then tells what it kept, and where."""
-
-    def __init__(self, tokenizer: BertTokenizer) -> None:
-        self._tokenizer = tokenizer
-
-    @property
-    def vocab_size(self) -> int:
-        return np.iinfo(np.int32).max  # so that ids are signed
-
-    @property
-    def cls_id(self) -> int:
-        return _NO_PIECE
-
-    @property
-    def sep_id(self) -> int:
-        return _NO_PIECE
-
-    def encode_flat(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        ids, offsets = self._tokenizer.encode_flat(texts)
-        starts = np.repeat(offsets[:-1], np.diff(offsets))
-        return (np.arange(len(ids)) - starts).astype(np.int32), offsets

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
 from bertune.encoder.encoder import Encoder
+from bertune.evaluation.answer_kinds import ANSWERS
 from bertune.evaluation.comparison import compare_decisions
 from bertune.evaluation.mean_features import mean_features
 from bertune.evaluation.metrics import METRICS
@@ -19,7 +20,7 @@ from bertune.evaluation.paired_bootstrap import measure_decisions
 from bertune.evaluation.saved_scores import FrozenFeatures
 from bertune.evaluation.score_parts import Scoring
 from bertune.text.metric_text import metric_name, metric_text
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 PENALTIES: Final = (0.01, 0.1, 1.0, 10.0)
 """Of the squared weights beside the mean loss; one is chosen by cross-validation on the training rows."""
@@ -66,7 +67,7 @@ class FrozenProbe:
     @property
     def name(self) -> str:
         """What it is called."""
-        return f"{'ridge' if self.kind == 'regression' else 'logistic'} regression on frozen features"
+        return f"{'logistic' if self.kind.has_labels else 'ridge'} regression on frozen features"
 
     def saved(self) -> FrozenFeatures:
         """Returns what `scores.json` holds of it."""
@@ -216,13 +217,13 @@ def probe(
 
 def _spaced(targets: NDArray[Any], count: int, kind: TaskKind) -> NDArray[np.int64]:
     """Returns numbers of rows, evenly spaced, in their order; each class keeps its share."""
-    order = np.argsort(targets, kind="stable") if kind == "classification" else np.arange(len(targets))
+    order = np.argsort(targets, kind="stable") if kind.has_one_label else np.arange(len(targets))
     places = (np.arange(count) * (len(targets) / count)).astype(np.int64)
     return np.sort(order[places])
 
 
 def _wanted(targets: NDArray[Any], kind: TaskKind, num_labels: int) -> NDArray[np.float64]:
-    if kind == "classification":
+    if kind.has_one_label:
         rows: NDArray[np.float64] = np.eye(num_labels)[targets]
         return rows
     return targets.astype(np.float64).reshape(len(targets), num_labels)
@@ -232,11 +233,11 @@ def _choose_penalty(
     features: NDArray[np.float64], wanted: NDArray[np.float64], targets: NDArray[Any], kind: TaskKind
 ) -> float:
     """Returns the penalty with the lowest loss on rows that were left out in turn."""
-    if features.size * wanted.shape[1] > _MOST_TO_VALIDATE and kind != "regression":
+    if features.size * wanted.shape[1] > _MOST_TO_VALIDATE and kind.has_labels:
         return _USUAL_PENALTY
     fold = np.empty(len(features), np.int64)
     # In the order of the targets, so that each fold has its share of every class.
-    order = np.arange(len(targets)) if kind == "multi-label" else np.argsort(targets, kind="stable")
+    order = np.arange(len(targets)) if kind.has_label_sets else np.argsort(targets, kind="stable")
     fold[order] = np.arange(len(features)) % _FOLDS
     losses = dict.fromkeys(PENALTIES, 0.0)
     for number in range(_FOLDS):
@@ -260,7 +261,7 @@ def _fit(
     size = (given.shape[1], wanted.shape[1])
     held = np.full((size[0], 1), penalty)
     held[-1] = 1e-6  # a class without rows would drift away
-    if kind == "regression":
+    if not kind.has_labels:
         # The same minimum as below, in closed form: the loss there is half the squared error.
         covariance = given.T @ given / rows + np.diag(held[:, 0])
         return np.asarray(np.linalg.solve(covariance, given.T @ wanted / rows), dtype=np.float64)
@@ -283,9 +284,9 @@ def _loss(
 ) -> tuple[float, NDArray[np.float64]]:
     """Returns the mean loss of the rows and its slope by the logits."""
     rows = len(logits)
-    if kind == "regression":
+    if not kind.has_labels:
         return float(((logits - wanted) ** 2).sum()) / (2 * rows), (logits - wanted) / rows
-    if kind == "multi-label":
+    if kind.has_label_sets:
         shares = 0.5 * (1 + np.tanh(logits / 2))
         return float((np.logaddexp(0, logits) - logits * wanted).sum()) / rows, (shares - wanted) / rows
     shifted = logits - logits.max(axis=1, keepdims=True)
@@ -298,10 +299,5 @@ def _with_one(features: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _decide(logits: NDArray[np.float64], kind: TaskKind, target_range: tuple[float, float] | None) -> NDArray[Any]:
-    if kind == "regression":
-        values = logits[:, 0]
-        return values if target_range is None else np.clip(values, *target_range)
-    if kind == "multi-label":
-        return (logits >= 0).astype(np.int64)
-    best: NDArray[np.int64] = logits.argmax(axis=1)
-    return best
+    given = ANSWERS[kind].likeliest(logits)
+    return given if target_range is None else np.clip(given, *target_range)

@@ -82,8 +82,8 @@ def labelled_examples_of(
         )
     texts = examples_of(contract, given[0])
     examples = Examples.from_lists(texts.texts_a, texts.texts_b, given[1], name=texts.report.path)
-    if (examples.label_sets is not None) != (contract.kind == "multi-label"):
-        expected = "a list of labels" if contract.kind == "multi-label" else "one label"
+    if (examples.label_sets is not None) != contract.kind.has_label_sets:
+        expected = "a list of labels" if contract.kind.has_label_sets else "one label"
         raise DataError(f"labels[0] is {described(given[1][0])}, expected {expected} for each text of this model")
     return examples
 
@@ -107,7 +107,7 @@ def _columns(contract: Contract, text_a: str | int | None, text_b: str | int | N
 
 
 def _with_label(contract: Contract, columns: Columns, label: str | int | None) -> Columns:
-    if contract.kind != "multi-label":
+    if not contract.kind.has_label_sets:
         return replace(columns, label=_column("label", label, contract.label))
     of_training = contract.columns(allow_none=not contract.label_columns)
     if label is None and of_training.label is None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bertune.evaluation.against_baseline import PairedRows, by_differences, by_rows
-from bertune.evaluation.answers import sigmoid
+from bertune.evaluation.answer_kinds import sigmoid
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.evaluation.bootstrap import Estimates, label_estimates
 from bertune.evaluation.calibration_error import calibration_error

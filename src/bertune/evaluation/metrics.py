@@ -20,7 +20,7 @@ from bertune.errors import ConfigError
 from bertune.evaluation import class_metrics, label_metrics, value_metrics
 from bertune.evaluation.arrays import FloatArray, as_classes, as_label_rows, as_values, require_same_rows
 from bertune.text.nearest import nearest
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 Measure = Callable[[Any], FloatArray]
 
@@ -90,11 +90,11 @@ def compute_metrics(names: Sequence[str], predictions: npt.ArrayLike, targets: n
             finite.
     """
     kind = _kind_of(names, targets)
-    if kind == "regression":
+    if not kind.has_labels:
         values, truth = as_values(predictions, "predictions"), as_values(targets, "targets")
         require_same_rows(values, truth)
         rows: Any = value_metrics.WeightedRows(values, truth, np.ones(len(truth)))
-    elif kind == "multi-label":
+    elif kind.has_label_sets:
         given, labels = as_label_rows(predictions, "predictions"), as_label_rows(targets, "targets")
         require_same_rows(given, labels)
         rows = label_metrics.label_counts(label_metrics.per_row(given, labels).sum(axis=0).astype(np.float64))
@@ -110,8 +110,8 @@ def compute_metrics(names: Sequence[str], predictions: npt.ArrayLike, targets: n
 def _kind_of(names: Sequence[str], targets: npt.ArrayLike) -> TaskKind:
     """Tells the kind by the metrics, and for those of two kinds by the targets: several labels a row have two axes."""
     _require_known(names)
-    kinds: list[TaskKind] = ["multi-label"] if np.ndim(targets) == 2 else ["classification", "regression"]
-    for kind in kinds:
+    several = np.ndim(targets) == 2
+    for kind in (kind for kind in TaskKind if kind.has_label_sets == several):
         if names and all(kind in METRICS[name].measures for name in names):
             return kind
     raise ConfigError(f"metrics of one kind, that of the targets, are needed, not {list(names)}")
@@ -176,21 +176,20 @@ def require_classes(names: Sequence[str], num_classes: int) -> None:
             raise ConfigError(f"{name} is for two classes, and here are {num_classes}", hint="use f1_macro")
 
 
+_CLASSES, _LABEL_SETS, _VALUES = TaskKind.CLASSIFICATION, TaskKind.MULTI_LABEL, TaskKind.REGRESSION
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", {"classification": class_metrics.accuracy}),
-        Metric("f1", {"classification": class_metrics.f1}, only_binary=True),
-        Metric(
-            "f1_macro",
-            {"classification": class_metrics.f1_macro, "multi-label": label_metrics.f1_macro},
-        ),
-        Metric("matthews", {"classification": class_metrics.matthews}),
-        Metric("f1_micro", {"multi-label": label_metrics.f1_micro}),
-        Metric("subset_accuracy", {"multi-label": label_metrics.subset_accuracy}),
-        Metric("hamming_loss", {"multi-label": label_metrics.hamming_loss}, higher_is_better=False),
-        Metric("pearson", {"regression": value_metrics.pearson}),
-        Metric("spearman", {"regression": value_metrics.spearman}),
+        Metric("accuracy", {_CLASSES: class_metrics.accuracy}),
+        Metric("f1", {_CLASSES: class_metrics.f1}, only_binary=True),
+        Metric("f1_macro", {_CLASSES: class_metrics.f1_macro, _LABEL_SETS: label_metrics.f1_macro}),
+        Metric("matthews", {_CLASSES: class_metrics.matthews}),
+        Metric("f1_micro", {_LABEL_SETS: label_metrics.f1_micro}),
+        Metric("subset_accuracy", {_LABEL_SETS: label_metrics.subset_accuracy}),
+        Metric("hamming_loss", {_LABEL_SETS: label_metrics.hamming_loss}, higher_is_better=False),
+        Metric("pearson", {_VALUES: value_metrics.pearson}),
+        Metric("spearman", {_VALUES: value_metrics.spearman}),
     )
 }
 """Every metric by name. GLUE: accuracy, f1 (MRPC, QQP), matthews (CoLA), pearson and spearman (STS-B)."""

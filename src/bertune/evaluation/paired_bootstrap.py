@@ -4,20 +4,16 @@ Drawing the rows for each model by itself would take easy and hard samples of ro
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bertune.evaluation.answer_kinds import ANSWERS, Decisions
 from bertune.evaluation.arrays import FloatArray
-from bertune.evaluation.class_metrics import ClassCounts
 from bertune.evaluation.intervals import PSEUDO_ROWS, Interval
-from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
 from bertune.evaluation.metrics import METRICS
-from bertune.evaluation.value_metrics import WeightedRows
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
-Decisions = npt.NDArray[Any]
 # Numbers worked on at a time.
 _CHUNK = 1_000_000
 
@@ -26,7 +22,7 @@ def measure_decisions(
     names: Sequence[str], decisions: Decisions, targets: Decisions, *, kind: TaskKind, num_labels: int
 ) -> dict[str, float]:
     """Computes metrics of one model's answers; for arguments see `paired_samples`."""
-    rows = _weighted(decisions, targets, np.ones(len(targets)), kind, num_labels)
+    rows = ANSWERS[kind].weighted(decisions, targets, np.ones(len(targets)), num_labels)
     return {name: float(METRICS[name].measures[kind](rows)) for name in names}
 
 
@@ -60,8 +56,9 @@ def paired_samples(
     columns = [np.asarray(each).reshape(len(targets), -1) for each in (targets, *decisions)]
     _, first_rows, counts = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True, return_counts=True)
     found: dict[str, list[FloatArray]] = {name: [] for name in names}
+    weighted = ANSWERS[kind].weighted
     for weights in _drawn(counts, samples, seed):
-        drawn = [_weighted(each[first_rows], targets[first_rows], weights, kind, num_labels) for each in decisions]
+        drawn = [weighted(each[first_rows], targets[first_rows], weights, num_labels) for each in decisions]
         for name in names:
             found[name].append(np.stack([METRICS[name].measures[kind](rows) for rows in drawn]))
     return {name: np.concatenate(chunks, axis=1) for name, chunks in found.items()}
@@ -84,13 +81,13 @@ def least_intervals(
         kind: of the task.
         num_labels: 1 for values.
     """
-    rows = len(targets)
+    rows, of_kind = len(targets), ANSWERS[kind]
     weights = np.concatenate([np.ones(rows), np.full(rows, PSEUDO_ROWS / rows)])
     doubled = np.concatenate([targets, targets])
 
     def measured(answers: Decisions, *, is_right: bool) -> list[float]:
-        more = _pseudo_answers(answers, targets, kind, num_labels, is_right=is_right)
-        counted = _weighted(np.concatenate([answers, more]), doubled, weights, kind, num_labels)
+        more = of_kind.pseudo_answers(answers, targets, num_labels, is_right=is_right)
+        counted = of_kind.weighted(np.concatenate([answers, more]), doubled, weights, num_labels)
         return [float(METRICS[name].measures[kind](counted)) for name in names]
 
     ends = [
@@ -100,25 +97,6 @@ def least_intervals(
     return {name: (min(pair), max(pair)) for name, pair in zip(names, zip(*ends, strict=True), strict=True)}
 
 
-def _pseudo_answers(
-    answers: Decisions, targets: Decisions, kind: TaskKind, num_labels: int, *, is_right: bool
-) -> Decisions:
-    """Answers that are right, or wrong: another class, one label of each row, or always the same value."""
-    if kind == "regression":
-        mean, spread = answers.mean(), targets.std()
-        scaled: Decisions = mean + (targets - targets.mean()) * (answers.std() / spread if spread and is_right else 0.0)
-        return scaled
-    if is_right:
-        return targets
-    if kind == "classification":
-        other: Decisions = (targets + 1) % num_labels
-        return other
-    wrong = targets.copy()
-    at = np.arange(len(targets))
-    wrong[at, at % num_labels] = 1 - wrong[at, at % num_labels]
-    return wrong
-
-
 def _drawn(counts: npt.NDArray[np.int64], samples: int, seed: int) -> Iterator[FloatArray]:
     """How often each cell is drawn, (draws, cells), some draws at a time."""
     generator = np.random.default_rng(seed)
@@ -126,16 +104,3 @@ def _drawn(counts: npt.NDArray[np.int64], samples: int, seed: int) -> Iterator[F
     for start in range(0, samples, most):
         size = min(most, samples - start)
         yield generator.multinomial(counts.sum(), counts / counts.sum(), size=size).astype(np.float64)
-
-
-def _weighted(
-    decisions: Decisions, targets: Decisions, weights: FloatArray, kind: TaskKind, num_labels: int
-) -> ClassCounts | LabelCounts | WeightedRows:
-    """What metrics are computed from, for rows that count as often as their weights, (..., rows), say."""
-    if kind == "regression":
-        return WeightedRows(decisions.astype(np.float64), targets.astype(np.float64), weights)
-    if kind == "multi-label":
-        return label_counts(weights @ per_row(decisions, targets).astype(np.float64))
-    classes = np.eye(num_labels)
-    target, predicted = classes[targets], classes[decisions]
-    return ClassCounts(weights @ (target * predicted), weights @ target, weights @ predicted)

@@ -79,25 +79,23 @@ class Predictions:
     @cached_property
     def decisions(self) -> NDArray[Any]:
         """What is answered: (examples,) label ids; (examples, labels) of 0 and 1 for multi-label; values."""
-        if self.contract.kind == "regression":
-            return answers.values(self.logits, self.contract)
-        return answers.decide(self.probabilities, self.contract)
+        return answers.decisions(self.logits, self.contract)
 
     def __repr__(self) -> str:
-        of = "values" if self.contract.kind == "regression" else f"labels {', '.join(map(repr, self.labels[:4]))}"
+        of = f"labels {', '.join(map(repr, self.labels[:4]))}" if self.contract.kind.has_labels else "values"
         return f"Predictions({counted(len(self), 'row')}, {of}{', …' if len(self.labels) > 4 else ''})"
 
     def __len__(self) -> int:
         return len(self.logits)
 
     def __iter__(self) -> Iterator[Prediction]:
-        if self.contract.kind == "regression":
+        if not self.contract.kind.has_labels:
             yield from (Prediction(None, None, {}, float(value)) for value in self.decisions)
             return
         for shares, decided in zip(self.probabilities, self.decisions, strict=True):
             by_name = dict(zip(self.labels, shares.tolist(), strict=True))
-            if self.contract.kind == "multi-label":
-                given = tuple(name for name, is_given in zip(self.labels, decided, strict=True) if is_given)
+            given = answers.kept_of(decided, self.contract)
+            if isinstance(given, tuple):
                 yield Prediction(None, None, by_name, labels=given)
             else:
                 yield Prediction(self.labels[decided], float(shares[decided]), by_name)
@@ -181,19 +179,17 @@ def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> N
     """
     if isinstance(examples, ReencodedExamples):
         return examples.targets_for(contract)
-    if contract.kind == "regression":
-        return examples.targets(contract.target_range)
-    labels = LabelSet(contract.labels)
-    return examples.label_rows(labels) if contract.kind == "multi-label" else examples.label_ids(labels)
+    labels = LabelSet(contract.labels) if contract.kind.has_labels else None
+    return examples.targets_for(contract.kind, labels, contract.target_range)
 
 
 def baseline_of(contract: Contract) -> NDArray[Any] | None:
     """Returns targets with the training data's majority or mean, for a baseline; None where not recorded."""
-    if contract.kind == "regression":
+    if not contract.kind.has_labels:
         return None if contract.target_mean is None else np.array([contract.target_mean], dtype=np.float32)
     if not contract.label_counts:
         return None
-    if contract.kind == "multi-label":
+    if contract.kind.has_label_sets:
         # Rows that have each label as often as the training data: a constant answer is judged by nothing else.
         rows = np.arange(contract.train_rows or 0)
         return rows[:, None] < np.array(contract.label_counts)

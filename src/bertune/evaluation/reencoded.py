@@ -80,7 +80,7 @@ class ReencodedExamples:
         kind, targets = self.manifest.recipe.kind, self.records.targets
         if kind != contract.kind:
             raise ConfigError(f"{self.folder} was encoded for {kind}, the model does {contract.kind}")
-        if kind == "regression":
+        if not contract.kind.has_labels:
             return self.records.values(self.folder, contract.target_range)
         if targets is None:
             raise DataError(f"{self.folder} has no labels", hint="encode rows with labels: --label")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from bertune.evaluation.score_parts import Baseline, LabelScore, MetricScore
 from bertune.hinted_values import LEFT_OUT, NOT_EMPTY
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Generic, Literal, TypeVar
 from bertune.errors import ConfigError
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.hinted_values import LEFT_OUT
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 Array = TypeVar("Array", FloatArray, IntArray)
 
@@ -24,6 +24,9 @@ class Scoring:
     kind: TaskKind
     metrics: tuple[str, ...]
     label_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", TaskKind.of(self.kind))
 
 
 @dataclass(frozen=True, slots=True)

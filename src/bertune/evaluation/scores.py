@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import scores_text
+from bertune.evaluation.answer_kinds import ANSWERS
 from bertune.evaluation.arrays import (
     FloatArray,
     IntArray,
@@ -35,7 +36,7 @@ from bertune.hinted_values import to_json
 from bertune.json_file import JsonObject
 from bertune.text.findings import counted
 from bertune.text.markup import table
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 #: Of more, a file holds the cells of the confusion matrix that are not empty.
 MOST_LABELS_OF_MATRIX = 100
@@ -167,16 +168,16 @@ def score(
     """
     require_metrics(scoring.metrics, scoring.kind)
     names: tuple[str, ...] = ()
-    if scoring.kind == "regression":
+    if not scoring.kind.has_labels:
         rows, judgement = _judge_values(outputs, targets, train_targets, scoring.metrics, drawing)
     else:
-        logits = _as_logits(outputs, least=2 if scoring.kind == "classification" else 1)
+        logits = _as_logits(outputs, least=2 if scoring.kind.has_one_label else 1)
         names = tuple(map(str, range(logits.shape[1]))) if scoring.label_names is None else tuple(scoring.label_names)
         if len(names) != logits.shape[1]:
             raise ConfigError(f"{len(names)} label names do not fit logits for {logits.shape[1]} labels")
         require_classes(scoring.metrics, len(names))
         judged = _judged_rows(scoring.kind, logits, targets, train_targets, decisions)
-        judge = judge_classes if scoring.kind == "classification" else judge_labels
+        judge = judge_classes if scoring.kind.has_one_label else judge_labels
         rows, judgement = len(judged.targets), judge(judged, scoring.metrics, names, drawing)
     return Scores(
         task_kind=scoring.kind,
@@ -203,10 +204,10 @@ def _judged_rows(
     train_targets: npt.ArrayLike | None,
     decisions: npt.ArrayLike | None,
 ) -> JudgedRows[IntArray]:
-    as_checked, labels = _as_targets if kind == "classification" else _as_rows, logits.shape[1]
+    as_checked, labels = _as_targets if kind.has_one_label else _as_rows, logits.shape[1]
     truth = as_checked(targets, "targets", labels)
     require_same_rows(logits, truth)
-    given = _usual_decisions(logits, kind) if decisions is None else as_checked(decisions, "decisions", labels)
+    given = ANSWERS[kind].likeliest(logits) if decisions is None else as_checked(decisions, "decisions", labels)
     require_same_rows(given, truth)
     train = None if train_targets is None else as_checked(train_targets, "training targets", labels)
     return JudgedRows(logits, given, truth, train)
@@ -223,13 +224,6 @@ def _judge_values(
     require_same_rows(predictions, truth)
     train = None if train_targets is None else as_values(train_targets, "training targets")
     return len(truth), judge_values(JudgedRows(predictions, predictions, truth, train), metrics, drawing)
-
-
-def _usual_decisions(logits: FloatArray, kind: TaskKind) -> IntArray:
-    if kind == "classification":
-        best: IntArray = logits.argmax(axis=1)
-        return best
-    return np.where(logits >= 0, 1, 0)  # a probability of 0.5 or more
 
 
 def _as_logits(values: npt.ArrayLike, *, least: int) -> FloatArray:

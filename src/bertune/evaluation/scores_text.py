@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bertune.text.aligned import aligned, cells, output_width
 from bertune.text.metric_text import interval_methods, loss_text, metric_interval, metric_name, metric_text, percent
 from bertune.text.nearest import shorten, shown_label
+from bertune.text.task_kind import TaskKind
 
 if TYPE_CHECKING:
     from bertune.evaluation.scores import Scores
@@ -16,9 +17,9 @@ _FEW_LABELS = 6
 _LOWEST = 3
 _SOURCE = {"training data": "the training data", "these rows": "these rows"}
 _LOSS = {
-    "classification": "mean cross entropy",
-    "multi-label": "mean binary cross entropy of a label",
-    "regression": "mean squared error",
+    TaskKind.CLASSIFICATION: "mean cross entropy",
+    TaskKind.MULTI_LABEL: "mean binary cross entropy of a label",
+    TaskKind.REGRESSION: "mean squared error",
 }
 _AGAINST = {
     "better": "better than the baseline",
@@ -118,9 +119,9 @@ def _lowest(scores: Scores) -> str:
 
 
 def _collapse(scores: Scores) -> str:
-    if scores.task_kind == "regression":
+    if not scores.task_kind.has_labels:
         return "predictions hardly vary: this run collapsed"
-    if scores.task_kind == "multi-label":
+    if scores.task_kind.has_label_sets:
         return "every row is given the same labels: this run collapsed"
     only = next(
         name for index, name in enumerate(scores.label_names) if any(counts[index] for counts in scores.confusion)

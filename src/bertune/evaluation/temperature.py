@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertune.evaluation.answers import sigmoid, softmax
+from bertune.evaluation.answer_kinds import sigmoid, softmax
 from bertune.evaluation.arrays import FloatArray
 
 # Where logits say nothing about the labels, or the opposite, the best temperature is infinite. They are then divided

@@ -19,7 +19,7 @@ from bertune.evaluation.class_metrics import ClassCounts
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.saved_calibration import SavedThreshold, SavedThresholds
 from bertune.evaluation.temperature import halves
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 DEFAULT_THRESHOLD = 0.5
 # The gain of one halving hangs on the halving; that of ten gives a steady mean.
@@ -99,7 +99,8 @@ def choose_thresholds(
     Raises:
         ConfigError: classes that are not two, or no metric of classification.
     """
-    own = require_threshold("classification" if targets.ndim == 1 else "multi-label", labels, metric)
+    kind = TaskKind.CLASSIFICATION if targets.ndim == 1 else TaskKind.MULTI_LABEL
+    own = require_threshold(kind, labels, metric)
     if targets.ndim == 1:
         columns = [(labels[1], probabilities[:, 1], targets == 1)]
     else:
@@ -113,13 +114,13 @@ def require_threshold(kind: TaskKind, labels: Sequence[str], metric: str) -> str
     Raises:
         ConfigError: classes that are not two, or no metric of classification.
     """
-    if kind == "multi-label":
+    if kind.has_label_sets:
         return "f1" if metric.startswith("f1") else "accuracy"
     if len(labels) != 2:
         raise ConfigError(
             f"a threshold decides between two labels, not {len(labels)}", hint="leave --threshold auto out"
         )
-    if metric not in METRICS or "classification" not in METRICS[metric].measures:
+    if metric not in METRICS or TaskKind.CLASSIFICATION not in METRICS[metric].measures:
         raise ConfigError(f"a threshold cannot be chosen for {metric!r}", hint="use --threshold-for f1")
     return metric
 
@@ -154,7 +155,7 @@ def _measure(has_label: FloatArray, no_rows: npt.NDArray[np.int64], metric: str)
     predicted = np.stack([no_rows.astype(np.float64), given], axis=-1)
     target = np.broadcast_to(np.array([rows - with_label, with_label]), predicted.shape)
     # All metrics of classification are higher when better.
-    return METRICS[metric].measures["classification"](ClassCounts(correct, target, predicted))
+    return METRICS[metric].measures[TaskKind.CLASSIFICATION](ClassCounts(correct, target, predicted))
 
 
 def _choose(
@@ -181,7 +182,7 @@ def _score(answers: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], metric:
     cells = np.bincount(places, minlength=4)
     # All rows first, then without one of each kind; the kinds that are not there are not asked for.
     counts = np.maximum(cells - np.eye(5, 4, k=-1), 0).reshape(5, 2, 2)
-    measured = METRICS[metric].measures["classification"](
+    measured = METRICS[metric].measures[TaskKind.CLASSIFICATION](
         ClassCounts(correct=counts[:, [0, 1], [0, 1]], target=counts.sum(axis=2), predicted=counts.sum(axis=1))
     )
     return float(measured[0]), measured[1:][places]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bertune.errors import BertuneError
 from bertune.heads.classifier import Classifier
 from bertune.json_file import JsonObject
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 AGREEMENT_FILE = "agreement.json"
 FORMAT_VERSION = 1
@@ -101,7 +101,7 @@ def compare(
         raise _disagreement(f"it answers with an array of shape {answered.shape}, not {expected.shape}")
     differences = np.abs(answered.astype(np.float64) - expected)
     allowed = np.full(differences.shape, tolerance)
-    if kind == "regression":
+    if not kind.has_labels:
         allowed = np.maximum(allowed, _RELATIVE_TOLERANCE * np.abs(expected))
     # Written so that a difference that is not a number counts as too large.
     wrong = ~(differences <= allowed)
@@ -114,11 +114,11 @@ def compare(
             f"({int(wrong.any(axis=1).sum()):,} of {len(expected):,} rows; row {row}: "
             f"{answered[row, output]:.6g} instead of {expected[row, output]:.6g})"
         )
-    if kind == "multi-label":
+    if kind.has_label_sets:
         # A label that one gives and the other does not lies within the tolerance of its threshold: a tie.
         tied = int(((expected >= 0) != (answered >= 0)).any(axis=1).sum())
     else:
-        tied = 0 if kind == "regression" else _tied_rows(expected, answered, tolerance)
+        tied = _tied_rows(expected, answered, tolerance) if kind.has_labels else 0
     return Difference(float(differences.max(initial=0.0)), tied)
 
 

@@ -36,7 +36,7 @@ def with_folded_temperature(model: LoadedModel) -> LoadedModel:
 
 def probabilities_account(contract: Contract) -> str:
     """Says of an export's contract which probabilities its logits give."""
-    if contract.kind == "regression":
+    if not contract.kind.has_labels:
         return "none, a regression has nothing to fold"
     if contract.folded_temperature == 1.0:
         return "those of the model, whose temperature is 1"

@@ -19,7 +19,7 @@ from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
 from bertune.exports.program_description import ProgramDescription
 from bertune.hinted_values import to_json
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 _TOLERANCE = 1e-4
 _PROGRAM = "bertune.exports.tensorflow_program"
@@ -30,6 +30,11 @@ ACTIVATION_KINDS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
+}
+# What makes probabilities of logits; values have none.
+_PROBABILITIES: dict[TaskKind, Literal["softmax", "sigmoid"]] = {
+    TaskKind.CLASSIFICATION: "softmax",
+    TaskKind.MULTI_LABEL: "sigmoid",
 }
 # The proof is about arithmetic: on a GPU TensorFlow may round products to 10 bits, and would take all of its memory.
 _ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -57,15 +62,13 @@ def _write(model: LoadedModel, folder: Path, between: Path) -> None:
 
 def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
     config = model.classifier.encoder.config
-    probabilities: dict[TaskKind, Literal["softmax", "sigmoid"]]
-    probabilities = {"classification": "softmax", "multi-label": "sigmoid"}
     return ProgramDescription(
         layers=config.num_hidden_layers,
         heads=config.num_attention_heads,
         activation=ACTIVATION_KINDS[config.hidden_act],
         norm_epsilon=config.layer_norm_eps,
         pooling=model.classifier.pooling,
-        probabilities=probabilities.get(model.contract.kind),
+        probabilities=_PROBABILITIES.get(model.contract.kind),
         assets=tuple(str(path) for path in assets),
     )
 

@@ -1,9 +1,13 @@
 """What training minimizes."""
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 
 def loss_of(
@@ -32,21 +36,49 @@ def loss_of(
     """
     if total_weight is None:
         total_weight = weight_of(targets, kind=kind, class_weights=class_weights)
-    if kind == "regression":
-        summed = F.mse_loss(logits.squeeze(-1), targets, reduction="sum")
-    elif kind == "multi-label":
-        smooth = targets.to(logits.dtype) * (1 - label_smoothing) + label_smoothing / 2
-        summed = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=class_weights, reduction="sum")
-        summed = summed / logits.shape[1]
-    else:
-        summed = F.cross_entropy(
-            logits, targets, weight=class_weights, label_smoothing=label_smoothing, reduction="sum"
-        )
-    return summed / total_weight
+    return _SUMMED[kind](logits, targets, label_smoothing, class_weights) / total_weight
 
 
 def weight_of(targets: Tensor, *, kind: TaskKind, class_weights: Tensor | None = None) -> float | Tensor:
     """Returns what the losses of these examples are divided by: their number, or with weighted classes their weight."""
-    if kind == "classification" and class_weights is not None:
+    if kind == TaskKind.CLASSIFICATION and class_weights is not None:
         return class_weights[targets].sum()  # not as a number: a GPU would be waited for
     return float(len(targets))
+
+
+def agreement_of(logits: Tensor, targets: Tensor, *, kind: TaskKind) -> Tensor:
+    """Returns how well each row's logits agree with its target, (rows,), for training dynamics.
+
+    Args:
+        logits: (rows, labels), or (rows, 1) for regression.
+        targets: as for `loss_of`.
+        kind: the probability of the true class; for multi-label the mean over the labels of the probability of each
+            label's true answer; for values the absolute error.
+    """
+    return _AGREEMENTS[kind](logits, targets)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+    return F.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing, reduction="sum")
+
+
+def _binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+    smooth = targets.to(logits.dtype) * (1 - smoothing) + smoothing / 2
+    summed = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=weights, reduction="sum")
+    return summed / logits.shape[1]
+
+
+def _squared_error(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+    return F.mse_loss(logits.squeeze(-1), targets, reduction="sum")
+
+
+_SUMMED: Final = {
+    TaskKind.CLASSIFICATION: _cross_entropy,
+    TaskKind.MULTI_LABEL: _binary_cross_entropy,
+    TaskKind.REGRESSION: _squared_error,
+}
+_AGREEMENTS: Final[Mapping[TaskKind, Callable[[Tensor, Tensor], Tensor]]] = {
+    TaskKind.CLASSIFICATION: lambda logits, ids: torch.softmax(logits, dim=-1).gather(1, ids.unsqueeze(1)).squeeze(1),
+    TaskKind.MULTI_LABEL: lambda logits, given: torch.sigmoid(torch.where(given > 0, logits, -logits)).mean(dim=-1),
+    TaskKind.REGRESSION: lambda logits, values: (logits.squeeze(-1) - values).abs(),
+}

@@ -33,9 +33,9 @@ def answer_numbers(rows: Sequence[AnsweredRow], contract: Contract) -> AnswerNum
     """
     logits = np.array([row.logits for row in rows])
     tokens = np.array([row.tokens for row in rows])
-    targets: NDArray[Any]
-    if contract.kind == "regression":
-        targets, given = np.array([row.target for row in rows], dtype=np.float64), answers.values(logits, contract)
+    targets = answers.targets_of([row.target for row in rows], contract)
+    if not contract.kind.has_labels:
+        given = answers.values(logits, contract)
         measured, sureness = np.abs(given - targets), np.abs(given - targets)
         told: list[Target] = given.tolist()
         chosen = _evenly(len(rows), _MOST_POINTS)
@@ -45,11 +45,10 @@ def answer_numbers(rows: Sequence[AnsweredRow], contract: Contract) -> AnswerNum
             points=tuple((targets[row].item(), given[row].item()) for row in chosen),
         )
     else:
-        targets = _target_ids(rows, contract)
         shares = answers.probabilities(logits, contract)
         decided = answers.decide(shares, contract)
         measured, sureness = _right(decided, targets), _sureness_of_the_wrong(shares, decided, targets)
-        told = [_names(ids, contract.labels) for ids in decided]
+        told = [answers.kept_of(ids, contract) for ids in decided]
         measure = "all labels right" if targets.ndim == 2 else "right"
         more = _OfKind(
             by_target=None if targets.ndim == 2 else _by_label(measured, targets, contract.labels),
@@ -83,14 +82,6 @@ def _by_label(measured: NDArray[Any], targets: NDArray[Any], labels: Sequence[st
     return tuple(replace(_summary(measured[targets == label]), label=name) for label, name in enumerate(labels))
 
 
-def _target_ids(rows: Sequence[AnsweredRow], contract: Contract) -> NDArray[np.int64]:
-    """(rows,) class ids, or for multi-label (rows, labels) of 0 and 1."""
-    ids: dict[Target, int] = {name: number for number, name in enumerate(contract.labels)}
-    if contract.kind == "classification":
-        return np.array([ids[row.target] for row in rows])
-    return np.array([[int(name in row.labels) for name in contract.labels] for row in rows])
-
-
 def _right(decided: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.bool_]:
     same: NDArray[np.bool_] = np.equal(decided, targets)
     return np.asarray(same.all(axis=1)) if same.ndim == 2 else same
@@ -105,12 +96,6 @@ def _sureness_of_the_wrong(
         worst: NDArray[np.float64] = np.where(decided == targets, 0.0, of_answers).max(axis=1)
         return worst
     return np.where(decided == targets, 0.0, shares[np.arange(len(decided)), decided])
-
-
-def _names(ids: Any, labels: tuple[str, ...]) -> Target:
-    if np.ndim(ids):
-        return tuple(name for name, given in zip(labels, ids, strict=True) if given)
-    return labels[int(ids)]
 
 
 def _groups(by: NDArray[Any], measured: NDArray[Any]) -> tuple[Group, ...]:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import answers
+from bertune.evaluation.answer_kinds import ANSWERS
 from bertune.evaluation.comparison import Comparison, compare_decisions
 from bertune.hinted_values import MisfitError, from_json
 from bertune.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.reports.run_files import RunFiles, read_run
 from bertune.studies.study_table import KeptModel
-from bertune.training.saved_run import LabelledRow, Target
+from bertune.training.saved_run import LabelledRow
 
 _SHOWN = 60
 # What `training.run_rows` keeps at most; imported from there it would bring torch along.
@@ -110,12 +111,8 @@ def decisions_of(run: ComparedRun, labels: tuple[str, ...]) -> NDArray[Any]:
         Label ids, (rows,); for multi-label 0 and 1, (rows, labels); or values, (rows,).
     """
     contract = run.contract
-    if contract.kind == "regression":
-        return answers.values(run.logits, contract)
-    given = answers.decide(answers.probabilities(run.logits, contract), contract)
-    if contract.kind == "multi-label":
-        return given[:, [contract.labels.index(name) for name in labels]]
-    return np.array([labels.index(name) for name in contract.labels])[given]
+    given = answers.decisions(run.logits, contract)
+    return ANSWERS[contract.kind].reordered(given, contract.labels, labels)
 
 
 def targets_of(rows: Sequence[LabelledRow], contract: Contract) -> NDArray[Any]:
@@ -125,35 +122,9 @@ def targets_of(rows: Sequence[LabelledRow], contract: Contract) -> NDArray[Any]:
         DataError: a label that the model does not have.
     """
     try:
-        if contract.kind == "regression":
-            return np.array([row.target for row in rows], dtype=np.float64)
-        ids: dict[Target, int] = {name: number for number, name in enumerate(contract.labels)}
-        if contract.kind == "classification":
-            return np.array([ids[row.target] for row in rows])
-        given = np.zeros((len(rows), len(ids)), dtype=np.int64)
-        for number, row in enumerate(rows):
-            given[number, [ids[name] for name in row.labels]] = 1
-        return given
+        return answers.targets_of([row.target for row in rows], contract)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the validation rows hold a target that the model does not know: {error}") from error
-
-
-def target_of(decision: Any, contract: Contract) -> Target:
-    """Returns one row's target, in the form of `targets_of`, as a run keeps it: a label, the labels, or a number."""
-    if contract.kind == "regression":
-        return float(decision)
-    if contract.kind == "multi-label":
-        return tuple(name for name, is_given in zip(contract.labels, decision, strict=True) if is_given)
-    return contract.labels[int(decision)]
-
-
-def words_of(decision: Any, contract: Contract) -> str:
-    """Returns one row's answer, or its target in the same form, as people read it."""
-    if contract.kind == "regression":
-        return f"{float(decision):.4g}"
-    if contract.kind == "multi-label":
-        return ", ".join(np.array(contract.labels)[np.asarray(decision) == 1]) or "no label"
-    return contract.labels[int(decision)]
 
 
 def _run_of(path: Path) -> Path:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bertune.evaluation.answers import words_of
 from bertune.evaluation.comparison import Comparison, Difference, Pair
 from bertune.hinted_values import to_json
 from bertune.json_file import JsonObject
-from bertune.reports.compared_runs import ComparedRun, decisions_of, words_of
+from bertune.reports.compared_runs import ComparedRun, decisions_of
 from bertune.reports.words import answer_text
 from bertune.text.aligned import aligned
 from bertune.text.excerpt import excerpt

@@ -257,7 +257,7 @@ def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, cl
         directory.write_calibration(judged.calibration.saved())
     assert run.validation is not None
     path, describe = directory.path / "validation.jsonl", run.describe["validation"]
-    write_validation_rows(path, describe, run.validation, judged.logits, run.contract.labels)
+    write_validation_rows(path, describe, run.validation, judged.logits, run.contract)
     directory.write_scores(RunScores(average=kept.recipe, seeds=kept.seeds, validation=judged.scores.saved()))
 
 

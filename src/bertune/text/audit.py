@@ -239,7 +239,7 @@ def audit_sources(
 
     task = next(iter(sources.values())).task
     rows = {name: chunks(name, source) for name, source in sources.items()}
-    return _audit(rows, task.labels, is_regression=task.kind == "regression")
+    return _audit(rows, task.labels, is_regression=not task.kind.has_labels)
 
 
 def _audit(

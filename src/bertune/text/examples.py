@@ -18,7 +18,8 @@ from bertune.text.given_values import label_words_in, texts_in
 from bertune.text.labels import LabelSet
 from bertune.text.nearest import did_you_mean, shorten
 from bertune.text.read_report import ReadReport, RefusedRow, join_reports
-from bertune.text.task import Columns, Task, TaskKind
+from bertune.text.task import Columns, Task
+from bertune.text.task_kind import TaskKind
 
 __all__ = [
     "Columns",
@@ -201,6 +202,26 @@ class Examples:
         """Names file and line of an example, as ``train.tsv:17``."""
         path = self.report.path if self.paths is None else self.paths[row]
         return f"{path}:{self.lines[row]}"
+
+    def targets_for(
+        self, kind: TaskKind, labels: LabelSet | None, target_range: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
+        """Turns the label words into the targets of a kind of task.
+
+        Args:
+            kind: of the task.
+            labels: of the task; None for values.
+            target_range: lowest and highest target there may be, for values.
+
+        Returns:
+            What `label_ids`, `label_rows` or `targets` gives.
+
+        Raises:
+            DataError: as they do.
+        """
+        if labels is None:
+            return self.targets(target_range)
+        return self.label_rows(labels) if kind.has_label_sets else self.label_ids(labels)
 
     def label_ids(self, labels: LabelSet) -> npt.NDArray[np.int64]:
         """Turns the label words into their ids.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from bertune.errors import ConfigError
 from bertune.text.examples import Columns, LabelSet, Task
 from bertune.text.nearest import did_you_mean
+from bertune.text.task_kind import TaskKind
 
 _USUAL_SPLITS = {"train": "train", "validation": "dev", "test": "test"}
 _MNLI_SPLITS = {
@@ -53,7 +54,7 @@ TASKS: dict[str, GlueTask] = {
     for task in (
         GlueTask(
             "cola",
-            "classification",
+            TaskKind.CLASSIFICATION,
             # The test file has a header and no label; train and dev have neither header nor names.
             Columns("sentence", None, "label"),
             LabelSet(("unacceptable", "acceptable")),
@@ -64,7 +65,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "sst2",
-            "classification",
+            TaskKind.CLASSIFICATION,
             Columns("sentence", None, "label"),
             LabelSet(("negative", "positive")),
             ("accuracy",),
@@ -72,7 +73,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "mrpc",
-            "classification",
+            TaskKind.CLASSIFICATION,
             Columns("#1 String", "#2 String", "Quality"),
             LabelSet(("not_equivalent", "equivalent")),
             ("accuracy", "f1"),
@@ -81,7 +82,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "stsb",
-            "regression",
+            TaskKind.REGRESSION,
             Columns("sentence1", "sentence2", "score"),
             None,
             ("pearson", "spearman"),
@@ -91,7 +92,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "qqp",
-            "classification",
+            TaskKind.CLASSIFICATION,
             Columns("question1", "question2", "is_duplicate"),
             LabelSet(("not_duplicate", "duplicate")),
             ("accuracy", "f1"),
@@ -100,7 +101,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "mnli",
-            "classification",
+            TaskKind.CLASSIFICATION,
             Columns("sentence1", "sentence2", "gold_label"),
             LabelSet(("entailment", "neutral", "contradiction")),
             ("accuracy",),
@@ -110,7 +111,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "qnli",
-            "classification",
+            TaskKind.CLASSIFICATION,
             Columns("question", "sentence", "label"),
             _ENTAILMENT,
             ("accuracy",),
@@ -119,7 +120,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "rte",
-            "classification",
+            TaskKind.CLASSIFICATION,
             Columns("sentence1", "sentence2", "label"),
             _ENTAILMENT,
             ("accuracy",),
@@ -128,7 +129,7 @@ TASKS: dict[str, GlueTask] = {
         ),
         GlueTask(
             "wnli",
-            "classification",
+            TaskKind.CLASSIFICATION,
             Columns("sentence1", "sentence2", "label"),
             LabelSet(("not_entailment", "entailment")),
             ("accuracy",),

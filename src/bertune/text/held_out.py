@@ -15,7 +15,7 @@ from bertune.text.examples import Examples
 from bertune.text.nearest import shorten
 from bertune.text.read_report import ReadReport
 from bertune.text.stratified import Rows, Strata, choose
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 from bertune.text.text_keys import keys_of, normalised, unordered_keys
 
 USUAL_SHARE: Final = 0.1
@@ -162,9 +162,9 @@ _OTHERWISE: Final = (
     "name validation data with --validation FILE, or train on all rows, without a score: --validation none"
 )
 _METHOD: Final[dict[TaskKind, str]] = {
-    "classification": "stratified",
-    "multi-label": "stratified by each label",
-    "regression": "stratified by tenths of the values",
+    TaskKind.CLASSIFICATION: "stratified",
+    TaskKind.MULTI_LABEL: "stratified by each label",
+    TaskKind.REGRESSION: "stratified by tenths of the values",
 }
 
 

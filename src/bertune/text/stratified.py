@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.text.examples import Examples, number_in
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 Rows = NDArray[np.int64]
 _BINS: Final = 10
@@ -31,11 +31,11 @@ class Strata:
     @classmethod
     def of(cls, examples: Examples, kind: TaskKind) -> "Strata":
         """Takes the labels, each of several labels (none is one, too), or the tenths of the values by rank."""
-        if kind == "multi-label":
+        if kind.has_label_sets:
             sets = [tuple(dict.fromkeys(words)) or ("",) for words in examples.label_sets or ()]
             words = [word for each in sets for word in each]
             lengths = [len(each) for each in sets]
-        elif kind == "regression":
+        elif not kind.has_labels:
             return cls._single(_tenths([number_in(word) for word in examples.labels or ()]))
         else:
             words, lengths = list(examples.labels or ()), [1] * len(examples)

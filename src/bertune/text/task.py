@@ -1,21 +1,19 @@
 """What is learned: which columns hold it, its labels and the metrics that judge it."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from bertune.errors import ConfigError
 from bertune.text.labels import LabelSet
 from bertune.text.several_labels import SeveralLabels
-
-TaskKind = Literal["classification", "multi-label", "regression"]
+from bertune.text.task_kind import TaskKind, TaskKindName
 
 CLASSIFICATION_METRICS = ("accuracy", "f1", "f1_macro", "matthews")
 MULTI_LABEL_METRICS = ("f1_micro", "f1_macro", "subset_accuracy", "hamming_loss")
 REGRESSION_METRICS = ("pearson", "spearman")
 METRICS_OF_KIND: dict[TaskKind, tuple[str, ...]] = {
-    "classification": CLASSIFICATION_METRICS,
-    "multi-label": MULTI_LABEL_METRICS,
-    "regression": REGRESSION_METRICS,
+    TaskKind.CLASSIFICATION: CLASSIFICATION_METRICS,
+    TaskKind.MULTI_LABEL: MULTI_LABEL_METRICS,
+    TaskKind.REGRESSION: REGRESSION_METRICS,
 }
 
 
@@ -55,7 +53,7 @@ class Columns:
     @classmethod
     def of_kind(
         cls,
-        kind: TaskKind,
+        kind: TaskKind | TaskKindName,
         text_a: str | int,
         text_b: str | int | None,
         label: str | int | None,
@@ -77,7 +75,7 @@ class Columns:
         Raises:
             ConfigError: `allow_none` for columns of 0 and 1.
         """
-        if kind != "multi-label" or label is None:
+        if not TaskKind.of(kind).has_label_sets or label is None:
             return cls(text_a, text_b, label)
         names = label.split(",") if isinstance(label, str) and separator is None else []
         if len(names) < 2:
@@ -118,15 +116,12 @@ class Task:
     target_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.kind != "multi-label" and self.columns.several is not None:
+        object.__setattr__(self, "kind", TaskKind.of(self.kind))
+        if not self.kind.has_label_sets and self.columns.several is not None:
             raise ConfigError(f"task '{self.name}': only a multi-label task has several labels a row")
-        if self.target_range is not None and not (
-            self.kind == "regression" and self.target_range[0] < self.target_range[1]
-        ):
-            raise ConfigError(f"the target range {list(self.target_range)} does not fit a {self.kind}")
-        if self.kind not in METRICS_OF_KIND:
-            raise ConfigError(f"task kind must be one of {', '.join(METRICS_OF_KIND)}, got {self.kind!r}")
-        if self.kind == "regression" and self.labels is not None:
+        if self.target_range is not None:
+            check_range(self.kind, self.target_range, name="the target range")
+        if not self.kind.has_labels and self.labels is not None:
             raise ConfigError(f"task '{self.name}': a regression task has no label words")
         known = METRICS_OF_KIND[self.kind]
         if not self.metrics or any(metric not in known for metric in self.metrics):
@@ -139,7 +134,7 @@ class Task:
         cls,
         columns: Columns,
         *,
-        kind: TaskKind = "classification",
+        kind: TaskKind | TaskKindName = TaskKind.CLASSIFICATION,
         labels: LabelSet | None = None,
         target_range: tuple[float, float] | None = None,
     ) -> "Task":
@@ -149,6 +144,7 @@ class Task:
         and Spearman correlation, several labels a row by F1, subset accuracy and Hamming loss. While the labels
         are not known, only accuracy is certain: see `with_labels`.
         """
+        kind = TaskKind.of(kind)
         return cls("custom", kind, columns, labels, usual_metrics(kind, labels), target_range)
 
     def with_labels(self, labels: LabelSet) -> "Task":
@@ -156,9 +152,24 @@ class Task:
         return replace(self, labels=labels, metrics=usual_metrics(self.kind, labels))
 
 
+def check_range(kind: TaskKind, target_range: tuple[float, float], *, name: str) -> None:
+    """Refuses a range of targets that a task cannot have.
+
+    Args:
+        kind: of the task.
+        target_range: lowest and highest target.
+        name: what to call the range.
+
+    Raises:
+        ConfigError: the task has no values, or the lowest is not below the highest.
+    """
+    if kind.has_labels or not target_range[0] < target_range[1]:
+        raise ConfigError(f"{name} {list(target_range)} does not fit a {kind}")
+
+
 def usual_metrics(kind: TaskKind, labels: LabelSet | None = None) -> tuple[str, ...]:
     """Returns the metrics by which a kind of task is judged; with the labels of a classification, F1 as well."""
-    if kind != "classification":
+    if not kind.has_one_label:
         return METRICS_OF_KIND[kind]
     if labels is None:
         return ("accuracy",)

@@ -45,8 +45,8 @@ class TokenFigures:
         rows: examples.
         over_length: those with more tokens than `max_length`.
         loses_tokens: whether these lose tokens; they do not where they are read in windows.
-        tokens: of all examples, without [CLS] and [SEP].
-        unknown: those that are [UNK].
+        tokens: of all examples, special tokens not counted.
+        unknown: those that stand for what the vocabulary cannot spell.
         unknown_rows: examples with at least one.
         unknown_characters: which characters cause it, the most frequent first; at most ten.
         unknown_examined: unknown words that were looked at for that.

@@ -10,7 +10,7 @@ from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongText
 from bertune.tokens.manifest import ShardFormat
 from bertune.tokens.tfrecord import framed_examples
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class ChunkEncoder:
         long_text: what becomes of longer ones.
     """
 
-    tokenizer: BertTokenizer
+    tokenizer: Tokenizer
     max_length: int
     format: ShardFormat
     long_text: LongText = "first"

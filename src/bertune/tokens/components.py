@@ -15,6 +15,7 @@ from tokenizers.models import WordPiece
 
 from bertune.tokens import unicode_tables
 from bertune.tokens.added_tokens import AddedToken
+from bertune.tokens.pair_template import PairTemplate
 
 #: Longer words become [UNK]. The original's value; the first BERT code had 200, the library's default is 100.
 MAX_CHARACTERS_PER_WORD = 400
@@ -27,7 +28,12 @@ _NONCHARACTERS = ("\U0010ffff", "\U0010fffe", "\U000fffff", "\U000ffffe", "\U000
 
 
 def build_pipeline(
-    vocab: Mapping[str, int], *, do_lower_case: bool, cls: str, sep: str, unk: str, added: Sequence[AddedToken] = ()
+    vocab: Mapping[str, int],
+    *,
+    do_lower_case: bool,
+    template: PairTemplate,
+    unk: str,
+    added: Sequence[AddedToken] = (),
 ) -> Tokenizer:
     """Builds the whole tokenizer.
 
@@ -36,8 +42,7 @@ def build_pipeline(
     Args:
         vocab: piece to id, ids 0 to n-1.
         do_lower_case: lower-case and strip accents, or keep the text as it is.
-        cls: the token in front of a sequence, in the vocabulary.
-        sep: the token behind each text, in the vocabulary.
+        template: where the special tokens stand, all of them in the vocabulary.
         unk: the token for a word that the vocabulary cannot spell.
         added: tokens that are cut out of texts, in the order of their ids.
     """
@@ -57,9 +62,9 @@ def build_pipeline(
         ]
     )
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
+        single=_processing(template, pairs=False),
+        pair=_processing(template, pairs=True),
+        special_tokens=[(piece, vocab[piece]) for piece in template.pieces],
     )
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     # The library numbers them in this order, behind the vocabulary. None is special to it: with `split_special_tokens`,
@@ -105,6 +110,16 @@ def _normalizer(vocab: Iterable[str], *, do_lower_case: bool) -> normalizers.Nor
             _replace(_character_class(unicode_tables.MARKS), ""),
         ]
     return normalizers.Sequence(steps)
+
+
+def _processing(template: PairTemplate, *, pairs: bool) -> str:
+    """Writes a template as the library does: each piece and each place of a text with its type."""
+    before, *behind = template.gaps(pairs=pairs)
+    parts = [f"{piece}:0" for piece in before]
+    for place, gap in zip("AB", behind, strict=False):
+        type_id = int(place == "B" and template.has_segments)
+        parts += [f"${place}:{type_id}", *(f"{piece}:{type_id}" for piece in gap)]
+    return " ".join(parts)
 
 
 def _replace(pattern: str, content: str) -> normalizers.Normalizer:

@@ -1,7 +1,8 @@
-"""Texts to `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`."""
+"""Texts to token ids between the special tokens of a template: `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]` for BERT."""
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,20 +10,31 @@ from numpy.typing import NDArray
 from bertune.errors import ConfigError, DataError
 from bertune.tokens.examples import EncodedExamples, offsets_of, ragged_positions
 from bertune.tokens.long_texts import LongText, checked_stride
+from bertune.tokens.pair_template import NO_TEXT, Stretch
 from bertune.tokens.text_beginning import beginning
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer, special_ids_of
 from bertune.tokens.truncation import check_max_length, head_lengths, truncated_lengths, window_counts
 
-__all__ = ["EncodedExamples", "bert_encode", "encode_examples", "pad"]
+__all__ = ["EncodedExamples", "TokenOrigins", "bert_encode", "encode_examples", "encode_with_origins", "pad"]
 
-#: Where in the flat ids a stretch of each sequence begins, and how many tokens it has; each (sequences,).
-Stretch = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+@dataclass(frozen=True, eq=False)
+class TokenOrigins:
+    """Which token of which text each token of encoded examples is.
+
+    Args:
+        text: (tokens,) 0 for the first text of its example, 1 for the second, -1 for special tokens.
+        number: (tokens,) its number among the tokens of that text, from 0; -1 for special tokens.
+    """
+
+    text: NDArray[np.int64]
+    number: NDArray[np.int64]
 
 
 def encode_examples(
     texts_a: Sequence[str],
     texts_b: Sequence[str] | None,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     max_length: int,
     *,
     long_text: LongText = "first",
@@ -45,7 +57,7 @@ def encode_examples(
         texts_a: the first texts.
         texts_b: the second texts, as many; None for single texts.
         tokenizer: makes the ids.
-        max_length: at most so many tokens a sequence, special tokens counted; at least 3, for pairs 5.
+        max_length: at most so many tokens a sequence, special tokens counted; for BERT at least 3, for pairs 5.
         long_text: what becomes of longer ones.
         window_stride: for `windows`; None takes half of the tokens that any text has room for in a window.
 
@@ -59,14 +71,36 @@ def encode_examples(
         >>> len(encoded), encoded.offsets  # [CLS] good film [SEP], [CLS] bad [SEP]
         (2, array([0, 4, 7]))
     """
-    check_max_length(max_length, pairs=texts_b is not None)
-    stride = checked_stride(long_text, window_stride, max_length=max_length, pairs=texts_b is not None)
-    return _encode(texts_a, texts_b, tokenizer, max_length, long_text, stride)
+    stride = _checked_stride(tokenizer, max_length, long_text, window_stride, pairs=texts_b is not None)
+    return _written(_arranged(texts_a, texts_b, tokenizer, max_length, long_text, stride), tokenizer)
+
+
+def encode_with_origins(
+    texts_a: Sequence[str],
+    texts_b: Sequence[str] | None,
+    tokenizer: Tokenizer,
+    max_length: int,
+    *,
+    long_text: LongText = "first",
+    window_stride: int | None = None,
+) -> tuple[EncodedExamples, TokenOrigins]:
+    """Does what `encode_examples` does, and tells where in its text each token stands.
+
+    Raises:
+        ConfigError, DataError: see `encode_examples`.
+    """
+    stride = _checked_stride(tokenizer, max_length, long_text, window_stride, pairs=texts_b is not None)
+    arranged = _arranged(texts_a, texts_b, tokenizer, max_length, long_text, stride)
+    template, offsets = tokenizer.template, arranged.offsets
+    numbers = ragged_positions(np.zeros(len(offsets) - 1, np.int64), np.diff(offsets))
+    special = dict.fromkeys(template.pieces, NO_TEXT)
+    number, _ = template.lay_out(numbers, arranged.texts, special, np.int64)
+    return _written(arranged, tokenizer), TokenOrigins(template.text_of_token(arranged.kept), number)
 
 
 def bert_encode(
     columns: Mapping[str, Sequence[str]],
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     *,
     text_a: str = "sentence1",
     text_b: str | None = "sentence2",
@@ -99,8 +133,8 @@ def bert_encode(
     first = _column(columns, text_a)
     second = None if text_b is None else _column(columns, text_b)
     if max_length is not None:
-        check_max_length(max_length, pairs=second is not None)
-    return pad(_encode(first, second, tokenizer, max_length), pad_id=tokenizer.pad_id)
+        check_max_length(max_length, template=tokenizer.template, pairs=second is not None)
+    return pad(_written(_arranged(first, second, tokenizer, max_length), tokenizer), pad_id=tokenizer.pad_id)
 
 
 def pad(encoded: EncodedExamples, *, pad_id: int = 0) -> dict[str, NDArray[np.int32]]:
@@ -134,14 +168,46 @@ def _column(columns: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
     raise ConfigError(f"no column {name!r}; the columns are {', '.join(map(repr, columns)) or 'none'}", hint=hint)
 
 
-def _encode(
+def _checked_stride(
+    tokenizer: Tokenizer, max_length: int, long_text: LongText, window_stride: int | None, *, pairs: bool
+) -> int | None:
+    """Checks the lengths against the tokenizer's template."""
+    template = tokenizer.template
+    check_max_length(max_length, template=template, pairs=pairs)
+    return checked_stride(long_text, window_stride, template=template, max_length=max_length, pairs=pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrangement:
+    """Which tokens of the texts each sequence shows.
+
+    Args:
+        ids: of the different texts, one after another.
+        offsets: (different texts + 1,) where each begins.
+        texts: the stretches of `ids` that make up each text of the sequences; one text, for pairs two.
+        kept: (texts, sequences) how many tokens these have.
+        truncated: (examples,) whether tokens were dropped.
+        example_offsets: (examples + 1,) where the windows of each example begin; None where each is one sequence.
+        max_length: see `encode_examples`; None where nothing is cut.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    texts: list[list[Stretch]]
+    kept: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+    example_offsets: NDArray[np.int64] | None
+    max_length: int | None
+
+
+def _arranged(
     texts_a: Sequence[str],
     texts_b: Sequence[str] | None,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     max_length: int | None,
     long_text: LongText = "first",
     window_stride: int | None = None,
-) -> EncodedExamples:
+) -> _Arrangement:
     if texts_b is not None and len(texts_a) != len(texts_b):
         raise DataError(f"{len(texts_a)} first texts, but {len(texts_b)} second texts: a pair needs both")
     count, texts_per_example = len(texts_a), 1 if texts_b is None else 2
@@ -151,10 +217,9 @@ def _encode(
     starts, whole = (part.reshape(texts_per_example, count) for part in (offsets[:-1][rows], np.diff(offsets)[rows]))
     if max_length is None:
         kept = whole
-    elif texts_b is None:
-        kept = np.minimum(whole, max_length - 2)
     else:
-        kept = np.stack(truncated_lengths(whole[0], whole[1], max_length - 3))
+        room = tokenizer.template.room(max_length, pairs=texts_b is not None)
+        kept = np.minimum(whole, room) if texts_b is None else np.stack(truncated_lengths(whole[0], whole[1], room))
     truncated: NDArray[np.bool_] = np.logical_or.reduce(kept < whole, axis=0)
     example_offsets = None
     if window_stride is not None and truncated.any():
@@ -167,19 +232,26 @@ def _encode(
         heads = head_lengths(kept)
         stretches = [(starts, heads), (starts + whole - (kept - heads), kept - heads)]
     texts = [[(begin[text], length[text]) for begin, length in stretches] for text in range(texts_per_example)]
-    token_ids, sequence_offsets = _lay_out(ids, texts, tokenizer)
+    return _Arrangement(ids, offsets, texts, kept, truncated, example_offsets, max_length)
+
+
+def _written(arranged: _Arrangement, tokenizer: Tokenizer) -> EncodedExamples:
+    """Writes the tokens of an arrangement between the special ones."""
+    template, max_length = tokenizer.template, arranged.max_length
+    dtype = np.uint16 if tokenizer.vocab_size < 65_536 else np.int32
+    token_ids, offsets = template.lay_out(arranged.ids, arranged.texts, special_ids_of(tokenizer), dtype)
     return EncodedExamples(
         token_ids=token_ids,
-        offsets=sequence_offsets,
-        first_lengths=(kept[0] + 2).astype(np.int32),
-        truncated=truncated,
-        max_length=int(np.diff(sequence_offsets).max(initial=0)) if max_length is None else max_length,
-        example_offsets=example_offsets,
+        offsets=offsets,
+        first_lengths=template.first_lengths(arranged.kept),
+        truncated=arranged.truncated,
+        max_length=int(np.diff(offsets).max(initial=0)) if max_length is None else max_length,
+        example_offsets=arranged.example_offsets,
     )
 
 
 def _tokenize_once(
-    texts: list[str], tokenizer: BertTokenizer, most: int | None
+    texts: list[str], tokenizer: Tokenizer, most: int | None
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
     """Tokenizes each different text once: flat ids, their offsets, and for each text its row among them.
 
@@ -193,7 +265,7 @@ def _tokenize_once(
     row_of: dict[str, int] = {}
     rows = np.fromiter((row_of.setdefault(text, len(row_of)) for text in texts), np.int64, len(texts))
     different = list(row_of)
-    if most is None:
+    if most is None or tokenizer.white_space == "unknown":
         return *tokenizer.encode_flat(different), rows
     begun = [beginning(text, most) for text in different]
     ids, offsets = tokenizer.encode_flat(begun)
@@ -226,29 +298,3 @@ def _windows(
     number = ragged_positions(np.zeros(len(counts), np.int64), counts)
     moved = np.minimum(number * stride, (whole - kept)[:, example])
     return starts[:, example] + moved, kept[:, example]
-
-
-def _lay_out(
-    ids: NDArray[np.int32], texts: Sequence[Sequence[Stretch]], tokenizer: BertTokenizer
-) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """Copies the tokens of each text between the special tokens.
-
-    Args:
-        ids: flat ids of the texts.
-        texts: the stretches that make up each text of the sequences; one text, for pairs two.
-        tokenizer: gives the special ids, and through its size the type of the result.
-
-    Returns:
-        Flat ids with special tokens, and offsets (sequences + 1).
-    """
-    kept = np.sum([lengths for text in texts for _, lengths in text], axis=0)
-    offsets = offsets_of(kept + 1 + len(texts))
-    flat = np.full(offsets[-1], tokenizer.sep_id, np.uint16 if tokenizer.vocab_size < 65_536 else np.int32)
-    flat[offsets[:-1]] = tokenizer.cls_id
-    begin = offsets[:-1] + 1
-    for text in texts:
-        for starts, lengths in text:
-            flat[ragged_positions(begin, lengths)] = ids[ragged_positions(starts, lengths)]
-            begin = begin + lengths
-        begin = begin + 1
-    return flat, offsets

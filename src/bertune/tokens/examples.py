@@ -19,7 +19,8 @@ class EncodedExamples:
     Attributes:
         token_ids: (tokens,) ids with special tokens, uint16 for vocabularies below 65,536 pieces, else int32.
         offsets: (sequences + 1,) int64; sequence i is `token_ids[offsets[i]:offsets[i + 1]]`.
-        first_lengths: (sequences,) int32, tokens of `[CLS] a [SEP]`; type 1 begins behind them.
+        first_lengths: (sequences,) int32, tokens of type 0, which come first, as those of `[CLS] a [SEP]`; all of a
+            sequence for a single text, or where a family has no types.
         truncated: (examples,) bool, whether tokens were dropped.
         max_length: the most tokens a sequence was allowed to have, special tokens counted.
         example_offsets: (examples + 1,) int64; the windows of example i are the sequences `example_offsets[i]` to

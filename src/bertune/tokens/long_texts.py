@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bertune.errors import ConfigError
 from bertune.text.metric_text import part_of
+from bertune.tokens.pair_template import PairTemplate
 
 if TYPE_CHECKING:
     from bertune.tokens.examples import EncodedExamples
@@ -20,7 +21,9 @@ _OUTCOMES: dict[LongText, Callable[["LongTexts"], str]] = {
 }
 
 
-def checked_stride(long_text: LongText, window_stride: int | None, *, max_length: int, pairs: bool) -> int | None:
+def checked_stride(
+    long_text: LongText, window_stride: int | None, *, template: PairTemplate, max_length: int, pairs: bool
+) -> int | None:
     """Checks mode and stride, and fills in the default stride.
 
     A text has the whole window to itself, or, of a pair, at least half of it. The default stride is half of that, so
@@ -29,6 +32,7 @@ def checked_stride(long_text: LongText, window_stride: int | None, *, max_length
     Args:
         long_text: the mode.
         window_stride: tokens by which each window begins after the one before; None takes the default.
+        template: which special tokens each window has.
         max_length: tokens of a window at most, special tokens counted.
         pairs: whether examples have two texts.
 
@@ -47,12 +51,12 @@ def checked_stride(long_text: LongText, window_stride: int | None, *, max_length
                 hint="add --long-text windows, or leave --window-stride out",
             )
         return None
-    room = (max_length - 3) // 2 if pairs else max_length - 2
+    room = template.room(max_length, pairs=pairs) // (2 if pairs else 1)
     texts = "a text of a pair" if pairs else "a text"
     if room < 2:
         raise ConfigError(
             f"max_length {max_length} is too small for windows: they need room for 2 tokens of {texts}",
-            hint=f"use --max-length {7 if pairs else 4} or more",
+            hint=f"use --max-length {template.shortest(pairs=pairs, tokens=2)} or more",
         )
     stride = room // 2 if window_stride is None else window_stride
     if not 1 <= stride <= room:

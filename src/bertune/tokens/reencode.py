@@ -31,7 +31,7 @@ from bertune.tokens.manifest import (
 )
 from bertune.tokens.shard_file import ShardFile, sha256_of
 from bertune.tokens.survey import RowsDigest, Survey, pieces_of, targets_of
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 from bertune.tokens.truncation import check_max_length
 
 _ROWS_PER_CHUNK: Final = 1024
@@ -58,7 +58,7 @@ OnProgress = Callable[[ReencodeProgress], None]
 
 def reencode(  # noqa: PLR0913 (a name of the lesson)
     source: RowSource | Split,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     out: str | os.PathLike[str],
     *,
     format: ShardFormat = "tfrecord",
@@ -109,8 +109,9 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
     with only_run_in(folder):
         remove_leftovers(folder)
         survey = Survey(rows, _ROWS_PER_CHUNK, lambda count: tell(ReencodeProgress("reading", count, None)))
-        check_max_length(max_length, pairs=survey.is_pair)
-        checked_stride(long_text, None, max_length=max_length, pairs=survey.is_pair)
+        template, is_pair = tokenizer.template, survey.is_pair
+        check_max_length(max_length, template=template, pairs=is_pair)
+        checked_stride(long_text, None, template=template, max_length=max_length, pairs=is_pair)
         if shards > survey.rows:
             raise ConfigError(f"{shards} shards for {survey.rows} rows", hint="use fewer --shards")
         manifest = _plan(rows, survey, tokenizer, format, max_length, shards, long_text)
@@ -151,14 +152,14 @@ def _prepare_folder(folder: Path) -> Path:
 def _plan(
     rows: RowSource,
     survey: Survey,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     format: ShardFormat,
     max_length: int,
     shards: int,
     long_text: LongText,
 ) -> Manifest:
     columns = rows.columns or rows.task.columns
-    if rows.task.kind == "multi-label":
+    if rows.task.kind.has_label_sets:
         raise ConfigError("rows with several labels cannot be re-encoded", hint="train on the table itself")
     recipe = Recipe(
         format=format,
@@ -167,7 +168,7 @@ def _plan(
         tokenizer_digest=tokenizer.digest,
         rows_digest=survey.rows_digest,
         task=rows.task.name,
-        kind=rows.task.kind,
+        kind="classification" if rows.task.kind.has_labels else "regression",
         labels=() if survey.labels is None else survey.labels.names,
         is_pair=survey.is_pair,
         long_text=long_text,

@@ -58,8 +58,8 @@ def store_key(
     Args:
         texts_a: first texts.
         texts_b: second texts; None for single ones.
-        tokenizer_digest: `BertTokenizer.digest`.
-        code_digest: `BertTokenizer.code_digest`.
+        tokenizer_digest: `Tokenizer.digest`.
+        code_digest: `Tokenizer.code_digest`.
         max_length: in tokens.
         long_text: what becomes of longer ones.
         window_stride: for windows.

@@ -14,7 +14,7 @@ from bertune.tokens.encoding import encode_examples
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.store import load_store, save_store, store_key
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 
 # Fewer examples are encoded sooner than a file is written.
 _LEAST_EXAMPLES: Final = 1000
@@ -24,7 +24,7 @@ _MOST_BYTES: Final = 2 << 30
 def encode_cached(
     texts_a: Sequence[str],
     texts_b: Sequence[str] | None,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     max_length: int,
     *,
     long_text: LongText = "first",
@@ -51,7 +51,8 @@ def encode_cached(
         ConfigError, DataError: see `encode_examples`.
     """
     # The stride that is meant, whether it was named or not.
-    stride = checked_stride(long_text, window_stride, max_length=max_length, pairs=texts_b is not None)
+    is_pair = texts_b is not None
+    stride = checked_stride(long_text, window_stride, template=tokenizer.template, max_length=max_length, pairs=is_pair)
     if len(texts_a) < _LEAST_EXAMPLES or without("token-cache"):
         return encode_examples(
             texts_a, texts_b, tokenizer, max_length, long_text=long_text, window_stride=stride

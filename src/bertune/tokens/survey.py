@@ -78,7 +78,7 @@ class Survey:
         self.is_pair = examples.texts_b is not None
         if examples.labels is None:
             self._unlabelled = True
-        elif source.task.kind == "regression":
+        elif not source.task.kind.has_labels:
             examples.targets()  # raises where one is no number
         elif source.task.labels is not None:
             examples.label_ids(source.task.labels)  # raises where one is none of the task's
@@ -93,7 +93,7 @@ class Survey:
     def _label_set(self, source: RowSource, words: Counter[str]) -> LabelSet | None:
         if not self.rows:
             raise DataError(f"{source}: no row to encode")
-        if source.task.kind == "regression" or source.task.labels is not None:
+        if not source.task.kind.has_labels or source.task.labels is not None:
             return source.task.labels
         if not self.labelled:
             return None

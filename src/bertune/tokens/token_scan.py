@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from bertune.text.findings import PLACES_SHOWN
 from bertune.text.length_counts import LengthCounts
 from bertune.text.token_figures import TokenFigures, UnknownCharacter
 from bertune.tokens.examples import EncodedExamples
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 
 _WORDS_EXAMINED = 10_000
 _CHARACTERS_SHOWN = 10
@@ -31,7 +32,7 @@ class TokenScan:
         loses_tokens: whether longer ones lose tokens; they do not where they are read in windows.
     """
 
-    def __init__(self, tokenizer: BertTokenizer, max_length: int, *, loses_tokens: bool = True) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_length: int, *, loses_tokens: bool = True) -> None:
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._lengths = LengthCounts()
@@ -48,9 +49,9 @@ class TokenScan:
 
     def add_encoded(self, examples: Examples, encoded: EncodedExamples) -> None:
         """Does the same for a chunk that was encoded already, a row each: only texts over the length are tokenized."""
-        tokens = encoded.example_lengths - _special_tokens(examples)
+        tokens = encoded.example_lengths - self._special_tokens(examples)
         ends = encoded.offsets if encoded.example_offsets is None else encoded.offsets[encoded.example_offsets]
-        unknown = _per_row(encoded.token_ids == self._tokenizer.unk_id, ends)
+        unknown = self._unknown_of(encoded.token_ids, ends)
         over = np.flatnonzero(encoded.over_length)
         tokens[over], unknown[over] = self._tokenize(examples.select(over.tolist()))
         self._add(examples, tokens, unknown)
@@ -68,7 +69,7 @@ class TokenScan:
 
     def _add(self, examples: Examples, tokens: NDArray[np.int64], unknown: NDArray[np.int64]) -> None:
         self._tokens += int(tokens.sum())
-        lengths = tokens + _special_tokens(examples)
+        lengths = tokens + self._special_tokens(examples)
         self._lengths.add_all(lengths)
         self._over_length += int((lengths > self._max_length).sum())
         self._blame(unknown, examples)
@@ -104,15 +105,19 @@ class TokenScan:
     def _count(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Gives tokens and unknown tokens of each text, (texts,) both.
 
-        A space parts tokens whatever stands around it, and most words occur again: a word is tokenized once.
+        Where a space parts tokens whatever stands around it, a word is tokenized once: most words occur again.
         """
-        known = self._word_counts
-        words = [text.split(" ") for text in texts]
+        if self._tokenizer.white_space == "separates":
+            known = self._word_counts
+            words = [text.split(" ") for text in texts]
+        else:
+            known = {}
+            words = [[text] for text in texts]
         if len(known) > _WORDS_REMEMBERED:
             known.clear()
         new = list({word for row in words for word in row if word not in known})
         ids, offsets = self._tokenizer.encode_flat(new)
-        unknown = _per_row(ids == self._tokenizer.unk_id, offsets)
+        unknown = self._unknown_of(ids, offsets)
         known.update(zip(new, (np.diff(offsets) + unknown * _UNKNOWN).tolist(), strict=True))
         sums = np.fromiter((sum(map(known.__getitem__, row)) for row in words), np.int64, len(words))
         return sums % _UNKNOWN, sums // _UNKNOWN
@@ -127,20 +132,23 @@ class TokenScan:
             if self._unknown_words.total() >= _WORDS_EXAMINED:
                 break
             words = examples.texts_a[row].split() + (examples.texts_b[row].split() if examples.texts_b else [])
-            ids = self._tokenizer.encode_batch(words)
-            self._unknown_words.update(compress(words, (self._tokenizer.unk_id in word for word in ids)))
+            self._unknown_words.update(compress(words, self._unknown_of(*self._tokenizer.encode_flat(words))))
 
     def _cannot_spell(self, character: str) -> bool:
         """Whether the vocabulary lacks a character, at the beginning of a word or after a letter."""
         known = self._is_unknown.get(character)
         if known is None:
-            alone, after = self._tokenizer.encode_batch([character, "a" + character])
-            known = self._is_unknown[character] = self._tokenizer.unk_id in {*alone, *after}
+            found = self._unknown_of(*self._tokenizer.encode_flat([character, "a" + character]))
+            known = self._is_unknown[character] = bool(found.any())
         return known
 
+    def _special_tokens(self, examples: Examples) -> int:
+        return self._tokenizer.template.special_count(pairs=examples.texts_b is not None)
 
-def _special_tokens(examples: Examples) -> int:
-    return 2 if examples.texts_b is None else 3
+    def _unknown_of(self, ids: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Counts the unknown tokens of each row, (rows,)."""
+        unk_id = self._tokenizer.unk_id
+        return _per_row(np.zeros(len(ids), bool) if unk_id is None else ids == unk_id, offsets)
 
 
 def _per_row(marks: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,9 @@ from bertune.errors import DataError
 from bertune.tokens import directory as tokenizer_directory
 from bertune.tokens.added_tokens import AddedToken
 from bertune.tokens.components import build_pipeline, stand_in
+from bertune.tokens.pair_template import BERT, PairTemplate
 from bertune.tokens.parallelism import guard_forks
+from bertune.tokens.tokenizer_protocol import AlignedPiece, WhiteSpace
 from bertune.tokens.truncation import check_max_length, truncated_lengths
 from bertune.tokens.unicode_tables import UNICODE_VERSION
 from bertune.tokens.vocabulary import CLS, MASK, PAD, SEP, UNK, read_vocabulary
@@ -25,22 +26,6 @@ from bertune.tokens.vocabulary import CLS, MASK, PAD, SEP, UNK, read_vocabulary
 # The library keeps much beside the ids of each text until it is asked for them; chunks bound that memory.
 _TEXTS_PER_CHUNK = 8192
 _SURROGATES = re.compile("[\ud800-\udfff]")
-
-
-class AlignedPiece(NamedTuple):
-    """A piece and where it stands in its text.
-
-    Args:
-        piece: as in the vocabulary.
-        word: number of the word that it is a part of, from 0; a punctuation mark is a word of its own.
-        start: its first character in the text.
-        end: behind its last character.
-    """
-
-    piece: str
-    word: int
-    start: int
-    end: int
 
 
 class BertTokenizer:
@@ -94,8 +79,23 @@ class BertTokenizer:
         self._stand_in = stand_in(self._pieces)
         word_pieces = {piece: index for index, piece in enumerate(pieces)}
         self._pipeline: Tokenizer = build_pipeline(
-            word_pieces, do_lower_case=do_lower_case, cls=CLS, sep=SEP, unk=UNK, added=added
+            word_pieces, do_lower_case=do_lower_case, template=BERT, unk=UNK, added=added
         )
+
+    @property
+    def template(self) -> PairTemplate:
+        """Where [CLS] and [SEP] stand around texts."""
+        return BERT
+
+    @property
+    def white_space(self) -> WhiteSpace:
+        """White space parts words and belongs to none of them."""
+        return "separates"
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the algorithm that splits words."""
+        return "WordPiece"
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -239,18 +239,20 @@ class BertTokenizer:
             ConfigError: max_length leaves no token of a text.
             DataError: a text is not a string.
         """
+        pairs = text_b is not None
         if max_length is not None:
-            check_max_length(max_length, pairs=text_b is not None)
-        if text_b is None:
-            (first,) = self.encode_batch([text_a])
-            first = first if max_length is None else first[: max_length - 2]
-            return [self.cls_id, *first, self.sep_id], [0] * (len(first) + 2)
-        first, second = self.encode_batch([text_a, text_b])
+            check_max_length(max_length, template=BERT, pairs=pairs)
+        texts = self.encode_batch([text_a] if text_b is None else [text_a, text_b])
         if max_length is not None:
-            length_first, length_second = truncated_lengths(len(first), len(second), max_length - 3)
-            first, second = first[:length_first], second[:length_second]
-        ids = [self.cls_id, *first, self.sep_id, *second, self.sep_id]
-        return ids, [0] * (len(first) + 2) + [1] * (len(second) + 1)
+            room = BERT.room(max_length, pairs=pairs)
+            kept = truncated_lengths(len(texts[0]), len(texts[1]), room) if pairs else (room,)
+            texts = [ids[:length] for ids, length in zip(texts, kept, strict=True)]
+        before, *behind = ([self._vocab[piece] for piece in gap] for gap in BERT.gaps(pairs=pairs))
+        ids, type_ids = list(before), [0] * len(before)
+        for type_id, (text, gap) in enumerate(zip(texts, behind, strict=True)):
+            ids += text + gap
+            type_ids += [type_id] * (len(text) + len(gap))
+        return ids, type_ids
 
     def save(self, directory: str | os.PathLike[str], *, model_max_length: int = 512) -> None:
         """Writes vocab.txt, tokenizer.json and tokenizer_config.json into a directory, made when absent.

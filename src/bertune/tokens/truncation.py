@@ -6,29 +6,27 @@ import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import ConfigError
+from bertune.tokens.pair_template import PairTemplate
 
 #: One integer, or an array of them.
 Lengths = TypeVar("Lengths", int, npt.NDArray[np.int64])
 
-#: [CLS] a [SEP] with one token left of the text; [CLS] a [SEP] b [SEP] with one left of each.
-SHORTEST_SINGLE = 3
-SHORTEST_PAIR = 5
 #: Of the tokens that stay, one in four is from the beginning: 128 of 510, as Sun et al. (2019) kept them.
 _HEAD_SHARE: Final = 4
 
 
-def check_max_length(max_length: int, *, pairs: bool) -> None:
+def check_max_length(max_length: int, *, template: PairTemplate, pairs: bool) -> None:
     """Refuses a length that leaves no token of a text.
 
     Raises:
-        ConfigError: max_length is below 3 for single texts, 5 for pairs.
+        ConfigError: max_length is less than the special tokens and one token of each text.
     """
-    shortest = SHORTEST_PAIR if pairs else SHORTEST_SINGLE
+    shortest = template.shortest(pairs=pairs)
     if max_length < shortest:
         kind = "pairs" if pairs else "single texts"
         raise ConfigError(
             f"max_length is {max_length}, at least {shortest} is needed for {kind}",
-            hint="max_length counts [CLS] and [SEP] too",
+            hint=f"max_length counts {' and '.join(template.pieces)} too" if template.pieces else None,
         )
 
 

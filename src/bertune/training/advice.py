@@ -16,7 +16,7 @@ from bertune.evaluation.scores import Scores
 from bertune.hinted_values import named
 from bertune.text.findings import counted
 from bertune.text.label_faults import metric_for_rare
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 from bertune.training.loss_bounds import LossBounds
 
 Code = Literal["collapsed", "near_chance", "below_frozen", "still_falling", "few_steps"]
@@ -200,9 +200,9 @@ def advice_lines(advice: Sequence[Advice]) -> list[str]:
 def _collapsed(outcome: Outcome, in_use: SettingsInUse) -> Advice:
     scores = outcome.scores
     assert scores is not None
-    if outcome.kind == "regression":
+    if not outcome.kind.has_labels:
         message = "this run collapsed: the predicted values hardly vary"
-    elif outcome.kind == "multi-label":
+    elif outcome.kind.has_label_sets:
         message = "this run collapsed: every validation row is given the same labels"
     else:
         only = next(at for at, _ in enumerate(scores.label_names) if any(row[at] for row in scores.confusion))
@@ -273,7 +273,7 @@ def _against_imbalance(outcome: Outcome, in_use: SettingsInUse) -> tuple[str, ..
     flags = [] if in_use.has_class_weights else ["--class-weights balanced"]
     if in_use.metric not in ("f1", "f1_macro", "f1_micro", "matthews"):
         names, rarest = tuple(outcome.label_counts), _rare_label(outcome.label_counts)
-        flags.append(f"--metric {metric_for_rare(names, rarest) if outcome.kind == 'classification' else 'f1_macro'}")
+        flags.append(f"--metric {metric_for_rare(names, rarest) if outcome.kind.has_one_label else 'f1_macro'}")
     return (" ".join(flags),) if flags else ()
 
 

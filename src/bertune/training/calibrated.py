@@ -27,7 +27,7 @@ def calibrated(
         find: the contract as it was, and None.
     """
     found = None
-    if contract.kind != "regression":
+    if contract.kind.has_labels:
         wanted = None if settings.threshold == "default" else settings.threshold_for or contract.metrics[0]
         found = calibrate(logits, targets, contract.labels, threshold_for=wanted)
         contract = found.applied_to(contract)

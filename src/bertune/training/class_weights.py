@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bertune.errors import ConfigError
 from bertune.text.nearest import did_you_mean
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 BALANCED = "balanced"
 
@@ -36,7 +36,7 @@ def class_weights_of(
     """
     if not wanted:
         return None
-    if kind == "regression":
+    if not kind.has_labels:
         raise ConfigError("--class-weights is for labels, not for values", hint="leave it out")
     if list(wanted) == [BALANCED]:
         return torch.from_numpy(_balanced(kind, len(names), targets).astype(np.float32))
@@ -73,7 +73,7 @@ def _number(entry: str, number: str) -> float:
 
 
 def _balanced(kind: TaskKind, labels: int, targets: NDArray[Any]) -> NDArray[np.float64]:
-    if kind == "multi-label":
+    if kind.has_label_sets:
         having = targets.sum(axis=0)
         lacking = len(targets) - having
         return np.where((having > 0) & (lacking > 0), lacking / np.maximum(having, 1), 1.0)

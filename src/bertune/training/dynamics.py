@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertune.text.task import TaskKind
+from bertune.heads.losses import agreement_of
+from bertune.text.task_kind import TaskKind
 
 
 class Dynamics:
@@ -23,7 +24,7 @@ class Dynamics:
     """
 
     def __init__(self, rows: int, kind: TaskKind) -> None:
-        self.kind = kind
+        self.kind = TaskKind(kind)
         self._rows = rows
         self._epochs: list[NDArray[np.float32]] = []
         self._indices: list[NDArray[np.int64]] = []
@@ -32,7 +33,7 @@ class Dynamics:
     def record(self, indices: NDArray[np.int64], logits: Tensor, targets: Tensor) -> None:
         """Takes the logits of a batch; they stay on their device until the epoch ends, so nothing waits for them."""
         self._indices.append(indices)
-        self._values.append(_agreement(logits.detach().float(), targets, self.kind))
+        self._values.append(agreement_of(logits.detach().float(), targets, kind=self.kind))
 
     def end_epoch(self) -> None:
         """Puts the values of the epoch into the rows' order; a row that was not trained on has none (nan)."""
@@ -49,18 +50,10 @@ class Dynamics:
     @property
     def name(self) -> str:
         """What the values are: `probability` of what is true, or `absolute_error`."""
-        return "absolute_error" if self.kind == "regression" else "probability"
+        return "probability" if self.kind.has_labels else "absolute_error"
 
     def most_doubtful(self, most: int) -> NDArray[np.int64]:
         """Returns rows whose target the model believed least, averaged over the epochs, the least believed first."""
         mean = self.values.astype(np.float64).mean(axis=0)
-        order: NDArray[np.int64] = np.argsort(-mean if self.kind == "regression" else mean, kind="stable")[:most]
+        order: NDArray[np.int64] = np.argsort(mean if self.kind.has_labels else -mean, kind="stable")[:most]
         return order
-
-
-def _agreement(logits: Tensor, targets: Tensor, kind: TaskKind) -> Tensor:
-    if kind == "regression":
-        return (logits.squeeze(-1) - targets).abs()
-    if kind == "multi-label":
-        return torch.sigmoid(torch.where(targets > 0, logits, -logits)).mean(dim=-1)
-    return torch.softmax(logits, dim=-1).gather(1, targets.unsqueeze(1)).squeeze(1)

@@ -22,7 +22,8 @@ from bertune.optim.create import create_optimizer
 from bertune.optim.parameter_groups import decay_groups
 from bertune.optim.schedule import LinearWarmUpDecay
 from bertune.optim.scheduled_adam import ScheduledAdam
-from bertune.text.task import TaskKind, usual_metrics
+from bertune.text.task import usual_metrics
+from bertune.text.task_kind import TaskKind, TaskKindName
 from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
@@ -46,7 +47,7 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
     *,
     config: TrainingConfig | None = None,
     optimizer: ScheduledAdam | None = None,
-    kind: TaskKind | None = None,
+    kind: TaskKind | TaskKindName | None = None,
     metrics: tuple[str, ...] | None = None,
     label_names: tuple[str, ...] | None = None,
     target_range: tuple[float, float] | None = None,
@@ -100,7 +101,7 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         (4, 2)
     """
     train_set = as_dataset(train)
-    kind = kind or kind_of(classifier, train_set)
+    kind = kind_of(classifier, train_set) if kind is None else TaskKind.of(kind)
     objective = Objective(kind, metrics or usual_metrics(kind), label_names, target_range)
     train_set = objective.checked(train_set, "train", classifier)
     validation_set = None if validation is None else objective.checked(as_dataset(validation), "validation", classifier)

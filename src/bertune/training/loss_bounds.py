@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ def loss_bounds(
         label_smoothing: share of each target that is spread evenly.
         class_weights: (labels,), as `loss_of` takes them; None for none.
     """
-    if kind == "regression":
+    if not kind.has_labels:
         return LossBounds(float(np.var(targets.astype(np.float64))), 0.0)
     weights = np.ones(num_labels) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
-    if kind == "multi-label":
+    if kind.has_label_sets:
         having = targets.mean(axis=0)
         # (has it or not, label, what is predicted): how much each log-probability counts.
         wanted = np.stack(

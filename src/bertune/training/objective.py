@@ -16,7 +16,7 @@ from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.scores import Scores, Scoring, score
 from bertune.heads.classifier import Classifier
 from bertune.heads.losses import loss_of, weight_of
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Objective:
     target_range: tuple[float, float] | None = None
     label_smoothing: float = 0.0
     class_weights: Tensor | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", TaskKind.of(self.kind))
 
     @classmethod
     def of(cls, contract: Contract) -> Self:
@@ -80,9 +83,9 @@ class Objective:
         if len(data) == 0:
             raise DataError(f"the {name} data hold no example")
         check = {
-            "classification": _class_ids,
-            "multi-label": _label_rows,
-            "regression": _values,
+            TaskKind.CLASSIFICATION: _class_ids,
+            TaskKind.MULTI_LABEL: _label_rows,
+            TaskKind.REGRESSION: _values,
         }[self.kind]
         return Dataset(data.encoded, check(data.targets, name, classifier.num_labels))
 
@@ -117,8 +120,8 @@ def kind_of(classifier: Classifier, data: Dataset) -> TaskKind:
     With one number, a classifier with one output is a regressor.
     """
     if data.targets is not None and data.targets.ndim == 2:
-        return "multi-label"
-    return "regression" if classifier.num_labels == 1 else "classification"
+        return TaskKind.MULTI_LABEL
+    return TaskKind.REGRESSION if classifier.num_labels == 1 else TaskKind.CLASSIFICATION
 
 
 def _class_ids(targets: NDArray[Any], name: str, outputs: int) -> NDArray[Any]:

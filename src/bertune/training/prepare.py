@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
@@ -27,9 +24,11 @@ from bertune.text.held_out import HeldOut
 from bertune.text.token_figures import TokenFigures
 from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.long_texts import LongTexts, checked_stride
+from bertune.tokens.pair_template import BERT, PairTemplate
+from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.store_cache import encode_cached
 from bertune.tokens.token_scan import TokenScan
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.layer_settings import check_reinit_layers
@@ -52,7 +51,7 @@ class PreparedRun:
     settings: RunSettings
     config: TrainingPlan
     task: Task
-    tokenizer: BertTokenizer
+    tokenizer: Tokenizer
     classifier: Classifier
     receipt: Receipt
     audit: Audit
@@ -97,7 +96,8 @@ def prepare(
     else:
         settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
     check_settings(settings, config, task, has_validation="validation" in reports)
-    settings = replace(settings, window_stride=_window_stride(settings, is_pair=task.columns.is_pair))
+    # Before anything is fetched: what has no room in the shortest template has none in the model's.
+    _window_stride(settings, BERT, is_pair=task.columns.is_pair)
     if reencoded is None:
         audit = audit_splits(
             splits, task.labels, chosen_by=(settings.metric or task.metrics[0]) if "validation" in splits else None
@@ -110,8 +110,9 @@ def prepare(
         say(line_of_positive)
     model_folder = resolve_model(settings.model, on_progress=on_fetch)
     words = model_folder if settings.tokenizer is None else resolve_model(settings.tokenizer, on_progress=on_fetch)
-    tokenizer = BertTokenizer.from_directory(tokenizer_folder(words))
-    settings = replace(settings, pooling=settings.pooling or _pooling_of(model_folder))
+    tokenizer = read_tokenizer(tokenizer_folder(words))
+    stride = _window_stride(settings, tokenizer.template, is_pair=task.columns.is_pair)
+    settings = replace(settings, window_stride=stride, pooling=settings.pooling or _pooling_of(model_folder))
     classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
     classifier.to(device)
     say(_encoder_line(settings.model, receipt, verbose=verbose))
@@ -177,7 +178,7 @@ def _pooling_of(model: Path) -> Pooling:
 
 
 def _restore(
-    settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: BertTokenizer, task: Task
+    settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: Tokenizer, task: Task
 ) -> tuple[Classifier, Receipt]:
     bert_config = fitted_config(BertConfig.from_json_file(config_file(folder)), folder)
     if settings.max_length > bert_config.max_position_embeddings:
@@ -199,7 +200,7 @@ def _encode_splits(
     splits: dict[str, Examples],
     task: Task,
     audit: Audit,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     settings: RunSettings,
     say: Say,
     *,
@@ -215,7 +216,7 @@ def _encode_splits(
             long_text=settings.long_text,
             window_stride=settings.window_stride,
         )
-        datasets[name] = Dataset(encoded, _targets(examples, task))
+        datasets[name] = Dataset(encoded, examples.targets_for(task.kind, task.labels, task.target_range))
         figures = _token_figures(examples, encoded, tokenizer, settings)
         findings = audit.add_tokens(name, figures)
         long_texts = LongTexts.of(encoded, settings.long_text)
@@ -236,7 +237,7 @@ def _tokens_line(name: str, encoded: EncodedExamples, long_texts: LongTexts) -> 
 
 
 def _token_figures(
-    examples: Examples, encoded: EncodedExamples, tokenizer: BertTokenizer, settings: RunSettings
+    examples: Examples, encoded: EncodedExamples, tokenizer: Tokenizer, settings: RunSettings
 ) -> TokenFigures:
     """Counts lengths and unknown words."""
     scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
@@ -252,11 +253,11 @@ def _encoder_line(name: str, receipt: Receipt, *, verbose: bool) -> str:
     return f"restored {name}: {receipt.parameters:,} parameters; new: {', '.join([*new, 'classifier head'])}"
 
 
-def _window_stride(settings: RunSettings, *, is_pair: bool) -> int | None:
-    return checked_stride(settings.long_text, settings.window_stride, max_length=settings.max_length, pairs=is_pair)
-
-
-def _targets(examples: Examples, task: Task) -> NDArray[Any]:
-    if task.labels is None:
-        return examples.targets(task.target_range)
-    return examples.label_rows(task.labels) if task.kind == "multi-label" else examples.label_ids(task.labels)
+def _window_stride(settings: RunSettings, template: PairTemplate, *, is_pair: bool) -> int | None:
+    return checked_stride(
+        settings.long_text,
+        settings.window_stride,
+        template=template,
+        max_length=settings.max_length,
+        pairs=is_pair,
+    )

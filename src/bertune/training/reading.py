@@ -94,19 +94,19 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
     for name, split in examples.items():
         if not len(split):
             raise DataError(f"{split.report.path}: no row to {_PURPOSES.get(name, 'validate with')}")
-    if task.kind == "multi-label":
+    if task.kind.has_label_sets:
         task = task.with_labels(_labels_of_sets(examples["train"], task.columns))
-    elif task.kind == "classification" and task.labels is None:
+    elif task.kind.has_labels and task.labels is None:
         task = task.with_labels(_labels_of(examples["train"], settings.positive))
         examples["train"] = _warned_of_numbers(examples["train"])
     if not holds_out:
         return task, examples, None
-    if task.kind == "regression":
+    if not task.kind.has_labels:
         examples["train"].targets(task.target_range)  # names the first that is none
     try:
         train, validation, held_out = hold_out(examples["train"], task.kind, share=settings.share, group=settings.group)
     except DataError as error:
-        if task.kind == "classification" and len(found_numbers := _numbers_of(examples["train"])) > _MOST_NUMBERS:
+        if task.kind.has_one_label and len(found_numbers := _numbers_of(examples["train"])) > _MOST_NUMBERS:
             raise DataError(
                 error.message,
                 hint=f"the labels are {len(found_numbers):,} different numbers; if they are values and not names of "
@@ -221,7 +221,7 @@ def _names_say(labels: LabelSet) -> bool:
 def positive_line(settings: RunSettings, task: Task) -> str | None:
     """Says which label F1 is about, where it is neither named nor the one that sorts last; else None."""
     labels = task.labels
-    if settings.task is not None or settings.positive is not None or task.kind != "classification" or labels is None:
+    if settings.task is not None or settings.positive is not None or not task.kind.has_one_label or labels is None:
         return None
     if labels == LabelSet.from_values(labels):
         return None

@@ -15,7 +15,7 @@ from bertune.text.nearest import shorten
 from bertune.tokens.long_texts import LongTexts
 from bertune.tokens.manifest import NO_WINDOWS, Manifest, Recipe, check_tokenizer, find_reencoded
 from bertune.tokens.read_records import Records, read_reencoded
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokens.tokenizer_protocol import Tokenizer
 from bertune.training.reading import TEST, named_task
 from bertune.training.run_rows import Describe, DescribeRecords
 from bertune.training.run_settings import RunSettings
@@ -66,7 +66,7 @@ class ReencodedData:
             name: DescribeRecords(self.folders[name], records.example_ids) for name, records in self.records.items()
         }
 
-    def datasets_for(self, tokenizer: BertTokenizer) -> dict[str, Dataset]:
+    def datasets_for(self, tokenizer: Tokenizer) -> dict[str, Dataset]:
         """Gives the examples for a model.
 
         Raises:
@@ -101,7 +101,7 @@ def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
         _check(folders[name], manifest, folders["train"], train)
     settings = _filled_in(settings, folders["train"], manifests["train"])
     task = named_task(settings)
-    if task.kind == "classification" and task.labels is None:
+    if task.kind.has_one_label and task.labels is None:
         task = task.with_labels(LabelSet(train.labels))
         if settings.positive is not None and (len(train.labels) != 2 or train.labels[1] != settings.positive):
             raise ConfigError(

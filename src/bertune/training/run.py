@@ -63,7 +63,6 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         DivergedError: the loss is not finite; the model folder then holds the best epoch so far, if there was one.
     """
     directory = RunDirectory(run.settings.out)
-    labels = run.contract.labels
     dynamics = Dynamics(len(run.train), run.contract.kind)
     contract = run.contract
     best: EpochResult | None = None
@@ -85,7 +84,11 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             directory.write_calibration(calibration.saved())
         if run.validation is not None and result.logits is not None:
             write_validation_rows(
-                directory.path / "validation.jsonl", run.describe["validation"], run.validation, result.logits, labels
+                directory.path / "validation.jsonl",
+                run.describe["validation"],
+                run.validation,
+                result.logits,
+                run.contract,
             )
         # Last: it tells whether all of this is of the weights that are there.
         if best.scores is not None:
@@ -113,7 +116,7 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             on_best=keep,
             dynamics=dynamics,
         )
-        write_dynamics(directory.path, run.describe["train"], run.train, dynamics, labels)
+        write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.contract)
         best = best or history.best
         advice = advice_on(run, history, best, beside_frozen(frozen, best, contract))
         also = _score_also(run, contract)

@@ -1,13 +1,10 @@
 """The advice on a run, from what was prepared and what it came to."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.encoder.precision import choose_precision
-from bertune.evaluation.answers import decide, probabilities, values
+from bertune.evaluation.answers import decisions
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, probe
 from bertune.evaluation.score_parts import Scoring
 from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
@@ -36,7 +33,7 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
         Scoring(
             objective.kind,
             objective.metrics,
-            None if objective.kind == "regression" else objective.names_of(run.classifier),
+            objective.names_of(run.classifier) if objective.kind.has_labels else None,
         ),
         epochs=run.config.epochs,
         precision=choose_precision(run.config.precision, run.classifier.classifier.weight.device),
@@ -46,7 +43,7 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
 
 def beside_frozen(frozen: FrozenProbe | None, best: EpochResult, contract: Contract) -> FrozenComparison | None:
     """Compares the model that is kept, by its temperature and thresholds, with the regression; None without either."""
-    return None if frozen is None or best.logits is None else frozen.beside(_decisions(best.logits, contract))
+    return None if frozen is None or best.logits is None else frozen.beside(decisions(best.logits, contract))
 
 
 def advice_on(
@@ -106,14 +103,8 @@ def _bounds(run: PreparedRun) -> LossBounds:
 def _label_counts(run: PreparedRun) -> list[int]:
     targets = run.train.targets
     assert targets is not None
-    if run.contract.kind == "regression":
+    if not run.contract.kind.has_labels:
         return []
     counts = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(run.contract.labels))
     found: list[int] = counts.tolist()
     return found
-
-
-def _decisions(logits: NDArray[Any], contract: Contract) -> NDArray[Any]:
-    if contract.kind == "regression":
-        return values(logits, contract)
-    return decide(probabilities(logits, contract), contract)

@@ -40,16 +40,16 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
         raise ConfigError("--metric and --patience need validation data", hint=_HINT)
     if settings.threshold == "auto":
         _check_thresholds(settings, task, has_validation=has_validation)
-    if task.kind == "regression" and config.label_smoothing:
+    if not task.kind.has_labels and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
-    if task.kind == "regression" and config.class_weights:
+    if not task.kind.has_labels and config.class_weights:
         raise ConfigError("--class-weights is for classes, not for values")
 
 
 def _check_thresholds(settings: RunSettings, task: Task, *, has_validation: bool) -> None:
     if not has_validation:
         raise ConfigError("--threshold auto needs validation data", hint=_HINT)
-    if task.kind == "regression":
+    if not task.kind.has_labels:
         raise ConfigError("--threshold is for labels, not for values")
     if task.labels is not None:
         require_threshold(task.kind, task.labels.names, settings.threshold_for or settings.metric or task.metrics[0])

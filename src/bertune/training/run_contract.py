@@ -24,7 +24,7 @@ def contract_of_run(settings: RunSettings, task: Task, train_targets: NDArray[An
     if settings.metric is not None:
         metrics = (settings.metric, *(metric for metric in metrics if metric != settings.metric))
     counts: tuple[int, ...] = ()
-    if task.kind == "multi-label":
+    if task.kind.has_label_sets:
         counts = tuple(train_targets.sum(axis=0).tolist())
     elif task.labels is not None:
         counts = tuple(np.bincount(train_targets, minlength=len(task.labels)).tolist())

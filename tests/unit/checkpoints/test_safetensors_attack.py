@@ -194,16 +194,17 @@ def test_a_header_rewritten_at_random_is_refused_or_read(tmp_path: Path) -> None
     assert refused > 400
 
 
-@pytest.mark.parametrize("suffix", ["model.safetensors", "pytorch_model.bin", "weights", "model.txt"])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "weights", "model.txt"])
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_pickle_is_refused_by_its_content_and_never_run(tmp_path: Path, suffix: str, protocol: int) -> None:
+def test_a_pickle_is_known_by_its_content_and_never_run(tmp_path: Path, name: str, protocol: int) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:
             return (os.mkdir, (str(tmp_path / "exploded"),))
 
-    path = tmp_path / suffix
+    path = tmp_path / name
     path.write_bytes(pickle.dumps([Bomb()], protocol=protocol))
-    with pytest.raises(CheckpointError, match="a pickle, which bertune does not read") as caught:
+    message = "a pickle, not safetensors" if name.endswith(".safetensors") else "which no state dict needs"
+    with pytest.raises(CheckpointError, match=message) as caught:
         TensorFiles([path])
     assert caught.value.hint is not None
     assert not (tmp_path / "exploded").exists()
@@ -215,7 +216,7 @@ def test_the_oldest_pickles_are_refused_too(tmp_path: Path, protocol: int) -> No
         read_all(pickle.dumps({"a": list(range(100))}, protocol=protocol), tmp_path)
 
 
-def test_what_torch_saves_is_refused_as_a_pickle(tmp_path: Path) -> None:
+def test_what_torch_saves_is_refused_under_the_name_of_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     for zipped in (True, False):
         torch.save(TENSORS, path, _use_new_zipfile_serialization=zipped)

@@ -14,7 +14,7 @@ from bertune.encoder.encoder import Encoder
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, _fit, probe, rows_for_probe
 from bertune.evaluation.mean_features import mean_features
 from bertune.evaluation.score_parts import Scoring
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 from bertune.tokens.examples import EncodedExamples
 
 SOURCE = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def encoder() -> Encoder:
 
 def probed(encoder: Encoder, train: Dataset, validation: Dataset, **changes: Any) -> FrozenProbe | None:
     settings: dict[str, Any] = {
-        "kind": "classification",
+        "kind": TaskKind.CLASSIFICATION,
         "metrics": ("accuracy",),
         "num_labels": 2,
         "epochs": 3,
@@ -37,7 +37,7 @@ def probed(encoder: Encoder, train: Dataset, validation: Dataset, **changes: Any
     }
     settings |= changes
     kind, metrics, labels = (settings.pop(name) for name in ("kind", "metrics", "num_labels"))
-    names = None if kind == "regression" else tuple(map(str, range(labels)))
+    names = None if kind == TaskKind.REGRESSION else tuple(map(str, range(labels)))
     return probe(encoder, train, validation, Scoring(kind, metrics, names), **settings)
 
 
@@ -47,21 +47,21 @@ def with_targets(data: Dataset, targets: Any) -> Dataset:
 
 @pytest.mark.parametrize("penalty", [0.01, 1.0])
 def test_classes_get_the_weights_of_scikit_learn(penalty: float) -> None:
-    ours = _fit(FEATURES, np.eye(3)[CLASSES], penalty, "classification")
+    ours = _fit(FEATURES, np.eye(3)[CLASSES], penalty, TaskKind.CLASSIFICATION)
     theirs = LogisticRegression(C=1 / (150 * penalty), tol=1e-8, max_iter=1000).fit(FEATURES, CLASSES)
     np.testing.assert_allclose(ours[:-1].T, theirs.coef_, atol=5e-3)
 
 
 def test_each_of_several_labels_gets_the_weights_it_would_have_alone() -> None:
     rows = np.eye(3)[CLASSES]
-    together = _fit(FEATURES, rows, 0.1, "multi-label")
+    together = _fit(FEATURES, rows, 0.1, TaskKind.MULTI_LABEL)
     alone = LogisticRegression(C=1 / (150 * 0.1), tol=1e-8).fit(FEATURES, rows[:, 1])
     np.testing.assert_allclose(together[:-1, 1], alone.coef_[0], atol=5e-3)
 
 
 def test_values_get_the_weights_of_ridge_regression() -> None:
     values = FEATURES[:, :1] * 2 + 5
-    ours = _fit(FEATURES, values, 0.1, "regression")
+    ours = _fit(FEATURES, values, 0.1, TaskKind.REGRESSION)
     theirs = Ridge(alpha=150 * 0.1).fit(FEATURES, values[:, 0])
     np.testing.assert_allclose(ours[:-1, 0], theirs.coef_, atol=1e-4)
     assert ours[-1, 0] == pytest.approx(theirs.intercept_, abs=1e-4)
@@ -106,11 +106,11 @@ def test_a_told_class_is_found_and_the_same_again(encoder: Encoder) -> None:
     np.testing.assert_array_equal(found.targets, validation.targets[found.scored])  # type: ignore[index]
 
 
-@pytest.mark.parametrize("kind", ["multi-label", "regression"])
+@pytest.mark.parametrize("kind", [TaskKind.MULTI_LABEL, TaskKind.REGRESSION])
 def test_other_kinds_are_scored_by_their_metrics(encoder: Encoder, kind: TaskKind) -> None:
     train, validation = make_dataset(300, 1), make_dataset(100, 2)
-    metric = {"multi-label": "f1_micro", "regression": "pearson"}[kind]
-    outputs = 2 if kind == "multi-label" else 1
+    metric = {TaskKind.MULTI_LABEL: "f1_micro", TaskKind.REGRESSION: "pearson"}[kind]
+    outputs = 2 if kind == TaskKind.MULTI_LABEL else 1
 
     def turned(data: Dataset) -> Dataset:
         assert data.targets is not None
@@ -157,7 +157,9 @@ def test_the_rows_cost_five_per_cent_of_the_run_but_where_it_is_short() -> None:
 
 def test_a_model_is_below_only_by_more_than_a_standard_error(encoder: Encoder) -> None:
     targets = np.array([0, 1] * 50)
-    found = FrozenProbe("classification", {"accuracy": 1.0}, 200, np.arange(100, 200), targets.copy(), targets, 2, 0.1)
+    found = FrozenProbe(
+        TaskKind.CLASSIFICATION, {"accuracy": 1.0}, 200, np.arange(100, 200), targets.copy(), targets, 2, 0.1
+    )
     model = np.concatenate([np.zeros(100, np.int64), targets])
     assert not found.beside(model).is_below
     model[100] = 1 - model[100]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bertune.errors import ConfigError
-from bertune.evaluation.answers import sigmoid
+from bertune.evaluation.answer_kinds import sigmoid
 from bertune.evaluation.metrics import compute_metrics
 from bertune.evaluation.temperature import halves
 from bertune.evaluation.thresholds import (

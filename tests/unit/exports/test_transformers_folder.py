@@ -14,7 +14,7 @@ from bertune import export, load, predict
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.cli import main
 from bertune.errors import BertuneError, ConfigError
-from bertune.evaluation.answers import sigmoid, softmax
+from bertune.evaluation.answer_kinds import sigmoid, softmax
 from bertune.exports import transformers_folder
 from bertune.exports.tf_checkpoint import read_classifier
 from bertune.tokens.tokenizer import BertTokenizer

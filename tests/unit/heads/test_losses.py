@@ -7,7 +7,7 @@ import torch
 from bertune.batches.layout import Layout
 from bertune.heads.losses import loss_of, weight_of
 from bertune.heads.pooling import mean_pool
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 
 
 def test_cross_entropy_is_the_mean_of_minus_log_probability() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.score_parts import Baseline, MetricScore
 from bertune.reports.run_metrics import RunMetrics
+from bertune.text.task_kind import TaskKind
 
 SCORES = SavedScores(
     verdict="accuracy 70 %",
-    task_kind="classification",
+    task_kind=TaskKind.CLASSIFICATION,
     rows=400,
     metrics={"accuracy": MetricScore(0.7, 0.65, 0.75, 0.5, "better", "Agresti-Coull")},
     mean_loss=0.6,

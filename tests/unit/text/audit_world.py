@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertune.text.audit import Audit, audit_sources
-from bertune.text.examples import Columns, Task, TaskKind
+from bertune.text.examples import Columns, Task
 from bertune.text.glue import find_splits
 from bertune.text.read_options import OnBadRow, ReadOptions
 from bertune.text.row_source import RowSource
+from bertune.text.task_kind import TaskKind
 
 Row = list[str]
 HEADER = ["id", "first", "second", "answer"]

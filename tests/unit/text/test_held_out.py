@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Examples
 from bertune.text.held_out import SavedPlaces, checked_share, hold_out, wanted_rows
+from bertune.text.task_kind import TaskKind
 from bertune.text.text_keys import normalised
 
 # The first example of a process pays for what is imported late.
@@ -33,7 +34,7 @@ def lines(examples: Examples) -> set[int]:
     return set(examples.lines)
 
 
-def divided(examples: Examples, kind: Any = "classification", **how: Any) -> tuple[Examples, Examples] | None:
+def divided(examples: Examples, kind: Any = TaskKind.CLASSIFICATION, **how: Any) -> tuple[Examples, Examples] | None:
     """The two parts; None where no row could be held back."""
     try:
         train, validation, found = hold_out(examples, kind, **how)
@@ -77,7 +78,7 @@ def test_each_label_is_held_back_in_its_share_and_stays_in_training(labels: list
 @unhurried
 @given(st.lists(st.floats(-1e6, 1e6), min_size=20, max_size=300, unique=True))
 def test_values_are_held_back_over_their_whole_range(values: list[float]) -> None:
-    parts = divided(table([str(value) for value in values]), "regression", share=0.25)
+    parts = divided(table([str(value) for value in values]), TaskKind.REGRESSION, share=0.25)
     assert parts is not None
     _, validation = parts
     assert len(validation) == wanted_rows(len(values), 0.25)
@@ -90,7 +91,7 @@ def test_values_are_held_back_over_their_whole_range(values: list[float]) -> Non
 @unhurried
 @given(st.lists(st.sets(st.sampled_from("abcd")).map(lambda labels: tuple(sorted(labels))), min_size=40, max_size=300))
 def test_each_of_several_labels_is_held_back_and_stays_in_training(sets: list[tuple[str, ...]]) -> None:
-    parts = divided(table(sets), "multi-label", share=0.2)
+    parts = divided(table(sets), TaskKind.MULTI_LABEL, share=0.2)
     if parts is None:
         return
     train, validation = parts
@@ -101,7 +102,7 @@ def test_each_of_several_labels_is_held_back_and_stays_in_training(sets: list[tu
 
 def test_several_labels_are_held_back_in_their_shares() -> None:
     sets = [tuple(name for name, every in (("a", 2), ("b", 3), ("c", 25)) if row % every == 0) for row in range(1000)]
-    parts = divided(table(sets), "multi-label")
+    parts = divided(table(sets), TaskKind.MULTI_LABEL)
     assert parts is not None
     held = Counter(word for each in parts[1].label_sets or () for word in each)
     assert held["c"] == 4
@@ -171,7 +172,7 @@ def test_a_group_larger_than_what_is_wanted_is_held_back_where_nothing_smaller_i
 def test_rows_without_a_group_stand_alone_and_are_counted() -> None:
     groups = [None if row % 2 else "one" for row in range(100)]
     _, validation, found = hold_out(
-        table(["ab"[row // 2 % 2] for row in range(100)], groups=groups), "classification", group="source"
+        table(["ab"[row // 2 % 2] for row in range(100)], groups=groups), TaskKind.CLASSIFICATION, group="source"
     )
     assert (len(validation), set(validation.groups or ()), found.ungrouped) == (20, {None}, 50)
 
@@ -184,7 +185,7 @@ def test_the_same_rows_are_held_back_whenever_it_is_asked(labels: list[str]) -> 
 
 
 def test_which_rows_are_held_back_does_not_change_with_versions() -> None:
-    _, validation, _ = hold_out(table(["ab"[row % 2] for row in range(60)]), "classification")
+    _, validation, _ = hold_out(table(["ab"[row % 2] for row in range(60)]), TaskKind.CLASSIFICATION)
     assert validation.lines == [5, 6, 11, 12, 18, 29, 35, 44, 48, 53, 56, 57]
 
 
@@ -203,24 +204,24 @@ def test_too_few_rows_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"train.csv: 9 rows are too few to hold some back for validation, which takes 10"
     ):
-        hold_out(table(list("ababababa")), "classification")
+        hold_out(table(list("ababababa")), TaskKind.CLASSIFICATION)
 
 
 def test_labels_of_one_row_each_leave_nothing_to_hold_back() -> None:
     with pytest.raises(DataError, match="no row can be held back for validation: each label has too few rows"):
-        hold_out(table(list("abcdefghij")), "classification")
+        hold_out(table(list("abcdefghij")), TaskKind.CLASSIFICATION)
 
 
 def test_one_group_is_refused() -> None:
     with pytest.raises(
         DataError, match=r"every row has the 'source' 'web', so none can be held back without the others"
     ):
-        hold_out(table(["a", "b"] * 10, groups=["web"] * 20), "classification", group="source")
+        hold_out(table(["a", "b"] * 10, groups=["web"] * 20), TaskKind.CLASSIFICATION, group="source")
 
 
 def test_groups_that_are_the_labels_are_refused() -> None:
     with pytest.raises(DataError, match="each group of 'label' is too large or all of a label"):
-        hold_out(table(["a", "b"] * 10, groups=["a", "b"] * 10), "classification", group="label")
+        hold_out(table(["a", "b"] * 10, groups=["a", "b"] * 10), TaskKind.CLASSIFICATION, group="label")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 1.5, -0.1, float("inf")])
@@ -230,7 +231,7 @@ def test_a_share_outside_0_and_1_is_refused(share: float) -> None:
 
 
 def test_the_line_says_how_many_how_and_what_else_there_is() -> None:
-    *_, found = hold_out(table(["ab"[row % 2] for row in range(1200)]), "classification")
+    *_, found = hold_out(table(["ab"[row % 2] for row in range(1200)]), TaskKind.CLASSIFICATION)
     assert found.line() == (
         "validation: 120 of 1,200 rows held back (10 %, stratified; --validation FILE names others, none trains on all)"
     )

@@ -12,6 +12,7 @@ from bertune.cli.app import make_app
 from bertune.evaluation.frozen_probe import FrozenComparison
 from bertune.evaluation.scores import Scores
 from bertune.hinted_values import from_json, to_json
+from bertune.text.task_kind import TaskKind
 from bertune.training.advice import Advice, Code, Outcome, SettingsInUse, advice_lines, advice_of_seeds, advise
 from bertune.training.loss_bounds import LossBounds, loss_bounds
 
@@ -37,7 +38,7 @@ def scores_of(accuracy: float, *, constant: bool = False) -> Scores:
     return scored(
         logits,
         TARGETS,
-        task_kind="classification",
+        task_kind=TaskKind.CLASSIFICATION,
         metrics=("accuracy",),
         label_names=("ham", "spam"),
         bootstrap_samples=50,
@@ -46,7 +47,7 @@ def scores_of(accuracy: float, *, constant: bool = False) -> Scores:
 
 # 1,000 rows, five epochs, learned well.
 GOOD = Outcome(
-    kind="classification",
+    kind=TaskKind.CLASSIFICATION,
     rows=1000,
     steps=160,
     train_losses=(0.66, 0.5, 0.38, 0.31, 0.28),
@@ -87,7 +88,7 @@ def test_a_run_that_has_learned_gets_no_advice(outcome: Outcome) -> None:
 @pytest.mark.parametrize("options", [{"label_smoothing": 0.3}, {"class_weights": [0.6, 3.0]}, {}])
 def test_near_chance_is_measured_by_the_runs_own_objective(options: dict[str, Any]) -> None:
     """With nine to one, chance is 0.33; with label smoothing of 0.3 it is 0.53 and the floor 0.42."""
-    bounds = loss_bounds(np.repeat([0, 1], [900, 100]), kind="classification", num_labels=2, **options)
+    bounds = loss_bounds(np.repeat([0, 1], [900, 100]), kind=TaskKind.CLASSIFICATION, num_labels=2, **options)
     learned = bounds.floor + 0.3 * (bounds.chance - bounds.floor)
     assert codes(replace(GOOD, bounds=bounds, train_losses=(1.01 * learned, learned))) == []
     near = bounds.floor + 0.97 * (bounds.chance - bounds.floor)
@@ -154,7 +155,7 @@ def test_a_model_below_frozen_features_is_told_with_both_values() -> None:
 
 
 def test_values_are_held_against_their_variance() -> None:
-    outcome = replace(GOOD, kind="regression", bounds=LossBounds(2.0, 0.0), label_counts={}, scores=None)
+    outcome = replace(GOOD, kind=TaskKind.REGRESSION, bounds=LossBounds(2.0, 0.0), label_counts={}, scores=None)
     assert codes(replace(outcome, train_losses=(2.1, 1.95), validation_losses=())) == ["near_chance"]
     assert codes(replace(outcome, train_losses=(0.7, 0.65), validation_losses=())) == []
 

@@ -87,8 +87,11 @@ def test_two_hundred_steps_end_where_those_of_the_whole_table_do(
     assert (looker.rows, other.rows) == ({len(np.unique(train.encoded.token_ids))}, {60})
     weights = whole.state_dict()
     for name, value in compact.state_dict().items():
-        most = float(weights[name].abs().max())
-        torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-6 * most, msg=name)
+        allowed = torch.full_like(value, 1e-6 * float(weights[name].abs().max()))
+        if name.endswith("qkv.bias"):
+            # Softmax takes out what the keys' bias adds to every score: its gradient is rounding, which Adam scales up.
+            allowed[len(value) // 3 : 2 * len(value) // 3] *= 10
+        assert bool(((value - weights[name]).abs() <= allowed).all()), name
     if engine == "":  # the same sums, in the same order
         assert [step.loss for step in history.steps] == [step.loss for step in expected.steps]
     # Whoever looks sees the whole table at any time.

@@ -13,7 +13,7 @@ from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import epoch_order
 from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 from bertune.training import loop
 from bertune.training.config import OptimizerName, TrainingConfig
 from bertune.training.history import EpochResult, History

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 
 from bertune.heads.losses import loss_of
-from bertune.text.task import TaskKind
+from bertune.text.task_kind import TaskKind
 from bertune.training.loss_bounds import loss_bounds
 
 SOURCE = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def least(targets: Any, kind: TaskKind, smoothing: float, weights: Any, *, of_ea
 
 @pytest.mark.parametrize("weights", [None, [0.5, 1.0, 4.0]])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize(("kind", "targets"), [("classification", CLASSES), ("multi-label", SEVERAL)])
+@pytest.mark.parametrize(("kind", "targets"), [(TaskKind.CLASSIFICATION, CLASSES), (TaskKind.MULTI_LABEL, SEVERAL)])
 def test_chance_is_the_best_constant_answer_and_the_floor_the_best_of_all(
     kind: TaskKind, targets: Any, smoothing: float, weights: Any
 ) -> None:
@@ -53,12 +53,12 @@ def test_chance_is_the_best_constant_answer_and_the_floor_the_best_of_all(
 
 def test_of_values_chance_is_the_variance() -> None:
     values = np.array([0.0, 1.0, 5.0], np.float32)
-    bounds = loss_bounds(values, kind="regression", num_labels=1)
+    bounds = loss_bounds(values, kind=TaskKind.REGRESSION, num_labels=1)
     assert (bounds.chance, bounds.floor) == (pytest.approx(values.var()), 0)
 
 
 def test_two_even_classes_have_chance_at_the_logarithm_of_two_and_a_loss_lies_between() -> None:
-    bounds = loss_bounds(np.array([0, 1]), kind="classification", num_labels=2)
+    bounds = loss_bounds(np.array([0, 1]), kind=TaskKind.CLASSIFICATION, num_labels=2)
     assert bounds.chance == pytest.approx(np.log(2))
     assert bounds.share_of(np.log(2) / 4) == pytest.approx(0.25)
-    assert loss_bounds(np.array([1, 1]), kind="classification", num_labels=2).share_of(0.3) == 0
+    assert loss_bounds(np.array([1, 1]), kind=TaskKind.CLASSIFICATION, num_labels=2).share_of(0.3) == 0
