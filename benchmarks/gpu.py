@@ -34,10 +34,9 @@ from benchmarks.speed.flops import Shape, executed_flops, model_flops  # noqa: E
 from benchmarks.speed.ratio import ratio_of_medians  # noqa: E402
 from bertune.batches.dataset import Dataset  # noqa: E402
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch  # noqa: E402
-from bertune.checkpoints.name_maps import huggingface_names  # noqa: E402
-from bertune.encoder.config import BertConfig  # noqa: E402
-from bertune.encoder.precision import Precision  # noqa: E402
-from bertune.heads.classifier import Classifier, classifier_model  # noqa: E402
+from bertune.models.bert import BERT, BertConfig  # noqa: E402
+from bertune.models.classifier import Classifier, classifier_model  # noqa: E402
+from bertune.nn.precision import Precision  # noqa: E402
 from bertune.text.task_kind import TaskKind  # noqa: E402
 from bertune.tokens.encoding import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
@@ -96,7 +95,7 @@ def transformers_model(config: BertConfig, classifier: Classifier) -> Any:
         name: value.detach().cpu() for name, value in classifier.classifier.state_dict(prefix="classifier.").items()
     }
     for name, value in classifier.encoder.named_parameters():
-        targets = huggingface_names(name)
+        targets = BERT.names.stored_names(name)
         parts = value.detach().cpu().chunk(len(targets))
         weights |= {f"bert.{target}": part for target, part in zip(targets, parts, strict=True)}
     model.load_state_dict(weights, strict=True)

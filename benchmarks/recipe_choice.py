@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import machine, versions
 from bertune.batches.dataset import Dataset
 from bertune.cli.terminal import keep_quiet
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import fit
 from bertune.training.objective import Objective

@@ -26,8 +26,8 @@ from benchmarks.speed.systems import ROOT
 from benchmarks.speed.workload import read_workload
 from bertune import TrainingConfig, encode_examples, fit, load
 from bertune.batches.dataset import Dataset
-from bertune.encoder.native_plan import Calls
-from bertune.optim.native_step import NativeStep
+from bertune.kernels.adamw_step import KernelStep
+from bertune.kernels.calls import Calls
 
 PRODUCTS = "matrix products"
 
@@ -81,9 +81,9 @@ def watch(profile: Profile) -> None:
         for call in calls._calls:
             profile.take(name_of(call), call)
 
-    step = NativeStep.step
+    step = KernelStep.step
     Calls.run = run  # type: ignore[method-assign, assignment]
-    NativeStep.step = lambda self: profile.take("optimizer, as a whole", lambda: step(self))  # type: ignore[method-assign]
+    KernelStep.step = lambda self: profile.take("optimizer, as a whole", lambda: step(self))  # type: ignore[method-assign]
 
 
 def name_of(call: Callable[[], Any]) -> str:

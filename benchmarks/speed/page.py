@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.report import MIN_ROUNDS, conditions, startup_table, tables, title_of, whole_table
+from benchmarks.speed.report import (
+    MIN_ROUNDS,
+    short_prediction_table,
+    short_training_table,
+    startup_table,
+    title_of,
+    whole_table,
+)
+from benchmarks.speed.summary import gain_of_settings, gain_of_tricks
 from benchmarks.speed.systems import ROOT
 from benchmarks.speed.targets import TARGETS, Reached, Target
 
@@ -16,13 +24,21 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 INTRODUCTION = """# Benchmarks
 
-How fast bertune trains and predicts, beside other systems. `python -m benchmarks.speed.page` writes this page from the
-files in [benchmarks/results](../benchmarks/results); its numbers are not edited by hand.
+How fast bertune trains and predicts, compared with other systems. `python -m benchmarks.speed.page` writes this page
+from the files in [benchmarks/results](../benchmarks/results); its numbers are not edited by hand. How good the models
+are: [accuracy](accuracy.md).
+"""
 
-How it is measured:
+TARGETS_TEXT = """## Targets
 
-- All systems get the same initial weights (one folder, head included), examples, order, batch size, hyper-parameters
-  and dropout. Every table of training says the loss of the first batch with dropout off, which must be one number.
+The missed ones first. Each figure links to its result file, which has every column, the workload, the machine, all
+versions and the command.
+"""
+
+METHOD = """## How it is measured
+
+- All systems get the same initial weights (one folder, head included), examples, order, batch size, hyperparameters
+  and dropout. Every result file of training has the loss of the first batch with dropout off, which must be one number.
 - Each system is a process of its own, in its own environment, stopped while it is not its turn. Turns are interleaved:
   A B C A B C …, at least five rounds after one that is thrown away. Whole runs of three epochs are the exception: one
   run each, one after the other.
@@ -31,16 +47,30 @@ How it is measured:
   times in training; *executed FLOPs* leave out what bertune does not compute: the last layer of all tokens but [CLS],
   since 2026-11-27 their keys and values included.
   Both are shares of what torch's matrix product reaches at the workload's shape in the same turns.
-- Of the MRPC training pairs, the last 20 are left out, so that every batch is full.
+- The last 20 of the MRPC training pairs are left out, so that every batch is full.
 
 What is particular about some systems:
 
-- The lesson (tf-models-official) and KerasHub compute GELU's tanh approximation, the others erf.
-- The lesson pads to the longest training example (103 tokens), KerasHub and `pad_to_max_length` to 128.
-- Batches grouped by length are other batches by nature. They are those of transformers' sampler, visited in an order
+- The tutorial (tf-models-official, "the lesson" in the tables) and KerasHub compute GELU's tanh approximation, the
+  others erf.
+- The tutorial pads to the longest training example (103 tokens), KerasHub and `pad_to_max_length` to 128.
+- Grouping by length makes different batches by nature. They are those of transformers' sampler, visited in an order
   that gives each round the same mix of lengths.
 - ONNX Runtime predicts batches sorted by length, its fastest way; its start-up and memory include the export.
 - Peak memory is that of the whole process, imports and loading included.
+
+Why the Xeon gains more: on the EPYC matrix products are four fifths of a step, and its bf16 product is only twice as
+fast as its fp32 product; that of the Xeon, with AMX, is about seven times as fast as the EPYC's.
+"""
+
+PARTS_TEXT = """## What each part is worth
+
+The same system with and without a part of it, or with and without an environment variable, in the same turns. `NOTHING`
+changes nothing: its rows show the noise. A ratio within that range is no gain shown. What follows from it:
+[what was tried](decisions/tried.md).
+
+<details markdown="1">
+<summary>All ablations and settings</summary>
 """
 
 COMMANDS = """## Commands
@@ -57,9 +87,11 @@ COMMANDS = """## Commands
     python -m benchmarks.speed --what whole      three epochs to the end, nothing extrapolated
     python -m benchmarks.speed.page              this page
 
-The ablations up to 2026-11-27 took away parts that have no switch any more (see
+The ablations up to 2026-11-27 disabled parts that have no switch any more (see
 [what was tried](decisions/tried.md)): those commands run on the commits of that time.
 """
+
+_MISSED = "**no**"
 
 
 def newest_results(folder: Path) -> dict[str, Results]:
@@ -86,12 +118,13 @@ def page(results: Mapping[str, Results], others: Mapping[str, list[Path]]) -> st
         results: by hardware and name, with their files.
         others: result files that other benchmarks wrote, by what they are about.
     """
-    lines = [INTRODUCTION, "## Figures to reach", "", *figures_table(results), ""]
+    lines = [INTRODUCTION, TARGETS_TEXT, *figures_table(results), ""]
     for hardware, of_hardware in results.items():
         lines += [f"## On {hardware}", ""]
-        for name, (path, result) in of_hardware.items():
-            lines += [f"### {title_of(result)}{_tag(name, result)}", "", *_body(result), ""]
-            lines += [*conditions(result), "", f"[All rounds]({_link(path)})", ""]
+        for name, (path, result) in sorted(of_hardware.items(), key=lambda item: _place(item[0])):
+            if not _tag(name, result):
+                lines += [f"### {title_of(result)}", "", *_body(result), "", f"{_source(path, result)}.", ""]
+    lines += [PARTS_TEXT, *parts_table(results), "", "</details>", "", METHOD]
     for title, files in others.items():
         lines += [f"## {title}", ""]
         lines += [f"- [{file.stem}]({_link(file)})" for file in files] or ["Not measured yet."]
@@ -104,9 +137,25 @@ def figures_table(results: Mapping[str, Results]) -> list[str]:
         "| " + " | ".join(["what, on 2 cores", "at least (at most)", *results]) + " |",
         "|---|---|" + "---|" * len(results),
     ]
-    for target in TARGETS:
-        cells = [_figure(target, of_hardware) for of_hardware in results.values()]
+    rows = [(target, [_figure(target, of_hardware) for of_hardware in results.values()]) for target in TARGETS]
+    for target, cells in sorted(rows, key=lambda row: not any(_MISSED in cell for cell in row[1])):
         lines.append(f"| {target.title} | {target.goal} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def parts_table(results: Mapping[str, Results]) -> list[str]:
+    """Returns the gain of each part and setting, from the results in which it was taken away or set."""
+    lines = ["| on | workload | with and without | gain of having it | |", "|---|---|---|---|---|"]
+    for hardware, of_hardware in results.items():
+        for name, (path, result) in of_hardware.items():
+            if result["what"] not in ("train", "predict"):
+                continue
+            gains = gain_of_tricks(result) | {
+                name.replace("@", ", "): gain for name, gain in gain_of_settings(result).items()
+            }
+            for part, gain in gains.items():
+                what = f"{title_of(result)}{_tag(name, result)}"
+                lines.append(f"| {hardware} | {what} | {part} | {gain.text()} | [{result['date']}]({_page(path)}) |")
     return lines
 
 
@@ -116,8 +165,8 @@ def _figure(target: Target, results: Results) -> str:
         reached = target.read(results[target.source][1])
     if reached is None:
         return "not measured"
-    verdict = "yes" if reached.is_enough else "**no**"
-    return f"[{reached.text}]({_link(results[target.source][0].with_suffix('.md'))}): {verdict}"
+    verdict = "yes" if reached.is_enough else _MISSED
+    return f"[{reached.text}]({_page(results[target.source][0])}): {verdict}"
 
 
 def counts(result: Mapping[str, Any]) -> bool:
@@ -130,13 +179,34 @@ def counts(result: Mapping[str, Any]) -> bool:
 def _body(result: Mapping[str, Any]) -> list[str]:
     if result["what"] == "startup":
         return startup_table(result)
-    return whole_table(result) if result["what"] == "whole" else tables(result)
+    if result["what"] == "whole":
+        return whole_table(result)
+    measured = [entry for entry in result["systems"] if entry["rounds"]]
+    short = short_training_table if result["what"] == "train" else short_prediction_table
+    failed = [f"Not measured: {entry['title']}: {entry['failure']}" for entry in result["systems"] if entry["failure"]]
+    return [*short(measured, result), *(line for text in failed for line in ("", text))]
+
+
+def _source(path: Path, result: Mapping[str, Any]) -> str:
+    return (
+        f"Measured on {result['date']}: [all columns, machine and versions]({_page(path)}), [all rounds]({_link(path)})"
+    )
+
+
+def _place(name: str) -> int:
+    """Where a result stands on the page: training first, the encoder of the demo before other shapes."""
+    order = ("train-minilm", "train-base", "train-tiny", "whole", "predict")
+    return next((place for place, kind in enumerate(order) if kind in name), len(order))
 
 
 def _tag(name: str, result: Mapping[str, Any]) -> str:
     plain = f"speed-{result['what']}" + (f"-{result['model']}" if "model" in result else "")
     rest = name.removeprefix(plain).strip("-")
     return f" ({rest})" if rest else ""
+
+
+def _page(path: Path) -> str:
+    return _link(path.with_suffix(".md"))
 
 
 def _link(path: Path) -> str:

@@ -100,6 +100,40 @@ def prediction_table(measured: list[Mapping[str, Any]], result: Mapping[str, Any
     return lines
 
 
+def short_training_table(measured: list[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
+    """Returns the columns of `training_table` that most readers came for."""
+    lines = [
+        "| system | examples/s (range) | bertune is faster by (95 %) | 3 epochs, from the rate | peak memory |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in measured:
+        values = figures(entry, result)
+        lines.append(
+            f"| {entry['title']} | {values['examples_per_second']:.1f} ({values['lowest']:.1f} to "
+            f"{values['highest']:.1f}) | {_factor(result, entry)} | {values['three_epochs_seconds']:,.0f} s "
+            f"| {values['peak_mib']:,.0f} MiB |"
+        )
+    return lines
+
+
+def short_prediction_table(measured: list[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
+    """Returns the columns of `prediction_table` that most readers came for."""
+    differences = probability_differences(result)
+    lines = [
+        "| system | pairs/s (range) | bertune is faster by (95 %) | peak memory "
+        "| largest difference of a probability |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in measured:
+        values = figures(entry, result)
+        difference = f"{differences[entry['name']]:.1e}" if entry["name"] in differences else "-"
+        lines.append(
+            f"| {entry['title']} | {values['examples_per_second']:.1f} ({values['lowest']:.1f} to "
+            f"{values['highest']:.1f}) | {_factor(result, entry)} | {values['peak_mib']:,.0f} MiB | {difference} |"
+        )
+    return lines
+
+
 def startup_table(result: Mapping[str, Any]) -> list[str]:
     lines = ["| command | median | fastest | runs |", "|---|---|---|---|"]
     for entry in result["commands"]:

@@ -84,9 +84,14 @@ _PREDICT, _STARTUP = "speed-predict-minilm", "speed-startup"
 
 TARGETS = (
     _faster("MiniLM-L6 on MRPC, bf16, against tf-models-official", 4.0, _MINILM, "original"),
-    _faster("… against transformers Trainer, its defaults", 5.5, _MINILM, "transformers"),
-    _faster("… against transformers Trainer, bf16", 3.0, _MINILM, "transformers-bf16"),
-    _faster("… against transformers Trainer, bf16 and grouped by length", 1.8, _MINILM, "transformers-bf16-grouped"),
+    _faster("MiniLM-L6 on MRPC, bf16, against transformers Trainer, defaults", 5.5, _MINILM, "transformers"),
+    _faster("MiniLM-L6 on MRPC, bf16, against transformers Trainer, bf16", 3.0, _MINILM, "transformers-bf16"),
+    _faster(
+        "MiniLM-L6 on MRPC, bf16, against transformers Trainer, bf16, grouped by length",
+        1.8,
+        _MINILM,
+        "transformers-bf16-grouped",
+    ),
     _faster("strict fp32 against transformers fp32", 2.3, _MINILM, "transformers", ours="bertune-fp32"),
     _faster("BERT-base shape, bf16, against transformers defaults", 5.5, _BASE, "transformers"),
     _faster("BERT-tiny shape against transformers defaults", 10.0, _TINY, "transformers"),

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from bertune.checkpoints.receipt import Receipt as Receipt
     from bertune.checkpoints.restore import restore as restore
     from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint as write_tf_checkpoint
-    from bertune.encoder.config import BertConfig as BertConfig
-    from bertune.encoder.encoder import Encoder as Encoder
     from bertune.errors import BertuneError as BertuneError
     from bertune.evaluation.calibrate import calibrate as calibrate
     from bertune.evaluation.evaluate import evaluate as evaluate
@@ -29,7 +27,9 @@ if TYPE_CHECKING:
     from bertune.evaluation.scores import Scores as Scores
     from bertune.exports.agreement import Agreement as Agreement
     from bertune.exports.export import export as export
-    from bertune.heads.classifier import Classifier as Classifier
+    from bertune.models.bert import BertConfig as BertConfig
+    from bertune.models.classifier import Classifier as Classifier
+    from bertune.models.encoder import Encoder as Encoder
     from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
     from bertune.optim.create import create_optimizer as create_optimizer
     from bertune.optim.schedule import PolynomialDecay as PolynomialDecay
@@ -62,14 +62,14 @@ _HOMES = {
     "AdamWeightDecay": "optim.adamw",
     "Agreement": "exports.agreement",
     "Batch": "batches.batch",
-    "BertConfig": "encoder.config",
+    "BertConfig": "models.bert",
     "BertTokenizer": "tokens.tokenizer",
     "BertuneError": "errors",
-    "Classifier": "heads.classifier",
+    "Classifier": "models.classifier",
     "Columns": "text.examples",
     "Contract": "checkpoints.contract",
     "Dataset": "batches.dataset",
-    "Encoder": "encoder.encoder",
+    "Encoder": "models.encoder",
     "Examples": "text.examples",
     "History": "training.history",
     "LabelSet": "text.examples",

@@ -156,7 +156,7 @@ def test_no_run_can_put_another_model_there_while_one_is_calibrated(
 ) -> None:
     folder = copied(noisy, tmp_path)
     weights = (folder / "model" / "model.safetensors").read_bytes()
-    answer = calibrating.predict
+    answer = calibrating.predict  # type: ignore[attr-defined]
     codes = []
 
     def train_meanwhile(*arguments: Any, **named: Any) -> Any:

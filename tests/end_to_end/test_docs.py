@@ -13,6 +13,21 @@ from bertune.cli.app import make_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Every Markdown file; what else lies in the folder is not the repository's.
+ALL_PAGES = sorted(
+    page
+    for pattern in (
+        "*.md",
+        ".github/**/*.md",
+        "benchmarks/**/*.md",
+        "docs/**/*.md",
+        "examples/**/*.md",
+        "tests/**/*.md",
+    )
+    for page in ROOT.glob(pattern)
+)
+# Commands of another time: those of a release, and those that made a result.
+HISTORY = {ROOT / "CHANGELOG.md", *(ROOT / "benchmarks" / "results").glob("*.md")}
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 # Beginnings of commands that are not run here, and why.
 ELSEWHERE = {
@@ -56,13 +71,13 @@ def words_of(command: str) -> list[str]:
     return shlex.split(command, comments=True)[1:]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text_of(page))
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
 def test_anchors_are_headings_of_their_page(page: Path) -> None:
     missing = []
     for link, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)]*)\)", text_of(page)):
@@ -73,7 +88,7 @@ def test_anchors_are_headings_of_their_page(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [page for page in ALL_PAGES if page not in HISTORY], ids=name_of)
 def test_verbs_and_flags_exist(page: Path) -> None:
     app = make_app()
     for command in re.findall(r"`(bertune [a-z][^`]*)`", blocks_of(page)[1]) + commands_of(page):
@@ -83,6 +98,21 @@ def test_verbs_and_flags_exist(page: Path) -> None:
         known |= {"--help", "--help-all", "--config"}
         flags = [word.split("=")[0] for word in rest if re.fullmatch(r"--[a-z][a-z-]*(=.*)?", word)]
         assert [flag for flag in flags if flag not in known] == [], command
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 150
+
+
+def test_targets_of_make_that_pages_name_are_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
+    named = {
+        (name_of(page), target)
+        for page in ALL_PAGES
+        for target in re.findall(r"(?:^ *|`)make ([a-z][a-z-]*)", text_of(page), flags=re.MULTILINE)
+    }
+    assert {(page, target) for page, target in named if target not in targets} == set()
+    assert ("README.md", "demo") in named
 
 
 @pytest.fixture(scope="module")

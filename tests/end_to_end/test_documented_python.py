@@ -1,4 +1,4 @@
-"""Every Python block of the guides runs, one after another in a page, and every example of a public name."""
+"""Every Python block of README and docs runs, one after another in a page, and every example of a public name."""
 
 import csv
 import doctest
@@ -17,7 +17,8 @@ import bertune
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```", flags=re.DOTALL | re.MULTILINE)
-PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if BLOCK.search(page.read_text(encoding="utf-8")))
+MARKDOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in MARKDOWN if BLOCK.search(page.read_text(encoding="utf-8"))]
 # What a block needs that is not here, by a line of it.
 NOT_RUN = {
     "import tensorflow as tf": "TensorFlow",

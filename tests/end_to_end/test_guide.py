@@ -23,7 +23,7 @@ def rows() -> list[tuple[str, str, str]]:
     """The rows of all tables: old, new, tests."""
     lines = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     cells = [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines]
-    return [(row[0], row[1], row[2]) for row in cells if row[0] != "the lesson"]
+    return [(row[0], row[1], row[2]) for row in cells if row[0] != "the tutorial"]
 
 
 def spans(cell: str) -> list[str]:

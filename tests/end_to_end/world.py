@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from bertune.checkpoints.name_maps import huggingface_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
+from bertune.models.bert import BERT, BertConfig
+from bertune.models.encoder import Encoder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 GOOD = ["good", "fine", "great", "lovely", "nice"]
@@ -62,7 +61,7 @@ def write_encoder(folder: Path, words: Sequence[str]) -> Path:
     torch.manual_seed(0)
     tensors = {}
     for name, parameter in Encoder.from_config(config).named_parameters():
-        targets = huggingface_names(name)
+        targets = BERT.names.stored_names(name)
         parts = parameter.detach().chunk(len(targets))
         tensors |= {target: part.clone() for target, part in zip(targets, parts, strict=True)}
     save_file(tensors, folder / "model.safetensors")

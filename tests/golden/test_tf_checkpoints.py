@@ -13,9 +13,9 @@ from tests.golden.tf_checkpoints_folder import KINDS, outputs, unpack
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
+from bertune.models.encoder import Encoder
 
 TOLERANCE = 1e-5
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")

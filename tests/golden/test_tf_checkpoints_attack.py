@@ -11,9 +11,9 @@ from tests.golden.tf_checkpoints_folder import unpack
 from torch import Tensor
 
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
+from bertune.models.encoder import Encoder
 
 FLIPS, TRUNCATIONS, MOST_BYTES = 1000, 100, 64_000_000
 

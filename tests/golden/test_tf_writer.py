@@ -14,9 +14,9 @@ from bertune import classifier_model
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError, ConfigError
+from bertune.models.bert import BertConfig
+from bertune.models.encoder import Encoder
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 

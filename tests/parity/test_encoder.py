@@ -13,12 +13,11 @@ from torch import Tensor
 
 from bertune.batches.batch import Batch, pack_padded
 from bertune.checkpoints.hub import DEFAULT_MODEL, WHEELS, resolve_model
-from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier
-from bertune.heads.losses import loss_of
+from bertune.models.bert import BERT, BertConfig
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
+from bertune.nn.losses import loss_of
 
 transformers = pytest.importorskip("transformers", reason="the peer package transformers is not installed")
 
@@ -60,7 +59,7 @@ def copy_weights(encoder: Encoder, reference: Any) -> None:
     state = reference.state_dict()
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
-            parameter.copy_(torch.cat([state[source] for source in huggingface_names(name)]))
+            parameter.copy_(torch.cat([state[source] for source in BERT.names.stored_names(name)]))
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -119,7 +118,7 @@ def training_step_differences(
     for name, parameter in classifier.named_parameters():
         assert parameter.grad is not None, name
         if name.startswith("encoder."):
-            sources = huggingface_names(name.removeprefix("encoder."))
+            sources = BERT.names.stored_names(name.removeprefix("encoder."))
             parts = parameter.grad.chunk(len(sources))
         else:
             sources, parts = (name,), (parameter.grad,)

@@ -11,9 +11,9 @@ from bertune.batches.batch import pack
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load, save
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
 from bertune.evaluation.predictions import predict
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
 from bertune.text.examples import Examples
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer

@@ -16,8 +16,8 @@ import torch
 
 from bertune import classifier_model, load, resolve_model, restore, save
 from bertune.checkpoints.contract import Contract
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
+from bertune.models.bert import BertConfig
+from bertune.models.encoder import Encoder
 from bertune.tokens.tokenizer import BertTokenizer
 
 ROOT = Path(__file__).parents[2]

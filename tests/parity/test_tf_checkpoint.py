@@ -12,7 +12,7 @@ from tests.golden.tf_checkpoints_folder import outputs, unpack
 
 from bertune import BertTokenizer, Contract, LoadedModel, classifier_model, export
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
-from bertune.encoder.config import BertConfig
+from bertune.models.bert import BertConfig
 
 # The Python of an environment with tf-models-official 2.20.0.
 ORIGINAL = os.environ.get("BERTUNE_ORIGINAL_PYTHON", "")

@@ -11,9 +11,9 @@ from torch import Tensor
 from bertune.batches.batch import pack
 from bertune.batches.layout import Layout
 from bertune.batches.sampler import batches_by_tokens, epoch_order
-from bertune.encoder.attention import SelfAttention, _FromCells, _ToCells
-from bertune.encoder.config import BertConfig
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
+from bertune.nn.attention import SelfAttention, _FromCells, _ToCells
 from bertune.tokens.encoding import EncodedExamples, pad
 
 LENGTHS = st.lists(st.integers(1, 24), min_size=1, max_size=12)

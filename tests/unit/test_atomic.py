@@ -1,3 +1,4 @@
+import ctypes
 import errno
 import os
 import shutil
@@ -110,7 +111,7 @@ def test_an_old_folder_that_cannot_be_removed_is_no_failure(tmp_path: Path, monk
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         real(path, ignore_errors=True)
 
-    monkeypatch.setattr(atomic.shutil, "rmtree", refuse)
+    monkeypatch.setattr(shutil, "rmtree", refuse)
     monkeypatch.setattr(atomic, "_exchange", lambda first, second: False)
     fill(target, "second")
     assert content(target) == "second"
@@ -120,7 +121,7 @@ def test_a_system_without_the_exchange_is_noticed(monkeypatch: pytest.MonkeyPatc
     def without(*arguments: object, **options: object) -> object:
         return object()
 
-    monkeypatch.setattr(atomic.ctypes, "CDLL", without)
+    monkeypatch.setattr(ctypes, "CDLL", without)
     assert atomic._exchange(tmp_path, tmp_path) is False
 
 

@@ -5,9 +5,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from bertune.batches.sampler import steps_in_epoch
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.encoder import Encoder
 from bertune.optim.adamw import AdamWeightDecay
 from bertune.optim.create import create_optimizer, create_schedule
 from bertune.optim.parameter_groups import decay_groups

@@ -13,8 +13,8 @@ import torch
 from benchmarks.machine import versions
 from benchmarks.speed.workload import read_workload
 from bertune import encode_examples, load, predict_logits
-from bertune.encoder.precision import choose_precision, name_of
 from bertune.evaluation.answer_kinds import softmax
+from bertune.nn.precision import choose_precision, name_of
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from benchmarks.machine import versions
 from benchmarks.speed.workload import cross_entropy, read_workload
 from bertune import TrainingConfig, encode_examples, fit, load, predict_logits
 from bertune.batches.dataset import Dataset
-from bertune.encoder.precision import choose_precision, name_of
+from bertune.nn.precision import choose_precision, name_of
 
 
 class Turns:

@@ -1,1 +1,1 @@
-"""From token ids to the tensors of one step."""
+"""Batches: token ids become the tensors of one step."""

@@ -1,4 +1,4 @@
-"""The tensors of one step: packed from encoded examples, or from the lesson's padded arrays."""
+"""The tensors of one step: packed from encoded examples, or from the tutorial's padded arrays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ def _examples_of(encoded: EncodedExamples, device: torch.device | str) -> Tensor
 
 @dataclass(frozen=True)
 class PaddedShape:
-    """Where the tokens of a packed batch lay in the padded arrays it was made from.
+    """Positions of a packed batch's tokens in the padded arrays it was made from.
 
     Args:
         rows: sequences.
@@ -127,7 +127,7 @@ class PaddedShape:
 
 
 def pack_padded(inputs: Mapping[str, Any], device: torch.device | str = "cpu") -> tuple[Batch, PaddedShape]:
-    """Packs the lesson's three padded arrays; cells that the mask hides are not computed at all.
+    """Packs the tutorial's three padded arrays; cells that the mask hides are not computed at all.
 
     Args:
         inputs: `input_word_ids`, `input_mask`, `input_type_ids`, each (rows, columns), numpy or torch.
@@ -152,7 +152,7 @@ def pack_padded(inputs: Mapping[str, Any], device: torch.device | str = "cpu") -
 
 
 def read_padded(inputs: Mapping[str, Any], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
-    """Checks the lesson's three padded arrays.
+    """Checks the tutorial's three padded arrays.
 
     Args:
         inputs: `input_word_ids`, `input_mask`, `input_type_ids`, each (rows, columns), numpy or torch.

@@ -48,8 +48,9 @@ def as_dataset(data: Dataset | Inputs | tuple[Inputs, Any]) -> Dataset:
     """Accepts a data set in any of the forms a user may hold.
 
     Args:
-        data: a `Dataset`, encoded examples, the lesson's padded arrays, or a pair of either with targets. Whole-number
-            targets become class ids (int64), others values (float32); rows of 0 and 1 say which labels an example has.
+        data: a `Dataset`, encoded examples, the tutorial's padded arrays, or a pair of either with targets.
+            Whole-number targets become class ids (int64), others values (float32); rows of 0 and 1 say which labels
+            an example has.
 
     Raises:
         ConfigError: an array is missing, or the arrays' shapes or kinds do not fit.
@@ -83,7 +84,7 @@ def _as_targets(targets: Any) -> NDArray[Any]:
 
 
 def _from_padded(inputs: Mapping[str, Any]) -> EncodedExamples:
-    """Packs the lesson's padded arrays into the flat form."""
+    """Packs the tutorial's padded arrays into the flat form."""
     ids, mask, types = (tensor.numpy() for tensor in read_padded(inputs))
     lengths = mask.sum(axis=1)
     columns = np.arange(ids.shape[1])

@@ -1,4 +1,4 @@
-"""Where each sequence of a packed batch starts and ends, and how attention sees it.
+"""Boundaries of the sequences in a packed batch, and how attention sees them.
 
 A packed batch holds the tokens of all sequences one after another, without padding. Attention is the one place that
 needs a rectangle; it gets a few tight ones, one for each group of sequences of similar length.
@@ -42,7 +42,7 @@ class LengthGroup:
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """How packed tokens move into the rectangles of attention and back.
+    """Mapping of packed tokens into the rectangles of attention and back.
 
     Args:
         groups: the rectangles.

@@ -1,4 +1,4 @@
-"""Which examples make up which step: a pure function of seed and epoch, so that nothing need be replayed to resume."""
+"""Order of examples: a pure function of seed and epoch, so that nothing need be replayed to resume."""
 
 from collections.abc import Iterator
 

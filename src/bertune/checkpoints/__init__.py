@@ -1,1 +1,1 @@
-"""From files to modules and back, with a receipt for every tensor."""
+"""Checkpoints: files to modules and back, with a receipt for every tensor."""

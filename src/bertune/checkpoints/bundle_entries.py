@@ -1,4 +1,4 @@
-"""What the index of a TensorFlow checkpoint says of its tensors.
+"""Entries of a TensorFlow checkpoint's index.
 
 Source: tensorflow/core/protobuf/tensor_bundle.proto and tensorflow/core/lib/strings/ordered_code.h.
 """

@@ -1,4 +1,4 @@
-"""What a fine-tuned model expects and returns: one file in its folder, enforced wherever the model is used."""
+"""Signature of a fine-tuned model, inputs and outputs: one file in its folder, enforced wherever it is used."""
 
 import math
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, get_args
 
-from bertune.encoder.config import Pooling
 from bertune.errors import CheckpointError, ConfigError
 from bertune.json_file import read_json_object
+from bertune.models.encoder_config import Pooling
 from bertune.text.read_options import Quoting, ReadOptions
 from bertune.text.several_labels import SeveralLabels
 from bertune.text.task import Columns, check_range
@@ -139,7 +139,7 @@ class Contract:
 
     @property
     def reading(self) -> ReadOptions:
-        """How the tables of training were read, as far as it was said."""
+        """Options with which the training tables were read, as far as they were given."""
         return ReadOptions(
             delimiter=self.delimiter,
             encoding=self.encoding,

@@ -47,7 +47,7 @@ _PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class FetchProgress:
-    """How far a download is.
+    """Progress of a download.
 
     Args:
         file: its name.
@@ -277,7 +277,7 @@ def _check_size(response: "httpx.Response", told: FileState, file: PartFile, sta
 
 
 def _is_page(first: bytes, content_type: str) -> bool:
-    """Whether the first bytes are those of a web page, such as the log-in page of a firewall."""
+    """Tells whether the first bytes are those of a web page, such as the log-in page of a firewall."""
     says_so = content_type.partition(";")[0].strip().endswith(("html", "xml"))
     return _PAGE.match(first) is not None or (says_so and first.lstrip()[:1] == b"<")
 

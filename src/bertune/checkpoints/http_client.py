@@ -101,7 +101,7 @@ def _refuse_inner_host(url: str, target: "httpx.URL", first: str) -> None:
 
 
 def is_final(error: "httpx.HTTPError") -> bool:
-    """Whether trying again cannot help."""
+    """Tells whether trying again cannot help."""
     import httpx
 
     return isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
@@ -114,5 +114,5 @@ def unreachable(url: str, reason: str) -> CheckpointError:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of the client says, in one line."""
+    """Returns the message of a client error, in one line."""
     return re.sub(r"^\[Errno -?\d+\] ", "", " ".join(str(error).split())) or type(error).__name__

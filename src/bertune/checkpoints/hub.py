@@ -1,4 +1,4 @@
-"""From a model's name to a folder on this machine."""
+"""Resolves a model's name to a folder on this machine."""
 
 import errno
 import hashlib

@@ -1,14 +1,15 @@
-"""The lesson's `classifier_model`, which may build on a hub encoder."""
+"""The tutorial's `classifier_model`, which may build on a hub encoder."""
 
 from pathlib import Path
 
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import fitted_config
-from bertune.encoder.config import BertConfig, Pooling
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier
-from bertune.heads.classifier import classifier_model as new_classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier
+from bertune.models.classifier import classifier_model as new_classifier_model
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import Pooling
 
 
 def classifier_model(
@@ -26,8 +27,8 @@ def classifier_model(
             `gelu_tanh`, which `BertConfig.from_json_file` makes of Google's `gelu`.
         num_labels: outputs.
         pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
-        seed: of the new weights; None draws on from torch's generator, a seed leaves that generator as it was.
-        hub_module: the folder of a hub encoder (SavedModel), or whatever else `restore` takes; as the lesson's
+        seed: of the new weights; None continues torch's generator, a seed leaves that generator unchanged.
+        hub_module: the folder of a hub encoder (SavedModel), or whatever else `restore` takes; as the tutorial's
             `hub_module_url`, but the encoder stays open: its layers are those of any other. None leaves new weights.
 
     Raises:

@@ -28,7 +28,7 @@ _INNERMOST_FIRST: tuple[Reach, ...] = ("loopback", "link-local", "private", "pub
 
 @dataclass(frozen=True)
 class ModelAddress:
-    """Where a model's files are.
+    """Location of a model's files.
 
     Args:
         shown: what messages call it: what the user wrote, without a query, which may hold a signature.
@@ -59,7 +59,7 @@ class ModelAddress:
 
 
 def is_address(text: str) -> bool:
-    """Whether a model's name is an address rather than a folder or a name of the hub."""
+    """Tells whether a model's name is an address rather than a folder or a name of the hub."""
     return _SCHEME.match(text) is not None
 
 
@@ -69,7 +69,7 @@ def without_query(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Tells whether a host is this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

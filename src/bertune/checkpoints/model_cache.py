@@ -1,7 +1,7 @@
 """Models that were fetched from an address, kept on this machine.
 
 `$XDG_CACHE_HOME/bertune/models` (else `~/.cache/bertune/models`) has a folder for each address. It appears when
-everything is there and checked; until then the files are in `NAME.part`, where the next try goes on.
+everything is there and checked; until then the files are in `NAME.part`, where the next try resumes.
 """
 
 import json
@@ -81,7 +81,7 @@ def _find(address: ModelAddress) -> Path | None:
     entry = cache_folder("models") / address.entry_name
     if _problem(entry) is None:
         return _named(address, entry)
-    # The lesson names a folder for the configuration and the checkpoint in it for the weights: both are one download.
+    # The tutorial names a folder for the configuration and the checkpoint in it for the weights: both are one download.
     whole = cache_folder("models") / replace(address, checkpoint=None).entry_name
     if address.checkpoint and (whole / f"{address.checkpoint}.index").is_file() and _problem(whole) is None:
         return _named(address, whole)
@@ -123,7 +123,7 @@ def _problem(entry: Path) -> str | None:
 
 
 def _seen(status: os.stat_result) -> dict[str, int]:
-    """What changes when a file is written or replaced, without its content being read."""
+    """Returns what changes when a file is written or replaced, without reading its content."""
     return {"modified_ns": status.st_mtime_ns, "inode": status.st_ino}
 
 

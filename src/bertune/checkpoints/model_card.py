@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bertune.checkpoints.contract import Contract
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.text.nearest import shorten
 
@@ -22,15 +22,16 @@ def card_text(classifier: Classifier, contract: Contract, scores: dict[str, Any]
         contract: for labels, texts and lengths.
         scores: `metrics` (name to value) and `rows` of the validation data; None leaves that part out.
     """
-    config = classifier.encoder.config
+    config, family = classifier.encoder.config, classifier.encoder.family
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
     inputs = "pairs of texts" if contract.is_pair else "single texts"
     outputs = f"labels in this order: {', '.join(map(_as_text, contract.labels))}" if contract.labels else "one value"
+    origin = f" from {_as_text(contract.base_model)}" if contract.base_model else ""
     parts = [
         _front_matter(classifier, contract),
         f"# {_as_text(contract.task or 'Text classifier')}\n",
-        f"A BERT encoder ({config.num_hidden_layers} layers, {config.hidden_size} wide, {parameters:,} parameters) "
-        f"fine-tuned{f' from {_as_text(contract.base_model)}' if contract.base_model else ''} with bertune.\n",
+        f"A {family.name} encoder ({config.num_hidden_layers} layers, {config.hidden_size} wide, "
+        f"{parameters:,} parameters) fine-tuned{origin} with bertune.\n",
         f"- takes {inputs} of at most {contract.max_length} tokens together; gives {outputs}",
         f"- longer texts: {contract.long_text_account()}",
         f"- pooling: {_pooling_text(classifier)}",
@@ -118,6 +119,6 @@ def _usage(classifier: Classifier, contract: Contract) -> str:
         f"{predict}\n```python\nfrom transformers import pipeline\n\n"
         'classify = pipeline("text-classification", "THIS_FOLDER")\n'
         f"classify({text}, truncation=True, max_length={contract.max_length})\n```\n\n"
-        f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_position_embeddings} tokens "
+        f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_positions} tokens "
         f"fail there; {cut}.\n"
     )

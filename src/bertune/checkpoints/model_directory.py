@@ -17,12 +17,10 @@ from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, write_digests
 from bertune.checkpoints.model_files import find_model_folder
-from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.restore import names_in, restore
 from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
 from bertune.checkpoints.transformers_classifier import (
-    ARCHITECTURE,
     DIGESTS_FILE,
     PROBLEM_TYPES,
     WRITTEN_BY_BERTUNE,
@@ -31,17 +29,16 @@ from bertune.checkpoints.transformers_classifier import (
     write_contract,
 )
 from bertune.checkpoints.weight_files import find_tensor_files
-from bertune.encoder.config import MEAN_POOLING_TYPE, BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
-from bertune.heads.classifier import Classifier, undrawn_model
+from bertune.models.classifier import Classifier, undrawn_model
+from bertune.models.encoder import Encoder
+from bertune.models.registry import read_config
 from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.tokenizer_protocol import Tokenizer
 
 _CARD_FILE = "README.md"
 # A folder that is replaced at every epoch's end, while a model is read, is read again.
 _READINGS = 5
-_HEAD_NAMES = ("classifier.weight", "classifier.bias")
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,7 +106,7 @@ def save(
     with replaced_folder(folder) as temporary:
         _write_weights(temporary / WEIGHTS_FILE, classifier)
         _write_json(temporary / "config.json", _config_values(classifier, contract))
-        tokenizer.save(temporary, model_max_length=config.max_position_embeddings)
+        tokenizer.save(temporary, model_max_length=config.max_positions)
         _write_json(temporary / CONTRACT_FILE, values)
         (temporary / _CARD_FILE).write_text(card_text(classifier, contract, scores), encoding="utf-8")
         write_digests(temporary)
@@ -163,7 +160,7 @@ def _load(folder: Path) -> LoadedModel:
     tokenizer = read_tokenizer(folder)
     if tokenizer.digest != contract.tokenizer_digest:
         raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
-    config = fitted_config(BertConfig.from_json_file(folder / "config.json"), folder)
+    config = fitted_config(read_config(folder / "config.json"), folder)
     classifier, encoder = undrawn_model(config, contract.num_outputs, pooling=contract.pooling)
     check_vocabulary(tokenizer, encoder, folder)
     restore(encoder, folder).assert_consumed()
@@ -246,10 +243,8 @@ def _check_parts(classifier: Classifier, tokenizer: Tokenizer, contract: Contrac
     if contract.num_outputs != classifier.num_labels:
         raise ConfigError(f"the contract has {contract.num_outputs} outputs, the classifier {classifier.num_labels}")
     config = classifier.encoder.config
-    if contract.max_length > config.max_position_embeddings:
-        raise ConfigError(
-            f"max_length ({contract.max_length}) exceeds the encoder's {config.max_position_embeddings} positions"
-        )
+    if contract.max_length > config.max_positions:
+        raise ConfigError(f"max_length ({contract.max_length}) exceeds the encoder's {config.max_positions} positions")
     if tokenizer.vocab_size > config.vocab_size:
         raise ConfigError(
             f"the tokenizer has {tokenizer.vocab_size} pieces, the encoder has room for {config.vocab_size}",
@@ -259,10 +254,11 @@ def _check_parts(classifier: Classifier, tokenizer: Tokenizer, contract: Contrac
 
 def _restore_head(classifier: Classifier, folder: Path) -> None:
     files = TensorFiles(find_tensor_files(folder))
-    names = names_in(folder, files).stored
-    for name in _HEAD_NAMES:
+    family = classifier.encoder.family
+    names = names_in(folder, files, family).stored
+    for name, (plain,) in family.head_names.rows.items():
         parameter = classifier.get_parameter(name)
-        stored = names.get(name, name)
+        stored = names.get(plain, plain)
         if stored not in files.tensors or files.tensors[stored].shape != tuple(parameter.shape):
             raise CheckpointError(f"{folder}: tensor {name} is missing or not {tuple(parameter.shape)}")
         with torch.no_grad():
@@ -270,13 +266,17 @@ def _restore_head(classifier: Classifier, folder: Path) -> None:
 
 
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
-    """Returns all weights under the names of transformers' `BertForSequenceClassification`."""
+    """Returns all weights under the names of the family's classifier in transformers."""
+    family = classifier.encoder.family
     tensors: dict[str, Tensor] = {}
     for name, parameter in classifier.encoder.named_parameters():
-        targets = huggingface_names(name)
+        targets = family.names.stored_names(name)
         parts = parameter.detach().float().cpu().chunk(len(targets))
-        tensors |= {"bert." + target: part.contiguous() for target, part in zip(targets, parts, strict=True)}
-    return tensors | {name: classifier.get_parameter(name).detach().float().cpu().contiguous() for name in _HEAD_NAMES}
+        tensors |= {family.prefix + target: part.contiguous() for target, part in zip(targets, parts, strict=True)}
+    return tensors | {
+        stored: classifier.get_parameter(name).detach().float().cpu().contiguous()
+        for name, (stored,) in family.head_names.rows.items()
+    }
 
 
 def _write_weights(path: Path, classifier: Classifier) -> None:
@@ -290,13 +290,14 @@ def _write_weights(path: Path, classifier: Classifier) -> None:
 
 def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]:
     names = contract.labels or ("value",)
+    family = classifier.encoder.family
     is_mean = classifier.pooling == "mean"
     values: dict[str, Any] = {
-        "architectures": ["BertuneMeanPoolingClassifier" if is_mean else ARCHITECTURE],
-        "model_type": MEAN_POOLING_TYPE if is_mean else "bert",
+        "architectures": ["BertuneMeanPoolingClassifier" if is_mean else family.architecture],
+        "model_type": family.mean_pooling_type if is_mean else family.model_types[0],
         **classifier.encoder.config.to_dict(),
         "classifier_dropout": classifier.dropout.probability,
-        "position_embedding_type": "absolute",
+        **family.fixed_keys,
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
         "problem_type": PROBLEM_TYPES[contract.kind],

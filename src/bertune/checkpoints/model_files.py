@@ -1,12 +1,13 @@
-"""Where the files beside a model's weights are: Hugging Face, Google and SavedModel folders differ."""
+"""Locations of the files beside a model's weights: Hugging Face, Google and SavedModel folders differ."""
 
 import os
 from pathlib import Path
 
 from bertune.atomic import stepped_aside
 from bertune.checkpoints.contract import CONTRACT_FILE
-from bertune.checkpoints.transformers_classifier import ARCHITECTURE, DIGESTS_FILE, is_of_transformers
+from bertune.checkpoints.transformers_classifier import DIGESTS_FILE, is_of_transformers
 from bertune.errors import DataError
+from bertune.models.registry import FAMILIES
 from bertune.text.missing_path import near_path
 
 _CONFIGS = ("config.json", "bert_config.json")
@@ -28,7 +29,7 @@ def config_file(model: Path) -> Path:
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder has any file of a model: a configuration, a vocabulary or weights."""
+    """Tells whether a folder has any file of a model: a configuration, a vocabulary or weights."""
     names = (*_CONFIGS, *_TOKENIZERS, "saved_model.pb", "variables/variables.index")
     return any((folder / name).is_file() for name in names) or any(
         next(folder.glob(pattern), None)
@@ -45,7 +46,7 @@ def tokenizer_folder(model: Path) -> Path:
 
 
 def is_fine_tuned(folder: Path) -> bool:
-    """Whether a folder holds a classifier: one of bertune's, or one that transformers saved."""
+    """Tells whether a folder holds a classifier: one of bertune's, or one that transformers saved."""
     return (folder / CONTRACT_FILE).is_file() or is_of_transformers(folder)
 
 
@@ -64,9 +65,10 @@ def find_model_folder(path: Path) -> Path:
         )
     # One of bertune's that lost its contract has digests still.
     if config_file(path).is_file() and not (path / DIGESTS_FILE).is_file():
+        known = " or ".join(family.architecture for family in FAMILIES)
         raise DataError(
             f"{path}: an encoder, or a model for another task, without a classifier of texts (no {CONTRACT_FILE}, and "
-            f"its {config_file(path).name} does not name {ARCHITECTURE})",
+            f"its {config_file(path).name} does not name {known})",
             hint=f"fine-tune it first: bertune train --model {path} --data FILE --text-a NAME --label NAME --out RUN",
         )
     runs = sorted(inner for inner in path.iterdir() if inner.is_dir()) if path.is_dir() else []

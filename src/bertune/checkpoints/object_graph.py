@@ -1,6 +1,6 @@
 """The object graph inside a TF2 checkpoint: which variable belongs to which layer.
 
-A TF2 checkpoint names a tensor after the first road from the root to its variable; the road depends on what the user
+A TF2 checkpoint names a tensor after the first path from the root to its variable; the path depends on what the user
 called the model, on how it is nested, and in a SavedModel it is a bare number. The graph has all roads, so the encoder
 is found by its shape: an object that holds transformer layers, each with its attention and its dense layers.
 

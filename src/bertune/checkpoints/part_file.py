@@ -1,6 +1,6 @@
 """A file that is not whole yet, and what is known of the file it will be.
 
-`NAME.part` holds the bytes so far, `NAME.state` what the server said of the file. The bytes are only gone on with when
+`NAME.part` holds the bytes so far, `NAME.state` what the server said of the file. They are only resumed when
 the server can be asked for the rest of the very same file, by its ETag or the time of its last change.
 """
 
@@ -20,7 +20,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True)
 class FileState:
-    """What a server said of a file.
+    """Metadata of a file, as its server gave it.
 
     Args:
         etag: a strong ETag, else empty.
@@ -38,11 +38,11 @@ class FileState:
 
     @property
     def validator(self) -> str:
-        """What tells this state of the file from a later one; empty where nothing does."""
+        """Validator that tells this state of the file from a later one; empty if there is none."""
         return self.etag or self.modified
 
     def is_same_file(self, other: "FileState") -> bool:
-        """Whether another answer is about the same bytes, as far as both tell."""
+        """Tells whether another answer is about the same bytes, as far as both tell."""
         pairs = ((self.etag, other.etag), (self.modified, other.modified), (self.size, other.size))
         return all(mine == theirs for mine, theirs in pairs if mine and theirs)
 
@@ -61,17 +61,17 @@ class PartFile:
 
     @property
     def size(self) -> int:
-        """Bytes that are here and can be gone on with."""
+        """Bytes that are here and can be resumed."""
         return self.part.stat().st_size if self.part.is_file() else 0
 
     @property
     def is_whole(self) -> bool:
-        """Whether the whole file is here."""
+        """Tells whether the whole file is here."""
         return self.target.is_file() and self.state.size == self.target.stat().st_size
 
     @property
     def state(self) -> FileState:
-        """What is known of the file; nothing where the note is missing or damaged."""
+        """Returns what is known of the file: nothing if the note is missing or damaged."""
         try:
             return FileState(**read_json_object(self._state_file))
         except (CheckpointError, TypeError):

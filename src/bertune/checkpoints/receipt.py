@@ -1,4 +1,4 @@
-"""What became of every tensor when a checkpoint was restored."""
+"""Receipt of a restored checkpoint: what became of every tensor."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ class Receipt:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were loaded."""
+        """Number of values loaded."""
         return sum(_size(record.shape) for record in self.having("loaded"))
 
     def summary(self) -> str:

@@ -41,7 +41,7 @@ def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) ->
 
     Args:
         address: of the folder, or of a checkpoint in it. A named checkpoint may lack configuration and vocabulary.
-        folder: to fill; what is in it from an earlier try is gone on with.
+        folder: to fill; partial downloads in it are resumed.
         downloader: that fetches.
 
     Returns:
@@ -73,7 +73,7 @@ def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) ->
 
 
 class _Files:
-    """What was found, and what was not and why."""
+    """Files found, and files not found, with the reason."""
 
     def __init__(self, address: ModelAddress, folder: Path, downloader: Downloader) -> None:
         self.names: list[str] = []

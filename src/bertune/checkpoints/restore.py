@@ -1,24 +1,26 @@
-"""From a checkpoint to a module: strict, with a receipt for every tensor."""
+"""Restores a module from a checkpoint: strict, with a receipt for every tensor."""
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from bertune.checkpoints.name_maps import (
+from bertune.checkpoints.plain_names import (
     PlainNames,
     expected_unused_reason,
-    huggingface_names,
     legacy_name,
     plain_names,
+    token_table_name,
 )
 from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.weight_files import find_tensor_files
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.encoder import Encoder
+from bertune.models.family import Family
 
 _OF_TRANSFORMERS = "bertune reads BERT encoders with WordPiece, as saved by transformers or sentence-transformers"
 
@@ -58,7 +60,7 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
 
         return restore_tensorflow(encoder, checkpoint, allow_new=allow_new)
     files = TensorFiles(find_tensor_files(path))
-    names = names_in(path, files)
+    names = names_in(path, files, encoder.family)
     records: list[TensorRecord] = []
     problems: list[str] = []
     used: set[str] = set()
@@ -79,20 +81,21 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
     return Receipt(str(path), tuple(records), names.wrappers)
 
 
-def names_in(path: Path, files: TensorFiles) -> PlainNames:
+def names_in(path: Path, files: TensorFiles, family: Family[Any]) -> PlainNames:
     """Returns the names of a checkpoint's tensors without wrappers.
 
     Raises:
         CheckpointError: no encoder is in it, or several are.
     """
     try:
-        names = plain_names(files.tensors.keys())
+        names = plain_names(files.tensors.keys(), family)
     except ValueError as error:
-        raise CheckpointError(f"{path}: not one BERT encoder: {error}", hint=_OF_TRANSFORMERS) from error
+        raise CheckpointError(f"{path}: not one {family.name} encoder: {error}", hint=_OF_TRANSFORMERS) from error
     if names is None:
         some = ", ".join(list(files.tensors)[:3]) or "none"
         raise CheckpointError(
-            f"{path}: no BERT encoder in this checkpoint: it lacks embeddings.word_embeddings.weight (found {some}, …)",
+            f"{path}: no {family.name} encoder in this checkpoint: it lacks {token_table_name(family)} "
+            f"(found {some}, …)",
             hint=_OF_TRANSFORMERS,
         )
     return names
@@ -100,7 +103,7 @@ def names_in(path: Path, files: TensorFiles) -> PlainNames:
 
 def locate(names: PlainNames, parameter: str) -> tuple[str, ...] | None:
     """Returns the file's tensors for a parameter, in today's names or the older ones; None unless all are there."""
-    today = tuple(names.prefix + name for name in huggingface_names(parameter))
+    today = tuple(names.prefix + name for name in names.family.names.stored_names(parameter))
     for candidate in (today, tuple(legacy_name(name) for name in today)):
         if all(name in names.stored for name in candidate):
             return tuple(names.stored[name] for name in candidate)
@@ -139,7 +142,7 @@ def new_record(name: str, parameter: nn.Parameter) -> TensorRecord:
 
 def _unused_record(plain: str, name: str, files: TensorFiles, encoder: Encoder) -> TensorRecord:
     stored = files.tensors[name]
-    reason = expected_unused_reason(plain, has_pooler=encoder.pooler is not None)
+    reason = expected_unused_reason(plain, encoder.family, has_pooler=encoder.pooler is not None)
     if reason is None:
         return TensorRecord(
             name, "unused", stored.shape, stored.dtype, reason="no parameter of this encoder", expected=False
@@ -148,7 +151,7 @@ def _unused_record(plain: str, name: str, files: TensorFiles, encoder: Encoder) 
 
 
 def is_allowed(name: str, allow_new: Collection[str]) -> bool:
-    """Whether a parameter, or a beginning of its name, was allowed to be missing in the checkpoint."""
+    """Tells whether a parameter, or a beginning of its name, was allowed to be missing in the checkpoint."""
     return any(name == allowed or name.startswith(allowed + ".") for allowed in allow_new)
 
 

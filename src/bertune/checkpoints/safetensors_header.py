@@ -32,7 +32,7 @@ _PICKLE_HINT = "give a file that torch saved its own name, pytorch_model.bin, or
 
 @dataclass(frozen=True)
 class HeaderEntry:
-    """What the header says of one tensor.
+    """Header entry of one tensor.
 
     Args:
         shape: of the tensor.

@@ -4,18 +4,21 @@ A configuration is held against them before anything is allocated: a wrong or ho
 memory, or for a million layers.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bertune.checkpoints.restore import locate, names_in
 from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, tensorflow_names
 from bertune.checkpoints.weight_files import find_tensor_files
-from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError
+from bertune.models.bert import TENSORFLOW_NAMES
+from bertune.models.family import ConfigT, Family
+from bertune.models.names import NameTable
+from bertune.models.registry import family_of
 
 #: A word table may have so many rows more than the vocabulary has entries: tables are rounded up for faster products,
 #: or were enlarged for tokens that were never used. Released vocabularies that could be mixed up are further apart.
@@ -26,11 +29,10 @@ _TABLES = {
     "max_position_embeddings": "embeddings.position.weight",
     "type_vocab_size": "embeddings.token_type.weight",
 }
-_LAYER = re.compile(r"encoder[./]layer[._](\d{1,9})[./].*")
 _INTERMEDIATE = "layers.0.feed_forward.intermediate.bias"
 
 
-def fitted_config(config: BertConfig, path: Path) -> BertConfig:
+def fitted_config(config: ConfigT, path: Path) -> ConfigT:
     """Holds a configuration against the weights; spare rows of the word table become part of it.
 
     Args:
@@ -43,7 +45,7 @@ def fitted_config(config: BertConfig, path: Path) -> BertConfig:
     Raises:
         CheckpointError: the configuration asks for more than the weights have.
     """
-    sizes = _stored_sizes(path)
+    sizes = _stored_sizes(path, family_of(config))
     for name, found in sizes.items():
         asked = getattr(config, name)
         if asked > found:
@@ -56,30 +58,50 @@ def fitted_config(config: BertConfig, path: Path) -> BertConfig:
     return replace(config, vocab_size=rows) if rows - config.vocab_size <= MAX_SPARE_ROWS else config
 
 
-def _stored_sizes(path: Path) -> dict[str, int]:
-    """Returns the sizes by the names of `BertConfig`'s fields, as far as the file tells them."""
+@dataclass(frozen=True)
+class _Stored:
+    """What the headers of a checkpoint tell.
+
+    Args:
+        layers: numbers of the layers that have any tensor.
+        shapes: by the names of the encoder's parameters.
+    """
+
+    layers: set[int]
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+def _stored_sizes(path: Path, family: Family[Any]) -> dict[str, int]:
+    """Returns the sizes by the names of the configuration's fields, as far as the file tells them."""
     prefix = find_prefix(path)
-    shapes = _safetensors_shapes(path) if prefix is None else _tensorflow_shapes(prefix)
-    layers = {int(match[1]) for name in shapes if (match := _LAYER.fullmatch(name))}
-    sizes = {"num_hidden_layers": max(layers, default=-1) + 1}
+    stored = _in_safetensors(path, family) if prefix is None else _in_tensorflow(prefix)
+    sizes = {"num_hidden_layers": max(stored.layers, default=-1) + 1}
     for field, parameter in {**_TABLES, "intermediate_size": _INTERMEDIATE}.items():
-        if shapes.get(parameter):
-            sizes[field] = shapes[parameter][0]
-    if len(shapes.get(_TABLES["vocab_size"], ())) == 2:
-        sizes["hidden_size"] = shapes[_TABLES["vocab_size"]][1]
+        if stored.shapes.get(parameter):
+            sizes[field] = stored.shapes[parameter][0]
+    if len(stored.shapes.get(_TABLES["vocab_size"], ())) == 2:
+        sizes["hidden_size"] = stored.shapes[_TABLES["vocab_size"]][1]
     return sizes
 
 
-def _safetensors_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
+def _in_safetensors(path: Path, family: Family[Any]) -> _Stored:
     files = TensorFiles(find_tensor_files(path))
-    names = names_in(path, files)
-    found = {name: locate(names, name) for name in (*_TABLES.values(), _INTERMEDIATE)}
-    plain = (name.removeprefix(names.prefix) for name in names.stored)
-    return dict.fromkeys(plain, ()) | {name: files.tensors[keys[0]].shape for name, keys in found.items() if keys}
+    names = names_in(path, files, family)
+    found = {name: locate(names, name) for name in (*_TABLES.values(), _INTERMEDIATE) if family.names.has(name)}
+    return _Stored(
+        _layers(family.names, (name.removeprefix(names.prefix) for name in names.stored)),
+        {name: files.tensors[keys[0]].shape for name, keys in found.items() if keys},
+    )
 
 
-def _tensorflow_shapes(prefix: Path) -> Mapping[str, tuple[int, ...]]:
+def _in_tensorflow(prefix: Path) -> _Stored:
     bundle = TensorBundle(prefix)
     keys = encoder_names(bundle).keys
     found = {name: keys.get(*tensorflow_names(name)) for name in (*_TABLES.values(), _INTERMEDIATE)}
-    return dict.fromkeys(keys, ()) | {name: bundle.tensors[key].shape for name, key in found.items() if key}
+    return _Stored(
+        _layers(TENSORFLOW_NAMES, keys), {name: bundle.tensors[key].shape for name, key in found.items() if key}
+    )
+
+
+def _layers(table: NameTable, names: Iterable[str]) -> set[int]:
+    return {number for name in names if (number := table.layer_of(name)) is not None}

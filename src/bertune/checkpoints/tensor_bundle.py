@@ -241,7 +241,7 @@ class TensorBundle:
 
 
 def _overlap(entry: BundleEntry) -> bool:
-    """Whether two slices of a tensor share an element."""
+    """Tells whether two slices of a tensor share an element."""
     filled = [extents for extents in entry.slices if 0 not in slice_shape(extents, entry.shape)]
     apart = np.eye(len(filled), dtype=bool)
     for axis, size in enumerate(entry.shape):

@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.object_graph import GRAPH_KEY, ObjectGraph, find_encoders, head_keys, optimizer_keys
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.weight_files import has_weight_files
 from bertune.errors import CheckpointError
+from bertune.models.bert import TENSORFLOW_NAMES
 from bertune.protobuf_wire import WireError
 
 _TABLE = "embeddings/word_embeddings"
@@ -37,7 +37,7 @@ _EXPECTED_UNUSED = (
 
 @dataclass(frozen=True)
 class EncoderNames:
-    """Where an encoder's tensors are in one checkpoint.
+    """Names of an encoder's tensors in one checkpoint.
 
     Args:
         keys: the checkpoint's names, by the names of google-research/bert without `bert/`.
@@ -60,16 +60,7 @@ def tensorflow_names(parameter: str) -> tuple[str, ...]:
     Args:
         parameter: a name from `Encoder.named_parameters()`.
     """
-    return tuple(_tensorflow_name(name) for name in huggingface_names(parameter))
-
-
-def _tensorflow_name(name: str) -> str:
-    name = re.sub(r"\.layer\.(\d+)\.", r".layer_\1.", name).replace(".", "/")
-    if name.startswith("embeddings/") and "LayerNorm" not in name:
-        return name.removesuffix("/weight")
-    if "LayerNorm" in name:
-        return re.sub("/bias$", "/beta", re.sub("/weight$", "/gamma", name))
-    return re.sub("/weight$", "/kernel", name)
+    return TENSORFLOW_NAMES.stored_names(parameter)
 
 
 def encoder_names(bundle: TensorBundle) -> EncoderNames:

@@ -1,4 +1,4 @@
-"""From a TensorFlow checkpoint to an encoder, without TensorFlow and without a second copy of the weights."""
+"""Restores an encoder from a TensorFlow checkpoint, without TensorFlow or a second copy of the weights."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -8,12 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bertune.checkpoints.name_maps import POOLER_REASON
+from bertune.checkpoints.plain_names import POOLER_REASON
 from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.restore import is_allowed, new_record, raise_problems
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import EncoderNames, encoder_names, tensorflow_names
-from bertune.encoder.encoder import Encoder
+from bertune.errors import CheckpointError
+from bertune.models.bert import BERT
+from bertune.models.encoder import Encoder
 
 # Such a tensor may have the heads as an axis of its own: (hidden, heads, head width) or (heads, head width, hidden).
 _HEADS_BEHIND = ("attention/self/query", "attention/self/key", "attention/self/value")
@@ -35,8 +37,14 @@ def restore_tensorflow(encoder: Encoder, prefix: Path, *, allow_new: Collection[
         A receipt with every tensor.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or a tensor is missing, has another shape or is not finite.
+        CheckpointError: a file is missing or damaged, or a tensor is missing, has another shape or is not finite; or
+            the encoder is no BERT, which is all that these checkpoints hold.
     """
+    if encoder.family is not BERT:
+        raise CheckpointError(
+            f"{prefix}: a TensorFlow checkpoint holds BERT, this encoder is {encoder.family.name}",
+            hint="use the config.json that came with this checkpoint",
+        )
     bundle = TensorBundle(prefix)
     names = encoder_names(bundle)
     records: list[TensorRecord] = []

@@ -1,4 +1,4 @@
-"""From an encoder or a classifier to a TF2 object checkpoint that the Model Garden restores.
+"""Writes an encoder or a classifier as a TF2 object checkpoint that the Model Garden restores.
 
 The layout is that of `tf.train.Checkpoint(model=…)` in tf-models-official 2.20: the functional `BertEncoder` with its
 attributes, so that the class-based `BertEncoderV2` finds its parts in the same file. An encoder is also reached by the
@@ -15,9 +15,9 @@ from torch import nn
 
 from bertune.checkpoints.bundle_writer import message, write_bundle
 from bertune.checkpoints.object_graph import GRAPH_KEY
-from bertune.encoder.encoder import Encoder
 from bertune.errors import ConfigError
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -72,8 +72,9 @@ def write_tf_checkpoint(model: Encoder | Classifier, prefix: str | Path) -> Path
 def _encoder(encoder: Encoder) -> _Object:
     if encoder.pooler is None:
         raise AssertionError("checked by the caller")
-    embeddings = encoder.embeddings
-    tables = [_table(table) for table in (embeddings.token, embeddings.position, embeddings.token_type)]
+    embeddings, types = encoder.embeddings, encoder.embeddings.token_type
+    assert types is not None  # BERT's have them
+    tables = [_table(table) for table in (embeddings.token, embeddings.position, types)]
     # The original keeps this variable under two names.
     tables[1].edges["_position_embeddings"] = tables[1].edges["embeddings"]
     norm = _norm(embeddings.norm)
@@ -130,7 +131,7 @@ def _dense_of(kernel: NDArray[Any], bias: NDArray[Any]) -> _Object:
 
 
 def _serialize(root: _Object) -> tuple[bytes, dict[str, NDArray[Any]]]:
-    """Numbers the objects by breadth, as TensorFlow does, and names each variable after the first road to it."""
+    """Numbers the objects by breadth, as TensorFlow does, and names each variable after the first path to it."""
     roads: dict[_Object, str] = {root: ""}
     waiting = [root]
     for made in waiting:

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from bertune.atomic import write_text
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
-from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError, ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
+from bertune.models.encoder_config import EncoderConfig
+from bertune.models.registry import family_of_architecture, read_config
 from bertune.text.labels import LabelSet
 from bertune.text.task import usual_metrics
 from bertune.text.task_kind import TaskKind
 from bertune.tokens.directory import CONFIG_FILE
 
-ARCHITECTURE: Final = "BertForSequenceClassification"
 # What transformers calls each kind of task.
 PROBLEM_TYPES: Final[dict[TaskKind, str]] = {
     TaskKind.CLASSIFICATION: "single_label_classification",
@@ -33,15 +33,14 @@ WRITTEN_BY_BERTUNE: Final = "bertune_version"
 
 
 def is_of_transformers(folder: Path) -> bool:
-    """Whether a folder holds a BERT classifier that transformers saved."""
+    """Whether a folder holds a classifier of a known family that transformers saved."""
     try:
         values = read_json_object(folder / "config.json", max_integer=MAX_FOREIGN_INTEGER)
     except CheckpointError:
         return False
     if (folder / DIGESTS_FILE).exists() or (WRITTEN_BY_BERTUNE in values and "transformers_version" not in values):
         return False
-    names = values.get("architectures")
-    return isinstance(names, list) and ARCHITECTURE in names
+    return family_of_architecture(values.get("architectures")) is not None
 
 
 def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
@@ -68,7 +67,7 @@ def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
         return Contract(
             labels=labels if kind.has_labels else (),
             is_pair=None,
-            max_length=_max_length(folder, BertConfig.from_json_file(path)),
+            max_length=_max_length(folder, read_config(path)),
             kind=kind,
             text_a="text",
             text_b=None,
@@ -113,10 +112,10 @@ def _kind(path: Path, values: dict[str, Any], labels: tuple[str, ...]) -> TaskKi
     return kinds[given]
 
 
-def _max_length(folder: Path, config: BertConfig) -> int:
+def _max_length(folder: Path, config: EncoderConfig) -> int:
     """Returns the tokens that the tokenizer cuts at, which is no more than the encoder has positions."""
     path = folder / CONFIG_FILE
     given = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER).get("model_max_length") if path.is_file() else None
-    positions = config.max_position_embeddings
+    positions = config.max_positions
     # transformers writes 1e30 where it does not know.
     return min(given, positions) if type(given) is int and given > 0 else positions

@@ -15,10 +15,10 @@ from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.terminal import printable, show, show_json
-from bertune.encoder.precision import Precision
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import predict
 from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.nn.precision import Precision
 from bertune.text.arriving_lines import arriving_examples, typed_examples
 from bertune.text.examples import Examples
 from bertune.text.kept_columns import KeptColumns

@@ -14,10 +14,10 @@ from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.shared_options import ComputeOptions
-from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import predict, targets_for
 from bertune.json_file import JsonObject
+from bertune.nn.device import choose_device
 from bertune.reports.compared_runs import read_compared_run, targets_of
 
 _SETTINGS, _VALIDATION = "run.toml", "validation.jsonl"

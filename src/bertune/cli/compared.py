@@ -9,10 +9,10 @@ from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.shared_options import ComputeOptions
-from bertune.encoder.device import choose_device
 from bertune.evaluation.answers import kept_of
 from bertune.evaluation.predictions import predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.nn.device import choose_device
 from bertune.reports.compared_runs import ComparedRun
 from bertune.text.examples import Examples
 from bertune.training.saved_run import LabelledRow, Target

@@ -56,7 +56,7 @@ def run_demo(out: Path, model: str) -> None:
     with TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
     report = write_report(finished.directory.path)
-    say("3. Scores on the test questions, which nothing was chosen by")
+    say("3. Scores on the test questions, held out from all model selection")
     loaded = load(finished.directory.model)
     test = read_examples(folder / "test.csv", _COLUMNS)
     scores, _ = evaluate(loaded, test)

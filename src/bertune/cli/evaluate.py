@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # What a model may have seen of a split, if the folder is the one it was trained on.
 _SEEN = {
     "train": "if the model was trained on these rows, their score says nothing about new ones",
-    "validation": "if the best epoch was chosen on these rows, their score is a little too good; see --split test",
+    "validation": "if these rows chose the best epoch, their score is biased upward; see --split test",
 }
 
 
@@ -61,12 +61,12 @@ def evaluate(
     from bertune.cli.model_data import also_scored, read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
-    from bertune.encoder.device import choose_device
     from bertune.evaluation.evaluate import evaluate as evaluate_model
+    from bertune.nn.device import choose_device
     from bertune.reports.kept_evaluations import KeptEvaluation, kept_entry
 
     if options.data is None:
-        raise ConfigError("the data are not named", hint="use --data FILE")
+        raise ConfigError("--data is required", hint="use --data FILE")
     refuse_both(quiet=output.quiet, verbose=verbose)
     tell = keep_quiet if output.quiet else say
     folder = find_model_folder(run)

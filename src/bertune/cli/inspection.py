@@ -27,8 +27,8 @@ from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.tokens.token_scan import TokenScan
 
 if TYPE_CHECKING:
-    from bertune.encoder.encoder import Encoder
-    from bertune.heads.classifier import Classifier
+    from bertune.models.classifier import Classifier
+    from bertune.models.encoder import Encoder
 
 _REFUSED_SHOWN = 100
 # Files that hold a model, or a part of one; any other file is taken for data.
@@ -149,7 +149,7 @@ def _refused_problem(audit: Audit, reading: ReadOptions) -> DataError | None:
     """Gives the error that reading the same rows to train on them ends with, if there is one."""
     refused = sum(len(report.refused) for report in audit.reports.values())
     if refused and reading.on_bad_row == "error":
-        hint = "mend them, or leave them out and have them counted: --on-bad-row skip"
+        hint = "fix them, or skip and count them: --on-bad-row skip"
         return DataError(f"{counted(refused, 'row')} cannot be used", hint=hint)
     for report in audit.reports.values():
         try:

@@ -15,9 +15,10 @@ from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.inspection import Inspection
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.hinted_values import to_json
+from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import EncoderConfig
+from bertune.models.registry import read_config
 from bertune.reports.run_files import read_scores
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import summarize
@@ -75,7 +76,7 @@ def inspect_model(name: str) -> Inspection:
     checkpoint = find_prefix(folder)
     if checkpoint is not None and not config_file(folder).is_file():
         return _inspect_tensors(TensorBundle(checkpoint))
-    config = fitted_config(BertConfig.from_json_file(config_file(folder)), folder)
+    config = fitted_config(read_config(config_file(folder)), folder)
     tokenizer = read_tokenizer(tokenizer_folder(folder))
     encoder = Encoder.from_config(config)
     receipt = restore(encoder, folder, allow_new=["pooler"])
@@ -154,8 +155,8 @@ def _further_lines(contract: Contract) -> list[str]:
     return lines
 
 
-def _config_lines(config: BertConfig) -> list[str]:
+def _config_lines(config: EncoderConfig) -> list[str]:
     return [
         f"encoder: {config.num_hidden_layers} layers, {config.hidden_size} wide, {config.num_attention_heads} heads, "
-        f"{config.intermediate_size} intermediate, {config.max_position_embeddings} positions, {config.hidden_act}"
+        f"{config.intermediate_size} intermediate, {config.max_positions} positions, {config.hidden_act}"
     ]

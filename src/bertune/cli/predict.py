@@ -92,7 +92,7 @@ def predict(
     from bertune.cli.answering import Answering, answer_examples, answer_lines, examples_for, tell_reading
     from bertune.cli.explaining import explain_rows
     from bertune.cli.terminal import keep_quiet, say, show, show_json
-    from bertune.encoder.device import choose_device
+    from bertune.nn.device import choose_device
     from bertune.text.kept_columns import KeptColumns
 
     explain, quiet = explaining.explain, output.quiet

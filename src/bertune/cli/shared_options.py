@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bertune.encoder.device import DeviceName
+from bertune.nn.device import DeviceName
 
 
 @dataclass(frozen=True, kw_only=True)

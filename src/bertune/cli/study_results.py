@@ -26,8 +26,8 @@ def study_lines(finished: FinishedStudy) -> list[str]:
         lines.append(f"model: {finished.directory.model}, that of seed {best.seed}, the best by validation {spoken}")
     test = "was not used" if finished.test is None else "was scored once, at the end"
     lines.append(
-        f"chosen on validation alone, test {test}; what was chosen as the best scores a little too well there: "
-        "expect the mean"
+        f"chosen on validation alone, test {test}; the best seed's validation score is biased "
+        "upward by selection; expect the mean"
     )
     if finished.test is not None:
         lines += ["", "test (nothing was chosen by these rows):", *finished.test.lines()]

@@ -9,10 +9,10 @@ from bertune.checkpoints.model_directory import LoadedModel
 from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_texts_for
 from bertune.cli.progress import RowsProgress
-from bertune.encoder.precision import Precision
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.glue_submission import other_row_count, submission_lines, submission_name
 from bertune.evaluation.predictions import predict
+from bertune.nn.precision import Precision
 from bertune.text.glue import find_splits, glue_task
 
 _TESTS = ("test", "test_mismatched")
@@ -71,7 +71,7 @@ def write_submission(
         if examples.report.refused:
             raise DataError(
                 f"{examples.report.refused[0]}; without this row the leaderboard refuses the whole submission",
-                hint="mend the row",
+                hint="fix the row",
             )
         with RowsProgress("predicting", len(examples), enabled=show_progress) as progress:
             predictions = predict(model, examples, precision=precision, on_batch=progress.advance)

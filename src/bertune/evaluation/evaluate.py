@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.precision import Precision
 from bertune.evaluation.answers import decisions, scaled
 from bertune.evaluation.given_texts import GivenLabelled, labelled_examples_of
 from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.evaluation.scores import Scores, Scoring, score
+from bertune.nn.precision import Precision
 
 
 def evaluate(

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from bertune.batches.batch import pack
-from bertune.encoder.dense import vectors_of
 from bertune.evaluation.explain_texts import ReadTexts
 from bertune.evaluation.logits import evaluating, predict_logits
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.nn.dense import vectors_of
 
 FloatArray = npt.NDArray[np.float64]
 # Of a backward pass, which keeps what lies between.
@@ -48,7 +48,7 @@ def integrated_gradients(
     Source: Sundararajan, Taly and Yan, 2017 (https://arxiv.org/abs/1703.01365).
     """
     ids = texts.sequences.token_ids.astype(np.int64)
-    table = classifier.encoder.embeddings.token
+    table = classifier.encoder.input_embeddings
     blank = np.where(texts.is_text, blank_id, ids)
     start = vectors_of(table, torch.from_numpy(blank)).detach()
     way = vectors_of(table, torch.from_numpy(ids)).detach() - start

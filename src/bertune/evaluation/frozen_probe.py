@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
-from bertune.encoder.encoder import Encoder
 from bertune.evaluation.answer_kinds import ANSWERS
 from bertune.evaluation.comparison import compare_decisions
 from bertune.evaluation.mean_features import mean_features
@@ -19,6 +18,7 @@ from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import measure_decisions
 from bertune.evaluation.saved_scores import FrozenFeatures
 from bertune.evaluation.score_parts import Scoring
+from bertune.models.encoder import Encoder
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.text.task_kind import TaskKind
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_by_tokens
-from bertune.encoder.native_pass import NativePass, require_native
-from bertune.encoder.precision import computing_in, name_of
-from bertune.heads.classifier import Classifier
-from bertune.native.build import NotNativeError
+from bertune.kernels.build import NoKernelsError
+from bertune.kernels.encoder_pass import KernelPass, require_kernels
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import computing_in
+from bertune.nn.precision import name_of
 from bertune.tokens.examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
@@ -57,7 +58,7 @@ def predict_logits(
     sequences = encoded.sequences
     begins_example = np.zeros(len(sequences), bool)
     begins_example[encoded.first_sequences] = True
-    device = classifier.classifier.weight.device
+    device = classifier.device
     if batch_tokens is None:
         batch_tokens = _BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
     logits = np.empty((len(sequences), classifier.num_labels), dtype=np.float32)
@@ -76,8 +77,8 @@ def computed_by(classifier: Classifier) -> str:
     """Says how `predict_logits` computes: in which precision, and by compiled kernels or why not by them."""
     encoder = classifier.encoder
     try:
-        require_native(encoder, encoder.compute_dtype)
-    except NotNativeError as reason:
+        require_kernels(encoder, encoder.compute_dtype)
+    except NoKernelsError as reason:
         return f"{name_of(encoder.compute_dtype)}, torch operators: {reason}"
     return f"{name_of(encoder.compute_dtype)}, compiled kernels"
 
@@ -92,8 +93,8 @@ def _mean_of_windows(logits: NDArray[np.float32], encoded: EncodedExamples) -> N
 def _computation_of(classifier: Classifier, *, prepack: bool) -> Callable[[Batch], Tensor]:
     """Returns what maps a batch to logits: compiled kernels where they can be had, else the modules themselves."""
     try:
-        native = NativePass(classifier.encoder, classifier.encoder.compute_dtype, prepack=prepack)
-    except NotNativeError:
+        native = KernelPass(classifier.encoder, classifier.encoder.compute_dtype, prepack=prepack)
+    except NoKernelsError:
         return classifier.in_few_shapes
     first_only = classifier.first_only
     return lambda batch: classifier.logits_of(native.forward(batch, first_only=first_only), batch.layout)

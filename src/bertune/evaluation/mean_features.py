@@ -9,11 +9,10 @@ from torch import Tensor
 
 from bertune.batches.batch import Batch, pack
 from bertune.batches.sampler import batches_by_tokens
-from bertune.encoder.encoder import Encoder
-from bertune.encoder.native_pass import NativePass
-from bertune.encoder.precision import computing_in
-from bertune.heads.pooling import mean_pool
-from bertune.native.build import NotNativeError
+from bertune.kernels.build import NoKernelsError
+from bertune.kernels.encoder_pass import KernelPass
+from bertune.models.encoder import Encoder, computing_in
+from bertune.nn.pooling import mean_pool
 from bertune.tokens.examples import EncodedExamples
 
 _BATCH_TOKENS = 4096
@@ -35,7 +34,7 @@ def mean_features(encoder: Encoder, encoded: EncodedExamples, *, precision: torc
         (examples, hidden_size).
     """
     sequences = encoded.sequences.take(encoded.first_sequences)
-    device = encoder.embeddings.token.weight.device
+    device = encoder.device
     features = np.empty((len(sequences), encoder.config.hidden_size), dtype=np.float32)
     was_training = encoder.training
     encoder.eval()
@@ -53,6 +52,6 @@ def mean_features(encoder: Encoder, encoded: EncodedExamples, *, precision: torc
 
 def _computation_of(encoder: Encoder, *, prepack: bool) -> Callable[[Batch], Tensor]:
     try:
-        return NativePass(encoder, encoder.compute_dtype, prepack=prepack).forward
-    except NotNativeError:
+        return KernelPass(encoder, encoder.compute_dtype, prepack=prepack).forward
+    except NoKernelsError:
         return encoder.encode

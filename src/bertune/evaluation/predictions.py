@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.precision import Precision, choose_precision, computing_in
 from bertune.evaluation import answers
 from bertune.evaluation.arrays import require_finite_logits
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.json_file import JsonObject
+from bertune.models.encoder import computing_in
+from bertune.nn.precision import Precision, choose_precision
 from bertune.text.examples import Examples, LabelSet
 from bertune.text.findings import counted
 from bertune.tokens.encoding import EncodedExamples, encode_examples
@@ -144,7 +145,7 @@ def predict(
     else:
         encoded = encode_for(model, examples_of(model.contract, texts, text_a=text_a, text_b=text_b))
         long_texts = LongTexts.of(encoded, model.contract.long_text)
-    device = model.classifier.classifier.weight.device
+    device = model.classifier.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         how = computed_by(model.classifier)
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import BertuneError
-from bertune.heads.classifier import Classifier
 from bertune.json_file import JsonObject
+from bertune.models.classifier import Classifier
 from bertune.text.task_kind import TaskKind
 
 AGREEMENT_FILE = "agreement.json"
@@ -19,7 +19,7 @@ _RELATIVE_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the proof of an export found; it is kept in the export's folder as `agreement.json`.
+    """Result of an export's proof; it is kept in the export's folder as `agreement.json`.
 
     Args:
         format: of the export.
@@ -67,7 +67,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far an export's answers are from the model's.
+    """Measures how far an export's predictions are from the model's.
 
     Args:
         largest: difference of a logit.

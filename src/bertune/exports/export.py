@@ -1,4 +1,4 @@
-"""From a fine-tuned model to the files of another runtime, proved before they are kept."""
+"""Exports a fine-tuned model to the files of another runtime, proved before they are kept."""
 
 import platform
 import shutil
@@ -25,7 +25,7 @@ from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import rows_for
 
 _BETWEEN = ".between"
-# A weight that is divided is rounded anew.
+# A weight that is divided is rounded again.
 _FOLDED_TOLERANCE = 1e-4
 
 Stage = Literal["writing", "predicting", "checking"]
@@ -33,7 +33,7 @@ Stage = Literal["writing", "predicting", "checking"]
 
 @dataclass(frozen=True)
 class ExportProgress:
-    """How far an export is.
+    """Progress of an export.
 
     Args:
         stage: `predicting` has the model answer the rows of the proof, `writing` writes the export, `checking` has the

@@ -6,7 +6,7 @@ import torch
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 
 
 def with_folded_temperature(model: LoadedModel) -> LoadedModel:

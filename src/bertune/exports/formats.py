@@ -27,7 +27,7 @@ _MODULES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Answers:
-    """What an export answered in a fresh process.
+    """Predictions of an export in a fresh process.
 
     Args:
         logits: (rows, outputs), fp32, in the order of the rows.

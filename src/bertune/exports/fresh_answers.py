@@ -1,4 +1,4 @@
-"""What an export answers: asked in a fresh process, by way of files."""
+"""Predictions of an export, computed in a fresh process and passed in files."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

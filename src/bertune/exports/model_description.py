@@ -1,11 +1,11 @@
-"""What stands beside the weights in an export: configuration, tokenizer, contract."""
+"""Files beside the weights of an export: configuration, tokenizer, contract."""
 
 import json
 from pathlib import Path
 
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.config import BertConfig
 from bertune.json_file import JsonObject
+from bertune.models.encoder_config import EncoderConfig
 
 CONFIG_FILE = "bert_config.json"
 CONTRACT_FILE = "contract.json"
@@ -31,7 +31,7 @@ def write_texts(model: LoadedModel, folder: Path) -> list[Path]:
     return sorted(set(folder.iterdir()) - before)
 
 
-def google_config(config: BertConfig) -> JsonObject:
+def google_config(config: EncoderConfig) -> JsonObject:
     """Returns a configuration as Google writes it: `gelu` is the tanh approximation there.
 
     The exact gelu has no name of its own there; it keeps the name, with the `model_type` by which `from_json_file`

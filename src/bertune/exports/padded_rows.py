@@ -67,7 +67,7 @@ class ProofRows:
         what is text.
 
         Yields:
-            The lesson's `input_word_ids`, `input_mask` and `input_type_ids`, int32, (rows, columns).
+            The tutorial's `input_word_ids`, `input_mask` and `input_type_ids`, int32, (rows, columns).
         """
         random = np.random.default_rng(_SEED)
         lengths, start, number = self.encoded.lengths, 0, 0

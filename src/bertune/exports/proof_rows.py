@@ -1,4 +1,4 @@
-"""Which rows a proof is made on: texts, rows at the limits, and rows of random ids and length."""
+"""Rows for the proof of an export: texts, rows at the limits, and rows of random ids and length."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,9 +1,9 @@
-"""What TensorFlow does for an export: builds, writes and runs a SavedModel.
+"""TensorFlow's part of an export: builds, writes and runs a SavedModel.
 
 The only file that imports TensorFlow. It runs in a process of its own, see `call_in_fresh_process`, and imports no
 torch: two runtimes in one process would fight for its threads and hold the weights twice.
 
-The arithmetic is that of `bertune.encoder` and `bertune.heads`, on padded rows. The variables hang on the names of the
+The arithmetic is that of `bertune.nn` and `bertune.models`, on padded rows. The variables hang on the names of the
 Model Garden's encoder, so whatever reads its checkpoints finds them in the SavedModel too.
 """
 

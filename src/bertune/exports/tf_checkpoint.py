@@ -10,20 +10,20 @@ from bertune.checkpoints.model_directory import LoadedModel
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import ConfigError
 from bertune.evaluation.logits import predict_logits
 from bertune.exports.formats import Answers, Format
 from bertune.exports.fresh_answers import answers_of
 from bertune.exports.model_description import CONFIG_FILE, write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
-from bertune.heads.classifier import Classifier
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
 
 CHECKPOINT_NAME = "bert_model.ckpt"
 # Our own reader computes with our own arithmetic: what differs at all is a wrong weight.
 _TOLERANCE = 1e-5
-# The first road to the head, by which write_tf_checkpoint names it.
+# The first path to the head, by which write_tf_checkpoint names it.
 _HEAD = "model/layer_with_weights-1/out_proj/{}/.ATTRIBUTES/VARIABLE_VALUE"
 _ORIGINAL_EPSILON = 1e-12
 

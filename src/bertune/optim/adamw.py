@@ -29,7 +29,17 @@ class AdamWeightDecay(ScheduledAdam):
     occurrences of a token are summed; here n is the norm of the true gradient. See docs/concepts/optimizer.md.
 
     Source: `official/modeling/optimization/legacy_adamw.py` of tf-models-official 2.20.0, on Keras' legacy `Adam`; the
-    defaults are theirs (the lesson's own values come from `create_optimizer`). For the rest see `ScheduledAdam`.
+    defaults are theirs (the tutorial's own values come from `create_optimizer`). For saving and errors see
+    `ScheduledAdam`.
+
+    Args:
+        params: parameters, (name, parameter) pairs, or groups of them as `decay_groups` makes them.
+        learning_rate: a number, or a schedule from the step, counted from 0, to a number.
+        beta_1: decay of the first moment, in [0, 1).
+        beta_2: decay of the second moment, in [0, 1).
+        epsilon: keeps the division finite, above 0.
+        weight_decay_rate: of groups that do not bring their own; at least 0.
+        gradient_clip_norm: the greatest global norm; `None` or 0 clips nothing.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(2))

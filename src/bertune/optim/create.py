@@ -1,4 +1,4 @@
-"""`create_optimizer`: the lesson's one call for schedule, parameter groups and optimizer."""
+"""`create_optimizer`: the tutorial's one call for schedule, parameter groups and optimizer."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
@@ -21,7 +21,7 @@ def create_schedule(
     end_lr: float = 0.0,
     poly_power: float = 1.0,
 ) -> Schedule:
-    """Makes the lesson's schedule: a rise to `init_lr` during warm-up, then polynomial decay to `end_lr`.
+    """Makes the tutorial's schedule: a rise to `init_lr` during warm-up, then polynomial decay to `end_lr`.
 
     Args:
         init_lr: the peak, which the rise points at and from which the decay counts, both since step 0.
@@ -44,7 +44,7 @@ def create_schedule(
     return WarmUp(init_lr, decay, num_warmup_steps)
 
 
-def create_optimizer(  # noqa: PLR0913 (a name of the lesson)
+def create_optimizer(  # noqa: PLR0913 (a name of the tutorial)
     init_lr: float,
     num_train_steps: int,
     num_warmup_steps: int | None,
@@ -60,7 +60,7 @@ def create_optimizer(  # noqa: PLR0913 (a name of the lesson)
     exclude_from_weight_decay: Sequence[str] = (),
     rate_scale_of: Callable[[str], float] | None = None,
 ) -> ScheduledAdam:
-    """Makes the lesson's optimizer for a model.
+    """Makes the tutorial's optimizer for a model.
 
     The positional arguments are those of `official.nlp.optimization.create_optimizer` (tf-models-official 2.20.0), and
     so are the values it fixes: beta_2 0.999, epsilon 1e-6, norms and biases do not decay.

@@ -1,4 +1,4 @@
-"""Which parameters decay: matrices and embeddings do, norms and biases never."""
+"""Parameter groups for weight decay: matrices and embeddings decay, norms and biases never do."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence

@@ -16,14 +16,14 @@ import numpy as np
 from bertune.errors import ConfigError
 
 Schedule = Callable[[int], float]
-"""From a step, counted from 0, to the learning rate of that step."""
+"""Maps a step, counted from 0, to its learning rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolynomialDecay:
-    """Lets the rate fall from its initial to its end value within a number of steps.
+    """Polynomial decay of the rate from its initial to its end value over a number of steps.
 
-    Arithmetic, names and defaults are Keras': with `power=1.0` the fall is a straight line. Beyond `decay_steps` the
+    Arithmetic, names and defaults are Keras': with `power=1.0` the decay is linear. Beyond `decay_steps` the
     end rate stays, or, with `cycle`, the decay starts again over the next multiple of `decay_steps`.
 
     Args:
@@ -70,7 +70,7 @@ class PolynomialDecay:
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """Lets the rate rise from 0 to its peak, then hands over to another schedule.
+    """Warm-up of the rate from 0 to its peak, followed by another schedule.
 
     The other schedule has been counting since step 0, so the rate drops where warm-up ends: a linear decay over 10
     steps after a warm-up of 4 goes 0.75 -> 0.60. This is how the released code does it, and it is kept.

@@ -1,4 +1,4 @@
-"""What both flavours of Adam share: one clip, one schedule, one step counter, one kernel launch a group."""
+"""Base of both flavours of Adam: one clip, one schedule, one step counter, one kernel launch a group."""
 
 import inspect
 import math
@@ -45,7 +45,7 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
     schedule keeps in line with the batches. On an accelerator this needs no wait for the device: reading
     `last_gradient_norm` is what waits.
 
-    **Saving**: `state_dict` holds the moments, each group's settings and the step counter; a run that loads it goes on
+    **Saving**: `state_dict` holds the moments, each group's settings and the step counter; a run that loads it resumes
     bit for bit. The schedule itself is not in it, as it is code: build the optimizer with the same arguments, then
     load. As with every torch optimizer, loaded tensors are not copied.
 
@@ -98,7 +98,7 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
 
     @property
     def step_count(self) -> int:
-        """How many steps were taken; also the number, from 0, of the step that comes next."""
+        """Number of steps taken; also the number, from 0, of the next step."""
         return int(self.param_groups[0]["step_count"])
 
     @property
@@ -135,7 +135,7 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
         """Updates every parameter that has a gradient.
 
         Args:
-            closure: computes the loss and the gradients anew, as in torch.
+            closure: computes the loss and the gradients again, as in torch.
 
         Returns:
             What the closure returned, or `None`.
@@ -152,7 +152,7 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over moments, settings and step counter, so that training goes on where it was saved.
+        """Takes over moments, settings and step counter, so that training resumes where it was saved.
 
         Raises:
             CheckpointError: the state belongs to other parameters or to another optimizer; this one is as it was.

@@ -1,4 +1,4 @@
-"""`plot_inputs`: the lesson's three arrays as pictures."""
+"""`plot_inputs`: the tutorial's three arrays as pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ _POWER = 0.5
 
 
 def plot_inputs(batch: Batch | Mapping[str, Any], path: str | Path | None = None, *, max_examples: int = 500) -> Figure:
-    """Draws what the encoder is given: one panel each for token ids, mask and types, one row an example.
+    """Draws an encoder's inputs: one panel each for token ids, mask and types, one row per example.
 
     Padding is grey in all three, whatever numbers it holds. A packed batch has none: there grey is where an example is
     shorter than the longest.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
 from bertune.pictures.outline import TIMES, Block, LayerRun, Outline, outline_of
 from bertune.pictures.palette import FAINT_INK, FILLS, FRAME
 from bertune.pictures.pen import Font, Pen, Place

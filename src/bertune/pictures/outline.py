@@ -1,4 +1,4 @@
-"""What the picture of a model says: its blocks with shapes and parameter counts, taken from the modules themselves."""
+"""Outline of a model: its blocks with shapes and parameter counts, taken from the modules themselves."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from typing import Literal
 
 from torch import nn
 
-from bertune.encoder.encoder import Encoder, Pooler
-from bertune.encoder.layer import TransformerLayer
 from bertune.errors import ConfigError
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
+from bertune.nn.layer import TransformerLayer
+from bertune.nn.pooling import Pooler
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -151,6 +152,7 @@ def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...
             ("position", "Position embedding", embeddings.position),
             ("token_type", "Type embedding", embeddings.token_type),
         )
+        if table is not None
     )
     detail = f"Sum, layer norm{_dropout(embeddings.dropout.probability)}"
     return tables, tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", hidden)

@@ -14,7 +14,7 @@ Align = Literal["left", "center", "right"]
 
 @dataclass(frozen=True)
 class Font:
-    """How text looks: size in points, color, weight."""
+    """Text style: size in points, color, weight."""
 
     size: float = 9
     color: str = INK
@@ -22,7 +22,7 @@ class Font:
 
 
 class Place(NamedTuple):
-    """Where a box is, in inches, y downwards."""
+    """Position of a box, in inches, y downwards."""
 
     top: float
     left: float

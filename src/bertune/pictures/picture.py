@@ -1,4 +1,4 @@
-"""What all pictures share: one style, files that are written whole, and how a notebook shows them."""
+"""Figures: one style, files that are written whole, and display in notebooks."""
 
 import errno
 import io

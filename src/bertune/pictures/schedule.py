@@ -151,7 +151,7 @@ def _draw(
 
 
 def _story(name: str, schedule: Schedule, steps: NDArray[np.int64], rates: NDArray[np.float64]) -> str:
-    """What the legend says: the name, until when it warms up, and where the rate is highest."""
+    """Returns the legend: the name, the end of the warm-up, and where the rate is highest."""
     top, warmup_steps = int(rates.argmax()), _warm_up_of(schedule)
     rise = "" if warmup_steps is None else f"warm-up until step {warmup_steps:,}, "
     return textwrap.fill(f"{name}: {rise}highest {rate_text(rates[top])} at step {steps[top]:,}", _LEGEND_WIDTH)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bertune.checkpoints.model_directory import load
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.studies.study_table import SavedAverage
 
 Weights = dict[str, Tensor]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.model_directory import save
-from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.nn.device import choose_device
 from bertune.studies.averaging import Average, averages, best_of
 from bertune.studies.data_digest import digest_of_data
 from bertune.studies.seed_process import SeedProcesses

@@ -112,7 +112,7 @@ class _Count:
 
 
 def _decoded_bytes(array: Any) -> int:
-    """How large the values of an array are as objects of Python."""
+    """Returns the size of an array's values as Python objects."""
     import pyarrow.compute as compute
     import pyarrow.types as types
 
@@ -220,7 +220,7 @@ def _parquet_batches(path: Path, count: _Count, names: list[str]) -> Iterator[An
 
 
 def _rows_at_once(column: ColumnLayout) -> int:
-    """How many rows can be decoded at once without more than some pieces' worth of bytes."""
+    """Returns how many rows can be decoded at once without more than some pieces' worth of bytes."""
     rows = _PIECE_BYTES * column.values // max(column.bytes, 1)
     if column.repeats:
         # Each row may be the largest value.

@@ -1,4 +1,4 @@
-"""How large the parts of an Arrow file say that they become, read before anything is decompressed.
+"""Declared sizes of the parts of an Arrow file, read before anything is decompressed.
 
 Source: https://arrow.apache.org/docs/format/Columnar.html and the FlatBuffers tables Message.fbs and File.fbs there.
 pyarrow allocates the size that stands in front of each compressed buffer, whatever it is, and has no limit of its own.

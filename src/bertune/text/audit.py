@@ -25,7 +25,7 @@ _LABELS_ON_A_LINE = 4
 
 @dataclass
 class SplitAudit:
-    """What one split holds.
+    """Contents of one split.
 
     Args:
         path: where it was read.

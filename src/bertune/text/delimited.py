@@ -28,7 +28,7 @@ _QUOTED_HINT = "if cells are packed in double quotes in this file, as pandas wri
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How a delimited table is written.
+    """Dialect of a delimited table.
 
     Args:
         delimiter: the one character between cells.
@@ -107,7 +107,7 @@ class DelimitedTable:
                 yield RefusedRow(self.path, line, self._wrong_width(len(cells)))
 
     def is_divided_by(self, delimiter: str) -> bool:
-        """Whether another delimiter divides every line into as many cells, two or more.
+        """Tells whether another delimiter divides every line into as many cells, two or more.
 
         Raises:
             EncodingError: the file is not in its encoding.
@@ -265,7 +265,7 @@ class _QuoteWatch:
 
     @property
     def looks_quoted(self) -> bool:
-        """Whether at least one cell has doubled quotes and none contradicts."""
+        """Tells whether at least one cell has doubled quotes and none contradicts."""
         return self._consistent and self._doubled
 
 
@@ -274,5 +274,5 @@ def _is_quoted(cell: str) -> bool:
 
 
 def _is_half_quoted(cell: str) -> bool:
-    """Whether a quote begins or ends a cell, as where a line feed or a delimiter inside quotes has cut it."""
+    """Tells whether a quote begins or ends a cell, as where a line feed or a delimiter inside quotes has cut it."""
     return cell.count('"') % 2 == 1 and (cell.startswith('"') or cell.endswith('"'))

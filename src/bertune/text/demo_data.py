@@ -1,4 +1,4 @@
-"""Where the data set that comes with bertune is."""
+"""Location of the data set that comes with bertune."""
 
 from pathlib import Path
 

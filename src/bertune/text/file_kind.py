@@ -1,4 +1,4 @@
-"""What kind of file a path leads to, by its suffix and its first bytes."""
+"""File kinds, told by suffix and first bytes."""
 
 from pathlib import Path, PurePath
 from typing import Final, Literal

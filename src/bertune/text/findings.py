@@ -1,4 +1,4 @@
-"""What the audit of the data tells its user, and the fixed names of all that it can tell."""
+"""Findings of the data audit, and the fixed names of all of them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -36,7 +36,7 @@ CODES = {
     "label_in_text": "texts that name their label",
     "one_class": "training data with one label or one target",
     "single_example": "labels with one row",
-    "absent_label": "labels of the task that a split has not",
+    "absent_label": "task labels missing from a split",
     "unknown_label": "labels of a split that the training data have not",
     "imbalance": "a label far rarer than its even share",
     "label_shift": "a split whose labels are distributed otherwise than those of training",

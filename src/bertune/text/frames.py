@@ -23,7 +23,7 @@ _HOW_TO_DROP = {"pandas": "dropna", "polars": "drop_nulls", "datasets": "filter"
 
 
 def is_frame(value: object) -> bool:
-    """Whether a value is a table in memory: named columns that can be read through Arrow."""
+    """Tells whether a value is a table in memory: named columns that can be read through Arrow."""
     if _is_a(value, "pandas", "DataFrame") or _is_a(value, "datasets", "Dataset"):
         return True
     # A series has the interface too, but no columns.
@@ -95,7 +95,7 @@ class FrameTable(ArrowTable):
         self.rows_in: int = table.num_rows
 
     def has_lists(self, index: int) -> bool:
-        """Whether a column holds lists."""
+        """Tells whether a column holds lists."""
         import pyarrow.types as types
 
         return bool(types.is_nested(self._schema.field(index).type))
@@ -106,7 +106,7 @@ class FrameTable(ArrowTable):
 
 
 def _is_a(value: object, library: str, name: str) -> bool:
-    """Whether a value is of a library's type, without importing the library."""
+    """Tells whether a value is of a library's type, without importing the library."""
     return any(kind.__name__ == name and kind.__module__.partition(".")[0] == library for kind in type(value).__mro__)
 
 

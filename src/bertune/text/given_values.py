@@ -95,7 +95,7 @@ def described(value: Any) -> str:
 
 
 def is_nothing(value: Any) -> bool:
-    """Whether a value stands for a missing one: None, NaN, or what pandas writes."""
+    """Tells whether a value stands for a missing one: None, NaN, or what pandas writes."""
     return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in _NOTHING
 
 

@@ -36,7 +36,7 @@ __all__ = ["TASKS", "GlueTask", "Split", "find_splits", "glue_task", "read_split
 _GLOB = frozenset("*?[")
 
 _UNLABELLED = "-1"
-"""What `nyu-mll/glue` writes into the test rows, whose labels are secret."""
+"""Label that `nyu-mll/glue` writes into test rows, whose labels are secret."""
 
 
 def find_splits(data: str | Path, task: Task | None = None) -> dict[str, Split]:

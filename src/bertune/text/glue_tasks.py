@@ -143,6 +143,9 @@ TASKS: dict[str, GlueTask] = {
 def glue_task(name: str) -> GlueTask:
     """Finds a GLUE task by its name on the hub or its usual name: ``sst2``, ``SST-2`` and ``sst-2`` are the same.
 
+    Args:
+        name: of the task, in either spelling.
+
     Raises:
         ConfigError: no such task; names the nearest one.
 

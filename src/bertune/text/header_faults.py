@@ -1,4 +1,4 @@
-"""What the first lines of a table give away before its columns are named: a wrong delimiter, a row taken as header."""
+"""Checks of a table's first lines, before its columns are named: a wrong delimiter, a row taken as header."""
 
 from itertools import islice
 

@@ -69,7 +69,7 @@ class SavedHeldOut:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which rows of the training data are held back for validation.
+    """Training rows that are held out for validation.
 
     Args:
         rows: their numbers among the examples, from 0, ascending.

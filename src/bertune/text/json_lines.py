@@ -59,7 +59,7 @@ class JsonLinesTable:
 
     @property
     def width(self) -> int:
-        """How many columns there are."""
+        """Number of columns."""
         return len(self.names)
 
     def complete_names(self) -> None:
@@ -127,7 +127,7 @@ class JsonLinesTable:
         )
 
     def _is_one_document(self) -> bool:
-        """Whether the file begins like one JSON object over several lines."""
+        """Tells whether the file begins like one JSON object over several lines."""
         return next((content.strip() for _, content in self._lines() if content.strip()), "") == "{"
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the labels of a split, and with those of two splits together."""
+"""Checks of the labels of a split, and of two splits together."""
 
 import math
 from collections import defaultdict

@@ -15,7 +15,7 @@ from bertune.text.text_faults import Where
 from bertune.text.text_keys import normalised
 
 MISSING = frozenset(("nan", "NaN", "None", "null", "NULL", "<NA>", "#N/A"))
-"""How pandas, Python, JSON and Excel write what is missing, once it is text."""
+"""Missing values as pandas, Python, JSON and Excel write them, once they are text."""
 _MOST_LABELS = 100_000
 _LEAST_ROWS = 10
 _FEW = 0.01
@@ -53,12 +53,12 @@ class LabelScan:
 
     @property
     def answer_words(self) -> tuple[str, ...]:
-        """What the numbers in `answers` stand for."""
+        """Labels that the numbers in `answers` stand for."""
         return tuple(self._answer_ids)
 
     @property
     def answers(self) -> NDArray[np.float32 | np.int32] | None:
-        """What contradictions are judged by, (rows,): targets, or numbers of words; None where labels are missing."""
+        """Values that decide contradictions, (rows,): targets, or numbers of words; None where labels are missing."""
         if self.is_missing or not self._answers:
             return None
         if len(self._answers) > 1:

@@ -1,4 +1,4 @@
-"""How long examples are: counts of lengths, and what they come to."""
+"""Lengths of examples: counts, and their summary."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

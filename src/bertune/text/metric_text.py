@@ -37,7 +37,7 @@ def part_of(count: int, rows: int) -> str:
 
 
 def is_percentage(metric: str) -> bool:
-    """Whether people read a metric as a percentage; its values are fractions all the same."""
+    """Tells whether people read a metric as a percentage; its values are fractions all the same."""
     return metric in _PERCENTAGES
 
 

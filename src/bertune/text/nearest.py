@@ -30,7 +30,7 @@ def nearest(word: str, known: Iterable[str], *, alike: float = 0.5) -> str | Non
 
 
 def _differ_in_digits(one: str, other: str) -> bool:
-    """Whether two words have digits, and nothing else is different."""
+    """Tells whether two words have digits, and nothing else is different."""
     return one != other and _DIGITS.sub("0", one) == _DIGITS.sub("0", other)
 
 

@@ -1,4 +1,4 @@
-"""How tables are read, where their names do not say it: the same flags on every verb that reads tables."""
+"""Options for reading tables, where their names do not tell: the same flags on every verb that reads tables."""
 
 import codecs
 import shlex
@@ -20,7 +20,7 @@ _KEPT = ("delimiter", "encoding", "no_header", "quoting")
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    r"""How tables are read.
+    r"""Options for reading tables.
 
     Args:
         delimiter: what stands between cells: one character, or tab. By default a comma in .csv and a tab in .tsv and
@@ -73,7 +73,7 @@ class ReadOptions:
 
     @property
     def has_header(self) -> bool:
-        """Whether the first line names the columns."""
+        """Tells whether the first line names the columns."""
         return not self.no_header
 
     def read_options(self) -> "ReadOptions":
@@ -98,7 +98,7 @@ class ReadOptions:
 
 
 def is_utf_8(encoding: str | None) -> bool:
-    """Whether a text file is to be read as UTF-8, which is so unless an encoding is named."""
+    """Tells whether a text file is to be read as UTF-8, which is so unless an encoding is named."""
     return encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 

@@ -1,4 +1,4 @@
-"""What a read took from a file and what it left: nothing disappears in silence."""
+"""Report of a read: rows used and rows refused, so that nothing is dropped silently."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

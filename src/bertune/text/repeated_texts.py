@@ -17,7 +17,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Repetitions:
-    """What occurs more than once inside one split.
+    """Texts that occur more than once within a split.
 
     Args:
         duplicates: rows whose texts occur in an earlier row.
@@ -36,7 +36,7 @@ class Repetitions:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two splits share.
+    """Texts that two splits share.
 
     Args:
         split: the later split, whose rows are counted.

@@ -11,7 +11,7 @@ from bertune.text.read_options import ReadOptions
 
 @dataclass(frozen=True)
 class RowSource:
-    """The rows of one split with all that says how they are read.
+    """Rows of one split with the options for reading them.
 
     Args:
         split: where they are (see `find_splits`).

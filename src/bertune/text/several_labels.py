@@ -11,14 +11,14 @@ from bertune.errors import ConfigError
 from bertune.text.nearest import shorten
 
 Cell = str | tuple[str, ...] | None
-"""What stands in a cell: a word or text, a list of words, or nothing."""
+"""Content of a cell: a word or text, a list of words, or nothing."""
 
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 @dataclass(frozen=True)
 class SeveralLabels:
-    """How the labels of a row are written, where it may have several.
+    """Format of a row's labels, where it may have several.
 
     Args:
         columns: one column of 0 and 1 for each label, which is called as its column. A row of zeros has no label and is
@@ -43,7 +43,7 @@ class SeveralLabels:
 
 
 class UnusableLabelsError(Exception):
-    """Why the labels of a row cannot be used."""
+    """Reason why the labels of a row cannot be used."""
 
 
 def labels_by_flags(cells: Sequence[Cell], names: Sequence[str]) -> tuple[str, ...]:

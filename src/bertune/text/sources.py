@@ -172,7 +172,7 @@ def _header_warnings(table: Table, picks: Sequence[Pick]) -> list[str]:
 
 
 _WORDS_OF_A_NAME = 2
-_SKIP_HINT = "mend the row, or leave such rows out and have them counted: --on-bad-row skip"
+_SKIP_HINT = "fix the row, or skip and count bad rows: --on-bad-row skip"
 
 
 def check_refused(

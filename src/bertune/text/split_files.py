@@ -1,4 +1,4 @@
-"""Where the files of the splits lie: original GLUE names, hub shards, or plain train, validation and test files."""
+"""Locations of split files: original GLUE names, hub shards, or plain train, validation and test files."""
 
 import re
 from collections.abc import Iterable
@@ -57,7 +57,7 @@ class Split:
 
     @property
     def is_for_testing(self) -> bool:
-        """Whether the split may come without labels."""
+        """Tells whether the split may come without labels."""
         return self.name.startswith("test")
 
     def __str__(self) -> str:

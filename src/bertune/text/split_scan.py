@@ -21,7 +21,7 @@ _LONG = 2000
 
 
 class SplitScan:
-    """What is known of a split after all its rows went by; 28 bytes a row of single texts, 36 of pairs.
+    """Facts about a split, collected in one pass; 28 bytes a row of single texts, 36 of pairs.
 
     Args:
         name: of the split.

@@ -16,7 +16,7 @@ _BINS: Final = 10
 
 @dataclass(frozen=True)
 class Strata:
-    """What is to be represented: of each row the strata that it is in.
+    """Strata to be represented: for each row, those it belongs to.
 
     Args:
         offsets: (rows + 1,) where those of each row begin.
@@ -136,7 +136,7 @@ class _Choice:
         return bool(self._has[-1] + self._sizes[block] <= self._wanted) and self._leaves_all(block)
 
     def _leaves_all(self, block: int) -> bool:
-        """Whether a row of each stratum stays in training."""
+        """Tells whether a row of each stratum stays in training."""
         strata, times = self._of(block)
         return bool((self._has[strata] + times < self._counts[strata]).all())
 

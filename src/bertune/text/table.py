@@ -1,4 +1,4 @@
-"""What every reader gives: a table whose rows come as cells or as refusals, one at a time."""
+"""Interface of every reader: a table whose rows come as cells or as refusals, one at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Table(Protocol):
 
     @property
     def width(self) -> int:
-        """How many columns there are."""
+        """Number of columns."""
 
     @property
     def names(self) -> tuple[str, ...] | None:

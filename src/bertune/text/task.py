@@ -1,4 +1,4 @@
-"""What is learned: which columns hold it, its labels and the metrics that judge it."""
+"""The task to learn: its columns, labels and metrics."""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ METRICS_OF_KIND: dict[TaskKind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table hold the texts and the label.
+    """Columns of a table that hold the texts and the label.
 
     A number counts columns from 0. A string of digits that is no column name is taken as a number.
 
@@ -86,13 +86,13 @@ class Columns:
 
     @property
     def is_pair(self) -> bool:
-        """Whether an example has two texts."""
+        """Tells whether an example has two texts."""
         return self.text_b is not None
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learned.
+    """Definition of a task: its columns, kind, labels and metrics.
 
     Args:
         name: a short name; GLUE tasks have the names of `nyu-mll/glue`.

@@ -30,12 +30,12 @@ def label_folders(folder: Path) -> list[Path]:
 
 
 def holds_texts(folder: Path) -> bool:
-    """Whether a folder has two folders or more of texts, one for each label."""
+    """Tells whether a folder has two folders or more of texts, one for each label."""
     return len([entry for entry in label_folders(folder) if entry.name not in _UNLABELLED]) > 1
 
 
 def holds_texts_at(data: str) -> bool:
-    """Whether data are texts in files: a folder with folders of the labels, or one with such folders for splits."""
+    """Tells whether data are texts in files: a folder with folders of the labels, or such folders for its splits."""
     folder = Path(data)
     if not folder.is_dir():
         return False

@@ -57,7 +57,7 @@ def without_ending(line: str) -> str:
 
 
 def is_single_byte(encoding: str) -> bool:
-    """Whether every byte is a character of its own, so that next to nothing is not in this encoding."""
+    """Tells whether every byte is a character of its own, so that next to nothing is not in this encoding."""
     try:
         return len(bytes(range(0x80, 0x100)).decode(encoding, "replace")) == 0x80 and not is_utf_8(encoding)
     except UnicodeError:
@@ -65,7 +65,7 @@ def is_single_byte(encoding: str) -> bool:
 
 
 def is_utf_8_beyond_ascii(file: IO[bytes]) -> bool:
-    """Whether the rest of a file is UTF-8 and not ASCII alone: text of a single-byte encoding never is."""
+    """Tells whether the rest of a file is UTF-8 and not ASCII alone: text of a single-byte encoding never is."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     beyond = False
     try:

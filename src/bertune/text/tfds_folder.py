@@ -1,4 +1,4 @@
-"""What a folder prepared by tensorflow-datasets says of itself: dataset_info.json, features.json, *.labels.txt.
+"""Metadata of a folder prepared by tensorflow-datasets: dataset_info.json, features.json, *.labels.txt.
 
 Source: https://www.tensorflow.org/datasets/external_tfrecord (the files beside the records).
 """

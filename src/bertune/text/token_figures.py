@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a split: lengths, how many are too long, and what the vocabulary cannot spell."""
+"""Token statistics of a split: lengths, how many are too long, and what the vocabulary cannot spell."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class UnknownCharacter:
 
 @dataclass(frozen=True)
 class TokenFigures:
-    """What a tokenizer makes of a split.
+    """Token statistics of a split.
 
     Args:
         max_length: most tokens of an example, special tokens included.

@@ -21,7 +21,7 @@ from bertune.tokens.parallelism import guard_forks
 from bertune.tokens.tokenizer_protocol import AlignedPiece, WhiteSpace
 from bertune.tokens.truncation import check_max_length, truncated_lengths
 from bertune.tokens.unicode_tables import UNICODE_VERSION
-from bertune.tokens.vocabulary import CLS, MASK, PAD, SEP, UNK, read_vocabulary
+from bertune.tokens.vocabulary import CLS, PAD, SEP, UNK, read_vocabulary
 
 # The library keeps much beside the ids of each text until it is asked for them; chunks bound that memory.
 _TEXTS_PER_CHUNK = 8192
@@ -136,11 +136,6 @@ class BertTokenizer:
     def unk_id(self) -> int:
         """Id of [UNK]."""
         return self._vocab[UNK]
-
-    @property
-    def mask_id(self) -> int:
-        """Id of [MASK]."""
-        return self._vocab[MASK]
 
     @property
     def digest(self) -> str:

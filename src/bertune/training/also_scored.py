@@ -9,8 +9,8 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load
 from bertune.evaluation.evaluate import score_logits
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
 from bertune.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.models.classifier import Classifier
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun
 from bertune.training.reading import TEST
@@ -45,7 +45,7 @@ def score_kept_model(run: PreparedRun, folder: Path) -> Scores | None:
     if TEST not in run.also_scored:
         return None
     kept = load(folder / "model")
-    kept.classifier.to(run.classifier.classifier.weight.device)
+    kept.classifier.to(run.classifier.device)
     scores = score_unchosen(run, TEST, kept.classifier, kept.contract)
     path = folder / "scores.json"
     values = read_json_object(path, max_bytes=MAX_OWN_BYTES) | {TEST: scores.to_dict()}

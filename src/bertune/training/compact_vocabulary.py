@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bertune.encoder.dense import Table
-from bertune.encoder.native_conditions import has_hooks
-from bertune.heads.classifier import Classifier
+from bertune.kernels.supported import has_hooks
+from bertune.models.classifier import Classifier
+from bertune.nn.dense import Table
 from bertune.optim.scheduled_adam import ScheduledAdam
 
 _TOKENS_AT_ONCE = 1 << 24
@@ -32,7 +32,7 @@ class CompactVocabulary:
     """
 
     def __init__(self, classifier: Classifier, token_ids: NDArray[Any] | None) -> None:
-        table = classifier.encoder.embeddings.token
+        table = classifier.encoder.input_embeddings
         self._table = table
         self._whole = cast("nn.Parameter", table.weight)  # what torch says is less
         self._optimizer: ScheduledAdam | None = None

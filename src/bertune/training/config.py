@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bertune.encoder.precision import Precision
 from bertune.errors import ConfigError
+from bertune.nn.precision import Precision
 from bertune.text.choices import refuse_unknown_choices
 
 OptimizerName = Literal["adamw", "adamw_torch"]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertune.heads.losses import agreement_of
+from bertune.nn.losses import agreement_of
 from bertune.text.task_kind import TaskKind
 
 

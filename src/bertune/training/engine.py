@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from bertune.batches.batch import Batch
-from bertune.encoder.native_pass import NativePass
-from bertune.encoder.varlen_attention import attention_kernel
-from bertune.heads.classifier import Classifier
-from bertune.heads.pooling import pool_windows
-from bertune.native.build import NotNativeError
-from bertune.optim.native_step import NativeStep, Source, TableSource
+from bertune.kernels.adamw_step import KernelStep, Source, TableSource
+from bertune.kernels.build import NoKernelsError
+from bertune.kernels.encoder_pass import KernelPass
+from bertune.models.classifier import Classifier
+from bertune.nn.pooling import pool_windows
+from bertune.nn.varlen_attention import attention_kernel
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.training.objective import Objective
 
@@ -69,12 +69,12 @@ def engine_for(classifier: Classifier, optimizer: ScheduledAdam, *, in_parts: bo
         optimizer: takes the steps.
         in_parts: whether batches are computed in parts whose gradients add up.
     """
-    device = classifier.classifier.weight.device
+    device = classifier.device
     if device.type != "cpu":
         return TorchEngine(classifier, optimizer, name=_on_device(classifier, device))
     try:
         return NativeEngine(classifier, optimizer, in_parts=in_parts)
-    except NotNativeError as reason:
+    except NoKernelsError as reason:
         return TorchEngine(classifier, optimizer, name=f"torch operators: {reason}")
 
 
@@ -98,7 +98,7 @@ class TorchEngine(Engine):
     @property
     def device(self) -> torch.device:
         """See `Engine`."""
-        return self.classifier.classifier.weight.device
+        return self.classifier.device
 
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """See `Engine`."""
@@ -116,7 +116,7 @@ class NativeEngine(Engine):
     """Compiled kernels on the processor.
 
     Raises:
-        NotNativeError: there are no kernels here, or a parameter of the encoder does not train.
+        NoKernelsError: there are no kernels here, or a parameter of the encoder does not train.
     """
 
     def __init__(
@@ -132,13 +132,13 @@ class NativeEngine(Engine):
         self.classifier = classifier
         self.optimizer = optimizer
         self._parameters = list(classifier.parameters())
-        self.native = NativePass(encoder, encoder.compute_dtype)
+        self.native = KernelPass(encoder, encoder.compute_dtype)
         self.native.prepare_gradients(in_parts=in_parts)
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table = TableSource(token_gradient.values, token_gradient.slots)
-        table = encoder.embeddings.token.weight
-        self._update = NativeStep(optimizer, self._sources(), {id(table): self._table})
+        table = encoder.input_embeddings.weight
+        self._update = KernelStep(optimizer, self._sources(), {id(table): self._table})
 
     @property
     def device(self) -> torch.device:
@@ -193,7 +193,7 @@ def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam) -> None:
     unused = () if classifier.pooling == "cls" or classifier.encoder.pooler is None else ("pooler.",)
     for name, parameter in classifier.encoder.named_parameters():
         if not name.startswith(unused) and not (parameter.requires_grad and id(parameter) in known):
-            raise NotNativeError(f"the encoder's {name} is not trained")
+            raise NoKernelsError(f"the encoder's {name} is not trained")
 
 
 def _forget_gradients(parameters: Iterable[Tensor]) -> None:

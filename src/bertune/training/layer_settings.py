@@ -4,13 +4,10 @@ Source: Zhang et al., 2021, "Revisiting Few-sample BERT Fine-tuning" (https://ar
 re-initializing and on layer-wise decay.
 """
 
-import re
 from collections.abc import Callable
 
 from bertune.errors import ConfigError
-from bertune.heads.classifier import Classifier, draw_weights
-
-_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
+from bertune.models.classifier import Classifier, draw_weights
 
 
 def rate_scale_by_depth(classifier: Classifier, layer_decay: float) -> Callable[[str], float]:
@@ -23,13 +20,12 @@ def rate_scale_by_depth(classifier: Classifier, layer_decay: float) -> Callable[
         classifier: whose layers are counted.
         layer_decay: in (0, 1].
     """
-    layers = classifier.encoder.config.num_hidden_layers
+    encoder = classifier.encoder
+    layers = encoder.config.num_hidden_layers
 
     def scale(name: str) -> float:
-        found = _LAYER.match(name)
-        if found is not None:
-            return layer_decay ** (layers - 1 - int(found[1]))
-        return layer_decay**layers if name.startswith("encoder.embeddings.") else 1.0
+        inner = name.removeprefix("encoder.")
+        return 1.0 if inner == name else layer_decay ** (layers - encoder.depth_of(inner))
 
     return scale
 
@@ -45,11 +41,11 @@ def draw_top_layers(classifier: Classifier, count: int, *, seed: int) -> None:
     Raises:
         ConfigError: the encoder has fewer layers.
     """
-    layers = classifier.encoder.config.num_hidden_layers
+    encoder = classifier.encoder
+    layers = encoder.config.num_hidden_layers
     check_reinit_layers(count, layers)
-    tops = tuple(f"encoder.layers.{layer}." for layer in range(layers - count, layers))
-    names = {name for name, _ in classifier.named_parameters() if name.startswith((*tops, "encoder.pooler."))}
-    draw_weights(classifier, seed=seed, only=names)
+    names = {name for name, _ in encoder.named_parameters() if encoder.depth_of(name) > layers - count}
+    draw_weights(classifier, seed=seed, only={f"encoder.{name}" for name in names})
 
 
 def check_reinit_layers(count: int, layers: int) -> None:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
-from bertune.encoder.precision import choose_precision, computing_in, name_of
 from bertune.errors import ConfigError
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import computing_in
+from bertune.nn.precision import choose_precision, name_of
 from bertune.optim.adamw import TorchAdamW
 from bertune.optim.create import create_optimizer
 from bertune.optim.parameter_groups import decay_groups
@@ -127,7 +128,7 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         raise ConfigError(
             f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
         )
-    device = classifier.classifier.weight.device
+    device = classifier.device
     objective = replace(
         objective,
         label_smoothing=plan.label_smoothing,

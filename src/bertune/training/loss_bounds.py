@@ -36,7 +36,7 @@ def loss_bounds(
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
 ) -> LossBounds:
-    """Computes the bounds of `bertune.heads.losses.loss_of` over all training rows.
+    """Computes the bounds of `bertune.nn.losses.loss_of` over all training rows.
 
     Args:
         targets: class ids or values, (rows,); for multi-label 0 and 1, (rows, labels).

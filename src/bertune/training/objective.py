@@ -10,12 +10,12 @@ from torch import Tensor
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
-from bertune.encoder.precision import computing_in
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.scores import Scores, Scoring, score
-from bertune.heads.classifier import Classifier
-from bertune.heads.losses import loss_of, weight_of
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import computing_in
+from bertune.nn.losses import loss_of, weight_of
 from bertune.text.task_kind import TaskKind
 
 

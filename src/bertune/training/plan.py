@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from bertune.batches.sampler import steps_in_epoch
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.training.config import OptimizerName, RecipeName, TrainingConfig
 
 

@@ -13,11 +13,12 @@ from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import fitted_config
-from bertune.encoder.config import BertConfig, Pooling
-from bertune.encoder.device import choose_device
 from bertune.errors import ConfigError
 from bertune.evaluation.frozen_probe import FrozenProbe
-from bertune.heads.classifier import Classifier, draw_weights, undrawn_model
+from bertune.models.classifier import Classifier, draw_weights, undrawn_model
+from bertune.models.encoder_config import Pooling
+from bertune.models.registry import read_config
+from bertune.nn.device import choose_device
 from bertune.text.audit import Audit, audit_splits, warning_lines
 from bertune.text.examples import Examples, ReadReport, Task
 from bertune.text.held_out import HeldOut
@@ -168,7 +169,7 @@ def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
     """
     settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
     classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
-    classifier.to(run.classifier.classifier.weight.device)
+    classifier.to(run.classifier.device)
     return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
 
@@ -180,19 +181,19 @@ def _pooling_of(model: Path) -> Pooling:
 def _restore(
     settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: Tokenizer, task: Task
 ) -> tuple[Classifier, Receipt]:
-    bert_config = fitted_config(BertConfig.from_json_file(config_file(folder)), folder)
-    if settings.max_length > bert_config.max_position_embeddings:
+    sizes = fitted_config(read_config(config_file(folder)), folder)
+    if settings.max_length > sizes.max_positions:
         raise ConfigError(
-            f"max_length ({settings.max_length}) exceeds the encoder's {bert_config.max_position_embeddings} positions",
-            hint=f"use --max-length {bert_config.max_position_embeddings} or less",
+            f"max_length ({settings.max_length}) exceeds the encoder's {sizes.max_positions} positions",
+            hint=f"use --max-length {sizes.max_positions} or less",
         )
-    check_reinit_layers(config.reinit_layers, bert_config.num_hidden_layers)
+    check_reinit_layers(config.reinit_layers, sizes.num_hidden_layers)
     outputs = 1 if task.labels is None else len(task.labels)
-    classifier, encoder = undrawn_model(bert_config, outputs, pooling=settings.pooling or "cls")
+    classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
-    draw_weights(classifier, seed=config.seed, only=new | {"classifier.weight", "classifier.bias"})
+    draw_weights(classifier, seed=config.seed, only=new | encoder.family.head_names.rows.keys())
     return classifier, receipt
 
 

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, field, replace
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import save
-from bertune.encoder.precision import choose_precision, name_of
 from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
 from bertune.hinted_values import to_json
+from bertune.nn.precision import choose_precision, name_of
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.calibrated import calibrated
@@ -155,7 +155,7 @@ def resolved_settings(run: PreparedRun) -> Settings:
     run must not replace it.
     """
     settings = run.settings
-    device = run.classifier.classifier.weight.device
+    device = run.classifier.device
     merged = asdict(settings) | asdict(run.config)
     del merged["reasons"]  # not a setting: what was chosen is
     merged |= {

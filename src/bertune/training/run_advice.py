@@ -3,10 +3,10 @@
 import numpy as np
 
 from bertune.checkpoints.contract import Contract
-from bertune.encoder.precision import choose_precision
 from bertune.evaluation.answers import decisions
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, probe
 from bertune.evaluation.score_parts import Scoring
+from bertune.nn.precision import choose_precision
 from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
@@ -36,7 +36,7 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
             objective.names_of(run.classifier) if objective.kind.has_labels else None,
         ),
         epochs=run.config.epochs,
-        precision=choose_precision(run.config.precision, run.classifier.classifier.weight.device),
+        precision=choose_precision(run.config.precision, run.classifier.device),
         target_range=objective.target_range,
     )
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from bertune.encoder.device import DeviceName
 from bertune.errors import ConfigError
+from bertune.nn.device import DeviceName
 from bertune.text.examples import number_in
 from bertune.text.held_out import checked_share
 from bertune.text.read_options import ReadOptions

@@ -53,9 +53,9 @@ def compare(folder: Path) -> list[Row]:
     """The same steps by bertune."""
     import torch
 
-    from bertune.encoder.config import BertConfig
-    from bertune.encoder.encoder import Encoder
-    from bertune.heads.classifier import Classifier
+    from bertune.models.bert import BertConfig
+    from bertune.models.classifier import Classifier
+    from bertune.models.encoder import Encoder
     from bertune.optim.create import create_optimizer, create_schedule
 
     rates = np.load(folder / "rates.npz")

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from rows import Row, arrays_row
 
+from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
 
 TOLERANCE = 2e-5
 ENCODER_TENSORS = 3 + 2 + 12 * 16 + 2
@@ -75,7 +76,7 @@ def with_head(encoder: Encoder, prefix: str) -> Classifier:
     return classifier
 
 
-def _receipt_row(kind: str, receipt: object, tensors: int) -> Row:
+def _receipt_row(kind: str, receipt: Receipt, tensors: int) -> Row:
     loaded = sum(len(record.sources) for record in receipt.having("loaded"))
     unused = len(receipt.having("unused"))
     off = abs(loaded - ENCODER_TENSORS) + abs(loaded + unused - tensors) + len(receipt.having("new"))

@@ -38,10 +38,10 @@ def ours(folder: Path) -> None:
     from bertune.batches.batch import pack
     from bertune.checkpoints.restore import restore
     from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
-    from bertune.encoder.config import BertConfig
-    from bertune.encoder.encoder import Encoder
-    from bertune.heads.classifier import Classifier
-    from bertune.heads.losses import loss_of
+    from bertune.models.bert import BertConfig
+    from bertune.models.classifier import Classifier
+    from bertune.models.encoder import Encoder
+    from bertune.nn.losses import loss_of
     from bertune.optim.create import create_optimizer
     from bertune.tokens.encoding import encode_examples, pad
     from bertune.tokens.tokenizer import BertTokenizer

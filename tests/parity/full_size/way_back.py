@@ -8,9 +8,9 @@ from restored import INPUTS, batches, outputs_of, with_head
 
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
 
 ROWS = 32
 

@@ -189,7 +189,7 @@ def test_targets_are_read_from_rounds_and_absent_systems_reach_nothing(result: d
     reached = {target.title: target.read(result) for target in TARGETS if target.source == "speed-train-minilm"}
     assert ratio_between(result, "bertune", "original") is None
     assert reached["MiniLM-L6 on MRPC, bf16, against tf-models-official"] is None
-    defaults = reached["… against transformers Trainer, its defaults"]
+    defaults = reached["MiniLM-L6 on MRPC, bf16, against transformers Trainer, defaults"]
     assert defaults is not None
     assert defaults.is_enough
     assert defaults.text.startswith("8.00x")

@@ -44,6 +44,15 @@ def test_the_page_says_what_was_reached_missed_and_not_measured(tmp_path: Path) 
     assert lines[lines.index("## One GPU") + 2] == "Not measured yet."
 
 
+def test_missed_targets_come_first_and_method_after_results() -> None:
+    text = page(newest_results(RESULTS), other_results(RESULTS))
+    targets = [line for line in text[: text.index("## On ")].splitlines() if ": yes |" in line or "**no**" in line]
+    missed = ["**no**" in line for line in targets]
+    assert any(missed)
+    assert missed == sorted(missed, reverse=True)
+    assert text.index("## Targets") < text.index("## On ") < text.index("## How it is measured")
+
+
 def test_trials_and_other_data_reach_no_figure() -> None:
     assert counts({"rounds": 5, "workload": {"data": "MRPC"}})
     assert not counts({"rounds": 4, "workload": {"data": "MRPC"}})

@@ -7,10 +7,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.name_maps import huggingface_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BERT, BertConfig
+from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.encoder import Encoder
 from bertune.tokens.tokenizer import BertTokenizer
 
 SMALL_VOCAB = Path(__file__).parents[2] / "golden" / "small_cased_vocab.txt"
@@ -49,7 +48,7 @@ def tensors(encoder: Encoder) -> dict[str, Tensor]:
     """The encoder's weights under transformers' names, without prefix."""
     named: dict[str, Tensor] = {}
     for name, parameter in encoder.named_parameters():
-        targets = huggingface_names(name)
+        targets = BERT.names.stored_names(name)
         named |= dict(zip(targets, (part.clone() for part in parameter.detach().chunk(len(targets))), strict=True))
     return named
 

@@ -166,7 +166,7 @@ def test_too_many_members_are_refused(make: Maker, tmp_path: Path) -> None:
 
 
 def test_what_the_disk_has_no_room_for_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 3}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 3}))
     for make in (make_zip, make_tar):
         with pytest.raises(ResourceError, match="the disk has 3 free"):
             unpack(make(tmp_path / "archive", MODEL), tmp_path / make.__name__, shown="x")

@@ -22,9 +22,9 @@ from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.hub_module import classifier_model
 from bertune.checkpoints.model_cache import MANIFEST_FILE, fetch_model
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
+from bertune.models.encoder import Encoder
 
 SMALL_FILES = ["bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "vocab.txt"]
 FETCH = "import sys; from bertune.checkpoints.model_cache import fetch_model; print(fetch_model(sys.argv[1]))"
@@ -258,7 +258,7 @@ def test_a_copied_cache_is_read_through_once(
     shutil.rmtree(cache)
     cache.with_name("copy").rename(cache)
     digested: list[Path] = []
-    digest = model_cache.digest_file
+    digest = model_cache.digest_file  # type: ignore[attr-defined]
     monkeypatch.setattr(model_cache, "digest_file", lambda path, names: digested.append(path) or digest(path, names))
     server.requests.clear()
     assert fetch_model(small) == folder

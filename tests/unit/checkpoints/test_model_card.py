@@ -5,8 +5,8 @@ import pytest
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_card import card_text, with_answers_of
-from bertune.encoder.config import BertConfig
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
 
 
 def front_matter(card: str) -> str:

@@ -16,10 +16,10 @@ from bertune import atomic
 from bertune.checkpoints import model_directory
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import check_vocabulary, load, save
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError, ConfigError, DataError, ResourceError
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.encoder import Encoder
 from bertune.tokens.tokenizer import BertTokenizer
 
 FILES = {

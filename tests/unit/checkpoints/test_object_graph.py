@@ -10,13 +10,12 @@ import pytest
 
 from bertune.checkpoints import object_graph
 from bertune.checkpoints.bundle_writer import message, write_bundle
-from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.object_graph import ObjectGraph, find_encoders
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, tensorflow_names
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.bert import BERT, BertConfig
+from bertune.models.encoder import Encoder
 from bertune.protobuf_wire import WireError
 
 Tree = dict[str, "Tree | str"]
@@ -83,7 +82,7 @@ def test_every_parameter_has_a_name_of_google_research() -> None:
     assert tensorflow_names("layers.0.attention.qkv.weight") == tuple(
         f"encoder/layer_0/attention/self/{part}/kernel" for part in ("query", "key", "value")
     )
-    assert huggingface_names("embeddings.norm.bias") == ("embeddings.LayerNorm.bias",)
+    assert BERT.names.stored_names("embeddings.norm.bias") == ("embeddings.LayerNorm.bias",)
     assert tensorflow_names("embeddings.norm.bias") == ("embeddings/LayerNorm/beta",)
 
 

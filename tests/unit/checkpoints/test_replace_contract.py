@@ -7,7 +7,7 @@ import torch
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load, replace_contract, save
 from bertune.errors import CheckpointError, ConfigError
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.tokens.tokenizer import BertTokenizer
 
 

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bertune.checkpoints.name_maps import legacy_name
+from bertune.checkpoints.plain_names import legacy_name
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
+from bertune.models.encoder import Encoder
 
 Write = Callable[..., Path]
 Tensors = dict[str, Tensor]

@@ -9,8 +9,8 @@ from tests.golden.tf_checkpoints_folder import unpack
 from torch import Tensor
 
 from bertune.checkpoints.stored_sizes import fitted_config
-from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError
+from bertune.models.bert import BertConfig
 from bertune.tokens.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare

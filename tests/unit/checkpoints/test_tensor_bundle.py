@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from bertune.checkpoints.bundle_entries import BundleEntry, slice_key
-from bertune.checkpoints.bundle_writer import _MAGIC, _append_block, message, table, varint, write_bundle
+from bertune.checkpoints.bundle_writer import _MAGIC, _append_block, message, table, write_bundle
 from bertune.checkpoints.table_file import read_table
 from bertune.checkpoints.tensor_bundle import TensorBundle, _overlap
 from bertune.errors import CheckpointError
 from bertune.masked_crc import crc32c, masked
-from bertune.protobuf_wire import WireError, fields, read_varint
+from bertune.protobuf_wire import WireError, fields, read_varint, varint
 
 HEADER = message((1, 1))
 DATA = np.arange(6, dtype=np.float32).tobytes()

@@ -23,7 +23,7 @@ RESTORE = """
 import re, sys
 from pathlib import Path
 from bertune.checkpoints.restore import restore
-from bertune.encoder.encoder import Encoder
+from bertune.models.encoder import Encoder
 def memory(what):
     return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 encoder = Encoder(**{sizes})

@@ -15,10 +15,10 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load, read_contract, replace_contract, save
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.cli.model_inspection import inspect_model
-from bertune.encoder.config import BertConfig
 from bertune.errors import CheckpointError, DataError
 from bertune.evaluation.predictions import predict
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
 from bertune.text.examples import Examples
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer

@@ -1,10 +1,10 @@
 """Progress of re-encoding off a terminal: plain lines with rows a second and time left."""
 
 import itertools
+import time
 
 import pytest
 
-from bertune.cli import progress as progress_module
 from bertune.cli.progress import EncodingProgress
 from bertune.tokens.reencode import ReencodeProgress
 
@@ -13,7 +13,7 @@ def test_a_line_every_ten_seconds_says_rate_and_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(0, 4)
-    monkeypatch.setattr(progress_module.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
     with EncodingProgress("train") as progress:
         progress.show(ReencodeProgress("reading", 1000, None))
         for rows in (2000, 4000, 6000, 8000):
@@ -25,7 +25,7 @@ def test_a_line_every_ten_seconds_says_rate_and_time_left(
 
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(0, 60)
-    monkeypatch.setattr(progress_module.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
     with EncodingProgress("train", enabled=False) as progress:
         progress.show(ReencodeProgress("reading", 1000, None))
         progress.show(ReencodeProgress("reading", 2000, None))

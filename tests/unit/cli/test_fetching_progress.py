@@ -1,11 +1,11 @@
 """Progress of a download off a terminal: plain lines with rate and time left, and what people should know."""
 
 import itertools
+import time
 
 import pytest
 
 from bertune.checkpoints.download import FetchProgress
-from bertune.cli import fetching
 from bertune.cli.fetching import FetchingProgress
 
 
@@ -13,7 +13,7 @@ def test_a_line_every_ten_seconds_says_rate_and_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(0, 3)
-    monkeypatch.setattr(fetching.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
     with FetchingProgress() as progress:
         for million in (100, 150, 200, 250, 300, 350):
             progress.show(FetchProgress("weights", million * 1_000_000, 400_000_000))

@@ -90,7 +90,7 @@ def test_rows_that_are_alike_are_drawn_as_one_with_their_number() -> None:
     """Twice the rows: the same shares but for fewer pseudo-rows beside them, and smaller errors."""
     once = label_estimates(["f1_micro"], PREDICTIONS, TARGETS, [TARGETS[0]], Drawing(2000))["f1_micro"].own
     often = [np.tile(rows, (40, 1)) for rows in (PREDICTIONS, TARGETS)]
-    many = label_estimates(["f1_micro"], *often, [TARGETS[0]], Drawing(2000))["f1_micro"].own
+    many = label_estimates(["f1_micro"], *often, [TARGETS[0]], Drawing(2000))["f1_micro"].own  # type: ignore[call-arg]
     assert many.middle == pytest.approx(compute_metrics(["f1_micro"], PREDICTIONS, TARGETS)["f1_micro"], abs=0.01)
     assert 0.05 < many.error * np.sqrt(40) / once.error < 2
 

@@ -14,11 +14,11 @@ from scipy.stats import spearmanr
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.config import BertConfig
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import explain as module
 from bertune.evaluation.explain import Explanation, Method, WordReason, explain
-from bertune.heads.classifier import classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import classifier_model
 from bertune.text.examples import Examples, LabelSet
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.tokenizer import BertTokenizer
@@ -122,7 +122,7 @@ def test_integrated_gradients_add_up_to_the_difference_from_a_blank_text(trained
 
 def test_points_are_added_until_the_attributions_add_up(trained: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    real = module.integrated_gradients
+    real = module.integrated_gradients  # type: ignore[attr-defined]
 
     def counting(*arguments: Any, steps: int, **others: Any) -> Any:
         taken.append(steps)

@@ -10,13 +10,13 @@ import pytest
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.config import BertConfig
 from bertune.errors import BertuneError, ConfigError, DataError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.explain import explain
 from bertune.evaluation.given_texts import examples_of, labelled_examples_of
 from bertune.evaluation.predictions import predict
-from bertune.heads.classifier import classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import classifier_model
 from bertune.text.examples import Examples
 from bertune.tokens.tokenizer import BertTokenizer
 

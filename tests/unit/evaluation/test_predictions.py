@@ -6,12 +6,12 @@ import torch
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.config import BertConfig
 from bertune.errors import DataError
 from bertune.evaluation.given_texts import examples_of
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.predictions import encode_for, predict
-from bertune.heads.classifier import classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import classifier_model
 from bertune.text.examples import Examples, ReadReport
 from bertune.tokens.encoding import pad
 from bertune.tokens.tokenizer import BertTokenizer

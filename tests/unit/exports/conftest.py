@@ -10,8 +10,8 @@ import torch
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import save
-from bertune.encoder.config import BertConfig
-from bertune.heads.classifier import classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import classifier_model
 from bertune.tokens.tokenizer import BertTokenizer
 
 SMALL_VOCAB = Path(__file__).parents[2] / "golden" / "small_cased_vocab.txt"

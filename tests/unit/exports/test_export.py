@@ -16,13 +16,13 @@ import torch
 from bertune import export, load, predict
 from bertune.checkpoints.model_directory import LoadedModel
 from bertune.checkpoints.restore import restore
-from bertune.encoder.config import BertConfig
-from bertune.encoder.encoder import Encoder
 from bertune.errors import BertuneError, CheckpointError, ConfigError, DataError
 from bertune.evaluation.predictions import encode_for
 from bertune.exports import tf_checkpoint
 from bertune.exports.export import ExportProgress
 from bertune.exports.tf_checkpoint import read_classifier
+from bertune.models.bert import BertConfig
+from bertune.models.encoder import Encoder
 from bertune.text.examples import Examples
 from bertune.tokens.tokenizer import BertTokenizer
 

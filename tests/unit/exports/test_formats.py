@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 
 from bertune.cli import main
-from bertune.encoder.feed_forward import ACTIVATIONS
 from bertune.errors import ConfigError
 from bertune.exports.formats import _MODULES, FormatName, find_format
 from bertune.exports.saved_model import ACTIVATION_KINDS
+from bertune.nn.feed_forward import ACTIVATIONS
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from matplotlib.patches import FancyBboxPatch
 from tests.unit.pictures.svg import count_in, texts, texts_by_name
 from torch import nn
 
-from bertune.encoder.encoder import Encoder
 from bertune.errors import ConfigError
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
+from bertune.models.encoder import Encoder
 from bertune.pictures.model import plot_model
 from bertune.pictures.outline import outline_of
 

@@ -9,7 +9,7 @@ from tests.unit.training.conftest import SIZES, make_classifier
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import save
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.studies.averaging import averages, best_of
 from bertune.tokens.tokenizer import BertTokenizer
 

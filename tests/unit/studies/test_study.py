@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tests.unit.studies.conftest import Train
 
 from bertune.checkpoints.model_directory import load
@@ -14,7 +15,7 @@ from bertune.cli.model_inspection import inspect_run
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.scores import Scores
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.studies import seed_run, study
 from bertune.studies.averaging import Average
 from bertune.studies.study_table import SeedResult
@@ -98,7 +99,7 @@ def test_an_interrupted_study_goes_on_after_the_seeds_that_are_done(
     instead(monkeypatch, interrupted=3)
     with pytest.raises(KeyboardInterrupt):
         train(3)
-    assert [result["seed"] for result in table(tmp_path)["results"]] == [1, 2]
+    assert [result["seed"] for result in table(tmp_path)["results"]] == [1, 2]  # type: ignore[attr-defined]
     second = weights(study / "seed-2")
     counting = instead(monkeypatch)
     finished = train(3)
@@ -207,7 +208,7 @@ def test_the_average_is_kept_only_where_validation_says_so(train: Train, tables:
     )
     assert scores.chosen_value == (better if finished.kept else best.chosen_value)
     told = table(tmp_path)["averages"]
-    assert [entry["seeds"] for entry in told] == [list(average.seeds) for average in finished.averages]
+    assert [entry["seeds"] for entry in told] == [list(average.seeds) for average in finished.averages]  # type: ignore[attr-defined]
 
 
 def test_only_seeds_that_neither_collapsed_nor_diverged_are_averaged(
@@ -220,10 +221,10 @@ def test_only_seeds_that_neither_collapsed_nor_diverged_are_averaged(
     assert "nothing to average: fewer than two seeds neither collapsed nor diverged" in told
     assert not any("going on" in line for line in told)
     # A collapsed seed has weights, and is left out all the same.
-    real, averaged = study.averages, []
+    real, averaged = study.averages, []  # type: ignore[attr-defined]
     monkeypatch.setattr(study, "averages", lambda models, judge: averaged.append(models) or real(models, judge))
     instead(monkeypatch)
-    judged = study.summarize
+    judged = study.summarize  # type: ignore[attr-defined]
 
     def summarized(results: list[SeedResult]) -> Summary:
         return judged([replace(result, collapsed=result.seed == 2) for result in results])
@@ -275,5 +276,5 @@ def test_an_average_that_is_better_becomes_the_studys_model(
 def test_seeds_share_the_threads(
     wanted: int | None, threads: int, device: str, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study.torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert study._shares(wanted, 5, device) == expected

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bertune.errors import DataError
 from bertune.text.examples import Columns, Examples
-from bertune.text.sources import Quoting, read_examples
+from bertune.text.read_options import Quoting
+from bertune.text.sources import read_examples
 
 COLUMNS = Columns("a", "b", "label")
 characters = st.characters(exclude_categories=["Cs"])

@@ -12,11 +12,11 @@ from tests.unit.tokens.byte_level import VOCABULARY, ByteLevelTokenizer
 from bertune.batches.batch import pack
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import LoadedModel
-from bertune.encoder.config import BertConfig
 from bertune.errors import ConfigError
 from bertune.evaluation.explain import Method, explain
 from bertune.evaluation.explain_texts import read_texts
-from bertune.heads.classifier import classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import classifier_model
 from bertune.text.examples import Columns, Examples, Task
 from bertune.text.glue import find_splits
 from bertune.text.record_file import read_records_of

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from bertune.batches.dataset import Dataset
-from bertune.encoder.config import BertConfig
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
 from bertune.tokens.encoding import EncodedExamples
 
 SIZES = BertConfig(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.logits import predict_logits
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.training import loop
 from bertune.training.compact_vocabulary import CompactVocabulary

@@ -11,8 +11,8 @@ from tests.unit.training.conftest import SIZES, make_dataset
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset
-from bertune.encoder.config import BertConfig
-from bertune.heads.classifier import classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import classifier_model
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.loop import fit

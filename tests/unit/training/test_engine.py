@@ -15,11 +15,11 @@ from torch import Tensor
 from bertune.ablation import without
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
-from bertune.encoder.config import BertConfig
-from bertune.encoder.dropout import Dropout
 from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
-from bertune.heads.classifier import Classifier, classifier_model
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
+from bertune.nn.dropout import Dropout
 from bertune.optim.create import create_optimizer
 from bertune.training.config import TrainingConfig
 from bertune.training.engine import NativeEngine, engine_for

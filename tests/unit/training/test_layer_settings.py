@@ -10,7 +10,7 @@ from tests.unit.training.test_engine import CONFIG, STILL, assert_same_training,
 from torch import Tensor
 
 from bertune.errors import ConfigError
-from bertune.heads.classifier import classifier_model
+from bertune.models.classifier import classifier_model
 from bertune.optim.create import create_optimizer
 from bertune.training.config import TrainingConfig
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth

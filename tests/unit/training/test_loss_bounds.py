@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from bertune.heads.losses import loss_of
+from bertune.nn.losses import loss_of
 from bertune.text.task_kind import TaskKind
 from bertune.training.loss_bounds import loss_bounds
 

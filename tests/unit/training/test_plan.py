@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.optim.adamw import AdamWeightDecay, TorchAdamW
 from bertune.optim.create import create_optimizer
 from bertune.training.config import RecipeName, TrainingConfig

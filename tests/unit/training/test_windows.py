@@ -19,7 +19,7 @@ from bertune.checkpoints.model_directory import load, save
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.predictions import predict
-from bertune.heads.classifier import Classifier
+from bertune.models.classifier import Classifier
 from bertune.text.examples import Examples
 from bertune.tokens.encoding import encode_examples
 from bertune.tokens.long_texts import LongText

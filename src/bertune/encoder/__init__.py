@@ -1,1 +1,0 @@
-"""The BERT encoder on packed tokens."""

@@ -1,1 +1,0 @@
-"""What sits on an encoder: pooling, the classifier, losses."""

@@ -1,0 +1,260 @@
+"""The encoder's forward and backward passes by compiled kernels: what lies between two matrix products is one loop.
+
+It computes what the modules compute, on their parameters, without autograd: the backward pass is written out, works in
+buffers that are kept from step to step, and draws dropout's random bits again instead of keeping them.
+"""
+
+import torch
+from torch import Tensor
+
+from bertune.ablation import without
+from bertune.batches.batch import Batch
+from bertune.kernels.build import NoKernelsError
+from bertune.kernels.calls import Calls, Shape, shape_of
+from bertune.kernels.encoder_layer import LayerPlan
+from bertune.kernels.first_only_layer import FirstOnlyLayerPlan
+from bertune.kernels.interface import pointer
+from bertune.kernels.library import kernels_for
+from bertune.kernels.supported import check_computable
+from bertune.kernels.token_gradient import TokenGradient
+from bertune.kernels.workspace import Workspace
+from bertune.models.encoder import Encoder
+from bertune.nn.dense import rows_of
+from bertune.nn.layer import TransformerLayer
+
+# Shapes whose calls are kept at a time, at most.
+_MOST_PLANS = 128
+
+
+def require_kernels(encoder: Encoder, dtype: torch.dtype) -> None:
+    """Asks for the compiled kernels of an encoder; compiles them where that was not done before.
+
+    Raises:
+        NoKernelsError: there are none here, or none for such an encoder; says why.
+    """
+    if without("kernels"):
+        raise NoKernelsError("compiled kernels are switched off")
+    check_computable(encoder)
+    kernels_for(dtype)
+
+
+class KernelPass:
+    """Runs an encoder by compiled kernels.
+
+    Args:
+        encoder: on the CPU, its parameters float32; they are read where they lie, at each pass.
+        dtype: of activations and matrix products, bfloat16 or float32. With bfloat16 a copy of each matrix is kept in
+            `shadows`; whoever changes the parameters refreshes it.
+        prepack: whether to lay out each matrix for its product instead, where that can be had: worth it for many
+            tokens. There is no backward pass then, and the parameters must not change.
+
+    Raises:
+        NoKernelsError: there are no kernels here, or none for such sizes.
+    """
+
+    def __init__(self, encoder: Encoder, dtype: torch.dtype, *, prepack: bool = False) -> None:
+        require_kernels(encoder, dtype)
+        self.encoder = encoder
+        self.dtype = dtype
+        self.passes = 0
+        self._plans: dict[Shape, PassPlan] = {}
+        self._current: PassPlan | None = None
+        self.workspace = Workspace(encoder, dtype, prepack=prepack, on_growth=self._forget_plans)
+
+    def refresh_shadows(self) -> None:
+        """Copies the matrices to the type of the activations; nothing to do for float32 or where they are packed."""
+        self.workspace.refresh_shadows()
+
+    @property
+    def prepacked(self) -> bool:
+        """Whether matrices are laid out for their products."""
+        return self.workspace.prepacked
+
+    @property
+    def shadows(self) -> dict[str, Tensor]:
+        """The matrices in bfloat16, by their names below `layers`; empty for float32."""
+        return self.workspace.shadows
+
+    @property
+    def gradients(self) -> dict[str, Tensor]:
+        """What `backward` filled, by the parameters' names in the encoder."""
+        return self.workspace.gradients
+
+    @property
+    def token_gradient(self) -> TokenGradient | None:
+        """The gradient of the token table; None without `prepare_gradients`."""
+        return self.workspace.token_gradient
+
+    def prepare_gradients(self, *, in_parts: bool = False) -> None:
+        """Makes the buffers that `backward` fills, under the parameters' names in the encoder, pooler excepted.
+
+        Args:
+            in_parts: whether gradients of several parts of a batch are added up. With bfloat16 those of the matrices
+                are then float32: a sum in bfloat16 has 8 bits, and would lose more with each part. Each part's own are
+                bfloat16 as ever.
+        """
+        self.workspace.prepare_gradients(in_parts=in_parts)
+
+    def forward(self, batch: Batch, *, seed: int | None = None, first_only: bool = False, keep: bool = False) -> Tensor:
+        """Encodes a packed batch.
+
+        Args:
+            batch: on the CPU.
+            seed: of dropout, 64 bits; None drops nothing.
+            first_only: whether only the first token of each sequence is wanted: the last layer then computes no other.
+            keep: whether `backward` follows.
+
+        Returns:
+            (tokens, hidden_size), or (sequences, hidden_size) with `first_only`; float32.
+
+        Raises:
+            DataError: an id, a type or a position that the embeddings do not have.
+        """
+        assert not (keep and self.prepacked), "a pass with packed matrices has no backward pass"
+        self.encoder.embeddings.check_ids(batch)
+        self.passes += 1
+        shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
+        plan = self._plans.get(shape)
+        if plan is None:
+            self._current = None  # where buffers grow, it would keep those that were there before
+            plan = PassPlan(self.workspace, shape)
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[shape] = plan
+        self._current = plan
+        hidden = plan.forward(batch, seed)[: len(batch) if first_only else batch.layout.num_tokens]
+        return hidden.float() if self.dtype != torch.float32 else hidden.clone()
+
+    def backward(self, gradient: Tensor, *, accumulate: bool = False) -> None:
+        """Fills `gradients` and `token_gradient` from the gradient of what the last `forward` returned.
+
+        Args:
+            gradient: in the shape of that result.
+            accumulate: whether to add to the gradients instead; with bfloat16 only where they were prepared for it.
+        """
+        plan = self._current
+        assert plan is not None
+        assert plan.shape.keep, "forward was not told to keep what backward needs"
+        assert not accumulate or self.dtype == torch.float32 or self.workspace.part_gradients, (
+            "prepared for one part alone"
+        )
+        if not accumulate and self.token_gradient is not None:
+            self.token_gradient.clear()
+        plan.backward(gradient, accumulate=accumulate)
+        for name, part in self.workspace.part_gradients.items():
+            if accumulate:
+                self.gradients[name].add_(part)
+            else:
+                self.gradients[name].copy_(part)
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+
+
+class PassPlan:
+    """The calls of both passes for batches of one shape, from the ids to the hidden states and back.
+
+    Args:
+        workspace: its buffers, weights and gradients.
+        shape: of the batches.
+    """
+
+    def __init__(self, workspace: Workspace, shape: Shape) -> None:
+        self.workspace = workspace
+        self.shape = shape
+        encoder = workspace.encoder
+        self._ids = workspace.buffer("ids", 3, shape.padded, dtype=torch.int32)
+        types = encoder.embeddings.token_type
+        assert types is not None  # see `check_computable`
+        self._types = types.weight
+        workspace.buffer("cu", shape.sequences + 1, dtype=torch.int32)
+        self._forward, self._backward = Calls(), dict[bool, Calls]()
+        layers = [layer for layer in encoder.layers if isinstance(layer, TransformerLayer)]
+        kinds = [LayerPlan] * (len(layers) - 1) + [FirstOnlyLayerPlan if shape.first_only else LayerPlan]
+        self._layers = [
+            kind(workspace, layer, index, shape) for index, (kind, layer) in enumerate(zip(kinds, layers, strict=True))
+        ]
+        hidden = self._embed(self._forward)
+        for layer in self._layers:
+            hidden = layer.forward(self._forward, hidden)
+        self._hidden = hidden
+
+    def forward(self, batch: Batch, seed: int | None) -> Tensor:
+        """Returns the hidden states, in a buffer, with rows behind the batch's."""
+        workspace = self.workspace
+        tokens = workspace.tokens.value = batch.layout.num_tokens
+        e = workspace.encoder.embeddings
+        rows = rows_of(e.token, batch.token_ids)
+        for into, ids in zip(self._ids, (rows, e.position_rows(batch), batch.token_type_ids), strict=True):
+            into[:tokens].copy_(ids)
+        workspace.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
+        if seed is not None:
+            workspace.set_seeds(seed)
+        self._forward.run()
+        return self._hidden
+
+    def backward(self, gradient: Tensor, *, accumulate: bool) -> None:
+        """Fills the gradients."""
+        if accumulate not in self._backward:
+            self._backward[accumulate] = self._add_backward(gradient.shape[1], accumulate=accumulate)
+        self._incoming[: len(gradient)].copy_(gradient)
+        self._backward[accumulate].run()
+        self._add_up_token_rows()
+
+    def _add_backward(self, h: int, *, accumulate: bool) -> Calls:
+        calls, rows = Calls(), self.shape.sequences if self.shape.first_only else self.shape.padded
+        self._incoming = self.workspace.buffer("gradient", rows, h)
+        first: Tensor
+        second: Tensor | None
+        first, second = self._incoming, None
+        for layer in reversed(self._layers):
+            first, second = layer.backward(calls, first, second, accumulate=accumulate)
+        self._embed_backward(calls, first, second, accumulate=accumulate)
+        return calls
+
+    def _embed(self, calls: Calls) -> Tensor:
+        workspace, padded = self.workspace, self.shape.padded
+        e, h = workspace.encoder.embeddings, workspace.encoder.config.hidden_size
+        out = workspace.buffer("embedded", padded, h)
+        self._statistics = tuple(
+            workspace.buffer(f"embedded.{name}", padded, dtype=torch.float32) for name in ("mean", "rstd")
+        )
+        calls.add(
+            workspace.kernels.embed_forward,
+            *(*self._ids, e.token.weight, e.position.weight, self._types, e.norm.weight, e.norm.bias),
+            *(e.norm.eps, out, *self._statistics, workspace.tokens, padded, h),
+            *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
+        )
+        return out
+
+    def _embed_backward(self, calls: Calls, first: Tensor, second: Tensor | None, *, accumulate: bool) -> None:
+        workspace = self.workspace
+        e, h, gradients = workspace.encoder.embeddings, workspace.encoder.config.hidden_size, workspace.gradients
+        self._sums = workspace.buffer("embedded.sums", self.shape.padded, h, dtype=torch.float32)
+        calls.add(
+            workspace.kernels.embed_backward,
+            *(*self._ids, e.token.weight, e.position.weight, self._types, e.norm.weight),
+            *(*self._statistics, first, second, self._sums),
+            *(gradients["embeddings.norm.weight"], gradients["embeddings.norm.bias"], workspace.parts(2 * h)),
+            *(accumulate, workspace.tokens, h),
+            *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
+        )
+        for rows, name in zip(self._ids[1:], ("position", "token_type"), strict=True):
+            into = gradients[f"embeddings.{name}.weight"]
+            if not accumulate:
+                calls.add_zeros(into)
+            calls.add(workspace.kernels.scatter_rows, rows, self._sums, into, workspace.tokens, h, workspace.threads)
+
+    def _add_up_token_rows(self) -> None:
+        """Adds the gradient of each token to that of its row; where the rows' gradients lie may change each time."""
+        workspace = self.workspace
+        assert workspace.token_gradient is not None
+        places = workspace.buffer("places", self.shape.padded, dtype=torch.int32)
+        workspace.token_gradient.give_places(workspace.kernels, self._ids[0], workspace.tokens.value, places)
+        into = workspace.token_gradient.values
+        workspace.kernels.scatter_rows(
+            *(pointer(tensor) for tensor in (places, self._sums, into)),
+            workspace.tokens,
+            into.shape[1],
+            workspace.threads,
+        )

@@ -1,0 +1,158 @@
+"""The encoder, built of its family's parts."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from bertune.batches.batch import Batch, pack_padded
+from bertune.models.encoder_config import EncoderConfig
+from bertune.models.family import Family
+from bertune.models.registry import family_named, family_of
+from bertune.nn.dense import Table, without_draws
+from bertune.nn.embeddings import Embeddings
+from bertune.nn.exact_products import fast_float32_products
+from bertune.nn.initialization import initialize
+from bertune.nn.pooling import Pooler
+
+_LAYER = re.compile(r"layers\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """What the encoder makes of a batch.
+
+    Args:
+        last_hidden_state: (tokens, hidden_size) for a packed batch; (rows, columns, hidden_size) for padded arrays,
+            with zeros where the mask is 0.
+        pooled: (sequences, hidden_size), tanh of a dense layer on [CLS]; None for an encoder without pooler.
+    """
+
+    last_hidden_state: Tensor
+    pooled: Tensor | None
+
+
+class Encoder(nn.Module):
+    """An encoder, computed on packed tokens: padding is never embedded, multiplied or normalized.
+
+    Args:
+        model_type: the family, as in `config.json`.
+        sizes: the fields of the family's configuration, of `BertConfig`, by name.
+        pooler: whether to have the dense layer on the first token, where the family has one.
+        draw: whether to draw new weights; without, the parameters hold nothing sensible until something is restored.
+
+    Raises:
+        ConfigError: an unknown family, or sizes that cannot work.
+
+    Example:
+        >>> encoder = bertune.Encoder(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+        >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
+        >>> output = encoder(bertune.bert_encode({"text": ["good film", "bad"]}, tokenizer, text_a="text", text_b=None))
+        >>> output.pooled.shape
+        torch.Size([2, 32])
+    """
+
+    def __init__(self, *, model_type: str = "bert", pooler: bool = True, draw: bool = True, **sizes: Any) -> None:
+        super().__init__()
+        family = family_named(model_type)
+        config: EncoderConfig = family.config(**sizes)
+        self.config = config
+        with without_draws():
+            self.embeddings: Embeddings = family.embeddings(config)
+            self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_hidden_layers))
+            self.pooler: Pooler | None = family.pooler(config) if pooler and family.pooler is not None else None
+        # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
+        self.compute_dtype = torch.float32
+        if draw:
+            initialize(self, config.initializer_range)
+
+    @classmethod
+    def from_config(cls, config: EncoderConfig, *, pooler: bool = True, draw: bool = True) -> Self:
+        """Builds an encoder of the given sizes, of the family that they are of."""
+        return cls(model_type=family_of(config).model_types[0], pooler=pooler, draw=draw, **config.to_dict())
+
+    @property
+    def family(self) -> Family[Any]:
+        """The parts list that the encoder was built of, and its names in files."""
+        return family_of(self.config)
+
+    @property
+    def input_embeddings(self) -> Table:
+        """The table of the tokens' vectors."""
+        return self.embeddings.token
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder computes."""
+        return self.input_embeddings.weight.device
+
+    def depth_of(self, parameter: str) -> int:
+        """Returns how deep a parameter lies: 0 for embeddings, 1 for the first layer, and so on to the last.
+
+        Args:
+            parameter: a name from `named_parameters()`. What stands above the layers is as deep as the last.
+        """
+        if parameter.startswith("embeddings."):
+            return 0
+        match = _LAYER.match(parameter)
+        return len(self.layers) if match is None else int(match[1]) + 1
+
+    def forward(self, inputs: Batch | Mapping[str, Any]) -> EncoderOutput:
+        """Encodes a packed batch, or the lesson's padded arrays.
+
+        Args:
+            inputs: a `Batch`, or a mapping with `input_word_ids`, `input_mask` and `input_type_ids`.
+
+        Raises:
+            DataError: an id, a type or a position that the embeddings do not have.
+        """
+        if isinstance(inputs, Batch):
+            return self._encode(inputs)
+        batch, shape = pack_padded(inputs, self.device)
+        output = self._encode(batch)
+        return EncoderOutput(shape.unpack(output.last_hidden_state), output.pooled)
+
+    def encode(self, batch: Batch, *, first_only: bool = False, token_vectors: Tensor | None = None) -> Tensor:
+        """Computes the hidden states of a packed batch.
+
+        Args:
+            batch: the sequences.
+            first_only: whether only the first token of each sequence is wanted. The last layer then computes no other,
+                which changes nothing about the first ones.
+            token_vectors: (tokens, hidden_size), taken in the place of the token table's rows, for gradients with
+                respect to them; the batch's token ids then only have to be valid.
+
+        Returns:
+            (tokens, hidden_size), or (sequences, hidden_size) with `first_only`; float32.
+
+        Raises:
+            DataError: an id, a type or a position that the embeddings do not have.
+        """
+        self.embeddings.check_ids(batch)
+        hidden_states = self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype)
+        for layer in self.layers[:-1]:
+            hidden_states = layer(hidden_states, batch.layout)
+        last: Tensor = self.layers[-1](hidden_states, batch.layout, first_only=first_only)
+        return last.float()
+
+    def _encode(self, batch: Batch) -> EncoderOutput:
+        hidden_states = self.encode(batch)
+        if self.pooler is None:
+            return EncoderOutput(hidden_states, None)
+        return EncoderOutput(hidden_states, self.pooler(hidden_states[batch.layout.first_tokens]))
+
+
+@contextmanager
+def computing_in(encoder: Encoder, dtype: torch.dtype) -> Iterator[None]:
+    """Makes the encoder's layers compute in a type, and in what it was before afterwards."""
+    before = encoder.compute_dtype
+    encoder.compute_dtype = dtype
+    try:
+        with fast_float32_products() if dtype == torch.float32 else nullcontext():
+            yield
+    finally:
+        encoder.compute_dtype = before

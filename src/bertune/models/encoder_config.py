@@ -1,0 +1,182 @@
+"""The sizes of an encoder, as its family's `config.json` holds them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Self
+
+from bertune.errors import ConfigError
+from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
+
+Pooling = Literal["cls", "mean"]
+
+# Names alone: the functions are in `feed_forward`, and a configuration is read where torch is not wanted.
+ACTIVATION_NAMES: Final = ("gelu", "gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "relu")
+_MAX_WEIGHTS = 10_000_000_000
+_MAX_NUMBER = 1 << 31
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The sizes that encoders of all families have; each family has a class of its own, with its defaults.
+
+    Args:
+        vocab_size: rows of the token table.
+        hidden_size: width of each token's hidden state.
+        num_hidden_layers: layers.
+        num_attention_heads: into which the width is divided.
+        intermediate_size: width inside the feed-forward part of a layer.
+        hidden_act: one of `ACTIVATION_NAMES`.
+        hidden_dropout_prob: behind embeddings, attention and feed-forward.
+        attention_probs_dropout_prob: of the probabilities in attention.
+        max_position_embeddings: rows of the position table.
+        type_vocab_size: rows of the token type table; 0 for none.
+        initializer_range: standard deviation of new weights, before the cut at two.
+        layer_norm_eps: in the denominator of norms.
+        pad_token_id: id of the padding token.
+
+    Attributes:
+        accepted: keys of a file that would change what the encoder computes, with the only values it computes.
+        instead: what to do where a file has others.
+        least: sizes that must be larger than for other families.
+
+    Args:
+        vocab_size: number of token embeddings.
+        hidden_size: width of the hidden states, a multiple of `num_attention_heads`.
+        num_hidden_layers: number of transformer layers.
+        num_attention_heads: attention heads of each layer.
+        intermediate_size: width of the feed-forward layers.
+        hidden_act: activation of the feed-forward layers.
+        hidden_dropout_prob: dropout of embeddings and dense outputs.
+        attention_probs_dropout_prob: dropout of attention probabilities.
+        max_position_embeddings: number of position embeddings, the longest sequence in tokens.
+        type_vocab_size: number of type embeddings.
+        initializer_range: standard deviation of new weights.
+        layer_norm_eps: added to the variance in layer norms.
+        pad_token_id: id of [PAD].
+
+    Raises:
+        ConfigError: a size that cannot work.
+    """
+
+    accepted: ClassVar[Mapping[str, tuple[str | bool, ...]]]
+    instead: ClassVar[str]
+    least: ClassVar[Mapping[str, int]] = {}
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+    max_position_embeddings: int
+    type_vocab_size: int
+    initializer_range: float
+    layer_norm_eps: float
+    pad_token_id: int
+
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+
+    @property
+    def max_positions(self) -> int:
+        """Tokens that a sequence may have."""
+        return self.max_position_embeddings
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads a configuration; keys that do not concern the encoder's sizes (labels, versions) are left aside.
+
+        Raises:
+            ConfigError: another architecture than this family's, or a size of the wrong kind.
+        """
+        for key, expected in cls.accepted.items():
+            if values.get(key) not in (*expected, None):
+                raise ConfigError(
+                    f"the configuration says {key} = {values[key]!r:.80}; this encoder is {expected[0]!r} only",
+                    hint=cls.instead,
+                )
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known and value is not None})
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> Self:
+        """Reads `config.json`.
+
+        Raises:
+            CheckpointError: the file is missing or is not a JSON object.
+            ConfigError: see `from_dict`.
+        """
+        return cls.from_file(read_json_object(path, max_integer=MAX_FOREIGN_INTEGER), Path(path).name)
+
+    @classmethod
+    def from_file(cls, values: Mapping[str, Any], file_name: str) -> Self:
+        """Reads what a file holds, which may mean something else by its name.
+
+        Raises:
+            ConfigError: see `from_dict`.
+        """
+        del file_name
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all sizes by name."""
+        return asdict(self)
+
+
+def _check_sizes(config: EncoderConfig) -> None:
+    _check_types(config)
+    least = {"max_position_embeddings": 2, "type_vocab_size": 0} | dict(config.least)
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        _check_least(config, name, 1)
+    for name, number in least.items():
+        _check_least(config, name, number)
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(f"{name} must lie in [0, 1), not {getattr(config, name)}")
+    for name in ("initializer_range", "layer_norm_eps"):
+        if not 0 < getattr(config, name) < 1:
+            raise ConfigError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
+    if not 0 <= config.pad_token_id < config.vocab_size:
+        raise ConfigError(f"pad_token_id must lie in 0..{config.vocab_size - 1}, not {config.pad_token_id}")
+    if config.hidden_size % config.num_attention_heads:
+        raise ConfigError(
+            f"hidden_size ({config.hidden_size}) must be a multiple of "
+            f"num_attention_heads ({config.num_attention_heads})"
+        )
+    if config.hidden_act not in ACTIVATION_NAMES:
+        raise ConfigError(f"hidden_act {config.hidden_act!r} is not known; known: {', '.join(ACTIVATION_NAMES)}")
+    _check_total(config)
+
+
+def _check_least(config: EncoderConfig, name: str, least: int) -> None:
+    if getattr(config, name) < least:
+        raise ConfigError(f"{name} must be at least {least}, not {getattr(config, name)}")
+
+
+def _check_types(config: EncoderConfig) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ConfigError(f"{field.name} must be a whole number, not {value!r}")
+        if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ConfigError(f"{field.name} must be a number, not {value!r}")
+        # A comparison, because math.isfinite fails on integers beyond the largest float.
+        if field.type is not str and not -_MAX_NUMBER < value < _MAX_NUMBER:
+            raise ConfigError(f"{field.name} must be a number below {_MAX_NUMBER:,} in size")
+        if field.type is str and not isinstance(value, str):
+            raise ConfigError(f"{field.name} must be a word, not {value!r}")
+
+
+def _check_total(config: EncoderConfig) -> None:
+    """Refuses sizes that no encoder has, before the memory for them is asked for."""
+    rows = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
+    layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    weights = rows * config.hidden_size + config.num_hidden_layers * layer
+    if weights > _MAX_WEIGHTS:
+        raise ConfigError(
+            f"these sizes make an encoder of {weights:,} weights; at most {_MAX_WEIGHTS:,} are supported",
+            hint="is a size in the configuration wrong? BERT-large has 335 million weights",
+        )

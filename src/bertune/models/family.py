@@ -1,0 +1,56 @@
+"""What sets one family of encoders apart from the others."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from bertune.models.encoder_config import EncoderConfig
+from bertune.models.names import NameTable
+
+# A configuration is read where torch is not wanted: the parts are imported when a model is built of them.
+if TYPE_CHECKING:
+    from bertune.nn.embeddings import Embeddings
+    from bertune.nn.layer import TransformerLayer
+    from bertune.nn.pooling import Pooler
+
+ConfigT = TypeVar("ConfigT", bound=EncoderConfig)
+
+
+@dataclass(frozen=True)
+class Family(Generic[ConfigT]):
+    """The parts list of a family, and its names in files.
+
+    Args:
+        name: for messages.
+        model_types: values of `model_type` in `config.json`; the first is written.
+        mean_pooling_type: written instead for a classifier with mean pooling, which transformers does not know: under
+            a name of its own it refuses the folder, and does not load it with other arithmetic.
+        config: the class of its sizes.
+        embeddings: from ids to the hidden states that the first layer takes.
+        layer: a layer, by its number.
+        pooler: from the first token's hidden state to what a classifier takes; None where the family's checkpoints have
+            none.
+        names: the encoder's parameters in transformers' files, without `prefix`.
+        prefix: what stands before them in a model with a head.
+        head_names: the parameters of a classifier beside its encoder's.
+        architecture: transformers' class of such a classifier.
+        fixed_keys: of `config.json`, beside the sizes.
+        unused: tensors that a checkpoint may hold and a classifier does not want: a pattern of their names, and the
+            reason for the receipt.
+        why_not_kernels: why the compiled kernels do not compute this family; empty where they do.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    mean_pooling_type: str
+    config: type[ConfigT]
+    embeddings: "Callable[[ConfigT], Embeddings]"
+    layer: "Callable[[ConfigT, int], TransformerLayer]"
+    pooler: "Callable[[ConfigT], Pooler] | None"
+    names: NameTable
+    prefix: str
+    head_names: NameTable
+    architecture: str
+    fixed_keys: Mapping[str, str]
+    unused: tuple[tuple[str, str], ...]
+    why_not_kernels: str = ""

@@ -1,1 +1,0 @@
-"""The loops between the matrix products, compiled on the user's machine."""

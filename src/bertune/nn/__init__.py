@@ -1,0 +1,1 @@
+"""Layers that know no family, their precision and device; pooling and losses."""
