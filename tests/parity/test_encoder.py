@@ -141,7 +141,7 @@ def training_step_differences(
     lengths=st.lists(st.integers(1, 20), min_size=1, max_size=6),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_encoders_of_any_size_equal_transformers_in_outputs_and_gradients(
     layers: int, heads: int, head_size: int, intermediate: int, activation: str, lengths: list[int], seed: int
 ) -> None:

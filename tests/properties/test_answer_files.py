@@ -43,7 +43,7 @@ def expected_cells(columns: AnswerColumns, rows: list[AnswerRow]) -> list[list[s
     ]
 
 
-@settings(max_examples=50, deadline=None)  # files are slow on a busy machine
+@settings(max_examples=50)
 @given(ROWS, LABELS)
 def test_a_table_is_read_back_by_csv_and_by_bertune(rows: list[tuple[str, str]], labels: list[str]) -> None:
     columns, made = answered(rows, labels)
@@ -60,7 +60,7 @@ def test_a_table_is_read_back_by_csv_and_by_bertune(rows: list[tuple[str, str]],
             assert [list(table.names or ()), *read] == expected
 
 
-@settings(max_examples=50, deadline=None)  # files are slow on a busy machine
+@settings(max_examples=50)
 @given(ROWS, LABELS)
 def test_json_lines_and_parquet_have_every_value_to_the_last_bit(
     rows: list[tuple[str, str]], labels: list[str]
@@ -82,7 +82,7 @@ def test_json_lines_and_parquet_have_every_value_to_the_last_bit(
     assert [list(row.values()) for row in table.to_pylist()] == [columns.cells(row) for row in made]
 
 
-@settings(max_examples=50, deadline=None)  # files are slow on a busy machine
+@settings(max_examples=50)
 @given(ROWS, LABELS)
 def test_no_formula_begins_a_cell_and_only_a_sign_is_added(rows: list[tuple[str, str]], labels: list[str]) -> None:
     columns, made = answered(rows, labels)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertune.errors import ConfigError
@@ -67,7 +67,6 @@ def room_of(lengths: int | tuple[int, int], max_length: int) -> list[tuple[int, 
     return list(zip(lengths, truncated_lengths(*lengths, max_length - 3), strict=True))
 
 
-@settings(deadline=None)
 @given(st.one_of(SINGLES, PAIRS), st.integers(7, 60))
 def test_head_tail_keeps_a_quarter_from_the_beginning_and_the_rest_from_the_end(
     tokenizer: BertTokenizer, lengths: list[int] | list[tuple[int, int]], max_length: int
@@ -90,7 +89,6 @@ def test_of_510_tokens_128_are_head_and_382_tail_as_in_the_paper(tokenizer: Bert
     assert ids.tolist() == expected
 
 
-@settings(deadline=None)
 @given(st.one_of(SINGLES, PAIRS), st.integers(7, 60), st.data())
 def test_windows_show_every_token_and_begin_a_stride_after_one_another(
     tokenizer: BertTokenizer, lengths: list[int] | list[tuple[int, int]], max_length: int, data: st.DataObject
@@ -113,7 +111,6 @@ def test_windows_show_every_token_and_begin_a_stride_after_one_another(
         assert len(windows) == needed  # no window more than it takes
 
 
-@settings(deadline=None)
 @given(st.one_of(SINGLES, PAIRS), st.integers(7, 60))
 def test_what_is_not_too_long_is_encoded_the_same_in_every_mode(
     tokenizer: BertTokenizer, lengths: list[int] | list[tuple[int, int]], max_length: int
@@ -129,7 +126,6 @@ def test_what_is_not_too_long_is_encoded_the_same_in_every_mode(
             assert other.example_offsets is None  # so all that follows does exactly the same
 
 
-@settings(deadline=None)
 @given(PAIRS, st.lists(st.integers(0, 5), max_size=8))
 def test_examples_are_taken_with_all_their_windows(
     tokenizer: BertTokenizer, lengths: list[tuple[int, int]], order: list[int]

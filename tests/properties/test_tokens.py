@@ -40,7 +40,7 @@ def assigned_later(text: str) -> bool:
 
 
 @pytest.mark.parametrize("lower", [True, False])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(batch=st.lists(texts, min_size=1, max_size=8))
 def test_any_text_gets_the_pieces_of_the_plain_algorithm(lower: bool, batch: list[str]) -> None:
     assume(not any(map(assigned_later, batch)))
@@ -51,7 +51,7 @@ def test_any_text_gets_the_pieces_of_the_plain_algorithm(lower: bool, batch: lis
 
 
 @pytest.mark.parametrize("lower", [True, False])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     pieces=st.lists(st.tuples(texts, st.integers(1, 60)), min_size=1, max_size=6),
     between=st.sampled_from([" ", "\n", "\u3000", "", " \t", "\x1c", "\u00a0"]),
@@ -111,7 +111,7 @@ def test_truncation_of_arrays_is_popping_too_at_every_small_size() -> None:
         assert list(zip(*(array.tolist() for array in kept), strict=True)) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pairs=st.lists(st.tuples(texts, texts), max_size=6), max_length=st.integers(5, 20), data=st.data())
 def test_examples_survive_bulk_encoding_taking_and_storing(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]], max_length: int, data: st.DataObject

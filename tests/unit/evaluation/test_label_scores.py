@@ -38,7 +38,7 @@ def of_scikit_learn(predictions: Any, targets: Any) -> dict[str, float]:
     }
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 40), labels=st.integers(1, 6))
 def test_every_metric_equals_scikit_learn(seed: int, rows: int, labels: int) -> None:
     source = np.random.default_rng(seed)

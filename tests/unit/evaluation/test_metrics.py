@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -36,7 +36,6 @@ def draw_classes(seed: int, rows: int, num_classes: int) -> tuple[Any, Any]:
     return predictions, targets
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, rows=ROWS, num_classes=CLASSES)
 def test_classification_metrics_equal_scikit_learn(seed: int, rows: int, num_classes: int) -> None:
     predictions, targets = draw_classes(seed, rows, num_classes)
@@ -51,7 +50,6 @@ def test_classification_metrics_equal_scikit_learn(seed: int, rows: int, num_cla
         assert matthews(predictions, targets) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, rows=ROWS)
 def test_binary_f1_equals_scikit_learn(seed: int, rows: int) -> None:
     predictions, targets = draw_classes(seed, rows, 2)
@@ -59,7 +57,6 @@ def test_binary_f1_equals_scikit_learn(seed: int, rows: int) -> None:
     assert f1(predictions, targets) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, rows=st.integers(3, 200), decimals=st.integers(0, 8), shift=st.sampled_from([0.0, 3.0, 1e3]))
 def test_correlations_equal_scipy_with_and_without_ties(seed: int, rows: int, decimals: int, shift: float) -> None:
     generator = np.random.default_rng(seed)

@@ -94,7 +94,7 @@ def test_large_encoders_long_sequences_and_large_batches_too(
     assert_equals_modules(sizes(*shape), lengths, first_only=first_only)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     head=st.sampled_from([16, 32, 48, 64]),
     heads=st.sampled_from([1, 2, 4]),

@@ -37,7 +37,7 @@ def operators() -> None:
 
 
 @pytest.mark.usefixtures("operators")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.integers(1, 300), inputs=st.integers(1, 200), outputs=st.integers(1, 200))
 def test_a_packed_product_is_the_product(rows: int, inputs: int, outputs: int) -> None:
     torch.manual_seed(rows)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertune.models.bert import BERT, TENSORFLOW_NAMES, BertConfig
@@ -38,7 +38,6 @@ def test_every_row_is_of_a_parameter_that_an_encoder_has(table: NameTable) -> No
 
 
 @TABLES
-@settings(deadline=None)
 @given(layer=st.integers(0, 10**9 - 1), data=st.data())
 def test_names_read_one_way_and_back_are_the_same_for_any_layer(
     table: NameTable, layer: int, data: st.DataObject
@@ -52,7 +51,6 @@ def test_names_read_one_way_and_back_are_the_same_for_any_layer(
 
 
 @TABLES
-@settings(deadline=None)
 @given(name=st.text("abelory.0123/_", max_size=30))
 def test_a_name_that_is_of_no_parameter_is_told_apart(table: NameTable, name: str) -> None:
     place = table.place_of(name)

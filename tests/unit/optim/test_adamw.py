@@ -203,7 +203,7 @@ def test_gradients_without_a_finite_norm_leave_everything_untouched(flavour: typ
 
 
 @FLAVOURS
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), before=st.integers(1, 12), after=st.integers(1, 12))
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     flavour: type[ScheduledAdam], seed: int, before: int, after: int

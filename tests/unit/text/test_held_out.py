@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertune.errors import ConfigError, DataError
@@ -14,7 +14,6 @@ from bertune.text.task_kind import TaskKind
 from bertune.text.text_keys import normalised
 
 # The first example of a process pays for what is imported late.
-unhurried = settings(deadline=None)
 
 LABELS = st.lists(st.sampled_from("abc"), min_size=10, max_size=300)
 SHARES = st.none() | st.floats(0.02, 0.9)
@@ -54,7 +53,6 @@ def divided(examples: Examples, kind: Any = TaskKind.CLASSIFICATION, **how: Any)
     return train, validation
 
 
-@unhurried
 @given(LABELS, SHARES)
 def test_each_label_is_held_back_in_its_share_and_stays_in_training(labels: list[str], share: float | None) -> None:
     parts = divided(table(labels), share=share)
@@ -75,7 +73,6 @@ def test_each_label_is_held_back_in_its_share_and_stays_in_training(labels: list
     assert len(validation) == min(wanted, room)
 
 
-@unhurried
 @given(st.lists(st.floats(-1e6, 1e6), min_size=20, max_size=300, unique=True))
 def test_values_are_held_back_over_their_whole_range(values: list[float]) -> None:
     parts = divided(table([str(value) for value in values]), TaskKind.REGRESSION, share=0.25)
@@ -88,7 +85,6 @@ def test_values_are_held_back_over_their_whole_range(values: list[float]) -> Non
     assert abs(halves[True] - halves[False]) <= 10
 
 
-@unhurried
 @given(st.lists(st.sets(st.sampled_from("abcd")).map(lambda labels: tuple(sorted(labels))), min_size=40, max_size=300))
 def test_each_of_several_labels_is_held_back_and_stays_in_training(sets: list[tuple[str, ...]]) -> None:
     parts = divided(table(sets), TaskKind.MULTI_LABEL, share=0.2)
@@ -111,7 +107,6 @@ def test_several_labels_are_held_back_in_their_shares() -> None:
     assert abs(len(parts[1]) - 100) <= 2
 
 
-@unhurried
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "X!", "y", "z z", "Z  z"])), min_size=10, max_size=80
@@ -127,7 +122,6 @@ def test_near_duplicates_stay_on_one_side(rows: list[tuple[str, str]], others: i
         assert not train & validation
 
 
-@unhurried
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=20, max_size=120))
 def test_pairs_and_the_same_swapped_stay_on_one_side(pairs: list[tuple[int, int]]) -> None:
     first, second = ([f"Text {pair[at]}" for pair in pairs] for at in (0, 1))
@@ -137,7 +131,6 @@ def test_pairs_and_the_same_swapped_stay_on_one_side(pairs: list[tuple[int, int]
         assert not train & validation
 
 
-@unhurried
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.integers(0, 12)), min_size=10, max_size=150), SHARES)
 def test_groups_stay_on_one_side(rows: list[tuple[str, int | None]], share: float | None) -> None:
     labels, numbers = [label for label, _ in rows], [number for _, number in rows]
@@ -177,7 +170,6 @@ def test_rows_without_a_group_stand_alone_and_are_counted() -> None:
     assert (len(validation), set(validation.groups or ()), found.ungrouped) == (20, {None}, 50)
 
 
-@unhurried
 @given(LABELS)
 def test_the_same_rows_are_held_back_whenever_it_is_asked(labels: list[str]) -> None:
     first, second = divided(table(labels)), divided(table(labels))

@@ -32,7 +32,7 @@ def is_full_of_zeros(content: bytes) -> bool:
     return content.count(b"\x00") * 5 > len(content)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=st.lists(st.tuples(any_text, any_text, label_words), min_size=1, max_size=8),
     ending=st.sampled_from(["\n", "\r\n"]),
@@ -50,7 +50,7 @@ def test_rows_written_as_csv_are_read_back_equal(folder: Path, rows: list[tuple[
     assert all(lines[line - 1].startswith(b'"') for line in examples.lines)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=st.lists(st.tuples(literal_text, literal_text, literal_label), min_size=1, max_size=8))
 def test_rows_written_as_plain_tsv_are_read_back_equal(folder: Path, rows: list[tuple[str, str, str]]) -> None:
     path = folder / "rows.tsv"
@@ -62,7 +62,7 @@ def test_rows_written_as_plain_tsv_are_read_back_equal(folder: Path, rows: list[
     assert examples.lines == list(range(2, len(rows) + 2))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=st.lists(st.tuples(any_text, any_text, label_words), min_size=1, max_size=8), ascii_only=st.booleans())
 def test_rows_written_as_json_lines_are_read_back_equal(
     folder: Path, rows: list[tuple[str, str, str]], ascii_only: bool
@@ -74,7 +74,7 @@ def test_rows_written_as_json_lines_are_read_back_equal(
     assert list(zip(examples.texts_a, examples.texts_b or [], examples.labels or [], strict=True)) == rows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     lines=st.lists(
         st.sampled_from(["x\ty\t1", "x\ty\t", "x", "", "\t\t0", "x\ty\t1\tz", '"x\ty\t1', " "]), max_size=12

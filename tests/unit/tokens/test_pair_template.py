@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bertune.errors import ConfigError
@@ -76,7 +76,6 @@ def one_by_one(drawn: Drawn, ids: np.ndarray, texts: list[list[Stretch]]) -> lis
     return made
 
 
-@settings(deadline=None)
 @given(templates(), sequences())
 def test_any_template_lays_out_any_sequences_as_a_loop_over_tokens_does(
     drawn: Drawn, given_texts: tuple[np.ndarray, list[list[Stretch]]]
@@ -95,7 +94,6 @@ def test_any_template_lays_out_any_sequences_as_a_loop_over_tokens_does(
     assert first_lengths.tolist() == [[token[2] for token in sequence].count(0) for sequence in expected]
 
 
-@settings(deadline=None)
 @given(templates(), st.booleans(), st.integers(0, 9))
 def test_counts_are_those_of_the_pieces_that_were_written(drawn: Drawn, pairs: bool, tokens: int) -> None:
     template, gaps = drawn.template, drawn.pair if pairs else drawn.single
@@ -107,7 +105,6 @@ def test_counts_are_those_of_the_pieces_that_were_written(drawn: Drawn, pairs: b
     assert sorted(template.pieces) == sorted({piece for gap in [*drawn.single, *drawn.pair] for piece in gap})
 
 
-@settings(deadline=None)
 @given(templates(), st.booleans())
 def test_the_shortest_length_is_taken_and_the_one_below_is_refused(drawn: Drawn, pairs: bool) -> None:
     shortest = drawn.template.shortest(pairs=pairs)

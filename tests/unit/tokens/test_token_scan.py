@@ -92,7 +92,7 @@ def test_counting_by_words_is_counting_by_texts(tokenizer: BertTokenizer, texts:
     assert figures.lengths["mean"] == pytest.approx(2 * len(ids) / len(texts) + 3)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(st.text("gobad .#é", max_size=30), st.text("gobad .#é", max_size=30)), min_size=1),
     is_pair=st.booleans(),
