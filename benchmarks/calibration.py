@@ -21,7 +21,8 @@ from bertune.cli.data_options import DataOptions
 from bertune.cli.shared_options import ComputeOptions
 from bertune.cli.terminal import keep_quiet
 from bertune.evaluation.calibrate import held_out_quality
-from bertune.evaluation.calibration_error import BINS, calibration_error
+from bertune.evaluation.calibration_error import calibration_error
+from bertune.evaluation.saved_calibration import BINS
 from bertune.evaluation.temperature import fit_temperature, log_loss, probabilities_at
 from bertune.reports.compared_runs import ComparedRun, read_compared_run, targets_of
 

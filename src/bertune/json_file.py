@@ -14,6 +14,9 @@ from bertune.bounded_file import read_bounded
 from bertune.errors import BertuneError, CheckpointError
 from bertune.git_pointer import refuse_pointer
 
+JsonObject = dict[str, Any]
+"""An object of a JSON file as it stands there. What is passed on between rooms has a type of its own."""
+
 MAX_JSON_BYTES: Final = 16_000_000
 #: Of files that bertune itself writes: scores of a hundred thousand labels are 20 MB.
 MAX_OWN_BYTES: Final = 256_000_000
@@ -31,7 +34,7 @@ def read_json_object(
     max_integer: int = MAX_INTEGER,
     any_text: bool = False,
     error: type[BertuneError] = CheckpointError,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Reads a JSON file that must hold one object.
 
     Args:
@@ -133,7 +136,7 @@ def repeated_key(pairs: list[tuple[str, Any]]) -> str | None:
     return None
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repetition(pairs: list[tuple[str, Any]]) -> JsonObject:
     values = dict(pairs)
     if len(values) != len(pairs):
         raise ValueError(f"the key {repeated_key(pairs)!a:.60} stands twice in one object")

@@ -19,6 +19,7 @@ from tests.json_changes import changed
 
 from bertune.errors import CheckpointError, DataError
 from bertune.reports.report import report_page, write_report
+from bertune.reports.run_metrics import RunMetrics
 
 SCRIPT = "<script>document.title='ran'</script>"
 IMAGE = "<img src=x onerror=\"document.title='ran'\">"
@@ -183,7 +184,9 @@ def test_it_is_made_again_from_the_files_of_the_folder_alone(
     assert done.stdout == f"report: {copy / 'report.html'}\n".replace("\u202e", "\ufffd")
     assert (copy / "report.html").read_bytes() == before
     numbers = json.loads((copy / "metrics.json").read_text())
-    assert report_page(numbers).encode() == before
+    metrics = RunMetrics.from_json(numbers)
+    assert metrics.to_json() == numbers
+    assert report_page(metrics).encode() == before
 
 
 def test_train_names_the_report(run: Run, model: Path, tables: Path, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from bertune.errors import CheckpointError
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.text.markup import table
 
 Status = Literal["loaded", "new", "unused"]
@@ -32,6 +34,21 @@ class TensorRecord:
     sources: tuple[str, ...] = ()
     reason: str = ""
     expected: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedReceipt:
+    """A receipt as files hold it.
+
+    Args:
+        path: the file or folder that was read.
+        summary: one line.
+        tensors: the fate of each.
+    """
+
+    path: str = ""
+    summary: str
+    tensors: tuple[TensorRecord, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,9 +136,13 @@ class Receipt:
             for record in self.records
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the receipt as JSON-ready values."""
-        return {"path": self.path, "summary": self.summary(), "tensors": [asdict(record) for record in self.records]}
+    def saved(self) -> SavedReceipt:
+        """Returns what `receipt.json` of a run holds."""
+        return SavedReceipt(path=self.path, summary=self.summary(), tensors=self.records)
+
+    def to_dict(self) -> JsonObject:
+        """Returns the same in types that JSON knows."""
+        return to_json(self.saved())
 
 
 def _size(shape: tuple[int, ...]) -> int:

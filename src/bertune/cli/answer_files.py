@@ -15,6 +15,7 @@ from bertune.cli.answer_options import AnswerFormat
 from bertune.cli.answer_rows import AnswerColumns, AnswerRow
 from bertune.cli.terminal import json_text
 from bertune.errors import DataError
+from bertune.json_file import JsonObject
 
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 # What makes a spreadsheet compute a cell, in ASCII and in the wide forms that it takes for the same.
@@ -98,13 +99,13 @@ def json_lines(columns: AnswerColumns, rows: Iterable[AnswerRow]) -> Iterator[st
         yield json_line(json_record(columns, row))
 
 
-def json_record(columns: AnswerColumns, row: AnswerRow) -> dict[str, Any]:
+def json_record(columns: AnswerColumns, row: AnswerRow) -> JsonObject:
     """Returns a row as one object of JSON's own types."""
     kept = [_json_value(value, name) for value, name in zip(row.kept, columns.kept, strict=True)]
     return columns.record(AnswerRow(row.place, kept, row.prediction, row.not_read))
 
 
-def json_line(record: dict[str, Any]) -> str:
+def json_line(record: JsonObject) -> str:
     r"""Writes one object as a line of JSON, with what could steer a terminal as escapes."""
     return json_text(record) + "\n"
 

@@ -9,6 +9,7 @@ from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import Prediction
 from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.json_file import JsonObject
 from bertune.text.examples import Examples
 from bertune.text.kept_columns import KeptColumns
 from bertune.text.task_kind import TaskKind
@@ -98,10 +99,10 @@ class AnswerColumns:
                 cells += answer.probabilities.values()
         return [*row.place, *row.kept, *cells, *([row.not_read] if self.has_not_read else [])]
 
-    def record(self, row: AnswerRow) -> dict[str, Any]:
+    def record(self, row: AnswerRow) -> JsonObject:
         """Returns the same as one object, in which the probabilities are an object of their own."""
         answer = row.prediction
-        ours: dict[str, Any] = {self.answer: None if answer is None else _given(answer)}
+        ours: JsonObject = {self.answer: None if answer is None else _given(answer)}
         if answer is not None and answer.probability is not None:
             ours["probability"] = answer.probability
         if answer is not None and self.top_k is not None:

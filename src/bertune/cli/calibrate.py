@@ -105,7 +105,7 @@ def calibrate(
         replace_contract(folder, calibrated)
         if folder != run:
             # The run's scores stay: those of its validation rows by what it had found, which their digests tell.
-            RunDirectory(run).write_calibration(found.to_dict())
+            RunDirectory(run).write_calibration(found.saved())
     if plot is not None:
         from bertune.pictures.reliability import plot_reliability
 

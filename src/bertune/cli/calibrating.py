@@ -16,6 +16,7 @@ from bertune.cli.progress import RowsProgress
 from bertune.cli.shared_options import ComputeOptions
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import predict, targets_for
+from bertune.json_file import JsonObject
 from bertune.nn.device import choose_device
 from bertune.reports.compared_runs import read_compared_run, targets_of
 
@@ -35,7 +36,7 @@ class AnsweredRows:
     """
 
     source: str
-    data: dict[str, Any]
+    data: JsonObject
     split: str | None
     logits: NDArray[Any]
     targets: NDArray[Any]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from bertune.checkpoints.model_directory import load
 from bertune.checkpoints.model_files import find_model_folder
@@ -16,6 +15,7 @@ from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.nn.device import choose_device
 from bertune.reports.compared_runs import ComparedRun
 from bertune.text.examples import Examples
+from bertune.training.saved_run import LabelledRow, Target
 
 
 def answered_by(
@@ -48,12 +48,16 @@ def answered_by(
     targets = targets_for(model.contract, examples)
     with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
         predictions = predict(model, examples, precision=compute.precision, on_batch=progress.advance)
-    rows = [_row(examples, number) | {"target": kept_of(t, model.contract)} for number, t in enumerate(targets)]
+    rows = [_row(examples, number, kept_of(target, model.contract)) for number, target in enumerate(targets)]
     return ComparedRun(str(run), model.contract, rows, predictions.logits)
 
 
-def _row(examples: Examples | ReencodedExamples, number: int) -> dict[str, Any]:
+def _row(examples: Examples | ReencodedExamples, number: int, target: Target) -> LabelledRow:
     if isinstance(examples, ReencodedExamples):
-        return {"where": f"{examples.folder}: example {examples.example_ids[number]}"}
-    texts = {"where": examples.where(number), "text_a": examples.texts_a[number]}
-    return texts if examples.texts_b is None else texts | {"text_b": examples.texts_b[number]}
+        return LabelledRow(where=f"{examples.folder}: example {examples.example_ids[number]}", target=target)
+    return LabelledRow(
+        where=examples.where(number),
+        text_a=examples.texts_a[number],
+        text_b=None if examples.texts_b is None else examples.texts_b[number],
+        target=target,
+    )

@@ -6,7 +6,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bertune.checkpoints.model_directory import LoadedModel, load
 from bertune.cli.answer_output import answer_table
@@ -16,6 +15,7 @@ from bertune.cli.terminal import say, show
 from bertune.errors import BertuneError, ConfigError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.predictions import predict
+from bertune.json_file import JsonObject
 from bertune.reports.report import write_report
 from bertune.text.demo_data import demo_folder
 from bertune.text.examples import Columns, Examples
@@ -103,7 +103,7 @@ def _check_reload(finished: FinishedRun, model: LoadedModel, examples: Examples,
     result = subprocess.run([*command, "--json", "--quiet"], capture_output=True, text=True, check=False)  # noqa: S603
     if result.returncode:
         raise BertuneError(f"the reloaded model failed: {result.stderr.strip()}")
-    fresh: list[dict[str, Any]] = [json.loads(line) for line in result.stdout.splitlines()]
+    fresh: list[JsonObject] = [json.loads(line) for line in result.stdout.splitlines()]
     own = [prediction.to_dict() for prediction in predict(model, examples)]
     same = sum(mine["probabilities"] == theirs["probabilities"] for mine, theirs in zip(own, fresh, strict=True))
     if same != len(own):

@@ -1,15 +1,19 @@
 """`bertune evaluate`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from bertune.cli.data_options import DataOptions
 from bertune.cli.shared_options import ComputeOptions, OutputOptions
 from bertune.errors import BertuneError, ConfigError
+from bertune.json_file import JsonObject
+
+if TYPE_CHECKING:
+    from bertune.reports.kept_evaluations import KeptEvaluation
 
 # What a model may have seen of a split, if the folder is the one it was trained on.
 _SEEN = {
@@ -59,7 +63,7 @@ def evaluate(
     from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
     from bertune.evaluation.evaluate import evaluate as evaluate_model
     from bertune.nn.device import choose_device
-    from bertune.reports.kept_evaluations import kept_entry
+    from bertune.reports.kept_evaluations import KeptEvaluation, kept_entry
 
     if options.data is None:
         raise ConfigError("--data is required", hint="use --data FILE")
@@ -68,11 +72,11 @@ def evaluate(
     folder = find_model_folder(run)
     model = load(folder)
     # What is to be kept: the folder of a model alone is not one of a run.
-    entries: list[dict[str, Any]] = []
+    entries: list[KeptEvaluation] = []
     is_run = folder != run and (run / "run.toml").is_file()
     model.classifier.to(choose_device(compute.device))
 
-    def evaluate_split(chosen: DataOptions) -> tuple[dict[str, Any], list[str]]:
+    def evaluate_split(chosen: DataOptions) -> tuple[JsonObject, list[str]]:
         examples, split = read_for(model, chosen, require_label=True, label=label, allow_no_label=allow_no_label)
         for line in examples.report.lines():
             tell(line)
@@ -106,7 +110,7 @@ def evaluate(
         show(lines)
 
 
-def _keep(run: Path, entries: list[dict[str, Any]], tell: Callable[[str], None]) -> None:
+def _keep(run: Path, entries: Sequence["KeptEvaluation"], tell: Callable[[str], None]) -> None:
     """Keeps scores in the run's folder, and shows them in its report; that this fails is no reason to fail."""
     from bertune.reports.kept_evaluations import EVALUATIONS, keep_evaluations
     from bertune.reports.report import REPORT, write_report

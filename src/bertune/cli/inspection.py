@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.checkpoints.hub import resolve_model
@@ -11,6 +11,7 @@ from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import RowsProgress
 from bertune.errors import DataError
+from bertune.json_file import JsonObject
 from bertune.text.audit import Audit, audit_sources
 from bertune.text.examples import Columns, Examples, LabelSet, Task
 from bertune.text.file_kind import name_parts
@@ -60,7 +61,7 @@ class Inspection:
     """
 
     lines: list[str]
-    values: dict[str, Any]
+    values: JsonObject
     model: "Encoder | Classifier | None" = None
     audit: Audit | None = None
     problem: DataError | None = None

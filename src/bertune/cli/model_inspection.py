@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.hub import resolve_model
@@ -16,6 +15,7 @@ from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.inspection import Inspection
+from bertune.hinted_values import to_json
 from bertune.models.encoder import Encoder
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.registry import read_config
@@ -25,6 +25,7 @@ from bertune.studies.summary import summarize
 from bertune.text.findings import counted
 from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.training.run_directory import has_ended
+from bertune.training.saved_run import RunScores
 
 
 def inspect_run(path: Path) -> Inspection:
@@ -41,24 +42,30 @@ def inspect_run(path: Path) -> Inspection:
         lines.append(f"its scores are of other weights: score these with bertune evaluate {path} --data FILE")
     if scores is not None:
         for split in ("validation", "test"):
-            if split in scores:
-                lines.append(f"{split}, {_whose(scores)}: {scores[split]['verdict']}")
-    values = {"model": str(folder), "contract": contract.to_dict(), "scores": scores, "ended": has_ended(path)}
+            scored = scores.validation if split == "validation" else scores.also.get(split)
+            if scored is not None:
+                lines.append(f"{split}, {_whose(scores)}: {scored.verdict}")
+    values = {
+        "model": str(folder),
+        "contract": contract.to_dict(),
+        "scores": None if scores is None else scores.to_json(),
+        "ended": has_ended(path),
+    }
     study = StudyDirectory(path).earlier()
     if study is not None and study.results:
         summary = summarize(study.results)
         lines += ["", *summary.lines()]
-        values["seeds"] = summary.to_dict() | {"results": [result.to_dict() for result in summary.results]}
+        values["seeds"] = to_json(summary.saved()) | {"results": [to_json(result) for result in summary.results]}
     return Inspection(lines, values, model.classifier)
 
 
-def _whose(scores: dict[str, Any]) -> str:
+def _whose(scores: RunScores) -> str:
     """Says which weights were scored: those of an epoch, of a seed's epoch, or an average of seeds."""
-    since = ", before it was calibrated anew" if scores.get("calibrated_since") else ""
-    if "average" in scores:
-        return f"{scores['average']} of seeds {', '.join(str(seed) for seed in scores['seeds'])}{since}"
-    epoch = f"epoch {scores['epoch']}"
-    whose = f"seed {scores['seed']}, {epoch}" if "seed" in scores else epoch
+    since = ", before it was calibrated anew" if scores.calibrated_since else ""
+    if scores.average is not None:
+        return f"{scores.average} of seeds {', '.join(str(seed) for seed in scores.seeds or ())}{since}"
+    epoch = f"epoch {scores.epoch}"
+    whose = epoch if scores.seed is None else f"seed {scores.seed}, {epoch}"
     return whose + since
 
 

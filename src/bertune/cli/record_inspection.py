@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bertune.checkpoints.model_files import config_file
 from bertune.cli.inspection import Inspection
 from bertune.cli.progress import RowsProgress
+from bertune.json_file import JsonObject
 from bertune.text.metric_text import part_of
 from bertune.text.nearest import shown_label
 from bertune.text.record_file import is_record_file
@@ -35,7 +35,7 @@ def record_files_at(what: str) -> list[Path]:
 def inspect_reencoded(folders: Mapping[str, Path]) -> Inspection:
     """Reads every shard, so that each is known to be what was written, and shows what the folders hold."""
     lines: list[str] = []
-    values: dict[str, Any] = {}
+    values: JsonObject = {}
     for name, folder in folders.items():
         manifest = read_manifest(folder)
         with RowsProgress("reading", sum(shard.rows for shard in manifest.shards)) as progress:
@@ -80,7 +80,7 @@ def _manifest_lines(manifest: Manifest, lengths: Mapping[str, float]) -> list[st
 def inspect_records(files: Sequence[Path]) -> Inspection:
     """Reads record files of any tool, checking every checksum, and shows their features."""
     lines: list[str] = []
-    values: dict[str, Any] = {}
+    values: JsonObject = {}
     for file in files:
         with RowsProgress("reading", None) as progress:
             summary = summarise_records([file], progress.advance)
@@ -109,7 +109,7 @@ def _summary_lines(file: Path, summary: RecordSummary) -> list[str]:
     return lines
 
 
-def _summary_values(summary: RecordSummary) -> dict[str, Any]:
+def _summary_values(summary: RecordSummary) -> JsonObject:
     features = {
         name: {"types": sorted(feature.kinds), "records": feature.records, "shape": [feature.shortest, feature.longest]}
         for name, feature in sorted(summary.features.items())

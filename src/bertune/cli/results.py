@@ -1,7 +1,7 @@
 """How the result of a run is shown."""
 
-from typing import Any
-
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.text.findings import counted
 from bertune.training.advice import advice_lines
 from bertune.training.run import FinishedRun
@@ -30,7 +30,7 @@ def finished_lines(finished: FinishedRun, *, verbose: bool = False) -> list[str]
     return lines
 
 
-def finished_values(finished: FinishedRun) -> dict[str, Any]:
+def finished_values(finished: FinishedRun) -> JsonObject:
     """Returns what a run came to, for programs."""
     best = finished.best
     return {
@@ -40,8 +40,8 @@ def finished_values(finished: FinishedRun) -> dict[str, Any]:
         "validation": None if best.scores is None else best.scores.to_dict(),
         "calibration": None if finished.calibration is None else finished.calibration.to_dict(),
         **{name: scores.to_dict() for name, scores in finished.also.items()},
-        "frozen_features": None if finished.frozen is None else finished.frozen.to_dict(),
-        "advice": [advice.to_dict() for advice in finished.advice],
+        "frozen_features": None if finished.frozen is None else to_json(finished.frozen.saved()),
+        "advice": [to_json(advice) for advice in finished.advice],
         "steps": len(finished.history.steps),
         "train_seconds": sum(epoch.train_seconds for epoch in finished.history.epochs),
         "stopped_early": finished.history.stopped_early,

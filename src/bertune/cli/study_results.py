@@ -1,7 +1,7 @@
 """How a study of seeds is shown."""
 
-from typing import Any
-
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.studies.study import FinishedStudy
 from bertune.text.metric_text import metric_name, metric_text
 
@@ -34,17 +34,17 @@ def study_lines(finished: FinishedStudy) -> list[str]:
     return lines
 
 
-def study_values(finished: FinishedStudy) -> dict[str, Any]:
+def study_values(finished: FinishedStudy) -> JsonObject:
     """Returns what a study came to, for programs."""
     summary = finished.summary
     kept = finished.kept
     return {
         "study": str(finished.directory.path),
         "model": str(finished.directory.model),
-        "kept": {"recipe": "best seed", "seeds": [summary.best]} if kept is None else kept.to_dict(),
+        "kept": {"recipe": "best seed", "seeds": [summary.best]} if kept is None else to_json(kept.saved()),
         "chosen_by": f"validation {finished.metric}",
         "test": "not used" if finished.test is None else finished.test.to_dict(),
-        "summary": summary.to_dict(),
-        "averages": [average.to_dict() for average in finished.averages],
-        "results": [result.to_dict() for result in summary.results],
+        "summary": to_json(summary.saved()),
+        "averages": [to_json(average.saved()) for average in finished.averages],
+        "results": [to_json(result) for result in summary.results],
     }

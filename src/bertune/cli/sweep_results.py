@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
 
 from bertune.cli.terminal import say
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.studies.halving import Trial
 from bertune.studies.sweep import FinishedSweep, shown_value
-from bertune.studies.sweep_settings import SweepSettings
+from bertune.studies.sweep_settings import Drawn, SweepSettings
 from bertune.text.aligned import aligned
 from bertune.text.findings import counted
 from bertune.text.metric_text import metric_name, metric_text
@@ -28,7 +28,7 @@ class TrialProgress:
         self._search, self._enabled = search, enabled
 
     @contextmanager
-    def __call__(self, number: int, drawn: dict[str, Any]) -> Iterator[Observer | None]:
+    def __call__(self, number: int, drawn: Drawn) -> Iterator[Observer | None]:
         """Gives the observer of one trial."""
         if not self._enabled:
             yield None
@@ -64,10 +64,10 @@ def sweep_lines(finished: FinishedSweep) -> list[str]:
     return lines
 
 
-def sweep_values(finished: FinishedSweep) -> dict[str, Any]:
+def sweep_values(finished: FinishedSweep) -> JsonObject:
     """Returns what a sweep came to, for programs."""
     trials = [
-        asdict(trial)
+        to_json(trial)
         | {"run": str(finished.directory.run_of(trial.number))}
         | {"best_epoch": trial.best_epoch if trial.values else None}
         for trial in finished.trials

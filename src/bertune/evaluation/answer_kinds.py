@@ -47,7 +47,7 @@ class AnswerKind(ABC):
         """
 
     @abstractmethod
-    def kept(self, decision: Any, labels: tuple[str, ...]) -> str | list[str] | float:
+    def kept(self, decision: Any, labels: tuple[str, ...]) -> str | tuple[str, ...] | float:
         """Returns one row's answer or target as a run keeps it: a label, the labels, or a number."""
 
     @abstractmethod
@@ -135,8 +135,8 @@ class _LabelSets(AnswerKind):
             given[number, [ids[name] for name in names]] = 1
         return given
 
-    def kept(self, decision: Any, labels: tuple[str, ...]) -> list[str]:
-        return [name for name, is_given in zip(labels, decision, strict=True) if is_given]
+    def kept(self, decision: Any, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name, is_given in zip(labels, decision, strict=True) if is_given)
 
     def words(self, decision: Any, labels: tuple[str, ...]) -> str:
         return ", ".join(self.kept(decision, labels)) or "no label"

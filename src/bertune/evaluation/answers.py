@@ -68,7 +68,7 @@ def targets_of(kept: Sequence[Any], contract: Contract) -> NDArray[Any]:
     return ANSWERS[contract.kind].targets(kept, contract.labels)
 
 
-def kept_of(decision: Any, contract: Contract) -> str | list[str] | float:
+def kept_of(decision: Any, contract: Contract) -> str | tuple[str, ...] | float:
     """Returns one row's answer or target as a run keeps it: a label, the labels, or a number."""
     return ANSWERS[contract.kind].kept(decision, contract.labels)
 

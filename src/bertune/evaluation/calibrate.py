@@ -10,14 +10,16 @@ from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError
 from bertune.evaluation.arrays import FloatArray, require_finite_logits
 from bertune.evaluation.calibration_error import (
-    BINS,
     Reliability,
     calibration_error,
     label_calibration_errors,
     reliability_of,
 )
+from bertune.evaluation.saved_calibration import SavedCalibration, SavedQuality
 from bertune.evaluation.temperature import fit_temperature, halves, log_loss, probabilities_at
 from bertune.evaluation.thresholds import LabelThreshold, Thresholds, choose_thresholds
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.text.metric_text import metric_name, metric_text, percent
 
 # Fewer rows say nothing: half of them would fit, and 15 bins would hold less than one each.
@@ -40,12 +42,14 @@ class Quality:
     reliability: Reliability
     label_errors: tuple[float, ...]
 
-    def to_dict(self, labels: tuple[str, ...]) -> dict[str, Any]:
-        """Returns everything as JSON-ready values."""
-        values: dict[str, Any] = {"calibration_error": self.error, "log_loss": self.log_loss}
-        if self.label_errors:
-            values["label_calibration_errors"] = dict(zip(labels, self.label_errors, strict=True))
-        return values | {"bins": self.reliability.to_dict()}
+    def saved(self, labels: tuple[str, ...]) -> SavedQuality:
+        """Returns everything as files hold it."""
+        return SavedQuality(
+            calibration_error=self.error,
+            log_loss=self.log_loss,
+            label_calibration_errors=dict(zip(labels, self.label_errors, strict=True)) if self.label_errors else None,
+            bins=self.reliability.saved(),
+        )
 
 
 @dataclass(frozen=True)
@@ -82,18 +86,21 @@ class Calibration:
         """Returns a contract with this temperature and these thresholds in the place of its own."""
         return replace(contract, temperature=self.temperature, thresholds=self.threshold_values)
 
-    def to_dict(self) -> dict[str, Any]:
+    def saved(self) -> SavedCalibration:
         """Returns what `calibration.json` holds."""
-        return {
-            "rows": self.rows,
-            "bins": BINS,
-            "temperature": self.temperature,
-            "why_none": self.why_none,
-            "says_nothing": self.says_nothing,
-            "before": self.before.to_dict(self.labels),
-            "after_cross_fitted": None if self.after is None else self.after.to_dict(self.labels),
-            "thresholds": None if self.thresholds is None else self.thresholds.to_dict(),
-        }
+        return SavedCalibration(
+            rows=self.rows,
+            temperature=self.temperature,
+            why_none=self.why_none,
+            says_nothing=self.says_nothing,
+            before=self.before.saved(self.labels),
+            after_cross_fitted=None if self.after is None else self.after.saved(self.labels),
+            thresholds=None if self.thresholds is None else self.thresholds.saved(),
+        )
+
+    def to_dict(self) -> JsonObject:
+        """Returns the same in types that JSON knows."""
+        return to_json(self.saved())
 
     def lines(self) -> list[str]:
         """Returns sentences for a terminal."""

@@ -10,15 +10,14 @@ in a bin and how often it is right there, weighted by the predictions in the bin
   is the mean of the labels' own errors.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bertune.evaluation.arrays import FloatArray
-
-BINS = 15
+from bertune.evaluation.saved_calibration import BINS, SavedBins
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,10 @@ class Reliability:
         distance = np.abs(np.array(self.confidence) - np.array(self.frequency))
         return float((counts * distance).sum() / max(counts.sum(), 1.0))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the bins as JSON-ready values, with the edges between them."""
-        edges = [index / len(self.counts) for index in range(len(self.counts) + 1)]
-        return {"edges": edges} | {name: list(values) for name, values in asdict(self).items()}
+    def saved(self) -> SavedBins:
+        """Returns the bins as files hold them, with the edges between them."""
+        edges = tuple(index / len(self.counts) for index in range(len(self.counts) + 1))
+        return SavedBins(edges, self.counts, self.confidence, self.frequency)
 
 
 def reliability(probabilities: npt.ArrayLike, came_true: npt.ArrayLike, *, bins: int = BINS) -> Reliability:

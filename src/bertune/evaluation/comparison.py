@@ -20,6 +20,7 @@ from bertune.evaluation.intervals import Interval
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import least_intervals, measure_decisions, paired_samples
 from bertune.evaluation.significance import holm, mcnemar, two_sided
+from bertune.json_file import JsonObject
 from bertune.text.task_kind import TaskKind
 
 LEVEL = 0.05
@@ -103,7 +104,7 @@ class Comparison:
     samples: int
     seed: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns everything as JSON-ready values."""
         pairs = [asdict(pair) | {"is_shown": pair.is_shown, "better": pair.better} for pair in self.pairs]
         return {

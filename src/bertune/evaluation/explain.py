@@ -15,6 +15,7 @@ from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.predictions import Prediction, predict
+from bertune.json_file import JsonObject
 from bertune.models.encoder import computing_in
 
 Method = Literal["integrated-gradients", "occlusion"]
@@ -88,7 +89,7 @@ class Reason:
         """
         return self.score - self.blank_score - sum(word.attribution for word in self.words)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns the reason as JSON-ready values."""
         return asdict(self) | {"residual": self.residual}
 
@@ -112,7 +113,7 @@ class Explanation:
     reasons: tuple[Reason, ...]
     unread: tuple[int, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns texts, answer and explanation as JSON-ready values."""
         named = dict(zip(("text_a", "text_b"), self.texts, strict=False))
         reasons = [reason.to_dict() for reason in self.reasons]

@@ -16,6 +16,7 @@ from bertune.evaluation.comparison import compare_decisions
 from bertune.evaluation.mean_features import mean_features
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import measure_decisions
+from bertune.evaluation.saved_scores import FrozenFeatures
 from bertune.evaluation.score_parts import Scoring
 from bertune.models.encoder import Encoder
 from bertune.text.metric_text import metric_name, metric_text
@@ -68,10 +69,9 @@ class FrozenProbe:
         """What it is called."""
         return f"{'logistic' if self.kind.has_labels else 'ridge'} regression on frozen features"
 
-    def to_dict(self) -> dict[str, Any]:
+    def saved(self) -> FrozenFeatures:
         """Returns what `scores.json` holds of it."""
-        rows = {"rows_trained": self.rows_trained, "rows_scored": len(self.scored)}
-        return {"name": self.name, "metrics": self.metrics, **rows, "penalty": self.penalty}
+        return FrozenFeatures(self.name, self.metrics, self.rows_trained, len(self.scored), self.penalty)
 
     def line(self) -> str:
         """Returns its first metric with the number of rows, for a terminal."""

@@ -15,6 +15,7 @@ from bertune.evaluation.arrays import require_finite_logits
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.json_file import JsonObject
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import Precision, choose_precision
 from bertune.text.examples import Examples, LabelSet
@@ -41,7 +42,7 @@ class Prediction:
     value: float | None = None
     labels: tuple[str, ...] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns the answer as JSON-ready values."""
         if self.value is not None:
             return {"value": self.value}
@@ -95,8 +96,8 @@ class Predictions:
         for shares, decided in zip(self.probabilities, self.decisions, strict=True):
             by_name = dict(zip(self.labels, shares.tolist(), strict=True))
             given = answers.kept_of(decided, self.contract)
-            if isinstance(given, list):
-                yield Prediction(None, None, by_name, labels=tuple(given))
+            if isinstance(given, tuple):
+                yield Prediction(None, None, by_name, labels=given)
             else:
                 yield Prediction(self.labels[decided], float(shares[decided]), by_name)
 

@@ -1,10 +1,11 @@
 """What scores are made of: metrics with their intervals, the baseline, and each label's own scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from bertune.errors import ConfigError
 from bertune.evaluation.arrays import FloatArray, IntArray
+from bertune.hinted_values import LEFT_OUT
 from bertune.text.task_kind import TaskKind
 
 Array = TypeVar("Array", FloatArray, IntArray)
@@ -89,7 +90,8 @@ class MetricScore:
         baseline: of what always gives the same answer; of two such answers, the better one.
         against_baseline: which of the two is better on rows like these, by a paired test (see `against_baseline`) and
             not by the interval, which knows nothing of how uncertain the baseline is.
-        method: how the interval was found (see `intervals` and `bootstrap`).
+        method: how the interval was found (see `intervals` and `bootstrap`); None in files of older runs, which do not
+            say.
     """
 
     value: float
@@ -97,7 +99,7 @@ class MetricScore:
     high: float
     baseline: float
     against_baseline: Literal["better", "unclear", "worse"]
-    method: Method
+    method: Method | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Scores that are honest: every number with its interval, beside what always answering the same would get."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from bertune.evaluation.arrays import (
 from bertune.evaluation.class_scores import judge_classes
 from bertune.evaluation.label_scores import judge_labels
 from bertune.evaluation.metrics import METRICS, require_classes, require_metrics
+from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.score_parts import (
     Baseline,
     Drawing,
@@ -32,6 +32,8 @@ from bertune.evaluation.score_parts import (
     Scoring,
 )
 from bertune.evaluation.value_scores import judge_values
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.text.findings import counted
 from bertune.text.markup import table
 from bertune.text.task_kind import TaskKind
@@ -116,20 +118,24 @@ class Scores:
             raise ConfigError(f"no score for metric {metric!r}", hint=f"computed were: {', '.join(self.metrics)}")
         return self.metrics[metric].value
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns everything, the verdict too, in types that JSON knows; no number is nan or infinite.
+    def saved(self) -> SavedScores:
+        """Returns everything as files hold it.
 
         Of more than 100 labels the confusion matrix is empty, and its largest cells are in `confusion_cells`, at most
         10,000 of them: label, predicted label, both by their position, and rows.
         """
         many = len(self.confusion) > MOST_LABELS_OF_MATRIX
-        # Without it, since all but a few of its millions of cells may be empty.
-        content = asdict(replace(self, confusion=()))
-        content["label_names"] = list(self.label_names)
-        content["confusion"] = [] if many else [list(row) for row in self.confusion]
-        content["labels"] = list(content["labels"])
-        cells = {"confusion_cells": _largest_cells(self.confusion)} if many else {}
-        return {"verdict": self.verdict, **content, **cells}
+        kept = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "confusion"}
+        return SavedScores(
+            verdict=self.verdict,
+            confusion=() if many else self.confusion,
+            confusion_cells=_largest_cells(self.confusion) if many else None,
+            **kept,
+        )
+
+    def to_dict(self) -> JsonObject:
+        """Returns what `saved` does in types that JSON knows; no number is nan or infinite."""
+        return to_json(self.saved())
 
     def lines(self, *, verbose: bool = True, width: int | None = None) -> list[str]:
         """Returns plain text for a terminal: verdict, metrics, baseline, confusion matrix, scores of each label."""
@@ -183,12 +189,12 @@ def score(
     )
 
 
-def _largest_cells(confusion: tuple[tuple[int, ...], ...]) -> list[list[int]]:
+def _largest_cells(confusion: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, int, int], ...]:
     """Lists label, predicted label and rows, most rows first."""
     cells = [
-        [true, told, count] for true, row in enumerate(confusion) if any(row) for told, count in enumerate(row) if count
+        (true, told, count) for true, row in enumerate(confusion) if any(row) for told, count in enumerate(row) if count
     ]
-    return sorted(cells, key=lambda cell: -cell[2])[:_MOST_CELLS]
+    return tuple(sorted(cells, key=lambda cell: -cell[2])[:_MOST_CELLS])
 
 
 def _judged_rows(

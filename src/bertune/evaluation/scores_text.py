@@ -86,7 +86,7 @@ def _about(scores: Scores, *, verbose: bool) -> list[str]:
         *([] if baseline.caution is None else [baseline.caution]),
     ]
     if verbose:
-        methods = {name: metric.method for name, metric in scores.metrics.items()}
+        methods = {name: metric.method or "" for name, metric in scores.metrics.items()}
         about.append(f"intervals: {interval_methods(methods, scores.bootstrap_samples, labels=scores.label_names)}")
     return about
 

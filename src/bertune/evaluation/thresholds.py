@@ -17,6 +17,7 @@ from bertune.errors import ConfigError
 from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.class_metrics import ClassCounts
 from bertune.evaluation.metrics import METRICS
+from bertune.evaluation.saved_calibration import SavedThreshold, SavedThresholds
 from bertune.evaluation.temperature import halves
 from bertune.text.task_kind import TaskKind
 
@@ -76,10 +77,10 @@ class Thresholds:
             return ()
         return tuple(label.chosen if label.is_kept else DEFAULT_THRESHOLD for label in self.labels)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns everything as JSON-ready values."""
-        labels = [asdict(label) | {"kept": label.is_kept} for label in self.labels]
-        return {"metric": self.metric, "values": list(self.values), "halvings": HALVINGS, "labels": labels}
+    def saved(self) -> SavedThresholds:
+        """Returns everything as files hold it."""
+        labels = tuple(SavedThreshold(**asdict(label), kept=label.is_kept) for label in self.labels)
+        return SavedThresholds(self.metric, self.values, HALVINGS, labels)
 
 
 def choose_thresholds(

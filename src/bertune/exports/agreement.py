@@ -2,12 +2,12 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import BertuneError
+from bertune.json_file import JsonObject
 from bertune.models.classifier import Classifier
 from bertune.text.task_kind import TaskKind
 
@@ -50,7 +50,7 @@ class Agreement:
     warnings: tuple[str, ...] = ()
     files: dict[str, str] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Returns what is written to `agreement.json`."""
         return {"format_version": FORMAT_VERSION, **asdict(self)}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bertune.errors import BertuneError, ResourceError
+from bertune.json_file import JsonObject
 
 # The parent's own path: neither the folder one stands in nor a missing PYTHONPATH decides which code runs.
 _START = (
@@ -27,7 +28,7 @@ def call_in_fresh_process(
     *,
     on_rows: OnRows | None = None,
     environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Calls a function in a new Python and waits for it.
 
     Args:
@@ -71,9 +72,9 @@ def _ended(process: subprocess.Popen[str]) -> Any:
             process.stdout.close()
 
 
-def _listen(process: subprocess.Popen[str], on_rows: OnRows | None) -> dict[str, Any] | None:
+def _listen(process: subprocess.Popen[str], on_rows: OnRows | None) -> JsonObject | None:
     assert process.stdout is not None
-    result: dict[str, Any] | None = None
+    result: JsonObject | None = None
     for line in process.stdout:
         # Another library may write to this pipe too; its lines are no messages of ours.
         with contextlib.suppress(ValueError, TypeError, AttributeError):

@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from bertune.checkpoints.model_directory import LoadedModel
+from bertune.json_file import JsonObject
 from bertune.models.encoder_config import EncoderConfig
 
 CONFIG_FILE = "bert_config.json"
@@ -31,7 +31,7 @@ def write_texts(model: LoadedModel, folder: Path) -> list[Path]:
     return sorted(set(folder.iterdir()) - before)
 
 
-def google_config(config: EncoderConfig) -> dict[str, Any]:
+def google_config(config: EncoderConfig) -> JsonObject:
     """Returns a configuration as Google writes it: `gelu` is the tanh approximation there.
 
     The exact gelu has no name of its own there; it keeps the name, with the `model_type` by which `from_json_file`
@@ -45,5 +45,5 @@ def google_config(config: EncoderConfig) -> dict[str, Any]:
     return values
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
+def _write_json(path: Path, values: JsonObject) -> None:
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -17,6 +17,8 @@ from bertune.exports.fresh_answers import answers_of
 from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
+from bertune.exports.program_description import ProgramDescription
+from bertune.hinted_values import to_json
 from bertune.models.bert import BERT
 from bertune.text.task_kind import TaskKind
 
@@ -31,7 +33,10 @@ ACTIVATION_KINDS = {
     "relu": "relu",
 }
 # What makes probabilities of logits; values have none.
-_PROBABILITIES = {TaskKind.CLASSIFICATION: "softmax", TaskKind.MULTI_LABEL: "sigmoid"}
+_PROBABILITIES: dict[TaskKind, Literal["softmax", "sigmoid"]] = {
+    TaskKind.CLASSIFICATION: "softmax",
+    TaskKind.MULTI_LABEL: "sigmoid",
+}
 # The proof is about arithmetic: on a GPU TensorFlow may round products to 10 bits, and would take all of its memory.
 _ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -51,7 +56,7 @@ def _check(model: LoadedModel) -> None:
 def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     weights, description = between / "weights.safetensors", between / "description.json"
     assets = write_texts(model, between / "texts")
-    description.write_text(json.dumps(_description(model, assets), allow_nan=False), encoding="utf-8")
+    description.write_text(json.dumps(to_json(_description(model, assets)), allow_nan=False), encoding="utf-8")
     try:
         save_file(_tensors(model), weights)
     except SafetensorError as error:
@@ -62,17 +67,17 @@ def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     write_config(model, folder)
 
 
-def _description(model: LoadedModel, assets: list[Path]) -> dict[str, Any]:
+def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
     config = model.classifier.encoder.config
-    return {
-        "layers": config.num_hidden_layers,
-        "heads": config.num_attention_heads,
-        "activation": ACTIVATION_KINDS[config.hidden_act],
-        "norm_epsilon": config.layer_norm_eps,
-        "pooling": model.classifier.pooling,
-        "probabilities": _PROBABILITIES.get(model.contract.kind),
-        "assets": [str(path) for path in assets],
-    }
+    return ProgramDescription(
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        activation=ACTIVATION_KINDS[config.hidden_act],
+        norm_epsilon=config.layer_norm_eps,
+        pooling=model.classifier.pooling,
+        probabilities=_PROBABILITIES.get(model.contract.kind),
+        assets=tuple(str(path) for path in assets),
+    )
 
 
 def _tensors(model: LoadedModel) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 from bertune.exports.padded_rows import ProofRows
+from bertune.exports.program_description import ProgramDescription
+from bertune.hinted_values import from_json
 
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 _NORM = {"gamma": "gamma", "beta": "beta"}
@@ -36,25 +38,24 @@ def write_saved_model(
     description: str,
     folder: str,
     on_rows: Callable[[int], None],  # noqa: ARG001 (none are counted)
-) -> dict[str, Any]:
+) -> dict[str, str]:
     """Writes a SavedModel.
 
     Args:
         weights: safetensors file, names of google-research/bert, kernels (in, out).
-        description: JSON file: layers, heads, activation, norm_epsilon, pooling, assets, probabilities (softmax,
-            sigmoid or null).
+        description: JSON file of a `ProgramDescription`.
         folder: of the SavedModel.
         on_rows: not called.
     """
-    described: dict[str, Any] = json.loads(Path(description).read_text(encoding="utf-8"))
-    root = _variables(load_file(weights), described["layers"])
-    root.assets = [tf.saved_model.Asset(path) for path in described["assets"]]
+    described = from_json(ProgramDescription, json.loads(Path(description).read_text(encoding="utf-8")))
+    root = _variables(load_file(weights), described.layers)
+    root.assets = [tf.saved_model.Asset(path) for path in described.assets]
     serve = _serving_function(root, described)
     tf.saved_model.save(root, folder, signatures={"serving_default": serve})
     return {}
 
 
-def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, Any]:
+def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, str]:
     """Loads a SavedModel and writes its logits.
 
     Args:
@@ -113,7 +114,7 @@ def _variables(weights: Mapping[str, Any], num_layers: int) -> Any:
     return root
 
 
-def _serving_function(root: Any, described: Mapping[str, Any]) -> Any:
+def _serving_function(root: Any, described: ProgramDescription) -> Any:
     """Builds the function behind `serving_default`: three (rows, columns) int32 arrays to logits."""
 
     def serve(input_word_ids: Any, input_mask: Any, input_type_ids: Any) -> dict[str, Any]:
@@ -121,11 +122,11 @@ def _serving_function(root: Any, described: Mapping[str, Any]) -> Any:
         with tf.control_dependencies(checks):
             ids, mask, types = (tf.identity(array) for array in (input_word_ids, input_mask, input_type_ids))
         hidden = _encode(root.encoder, ids, mask, types, described)
-        pooled = _pool(root.encoder, hidden, mask, described["pooling"])
+        pooled = _pool(root.encoder, hidden, mask, described.pooling)
         logits = _dense(root.classifier.out_proj, pooled)
-        if described["probabilities"] is None:
+        if described.probabilities is None:
             return {"logits": logits}
-        to_probabilities = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[described["probabilities"]]
+        to_probabilities = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[described.probabilities]
         return {"logits": logits, "probabilities": to_probabilities(logits)}
 
     specs = [tf.TensorSpec([None, None], tf.int32, name=name) for name in _INPUTS]
@@ -152,9 +153,9 @@ def _checks(encoder: Any, ids: Any, mask: Any, types: Any) -> list[Any]:
     return found
 
 
-def _encode(encoder: Any, ids: Any, mask: Any, types: Any, described: Mapping[str, Any]) -> Any:
+def _encode(encoder: Any, ids: Any, mask: Any, types: Any, described: ProgramDescription) -> Any:
     """Maps ids to hidden states, (rows, columns, hidden)."""
-    epsilon = described["norm_epsilon"]
+    epsilon = described.norm_epsilon
     hidden = (
         tf.gather(encoder._embedding_layer.embeddings, ids)
         + encoder._position_embedding_layer.embeddings[tf.newaxis, : tf.shape(ids)[1], :]
@@ -162,9 +163,9 @@ def _encode(encoder: Any, ids: Any, mask: Any, types: Any, described: Mapping[st
     )
     hidden = _norm(encoder._embedding_norm_layer, hidden, epsilon)
     hide = tf.where(mask == 1, 0.0, _HIDDEN)[:, tf.newaxis, tf.newaxis, :]
-    activation = _ACTIVATIONS[described["activation"]]
+    activation = _ACTIVATIONS[described.activation]
     for layer in encoder._transformer_layers:
-        attended = _attend(layer._attention_layer, hidden, hide, described["heads"])
+        attended = _attend(layer._attention_layer, hidden, hide, described.heads)
         hidden = _norm(layer._attention_layer_norm, hidden + attended, epsilon)
         transformed = _dense(layer._output_dense, activation(_dense(layer._intermediate_dense, hidden)))
         hidden = _norm(layer._output_layer_norm, hidden + transformed, epsilon)

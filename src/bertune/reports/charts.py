@@ -7,7 +7,7 @@ too, which browsers show under the pointer and screen readers read.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Protocol
 
 from bertune.text.markup import Html, element, join
 
@@ -41,6 +41,26 @@ class Series:
     faint: bool = False
     dots: bool = False
     sizes: Sequence[float] = ()
+
+
+class Measured(Protocol):
+    """A mean of some rows with its interval, of which there may be none."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+
+    @property
+    def value(self) -> float | None:
+        """The mean; None without rows."""
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of its interval; None where there is none."""
+
+    @property
+    def high(self) -> float | None:
+        """The upper end."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +137,7 @@ def scatter(points: Sequence[Point], axes: Axes, *, label: str, diagonal: bool) 
     return _picture(parts, label)
 
 
-def intervals(rows: Sequence[dict[str, Any]], names: Sequence[str], axes: Axes, *, label: str) -> Html:
+def intervals(rows: Sequence[Measured], names: Sequence[str], axes: Axes, *, label: str) -> Html:
     """Draws values with their intervals, side by side.
 
     Args:
@@ -134,11 +154,11 @@ def intervals(rows: Sequence[dict[str, Any]], names: Sequence[str], axes: Axes, 
         middle, _ = axes.place(at + 0.5, axes.y[0])
         line = at % 2 if crowded else 0
         parts.append(element("text", name, x=middle, y=_HEIGHT - _BOTTOM + 15 + 14 * line, text_anchor="middle"))
-        if row["value"] is None:
+        if row.value is None:
             continue
-        ends = [] if row["low"] is None else [axes.place(0, row[key])[1] for key in ("high", "low")]
-        at_value = axes.place(0, row["value"])[1]
-        title = f"{name}: {axes.y_format(row['value'])} of {row['rows']:,} rows"
+        ends = [axes.place(0, end)[1] for end in (row.high, row.low) if end is not None]
+        at_value = axes.place(0, row.value)[1]
+        title = f"{name}: {axes.y_format(row.value)} of {row.rows:,} rows"
         parts.append(
             element(
                 "g",

@@ -13,8 +13,11 @@ from bertune.errors import ConfigError, DataError
 from bertune.evaluation import answers
 from bertune.evaluation.answer_kinds import ANSWERS
 from bertune.evaluation.comparison import Comparison, compare_decisions
+from bertune.hinted_values import MisfitError, from_json
 from bertune.json_file import MAX_OWN_BYTES, read_json_object
-from bertune.reports.run_files import Rows, RunFiles, read_run
+from bertune.reports.run_files import RunFiles, read_run
+from bertune.studies.study_table import KeptModel
+from bertune.training.saved_run import LabelledRow
 
 _SHOWN = 60
 # What `training.run_rows` keeps at most; imported from there it would bring torch along.
@@ -28,14 +31,13 @@ class ComparedRun:
     Args:
         name: how the user called it.
         contract: of the model.
-        rows: `where`, `target`, and where there are texts `text_a` and `text_b`; `target` is a label, the labels, or a
-            number.
+        rows: where each stands, its texts, and what it truly is.
         logits: (rows, labels).
     """
 
     name: str
     contract: Contract
-    rows: Rows
+    rows: Sequence[LabelledRow]
     logits: NDArray[np.float32]
 
 
@@ -53,11 +55,10 @@ def read_compared_run(path: Path) -> ComparedRun:
             hint="name labelled rows with --data, and its model answers them",
         )
     try:
-        logits = np.array([row["logits"] for row in files.validation], dtype=np.float32)
-        targets = [row["target"] for row in files.validation]
-    except (KeyError, ValueError) as error:
+        logits = np.array([row.logits for row in files.validation], dtype=np.float32)
+    except ValueError as error:
         raise DataError(f"{files.path / 'validation.jsonl'}: not as it was written: {error}") from error
-    if logits.shape != (len(targets), files.contract.num_outputs):
+    if logits.shape != (len(files.validation), files.contract.num_outputs):
         raise DataError(f"{files.path / 'validation.jsonl'}: logits of shape {logits.shape} do not fit the model")
     _require_whole(files, logits)
     return ComparedRun(str(path), files.contract, files.validation, logits)
@@ -69,7 +70,8 @@ def _require_whole(files: RunFiles, logits: NDArray[np.float32]) -> None:
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if wrong.size:
         raise DataError(f"{path}:{wrong[0] + 1}: the logits are not finite numbers", hint=hint)
-    scored = ((files.scores or {}).get("validation") or {}).get("rows", len(logits))
+    validation = None if files.scores is None else files.scores.validation
+    scored = len(logits) if validation is None else validation.rows
     if len(logits) != min(scored, _MOST_ROWS):
         raise DataError(f"{path}: {len(logits):,} rows, where {scored:,} were scored", hint=hint)
 
@@ -113,14 +115,14 @@ def decisions_of(run: ComparedRun, labels: tuple[str, ...]) -> NDArray[Any]:
     return ANSWERS[contract.kind].reordered(given, contract.labels, labels)
 
 
-def targets_of(rows: Rows, contract: Contract) -> NDArray[Any]:
+def targets_of(rows: Sequence[LabelledRow], contract: Contract) -> NDArray[Any]:
     """Returns what rows truly are, in the form of `decisions_of`.
 
     Raises:
         DataError: a label that the model does not have.
     """
     try:
-        return answers.targets_of([row["target"] for row in rows], contract)
+        return answers.targets_of([row.target for row in rows], contract)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the validation rows hold a target that the model does not know: {error}") from error
 
@@ -130,11 +132,18 @@ def _run_of(path: Path) -> Path:
     study = path / "seeds.json"
     if (path / "validation.jsonl").is_file() or not study.is_file():
         return path
-    kept = read_json_object(study, max_bytes=MAX_OWN_BYTES, error=DataError).get("model")
-    seeds = kept.get("seeds") if isinstance(kept, dict) else None
-    if not isinstance(seeds, list) or len(seeds) != 1:
+    try:
+        kept = from_json(_StudyModel, read_json_object(study, max_bytes=MAX_OWN_BYTES, error=DataError)).model
+    except MisfitError:
+        kept = None
+    if kept is None or len(kept.seeds) != 1:
         raise ConfigError(f"{path} does not keep the model of one seed", hint="name labelled rows with --data")
-    return path / f"seed-{seeds[0]}"
+    return path / f"seed-{kept.seeds[0]}"
+
+
+@dataclass(frozen=True)
+class _StudyModel:
+    model: KeptModel
 
 
 def _require_same_task(first: ComparedRun, other: ComparedRun) -> None:
@@ -149,11 +158,13 @@ def _require_same_task(first: ComparedRun, other: ComparedRun) -> None:
 
 def _require_same_rows(first: ComparedRun, other: ComparedRun) -> None:
     for mine, theirs in zip(first.rows, other.rows, strict=False):
-        for name in _COMPARED if "text_a" in mine or "text_a" in theirs else ("where", "target"):
-            if _comparable(mine.get(name)) != _comparable(theirs.get(name)):
+        has_texts = mine.text_a is not None or theirs.text_a is not None
+        for name in _COMPARED if has_texts else ("where", "target"):
+            one, another = getattr(mine, name), getattr(theirs, name)
+            if _comparable(one) != _comparable(another):
                 raise DataError(
-                    f"{first.name} and {other.name} answered other rows: at {mine['where']} {name} is "
-                    f"{_short(mine.get(name))}, at {theirs['where']} {_short(theirs.get(name))}",
+                    f"{first.name} and {other.name} answered other rows: at {mine.where} {name} is "
+                    f"{_short(one)}, at {theirs.where} {_short(another)}",
                     hint="name rows for both with --data",
                 )
     if len(first.rows) != len(other.rows):
@@ -167,9 +178,9 @@ _COMPARED = ("text_a", "text_b", "target")
 
 
 def _comparable(value: Any) -> Any:
-    return sorted(value) if isinstance(value, list) else value
+    return sorted(value) if isinstance(value, tuple) else value
 
 
 def _short(value: Any) -> str:
-    shown = repr(value)
+    shown = repr(list(value) if isinstance(value, tuple) else value)
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."

@@ -98,9 +98,9 @@ def _flipped(title: str, rows: Sequence[int], pair: Pair, runs: Sequence[Compare
         told = element(
             "div",
             "true ",
-            element("b", answer_text(row["target"])),
-            f", answered {row['answers'][0]}, then ",
-            element("b", row["answers"][1]),
+            element("b", answer_text(row.target)),
+            f", answered {row.answers[0]}, then ",
+            element("b", row.answers[1]),
         )
         items.append(element("li", told, texts_of(row), place_of(row)))
     more = f", the first {MOST_ROWS}" if len(rows) > MOST_ROWS else ""

@@ -1,15 +1,18 @@
 """A comparison as people read it in a terminal, and as programs do."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from bertune.evaluation.answers import words_of
 from bertune.evaluation.comparison import Comparison, Difference, Pair
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.reports.compared_runs import ComparedRun, decisions_of
 from bertune.reports.words import answer_text
 from bertune.text.aligned import aligned
 from bertune.text.excerpt import excerpt
 from bertune.text.metric_text import is_percentage, metric_name, metric_text
+from bertune.training.saved_run import LabelledRow
 
 _MINUS = "\N{MINUS SIGN}"
 _LONGEST_TEXT = 300
@@ -82,17 +85,28 @@ def comparison_lines(comparison: Comparison, runs: Sequence[ComparedRun], *, mos
     return lines
 
 
-def comparison_values(comparison: Comparison, runs: Sequence[ComparedRun]) -> dict[str, Any]:
+def comparison_values(comparison: Comparison, runs: Sequence[ComparedRun]) -> JsonObject:
     """Returns a comparison for programs: everything, with every flipped row and its texts."""
     values = comparison.to_dict()
     for pair, content in zip(comparison.pairs, values["pairs"], strict=True):
         content["verdict"] = verdict(pair, runs, pairs=len(comparison.pairs))
         for name in ("only_first", "only_second"):
-            content[name] = list(flipped_rows(getattr(pair, name), pair, runs))
+            content[name] = [to_json(row) for row in flipped_rows(getattr(pair, name), pair, runs)]
     return {"runs": [run.name for run in runs], **values}
 
 
-def flipped_rows(rows: Sequence[int], pair: Pair, runs: Sequence[ComparedRun]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class FlippedRow(LabelledRow):
+    """A row that only one of two models answers right.
+
+    Args:
+        answers: of both, in words.
+    """
+
+    answers: tuple[str, ...]
+
+
+def flipped_rows(rows: Sequence[int], pair: Pair, runs: Sequence[ComparedRun]) -> Iterator[FlippedRow]:
     """Yields rows with their texts, their target, and what both models of a pair answer.
 
     Args:
@@ -103,11 +117,14 @@ def flipped_rows(rows: Sequence[int], pair: Pair, runs: Sequence[ComparedRun]) -
     contract = runs[0].contract
     given = [decisions_of(runs[place], contract.labels) for place in (pair.first, pair.second)]
     for row in rows:
-        kept = {name: runs[0].rows[row][name] for name in _KEPT if name in runs[0].rows[row]}
-        yield kept | {"answers": [words_of(decisions[row], contract) for decisions in given]}
-
-
-_KEPT = ("where", "text_a", "text_b", "target")
+        kept = runs[0].rows[row]
+        yield FlippedRow(
+            where=kept.where,
+            text_a=kept.text_a,
+            text_b=kept.text_b,
+            target=kept.target,
+            answers=tuple(words_of(decisions[row], contract) for decisions in given),
+        )
 
 
 def flipped_titles(pair: Pair, runs: Sequence[ComparedRun]) -> tuple[str, str]:
@@ -148,8 +165,8 @@ def _flipped_lines(pair: Pair, runs: Sequence[ComparedRun], most: int) -> list[s
             continue
         lines += ["", f"{title}: {len(rows)} rows" + (f", the first {most}" if len(rows) > most else "")]
         for row in flipped_rows(rows[:most], pair, runs):
-            answers = " -> ".join(row["answers"])
-            lines.append(f"  {row['where']}: {answer_text(row['target'])}; answered {answers}")
-            texts = [row[name] for name in ("text_a", "text_b") if name in row]
+            answers = " -> ".join(row.answers)
+            lines.append(f"  {row.where}: {answer_text(row.target)}; answered {answers}")
+            texts = [words for words in (row.text_a, row.text_b) if words is not None]
             lines += [f"    {excerpt(' '.join(words.split()), _LONGEST_TEXT)}" for words in texts]
     return lines

@@ -1,28 +1,30 @@
 """The top of a report: how good the model is, beside always answering the same, and what to beware of."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
 from bertune.reports import charts
 from bertune.reports.page import code, note, notes, warning
+from bertune.reports.run_metrics import RunMetrics, Warned
 from bertune.reports.words import constant_answer, metric_interval, metric_text
+from bertune.studies.study_table import EndedStudy
 from bertune.text.markup import Html, element, join
 from bertune.text.metric_text import is_percentage, metric_name
 
 
-def headline(numbers: dict[str, Any]) -> list[Html]:
+def headline(numbers: RunMetrics) -> list[Html]:
     """Returns the verdict with its picture, and the warnings."""
-    severe, others = _warnings(numbers["warnings"])
-    scores = numbers["validation"] or numbers["also_scored"].get("test")
+    severe, others = _warnings(numbers.warnings)
+    scores = numbers.scored
     if scores is None:
         return [element("p", "No score", class_="headline"), *severe, *others]
-    name, first = next(iter(scores["metrics"].items()))
-    spoken = metric_name(name, scores["label_names"])
-    value, interval = metric_text(name, first["value"]), metric_interval(name, first["low"], first["high"])
+    name, first = scores.first
+    spoken = metric_name(name, scores.label_names)
+    value, interval = metric_text(name, first.value), metric_interval(name, first.low, first.high)
     sides = {"better": "better than", "unclear": "not clearly different from", "worse": "worse than"}
-    against = element("b", sides[first["against_baseline"]], class_=first["against_baseline"])
-    always = constant_answer(scores["baseline"])
-    ends = (0.0, 1.0) if is_percentage(name) or min(first["low"], first["baseline"]) >= 0 else (-1.0, 1.0)
+    against = element("b", sides[first.against_baseline], class_=first.against_baseline)
+    always = constant_answer(scores.baseline)
+    ends = (0.0, 1.0) if is_percentage(name) or min(first.low, first.baseline) >= 0 else (-1.0, 1.0)
     return [
         *severe,
         element("p", value, " ", element("small", spoken), class_="headline"),
@@ -30,39 +32,39 @@ def headline(numbers: dict[str, Any]) -> list[Html]:
             "p",
             f"95 % interval {interval}: ",
             against,
-            f" {always}, which scores {metric_text(name, first['baseline'])}.",
+            f" {always}, which scores {metric_text(name, first.baseline)}.",
             class_="verdict",
         ),
         charts.strip(
-            first["value"],
-            first["low"],
-            first["high"],
-            first["baseline"],
+            first.value,
+            first.low,
+            first.high,
+            first.baseline,
             ends,
             lambda number: metric_text(name, number),
             label=f"{spoken} {value}, interval {interval}",
         ),
-        *_seeds(numbers["seeds"], name),
+        *_seeds(numbers.seeds, name),
         *_measured_on(numbers, scores, name),
-        *_frozen(numbers["frozen_features"], scores["label_names"]),
+        *_frozen(numbers.frozen_features, scores.label_names),
         *others,
     ]
 
 
-def _warnings(warned: Sequence[dict[str, Any]]) -> tuple[list[Html], list[Html]]:
+def _warnings(warned: Sequence[Warned]) -> tuple[list[Html], list[Html]]:
     """The severe ones, which stand above the number, and the others, of which notes share a box."""
     boxes = {
         level: [
-            warning(level, each["message"], *_tried(each.get("try", [])))
+            warning(level, each.message, *_tried(each.commands or ()))
             for each in warned
-            if each["level"] == level and not each.get("of_data")
+            if each.level == level and not each.of_data
         ]
         for level in ("severe", "caution")
     }
-    of_data = [element("li", each["message"]) for each in warned if each["level"] == "caution" and each.get("of_data")]
+    of_data = [element("li", each.message) for each in warned if each.level == "caution" and each.of_data]
     if of_data:
         boxes["caution"].append(warning("caution", "what the audit found in the data", element("ul", *of_data)))
-    quiet = [each["message"] for each in warned if each["level"] == "note"]
+    quiet = [each.message for each in warned if each.level == "note"]
     return boxes["severe"], [*boxes["caution"], *([notes(quiet)] if quiet else [])]
 
 
@@ -77,47 +79,47 @@ def _unbroken(command: str) -> Html:
     return join((element("span", flag, class_="flag") for flag in flags), " ")
 
 
-def _frozen(frozen: dict[str, Any] | None, labels: Sequence[str]) -> list[Html]:
+def _frozen(frozen: FrozenFeatures | None, labels: Sequence[str]) -> list[Html]:
     """What the same encoder gives without training; nothing where that was not measured."""
     if frozen is None:
         return []
-    name, value = next(iter(frozen["metrics"].items()))
+    name, value = next(iter(frozen.metrics.items()))
     return [
         note(
-            f"Without training the encoder, a {frozen['name']} has {metric_name(name, labels)} "
-            f"{metric_text(name, value)}: fitted on {frozen['rows_trained']:,} training rows, scored on "
-            f"{frozen['rows_scored']:,} validation rows."
+            f"Without training the encoder, a {frozen.name} has {metric_name(name, labels)} "
+            f"{metric_text(name, value)}: fitted on {frozen.rows_trained:,} training rows, scored on "
+            f"{frozen.rows_scored:,} validation rows."
         )
     ]
 
 
-def _measured_on(numbers: dict[str, Any], scores: dict[str, Any], name: str) -> list[Html]:
+def _measured_on(numbers: RunMetrics, scores: SavedScores, name: str) -> list[Html]:
     """Says on which rows, and what it is worth on test rows, by which nothing was chosen."""
-    when, test = _when(numbers), numbers["also_scored"].get("test")
-    if numbers["validation"] is None:
-        return [note(f"Measured on {scores['rows']:,} test rows{when}, by which nothing was chosen.")]
-    told = f"Measured on {scores['rows']:,} validation rows{when}, chosen on the same rows: "
+    when, test = _when(numbers), numbers.also_scored.get("test")
+    if numbers.validation is None:
+        return [note(f"Measured on {scores.rows:,} test rows{when}, by which nothing was chosen.")]
+    told = f"Measured on {scores.rows:,} validation rows{when}, chosen on the same rows: "
     if test is None:
         return [note(f"{told}expect a little less on new ones.")]
-    value = metric_text(name, test["metrics"][name]["value"])
-    return [note(f"{told}on {test['rows']:,} test rows, by which nothing was chosen, it is {value}.")]
+    value = metric_text(name, test.metrics[name].value)
+    return [note(f"{told}on {test.rows:,} test rows, by which nothing was chosen, it is {value}.")]
 
 
-def _when(numbers: dict[str, Any]) -> str:
+def _when(numbers: RunMetrics) -> str:
     """Which weights were measured."""
-    since = ", before the model was calibrated anew" if numbers["calibrated_since"] else ""
-    if numbers["seeds"] is not None and len(numbers["seeds"]["model"]["seeds"]) > 1:
+    since = ", before the model was calibrated anew" if numbers.calibrated_since else ""
+    if numbers.seeds is not None and numbers.seeds.is_average:
         return f", an average of seeds{since}"
-    seed = "" if numbers["seeds"] is None else f" of seed {numbers['seeds']['summary']['best']}"
-    return since if numbers["best_epoch"] is None else f" after epoch {numbers['best_epoch']}{seed}{since}"
+    seed = "" if numbers.seeds is None else f" of seed {numbers.seeds.summary.best}"
+    return since if numbers.best_epoch is None else f" after epoch {numbers.best_epoch}{seed}{since}"
 
 
-def _seeds(seeds: dict[str, Any] | None, metric: str) -> list[Html]:
+def _seeds(seeds: EndedStudy | None, metric: str) -> list[Html]:
     """What all seeds came to; nothing for a single run."""
     if seeds is None:
         return []
-    spread = seeds["summary"]["metrics"][metric]
-    deviation = "" if spread["std"] is None else f" \N{PLUS-MINUS SIGN} {metric_text(metric, spread['std'])}"
-    told = f"{len(seeds['results'])} seeds: mean {metric_text(metric, spread['mean'])}{deviation}"
-    ends = f", from {metric_text(metric, spread['minimum'])} to {metric_text(metric, spread['maximum'])}."
+    spread = seeds.summary.metrics[metric]
+    deviation = "" if spread.std is None else f" \N{PLUS-MINUS SIGN} {metric_text(metric, spread.std)}"
+    told = f"{len(seeds.results)} seeds: mean {metric_text(metric, spread.mean)}{deviation}"
+    ends = f", from {metric_text(metric, spread.minimum)} to {metric_text(metric, spread.maximum)}."
     return [element("p", told, ends, class_="verdict")]

@@ -2,18 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bertune.atomic import write_text
 from bertune.checkpoints.model_digests import model_digest
 from bertune.errors import BertuneError, CheckpointError
 from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.scores import Scores
 from bertune.folder_lock import only_run_in
-from bertune.reports.run_files import read_object, read_settings
+from bertune.hinted_values import LEFT_OUT, to_json
+from bertune.reports.run_files import read_file, read_settings
 from bertune.text.examples import Examples
 from bertune.training.named_paths import place_of, started_in
+from bertune.training.saved_run import SavedData
 
 EVALUATIONS: Final = "evaluations.json"
 CHOSEN_ON: Final = {
@@ -24,9 +29,41 @@ CHOSEN_ON: Final = {
 """What a run had to do with the rows, and how it is said."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeptEvaluation:
+    """The scores of a run's model on other rows, as `evaluations.json` holds them.
+
+    Args:
+        data: as the user named it.
+        split: of a folder; None for one table.
+        rows: how many.
+        rows_digest: of texts and labels.
+        model_digest: of the model that was scored.
+        seen_as: what the rows were to the run: `train`, `validation`, or neither (empty).
+        precision: in which it computed; None in files of older versions.
+        scores: of the model.
+        stale: whether another model was scored than the run has now; in `metrics.json` alone.
+    """
+
+    data: str
+    split: str | None = None
+    rows: int
+    rows_digest: str
+    model_digest: str
+    seen_as: str
+    precision: str | None = field(default=None, metadata=LEFT_OUT)
+    scores: SavedScores
+    stale: bool | None = field(default=None, metadata=LEFT_OUT)
+
+
+@dataclass(frozen=True)
+class _Evaluations:
+    evaluations: tuple[KeptEvaluation, ...]
+
+
 def kept_entry(
     run: Path, data: str, split: str | None, examples: Examples | ReencodedExamples, scores: Scores, precision: str
-) -> dict[str, Any]:
+) -> KeptEvaluation:
     """Makes the entry of an evaluation; the same evaluation makes the same one, whenever it is done.
 
     Args:
@@ -37,19 +74,19 @@ def kept_entry(
         scores: of the run's model.
         precision: in which it computed.
     """
-    return {
-        "data": data,
-        "split": split,
-        "rows": len(examples),
-        "rows_digest": _digest_of(examples),
-        "model_digest": model_digest(run / "model"),
-        "seen_as": _seen_as(run, data, split),
-        "precision": precision,
-        "scores": scores.to_dict(),
-    }
+    return KeptEvaluation(
+        data=data,
+        split=split,
+        rows=len(examples),
+        rows_digest=_digest_of(examples),
+        model_digest=model_digest(run / "model"),
+        seen_as=_seen_as(run, data, split),
+        precision=precision,
+        scores=scores.saved(),
+    )
 
 
-def keep_evaluations(run: Path, entries: list[dict[str, Any]]) -> str | None:
+def keep_evaluations(run: Path, entries: Sequence[KeptEvaluation]) -> str | None:
     """Adds entries to `evaluations.json`; they take the place of those of the same rows, and of earlier models.
 
     Args:
@@ -61,16 +98,17 @@ def keep_evaluations(run: Path, entries: list[dict[str, Any]]) -> str | None:
     """
     try:
         with only_run_in(run):
-            new = {name: {entry[name] for entry in entries} for name in ("rows_digest", "model_digest")}
-            places = {(entry["data"], entry["split"]) for entry in entries}
+            rows, models = ({getattr(entry, name) for entry in entries} for name in ("rows_digest", "model_digest"))
+            places = {(entry.data, entry.split) for entry in entries}
             kept = [
                 entry
                 for entry in _entries(run)
-                if entry["model_digest"] in new["model_digest"]
-                and entry["rows_digest"] not in new["rows_digest"]
-                and (entry["data"], entry["split"]) not in places
+                if entry.model_digest in models
+                and entry.rows_digest not in rows
+                and (entry.data, entry.split) not in places
             ]
-            text = json.dumps({"evaluations": [*kept, *entries]}, indent=2, ensure_ascii=False, allow_nan=False)
+            content = to_json(_Evaluations((*kept, *entries)))
+            text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             write_text(run / EVALUATIONS, text + "\n", follow=False)
     except BertuneError as error:
         return error.message
@@ -79,7 +117,7 @@ def keep_evaluations(run: Path, entries: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def read_evaluations(run: Path) -> list[dict[str, Any]]:
+def read_evaluations(run: Path) -> tuple[KeptEvaluation, ...]:
     """Reads the entries; each with `stale`, whether another model was scored than the run has now.
 
     Raises:
@@ -90,12 +128,12 @@ def read_evaluations(run: Path) -> list[dict[str, Any]]:
         digest = model_digest(run / "model") if entries else ""
     except CheckpointError:
         digest = ""
-    return [entry | {"stale": entry["model_digest"] != digest} for entry in entries]
+    return tuple(replace(entry, stale=entry.model_digest != digest) for entry in entries)
 
 
-def _entries(run: Path) -> list[dict[str, Any]]:
-    values = read_object(run / EVALUATIONS)
-    return [] if values is None else list(values["evaluations"])
+def _entries(run: Path) -> tuple[KeptEvaluation, ...]:
+    found = read_file(run / EVALUATIONS, _Evaluations)
+    return () if found is None else found.evaluations
 
 
 def _digest_of(examples: Examples | ReencodedExamples) -> str:
@@ -113,15 +151,16 @@ def _digest_of(examples: Examples | ReencodedExamples) -> str:
 
 def _seen_as(run: Path, data: str, split: str | None) -> str:
     """What the rows were to the run, by their path: its training rows, its validation rows, or neither (empty)."""
-    settings = read_settings(run)
-    of_run: dict[str, Any] = next((settings[verb] for verb in ("train", "sweep") if verb in settings), {})
-    start = started_in(run, of_run.get("out"))
+    of_run = read_settings(run).of_verb
+    out = of_run.get("out")
+    start = started_in(run, out if isinstance(out, str) else None)
     path = place_of(data, Path.cwd())
     if path == place_of(of_run.get("validation"), start):
         return "validation"
     if path == place_of(of_run.get("data"), start):
         return "train" if split is None else split if split in CHOSEN_ON else ""
     # One file of a folder.
-    read = (read_object(run / "data.json") or {"reports": {}})["reports"]
+    found = read_file(run / "data.json", SavedData)
+    read = {} if found is None else found.reports
     names = (name for name in ("train", "validation") if name in read)
-    return next((name for name in names if path == place_of(read[name]["path"], start)), "")
+    return next((name for name in names if path == place_of(read[name].path, start)), "")

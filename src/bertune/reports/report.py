@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bertune.atomic import write_text
 from bertune.errors import DataError
@@ -14,6 +14,7 @@ from bertune.reports.numbers import report_numbers
 from bertune.reports.origins import data_audit, origins, weights, what_was_run
 from bertune.reports.page import page
 from bertune.reports.rows_section import doubtful_rows, errors
+from bertune.reports.run_metrics import RunMetrics
 from bertune.reports.scores_section import scoring
 from bertune.reports.seeds_section import seeds_section
 from bertune.reports.training_section import training
@@ -40,7 +41,7 @@ def write_report(folder: Path) -> Path:
         page_text = report_page(numbers)
     # A run folder may come from somebody else, so links in it are not followed. Escaped, since texts of the data may
     # hold halves of surrogate pairs.
-    write_text(folder / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False) + "\n", follow=False)
+    write_text(folder / NUMBERS, json.dumps(numbers.to_json(), indent=1, allow_nan=False) + "\n", follow=False)
     write_text(folder / REPORT, page_text, follow=False)
     return folder / REPORT
 
@@ -57,19 +58,18 @@ def _damage_named(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def report_page(numbers: dict[str, Any]) -> str:
-    """Returns the page for the content of a `metrics.json`."""
-    answers = numbers["answers"]
+def report_page(numbers: RunMetrics) -> str:
+    """Returns the page for the numbers of a run."""
     sections = [
         what_was_run(numbers),
         *seeds_section(numbers),
         *scoring(numbers),
         *calibration(numbers),
         *training(numbers),
-        *errors(answers),
-        *doubtful_rows(numbers["doubtful"]),
-        *data_audit(numbers["data"]),
-        *weights(numbers["receipt"]),
+        *errors(numbers.answers),
+        *doubtful_rows(numbers.doubtful),
+        *data_audit(numbers.data),
+        *weights(numbers.receipt),
         origins(numbers),
     ]
-    return page(f"bertune report: {numbers['run']}", *sections, header=headline(numbers))
+    return page(f"bertune report: {numbers.run}", *sections, header=headline(numbers))

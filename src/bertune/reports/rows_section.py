@@ -1,79 +1,80 @@
 """Single rows worth reading: the surest errors, and training rows whose labels may be wrong."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from bertune.reports.charts import spark
 from bertune.reports.page import note, paragraph, section
+from bertune.reports.run_metrics import AnswerNumbers, DoubtfulNumbers, DoubtfulRowMean, ErrorRow
 from bertune.reports.words import answer_text, percent, place_of, texts_of
 from bertune.text.markup import Html, element
 
 _FEW_EPOCHS: Final = 3
 
 
-def errors(answers: dict[str, Any] | None) -> list[Html]:
+def errors(answers: AnswerNumbers | None) -> list[Html]:
     """Returns the section on the errors; nothing where no row was answered."""
     if answers is None:
         return []
-    if not answers["errors"]:
+    if not answers.errors:
         return [section("errors", "Errors", paragraph("None: every row is answered right."))]
-    if answers["measure"] == "mean absolute error":
+    if answers.is_of_values:
         title, told = "Largest errors", "The rows whose predicted value is farthest from the true one."
     else:
         title = "Most confident errors"
-        told = f"{answers['wrong']:,} of {answers['rows']:,} rows are answered wrong. These are the surest of them."
-    items = (_error(row, is_value=answers["measure"] == "mean absolute error") for row in answers["errors"])
+        told = f"{answers.wrong:,} of {answers.rows:,} rows are answered wrong. These are the surest of them."
+    items = (_error(row, is_value=answers.is_of_values) for row in answers.errors)
     advice = "Read them: some are hard, and some of the given labels may be wrong."
     return [section("errors", title, note(told, " ", advice), _list(items))]
 
 
-def _error(row: dict[str, Any], *, is_value: bool) -> Html:
-    how = f"off by {row['sureness']:.3f}" if is_value else f"{percent(row['sureness'])} sure"
+def _error(row: ErrorRow, *, is_value: bool) -> Html:
+    how = f"off by {row.sureness:.3f}" if is_value else f"{percent(row.sureness)} sure"
     told = element(
         "div",
         "true ",
-        element("b", answer_text(row["target"])),
+        element("b", answer_text(row.target)),
         ", answered ",
-        element("b", answer_text(row["answer"]), class_="worse"),
+        element("b", answer_text(row.answer), class_="worse"),
         f", {how}",
     )
     return element("li", told, texts_of(row), place_of(row))
 
 
-def doubtful_rows(doubtful: dict[str, Any] | None) -> list[Html]:
+def doubtful_rows(doubtful: DoubtfulNumbers | None) -> list[Html]:
     """Returns the section on training rows that may be mislabelled; nothing where no dynamics were recorded."""
     if doubtful is None:
         return []
-    is_value = doubtful["measure"] == "absolute_error"
+    is_value = doubtful.measure == "absolute_error"
     what = "the absolute error" if is_value else "how probable the model found the given label"
     told = [
-        f"Training rows ordered by {what}, averaged over the {doubtful['epochs']} epochs, each time just before the "
+        f"Training rows ordered by {what}, averaged over the {doubtful.epochs} epochs, each time just before the "
         "model learned from the row (Swayamdipta et al. 2020). Rows that stay improbable while others are learned are "
         "often labelled wrongly, or just hard: a reader decides."
     ]
     weak = (
         [
             note(
-                f"With {doubtful['epochs']} epochs this is weak evidence: the first epoch says little, since the model "
+                f"With {doubtful.epochs} epochs this is weak evidence: the first epoch says little, since the model "
                 "knew nothing yet."
             )
         ]
-        if doubtful["epochs"] <= _FEW_EPOCHS
+        if doubtful.epochs <= _FEW_EPOCHS
         else []
     )
-    top = max((max(row["absolute_error"]) for row in doubtful["rows"]), default=1.0) if is_value else 1.0
-    items = (_doubtful_row(row, doubtful["measure"], top or 1.0) for row in doubtful["rows"])
+    top = max((max(row.of_each_epoch) for row in doubtful.rows), default=1.0) if is_value else 1.0
+    items = (_doubtful_row(row, top or 1.0, is_value=is_value) for row in doubtful.rows)
     return [section("doubtful", "Training rows that may be mislabelled", note(*told), *weak, _list(items))]
 
 
-def _doubtful_row(row: dict[str, Any], measure: str, top: float) -> Html:
-    values = row[measure]
-    mean = f"off by {row['mean']:.3f}" if measure == "absolute_error" else f"probability {percent(row['mean'])}"
+def _doubtful_row(row: DoubtfulRowMean, top: float, *, is_value: bool) -> Html:
+    values = row.of_each_epoch
+    mean = f"off by {row.mean:.3f}" if is_value else f"probability {percent(row.mean)}"
     each = ", ".join(f"{value:.3f}" for value in values)
     told = element(
         "div",
         "labelled ",
-        element("b", answer_text(row["target"])),
+        element("b", answer_text(row.target)),
         f", {mean} on average ",
         element("span", spark(values, label=f"epoch by epoch: {each}", top=top), title=f"epoch by epoch: {each}"),
     )

@@ -1,20 +1,33 @@
-"""What a run folder holds, as plain values; everything but its settings may be missing."""
+"""What a run folder holds; everything but its settings may be missing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
+from bertune.checkpoints.receipt import SavedReceipt
 from bertune.errors import CheckpointError, ConfigError, DataError
-from bertune.json_file import MAX_OWN_BYTES, parse_json, read_json_object
-from bertune.reports.file_shapes import check_shape
+from bertune.evaluation.saved_calibration import SavedCalibration
+from bertune.hinted_values import MisfitError, from_json
+from bertune.json_file import MAX_OWN_BYTES, JsonObject, parse_json, read_json_object
+from bertune.studies.study_table import EndedStudy
 from bertune.text.missing_path import near_path
 from bertune.toml_file import read_toml
 from bertune.training.run_directory import has_ended
+from bertune.training.saved_run import (
+    AnsweredRow,
+    DoubtfulRow,
+    JournalEntry,
+    RunScores,
+    SavedData,
+    SavedSettings,
+    journal_entry,
+)
 
-Rows = list[dict[str, Any]]
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class RunFiles:
     Args:
         path: of the folder.
         settings: `run.toml`: all settings, and what the run was made with.
-        journal: `metrics.jsonl`, one entry a line.
+        journal: `metrics.jsonl`: the entries of which something is shown.
         data: `data.json`: the audit, and what was read.
         receipt: `receipt.json`.
         scores: `scores.json`: the best epoch and its scores.
@@ -32,7 +45,7 @@ class RunFiles:
         doubtful: `doubtful.jsonl`: the training rows that were believed least.
         calibration: `calibration.json`.
         contract: of the model; None before the first epoch ended.
-        seeds: `seeds.json` of a study of seeds; None for a single run.
+        seeds: `seeds.json` of a study of seeds that has ended; None for a single run.
         journals: of a study: the journal of each seed by its folder's name.
         ended: whether the run came to its end.
         of_the_model: whether scores, validation rows and calibration were those of the model that is there; if not,
@@ -40,17 +53,17 @@ class RunFiles:
     """
 
     path: Path
-    settings: dict[str, Any]
-    journal: Rows
-    data: dict[str, Any] | None
-    receipt: dict[str, Any] | None
-    scores: dict[str, Any] | None
-    validation: Rows
-    doubtful: Rows
-    calibration: dict[str, Any] | None
+    settings: SavedSettings
+    journal: tuple[JournalEntry, ...]
+    data: SavedData | None
+    receipt: SavedReceipt | None
+    scores: RunScores | None
+    validation: tuple[AnsweredRow, ...]
+    doubtful: tuple[DoubtfulRow, ...]
+    calibration: SavedCalibration | None
     contract: Contract | None
-    seeds: dict[str, Any] | None = None
-    journals: dict[str, Rows] = field(default_factory=dict)
+    seeds: EndedStudy | None = None
+    journals: dict[str, tuple[JournalEntry, ...]] = field(default_factory=dict)
     ended: bool = True
     of_the_model: bool = True
 
@@ -63,19 +76,20 @@ def read_run(path: Path) -> RunFiles:
         DataError: a file of it is damaged; names file and line.
     """
     contract = path / "model" / CONTRACT_FILE
-    scores = read_object(path / "scores.json")
+    scores = _scores_in(path)
     belongs = _is_of_the_model(scores, path)
-    calibration = read_object(path / "calibration.json")
+    calibration = read_file(path / "calibration.json", SavedCalibration)
+    is_current = belongs and calibration is not None and _is_of(calibration.model, model_digest, path)
     return RunFiles(
         path=path,
         settings=read_settings(path),
-        journal=_lines(path / "metrics.jsonl"),
-        data=read_object(path / "data.json"),
-        receipt=read_object(path / "receipt.json"),
+        journal=_journal(path),
+        data=read_file(path / "data.json", SavedData),
+        receipt=read_file(path / "receipt.json", SavedReceipt),
         scores=read_scores(path),
-        validation=_lines(path / "validation.jsonl") if belongs else [],
-        doubtful=_lines(path / "doubtful.jsonl"),
-        calibration=calibration if belongs and _has_digest(calibration, model_digest, path) else None,
+        validation=_rows(path / "validation.jsonl", AnsweredRow) if belongs else (),
+        doubtful=_rows(path / "doubtful.jsonl", DoubtfulRow),
+        calibration=calibration if is_current else None,
         contract=Contract.read(path / "model") if contract.is_file() else None,
         ended=has_ended(path),
         of_the_model=belongs,
@@ -92,14 +106,14 @@ def read_study(path: Path) -> RunFiles:
         DataError: a file of it is damaged; names file and line.
     """
     run = read_run(path)
-    seeds = read_object(path / "seeds.json")
-    if seeds is None or "summary" not in seeds:
+    seeds = _ended_study(path / "seeds.json")
+    if seeds is None:
         return run
     # The folder's own name only: nothing outside of the study is read.
-    folders = {result["seed"]: path / Path(result["folder"]).name for result in seeds["results"]}
-    if seeds["summary"]["best"] not in folders:
+    folders = {result.seed: path / Path(result.folder).name for result in seeds.results}
+    if seeds.summary.best not in folders:
         raise DataError(f"{path / 'seeds.json'}: the best seed is not among the results")
-    best = read_run(folders[seeds["summary"]["best"]])
+    best = read_run(folders[seeds.summary.best])
     return replace(
         run,
         data=best.data,
@@ -108,21 +122,22 @@ def read_study(path: Path) -> RunFiles:
         doubtful=best.doubtful,
         calibration=run.calibration or best.calibration,
         seeds=seeds,
-        journals={folder.name: _lines(folder / "metrics.jsonl") for folder in folders.values()},
+        journals={folder.name: _journal(folder) for folder in folders.values()},
     )
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> SavedSettings:
     """Reads `run.toml`.
 
     Raises:
         ConfigError: there is none, so this is no run.
-        DataError: it is not TOML.
+        DataError: it is not TOML, or not as a run writes it.
     """
     file = path / "run.toml"
     if not file.is_file():
         raise ConfigError(f"{path} is not the folder of a run: it has no run.toml", hint=_what_is_needed(path))
-    return read_toml(file)
+    with _named(file):
+        return from_json(SavedSettings, read_toml(file))
 
 
 def _what_is_needed(path: Path) -> str:
@@ -135,7 +150,7 @@ def _what_is_needed(path: Path) -> str:
     return near or "name the folder that bertune train --out made"
 
 
-def read_scores(path: Path) -> dict[str, Any] | None:
+def read_scores(path: Path) -> RunScores | None:
     """Reads `scores.json` of a run, None where it has none of the weights that are there.
 
     `calibrated_since` is added where the model has got another temperature or other thresholds since.
@@ -143,46 +158,85 @@ def read_scores(path: Path) -> dict[str, Any] | None:
     Raises:
         DataError: it is damaged.
     """
-    scores = read_object(path / "scores.json")
+    scores = _scores_in(path)
     if scores is None or not _is_of_the_model(scores, path):
         return None
-    return scores if _has_digest(scores, model_digest, path) else scores | {"calibrated_since": True}
+    return scores if _is_of(scores.model, model_digest, path) else replace(scores, calibrated_since=True)
 
 
-def _is_of_the_model(scores: dict[str, Any] | None, path: Path) -> bool:
+def _scores_in(path: Path) -> RunScores | None:
+    file = path / "scores.json"
+    values = _object_in(file)
+    if values is None:
+        return None
+    with _named(file):
+        return RunScores.from_json(values)
+
+
+def _is_of_the_model(scores: RunScores | None, path: Path) -> bool:
     """Whether scores are of the weights beside them: a run that is killed between the two leaves others."""
-    return _has_digest(scores, weights_file_digest, path, "weights")
+    return scores is None or _is_of(scores.weights, weights_file_digest, path)
 
 
-def _has_digest(values: dict[str, Any] | None, digest: Callable[[Path], str], path: Path, name: str = "model") -> bool:
+def _is_of(kept: str | None, digest: Callable[[Path], str], path: Path) -> bool:
     """Whether a file of a run is of what is in its model folder.
 
-    Files of older runs do not say whose they are, and a run folder may be read without its model.
+    Args:
+        kept: the digest in the file; None in those of older runs, which do not say whose they are.
+        digest: of the model folder.
+        path: of the run, which may be read without its model.
     """
     try:
-        return values is None or name not in values or values[name] == digest(path / "model")
+        return kept is None or kept == digest(path / "model")
     except CheckpointError:
         return True
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
+def read_file(path: Path, kind: type[Kind]) -> Kind | None:
     """Reads a JSON file of a run, None where it has none.
+
+    Args:
+        path: of the file.
+        kind: what it holds.
 
     Raises:
         DataError: it is damaged.
     """
+    values = _object_in(path)
+    if values is None:
+        return None
+    with _named(path):
+        return from_json(kind, values)
+
+
+def _ended_study(path: Path) -> EndedStudy | None:
+    """Reads `seeds.json`, None where there is none or the study has not ended."""
+    values = _object_in(path)
+    if values is None:
+        return None
+    with _named(path):
+        return from_json(EndedStudy, values) if "summary" in values else None
+
+
+def _object_in(path: Path) -> JsonObject | None:
     if not path.is_file():
         return None
-    values = read_json_object(path, max_bytes=MAX_OWN_BYTES, any_text=True, error=DataError)
-    check_shape(values, path)
-    return values
+    return read_json_object(path, max_bytes=MAX_OWN_BYTES, any_text=True, error=DataError)
 
 
-def _lines(path: Path) -> Rows:
+def _journal(path: Path) -> tuple[JournalEntry, ...]:
+    entries = _lines(path / "metrics.jsonl", journal_entry)
+    return tuple(entry for entry in entries if entry is not None)
+
+
+def _rows(path: Path, kind: type[Kind]) -> tuple[Kind, ...]:
+    return tuple(_lines(path, lambda line: from_json(kind, line)))
+
+
+def _lines(path: Path, read: Callable[[JsonObject], Kind]) -> Iterator[Kind]:
     """Reads JSON lines; a run that was killed may have left the last one unfinished, without a line break."""
     if not path.is_file():
-        return []
-    rows: Rows = []
+        return
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
@@ -191,6 +245,22 @@ def _lines(path: Path) -> Rows:
                 row = parse_json(line, any_text=True)
             except ValueError as error:
                 raise DataError(f"{path}:{number}: not JSON: {error}") from None
-            check_shape(row, path, number)
-            rows.append(row)
-    return rows
+            try:
+                yield read(row)
+            except MisfitError as error:
+                raise _damaged(f"{path}:{number}", error) from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says of what a run cannot have written in which file it stands."""
+    try:
+        yield
+    except MisfitError as error:
+        raise _damaged(str(path), error) from error
+
+
+def _damaged(where: str, error: MisfitError) -> DataError:
+    return DataError(
+        f"{where}: not as bertune writes it: {error}", hint="bring the file back from a copy, or train again"
+    )

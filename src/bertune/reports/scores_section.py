@@ -1,10 +1,14 @@
 """The scores: every metric with its interval, each label, which labels are confused, predicted beside true values."""
 
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
+from bertune.evaluation.saved_scores import SavedScores
+from bertune.evaluation.score_parts import Baseline, LabelScore, MetricScore
 from bertune.reports.charts import Axes, intervals, no_numbers, scatter
-from bertune.reports.kept_evaluations import CHOSEN_ON
+from bertune.reports.kept_evaluations import CHOSEN_ON, KeptEvaluation
 from bertune.reports.page import figure, grid, note, scrolling, section, table
+from bertune.reports.run_metrics import AnswerNumbers, Group, Measure, RunMetrics
 from bertune.reports.words import metric_interval, metric_text, name_of, percent, short
 from bertune.text.findings import counted
 from bertune.text.markup import Html, element
@@ -17,85 +21,88 @@ _LOSS: Final = {
     "multi-label": "Mean binary cross entropy of a label",
     "regression": "Mean squared error",
 }
+_MEASURES: Final[Mapping[Measure, str]] = {
+    "right": "Share of rows answered right",
+    "all labels right": "Share of rows with every label right",
+    "mean absolute error": "Mean absolute error",
+}
 _ACCENT: Final = "0,114,178"
 # At most so opaque, so that dark letters on it can be read in light and light ones in dark.
 _DEEPEST: Final = 0.5
 
 
-def scoring(numbers: dict[str, Any]) -> list[Html]:
+def scoring(numbers: RunMetrics) -> list[Html]:
     """Returns the sections on scores; nothing where there are none."""
     side_by_side = beside(numbers)
-    scores = numbers["validation"] or numbers["also_scored"].get("test")
+    scores = numbers.scored
     if scores is None:
         return [section("scores", "Scores", *side_by_side)] if side_by_side else []
-    labels = scores["label_names"]
+    labels = scores.label_names
     rows = [
         [
             metric_name(name, labels),
-            metric_text(name, metric["value"]),
-            metric_interval(name, metric["low"], metric["high"]),
-            metric_text(name, metric["baseline"]),
-            element("span", metric["against_baseline"], class_=metric["against_baseline"]),
+            metric_text(name, metric.value),
+            metric_interval(name, metric.low, metric.high),
+            metric_text(name, metric.baseline),
+            element("span", metric.against_baseline, class_=metric.against_baseline),
         ]
-        for name, metric in scores["metrics"].items()
+        for name, metric in scores.metrics.items()
     ]
     content = [
         table(["metric", "value", "95 % interval", "baseline", "against it"], rows),
         note(
-            f"{_methods(scores)} {_LOSS[scores['task_kind']]} "
-            f"{loss_text(scores['mean_loss'])}. The baseline is {_BASELINE[scores['baseline']['kind']]} of "
-            f"{'the training data' if scores['baseline']['source'] == 'training data' else 'these rows'}."
-            f"{_caution(scores['baseline'])}"
+            f"{_methods(scores)} {_LOSS[scores.task_kind]} "
+            f"{loss_text(scores.mean_loss)}. The baseline is {_BASELINE[scores.baseline.kind]} of "
+            f"{'the training data' if scores.baseline.source == 'training data' else 'these rows'}."
+            f"{_caution(scores.baseline)}"
         ),
     ]
     content += side_by_side
-    tables = [_matrix(labels, scores)] if scores["confusion"] or scores.get("confusion_cells") else []
-    if scores["labels"]:
-        tables.append(_by_label(scores["labels"]))
+    tables = [_matrix(labels, scores)] if scores.confusion or scores.confusion_cells else []
+    if scores.labels:
+        tables.append(_by_label(scores.labels))
     if tables:
         content.append(element("div", *tables, class_="columns"))
-    return [section("scores", "Scores", *content), *_rows_by(numbers["answers"])]
+    return [section("scores", "Scores", *content), *_rows_by(numbers.answers)]
 
 
-def _methods(scores: dict[str, Any]) -> str:
+def _methods(scores: SavedScores) -> str:
     """How the intervals were found and what "against it" tells; scores of older runs do not say the first."""
-    methods = {name: metric.get("method", "") for name, metric in scores["metrics"].items()}
-    samples = scores["bootstrap_samples"]
+    methods = {name: metric.method or "" for name, metric in scores.metrics.items()}
+    samples = scores.bootstrap_samples
     if "" in methods.values():
-        return f"Intervals: {samples:,} bootstrap samples of the {scores['rows']:,} rows."
-    told = interval_methods(methods, samples, labels=scores["label_names"])
+        return f"Intervals: {samples:,} bootstrap samples of the {scores.rows:,} rows."
+    told = interval_methods(methods, samples, labels=scores.label_names)
     return f"Intervals: {told}. Model and baseline are compared on the same rows, which their intervals do not tell."
 
 
-def _caution(baseline: dict[str, Any]) -> str:
+def _caution(baseline: Baseline) -> str:
     """A sentence, where the baseline is not the best constant answer here."""
-    return f" {baseline['caution']}." if baseline.get("caution") else ""
+    return f" {baseline.caution}." if baseline.caution else ""
 
 
-def beside(numbers: dict[str, Any]) -> list[Html]:
+def beside(numbers: RunMetrics) -> list[Html]:
     """Returns the scores of all rows that were scored, side by side; nothing where there are those of one set only."""
-    columns: list[tuple[str, str, dict[str, Any]]] = []
-    if numbers["validation"] is not None:
-        columns.append(("validation", CHOSEN_ON["validation"], numbers["validation"]))
-    columns += [(name_of(name), CHOSEN_ON[""], scores) for name, scores in numbers["also_scored"].items()]
-    current = [entry for entry in numbers["evaluations"] if not entry["stale"]]
-    columns += [
-        (_evaluated(entry), CHOSEN_ON.get(entry["seen_as"], CHOSEN_ON[""]), entry["scores"]) for entry in current
-    ]
-    stale = len(numbers["evaluations"]) - len(current)
+    columns: list[tuple[str, str, SavedScores]] = []
+    if numbers.validation is not None:
+        columns.append(("validation", CHOSEN_ON["validation"], numbers.validation))
+    columns += [(name_of(name), CHOSEN_ON[""], scores) for name, scores in numbers.also_scored.items()]
+    current = [entry for entry in numbers.evaluations if not entry.stale]
+    columns += [(_evaluated(entry), CHOSEN_ON.get(entry.seen_as, CHOSEN_ON[""]), entry.scores) for entry in current]
+    stale = len(numbers.evaluations) - len(current)
     told = []
     if stale:
         earlier = counted(stale, "earlier evaluation is", "earlier evaluations are")
         told.append(note(f"{earlier} of another model than this run has now."))
     if len(columns) < 2 and not current:
         return told
-    labels = columns[0][2]["label_names"]
-    names = list(dict.fromkeys(name for _, _, scores in columns for name in scores["metrics"]))
+    labels = columns[0][2].label_names
+    names = list(dict.fromkeys(name for _, _, scores in columns for name in scores.metrics))
     rows = [
-        [metric_name(name, labels), *(_with_interval(name, scores["metrics"].get(name)) for *_, scores in columns)]
+        [metric_name(name, labels), *(_with_interval(name, scores.metrics.get(name)) for *_, scores in columns)]
         for name in names
     ]
-    rows.append(["rows", *(f"{scores['rows']:,}" for *_, scores in columns)])
+    rows.append(["rows", *(f"{scores.rows:,}" for *_, scores in columns)])
     rows.append(["", *(chosen for _, chosen, _ in columns)])
     return [
         element("h3", "Side by side"),
@@ -105,30 +112,26 @@ def beside(numbers: dict[str, Any]) -> list[Html]:
     ]
 
 
-def _evaluated(entry: dict[str, Any]) -> str:
+def _evaluated(entry: KeptEvaluation) -> str:
     """Names the rows of an evaluation: the last two parts of the path, and the split."""
-    parts = [part for part in str(entry["data"]).split("/") if part]
-    return name_of("/".join(parts[-2:])) + (f", {entry['split']}" if entry.get("split") else "")
+    parts = [part for part in entry.data.split("/") if part]
+    return name_of("/".join(parts[-2:])) + (f", {entry.split}" if entry.split else "")
 
 
-def _with_interval(name: str, metric: dict[str, Any] | None) -> str:
+def _with_interval(name: str, metric: MetricScore | None) -> str:
     if metric is None:
         return ""
-    value = metric_text(name, metric["value"])
-    if metric["low"] is None or metric["high"] is None:
-        return value
-    return f"{value} ({metric_interval(name, metric['low'], metric['high'])})"
+    return f"{metric_text(name, metric.value)} ({metric_interval(name, metric.low, metric.high)})"
 
 
-def _matrix(labels: list[str], scores: dict[str, Any]) -> Html:
-    confusion: list[list[int]] = scores["confusion"]
+def _matrix(labels: Sequence[str], scores: SavedScores) -> Html:
     heading = element("h3", "Confusion: true label by row, answered label by column")
     if len(labels) > _MOST_LABELS_IN_MATRIX:
         return element("div", heading, _most_confused(scores))
     names = [name_of(label) for label in labels]
     head = element("tr", element("th", "true \\ answered"), *(element("th", name, class_="number") for name in names))
     body = []
-    for name, counts in zip(names, confusion, strict=True):
+    for name, counts in zip(names, scores.confusion, strict=True):
         total = max(sum(counts), 1)
         cells = [
             element(
@@ -144,16 +147,16 @@ def _matrix(labels: list[str], scores: dict[str, Any]) -> Html:
     return element("div", heading, scrolling(matrix))
 
 
-def _most_confused(scores: dict[str, Any]) -> Html:
-    labels = scores["labels"]
-    cells = scores.get("confusion_cells") or [
+def _most_confused(scores: SavedScores) -> Html:
+    labels = scores.labels
+    cells = scores.confusion_cells or [
         (row, column, count)
-        for row, counts in enumerate(scores["confusion"])
+        for row, counts in enumerate(scores.confusion)
         for column, count in enumerate(counts)
         if count
     ]
     pairs = [
-        (count, max(labels[row]["support"], 1), labels[row]["label"], labels[column]["label"])
+        (count, max(labels[row].support, 1), labels[row].label, labels[column].label)
         for row, column, count in cells
         if row != column
     ]
@@ -163,12 +166,12 @@ def _most_confused(scores: dict[str, Any]) -> Html:
     return element("div", told, table(["true", "answered", "rows", "of the true"], rows, words=2))
 
 
-def _by_label(labels: list[dict[str, Any]]) -> Html:
+def _by_label(labels: Sequence[LabelScore]) -> Html:
     rows = [
         [
-            name_of(label["label"]),
-            *(_measured(label[share]) for share in ("precision", "recall", "f1")),
-            f"{label['support']:,}",
+            name_of(label.label),
+            *map(_measured, (label.precision, label.recall, label.f1)),
+            f"{label.support:,}",
         ]
         for label in labels
     ]
@@ -182,47 +185,40 @@ def _measured(share: float) -> Html:
     return element("span", percent(share), class_="measured", style=style)
 
 
-def _rows_by(answers: dict[str, Any] | None) -> list[Html]:
+def _rows_by(answers: AnswerNumbers | None) -> list[Html]:
     """Scores by length and by target."""
     if answers is None:
         return []
-    is_error = answers["measure"] == "mean absolute error"
-    measure = {
-        "right": "Share of rows answered right",
-        "all labels right": "Share of rows with every label right",
-        "mean absolute error": "Mean absolute error",
-    }[answers["measure"]]
-    figures = [_groups("By length", f"{measure}; tokens of the row", answers["by_length"], is_error=is_error)]
-    if answers.get("points"):
-        figures.insert(0, _scatter(answers["points"]))
-    if answers.get("by_target") and is_error:
-        figures.append(_groups("By target", f"{measure}; true value", answers["by_target"], is_error=True))
-    elif answers.get("by_target") and len(answers["by_target"]) <= _MOST_LABELS_IN_MATRIX:
-        figures.append(_groups("By true label", measure, answers["by_target"], is_error=False))
+    is_error, measure = answers.is_of_values, _MEASURES[answers.measure]
+    figures = [_groups("By length", f"{measure}; tokens of the row", answers.by_length, is_error=is_error)]
+    if answers.points:
+        figures.insert(0, _scatter(answers.points))
+    if answers.by_target and is_error:
+        figures.append(_groups("By target", f"{measure}; true value", answers.by_target, is_error=True))
+    elif answers.by_target and len(answers.by_target) <= _MOST_LABELS_IN_MATRIX:
+        figures.append(_groups("By true label", measure, answers.by_target, is_error=False))
     told = note("Dots with their 95 % intervals: where two overlap much, no difference is shown.")
     return [section("rows", "Where it is off" if is_error else "Where it is right", told, grid(figures))]
 
 
-def _groups(title: str, subtitle: str, rows: list[dict[str, Any]], *, is_error: bool) -> Html:
+def _groups(title: str, subtitle: str, rows: Sequence[Group], *, is_error: bool) -> Html:
     names = [_group_name(row, len(rows)) for row in rows]
-    highest = [row["value"] if row["high"] is None else row["high"] for row in rows if row["value"] is not None]
+    highest = [row.value if row.high is None else row.high for row in rows if row.value is not None]
     top = max(highest, default=1.0) * 1.08 if is_error else 1.0
     axes = Axes((0.0, float(len(rows))), (0.0, top or 1.0), "", no_numbers, short if is_error else _whole_percent)
     return figure(title, subtitle, intervals(rows, names, axes, label=f"{title}: {subtitle}"))
 
 
-def _group_name(row: dict[str, Any], groups: int) -> str:
+def _group_name(row: Group, groups: int) -> str:
     """What stands under a group: a label, cut to the room there is, or the range of a number."""
-    if "label" in row:
-        most = max(5, 84 // groups)
-        label = str(row["label"])
+    if row.label is not None:
+        most, label = max(5, 84 // groups), row.label
         return label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - most // 2 + 1 :]}"
-    low, high = (short(row[end]) for end in ("from", "to"))
+    low, high = ("" if end is None else short(end) for end in (row.start, row.end))
     return low if low == high else f"{low}\N{EN DASH}{high}"
 
 
-def _scatter(points: list[list[float]]) -> Html:
-    pairs = [(true, given) for true, given in points]
+def _scatter(pairs: Sequence[tuple[float, float]]) -> Html:
     across, up = ([pair[at] for pair in pairs] for at in (0, 1))
     ends = (min(*across, *up), max(*across, *up)) if len(pairs) > 1 else (across[0] - 1, across[0] + 1)
     axes = Axes(ends, ends, "true value", short, short)

@@ -1,41 +1,40 @@
 """How a run went: loss, metrics and learning rate over its steps."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from bertune.reports.charts import Axes, Series, legend, line_chart
 from bertune.reports.page import figure, grid, note, section
+from bertune.reports.run_metrics import Curve, RunMetrics, StepCurves
 from bertune.reports.words import metric_text, percent, short
 from bertune.text.markup import Html
 from bertune.text.metric_text import metric_name
 
-Curve = dict[str, Any]
 
-
-def training(numbers: dict[str, Any]) -> list[Html]:
+def training(numbers: RunMetrics) -> list[Html]:
     """Returns the curves of all runs; nothing where no step was taken."""
-    curves: list[Curve] = [curve for curve in numbers["curves"] if curve["steps"]["step"]]
+    curves = [curve for curve in numbers.curves if curve.steps.step]
     if not curves:
         return []
     figures = [_losses(curves)]
-    first = curves[0]["epochs"][0] if curves[0]["epochs"] else {}
-    figures += [_metric(name, curves, numbers) for name in first.get("metrics", {})]
-    figures.append(_over_steps("learning_rate", "Learning rate", "of each step", curves))
-    figures.append(_over_steps("gradient_norm", "Gradient norm", "before clipping", curves))
-    seconds = sum(curve["seconds"] for curve in curves)
-    speeds = [curve["examples_per_second"] for curve in curves if curve["examples_per_second"]]
-    steps = sum(curve["total_steps"] for curve in curves)
+    measured = (curves[0].epochs[0].metrics if curves[0].epochs else None) or {}
+    figures += [_metric(name, curves, numbers.label_names) for name in measured]
+    figures.append(_over_steps(lambda steps: steps.learning_rate, "Learning rate", "of each step", curves))
+    figures.append(_over_steps(lambda steps: steps.gradient_norm, "Gradient norm", "before clipping", curves))
+    seconds = sum(curve.seconds for curve in curves)
+    speeds = [curve.examples_per_second for curve in curves if curve.examples_per_second]
+    steps = sum(curve.total_steps for curve in curves)
     told = f"{steps:,} steps in {seconds:,.0f} s"
     if speeds:
         told += f", {sum(speeds) / len(speeds):,.0f} examples a second"
-    precision = f", in {curves[0]['precision']}" if curves[0]["precision"] else ""
+    precision = f", in {curves[0].precision}" if curves[0].precision else ""
     return [section("training", "Training", note(f"{told}{precision}."), grid(figures))]
 
 
-def _last_step(curves: list[Curve]) -> float:
-    return max(1.0, *(float(curve["steps"]["step"][-1]) for curve in curves))
+def _last_step(curves: Sequence[Curve]) -> float:
+    return max(1.0, *(float(curve.steps.step[-1]) for curve in curves))
 
 
-def _smooth(values: list[float]) -> list[float]:
+def _smooth(values: Sequence[float]) -> list[float]:
     """A running mean that begins with the values themselves, so that its start is not drawn towards 0."""
     smoothed: list[float] = []
     for at, value in enumerate(values):
@@ -44,41 +43,41 @@ def _smooth(values: list[float]) -> list[float]:
     return smoothed
 
 
-def _losses(curves: list[Curve]) -> Html:
+def _losses(curves: Sequence[Curve]) -> Html:
     series, heights = [], [0.0]
     for number, curve in enumerate(curves):
         color = number if len(curves) > 1 else 0
-        steps, loss = curve["steps"]["step"], curve["steps"]["loss"]
+        steps, loss = curve.steps.step, curve.steps.loss
         if len(curves) == 1:
             series.append(Series("each step", list(zip(steps, loss, strict=True)), color, faint=True))
         smoothed = _smooth(loss)
-        series.append(Series(f"{curve['name']}, training", list(zip(steps, smoothed, strict=True)), color))
+        series.append(Series(f"{curve.name}, training", list(zip(steps, smoothed, strict=True)), color))
         heights += [max(loss)]
         ends = [
-            (epoch["last_step"], epoch["validation_loss"])
-            for epoch in curve["epochs"]
-            if "validation_loss" in epoch and epoch["last_step"] is not None
+            (epoch.last_step, epoch.validation_loss)
+            for epoch in curve.epochs
+            if epoch.validation_loss is not None and epoch.last_step is not None
         ]
         if ends:
             validation = color if len(curves) > 1 else 1
-            series.append(Series(f"{curve['name']}, validation", ends, validation, dots=True, faint=len(curves) > 1))
+            series.append(Series(f"{curve.name}, validation", ends, validation, dots=True, faint=len(curves) > 1))
             heights += [height for _, height in ends]
     axes = Axes((0.0, _last_step(curves)), (0.0, max(heights) * 1.05), "step", short, short)
     names = [("training", 0), ("validation", 1)] if len(curves) == 1 else _names(curves)
     return figure("Loss", "training smoothed; dots: validation", legend(names), line_chart(series, axes, label="Loss"))
 
 
-def _metric(name: str, curves: list[Curve], numbers: dict[str, Any]) -> Html:
+def _metric(name: str, curves: Sequence[Curve], labels: Sequence[str]) -> Html:
     series, heights, baseline = [], [], 0.0
     for number, curve in enumerate(curves):
-        points = [(float(epoch["epoch"]), epoch["metrics"][name]) for epoch in curve["epochs"] if "metrics" in epoch]
-        series.append(Series(curve["name"], points, number, dots=True))
+        points = [(float(epoch.epoch), epoch.metrics[name]) for epoch in curve.epochs if epoch.metrics is not None]
+        series.append(Series(curve.name, points, number, dots=True))
         heights += [value for _, value in points]
-        baseline = next((epoch["baseline"][name] for epoch in curve["epochs"] if "baseline" in epoch), baseline)
+        baseline = next((epoch.baseline[name] for epoch in curve.epochs if epoch.baseline is not None), baseline)
     heights.append(baseline)
     room = max(0.02, 0.1 * (max(heights) - min(heights)))
     low, high = min(heights) - room, max(heights) + room
-    last = max((epoch["epoch"] for curve in curves for epoch in curve["epochs"]), default=1)
+    last = max((epoch.epoch for curve in curves for epoch in curve.epochs), default=1)
     whole = metric_text(name, 1.0).endswith("%")
     axes = Axes(
         (1.0, max(2.0, float(last))),
@@ -87,7 +86,7 @@ def _metric(name: str, curves: list[Curve], numbers: dict[str, Any]) -> Html:
         _whole,
         (lambda value: percent(value, 0 if high - low > 0.08 else 1)) if whole else short,
     )
-    title = metric_name(name, [] if numbers["validation"] is None else numbers["validation"]["label_names"])
+    title = metric_name(name, labels)
     marks = [(baseline, f"baseline {metric_text(name, baseline)}")]
     content = [legend(_names(curves))] if len(curves) > 1 else []
     content.append(line_chart(series, axes, label=title, marks=marks))
@@ -99,15 +98,17 @@ def _whole(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else "\N{NO-BREAK SPACE}"
 
 
-def _over_steps(what: str, title: str, subtitle: str, curves: list[Curve]) -> Html:
+def _over_steps(
+    what: Callable[[StepCurves], Sequence[float]], title: str, subtitle: str, curves: Sequence[Curve]
+) -> Html:
     series = [
-        Series(curve["name"], list(zip(curve["steps"]["step"], curve["steps"][what], strict=True)), number)
+        Series(curve.name, list(zip(curve.steps.step, what(curve.steps), strict=True)), number)
         for number, curve in enumerate(curves)
     ]
-    highest = max(height for curve in curves for height in curve["steps"][what])
+    highest = max(height for curve in curves for height in what(curve.steps))
     axes = Axes((0.0, _last_step(curves)), (0.0, highest * 1.05 or 1.0), "step", short, short)
     return figure(title, subtitle, line_chart(series, axes, label=title))
 
 
-def _names(curves: list[Curve]) -> list[tuple[str, int]]:
-    return [(curve["name"], number) for number, curve in enumerate(curves)]
+def _names(curves: Sequence[Curve]) -> list[tuple[str, int]]:
+    return [(curve.name, number) for number, curve in enumerate(curves)]

@@ -1,10 +1,12 @@
 """Names and numbers as the page writes them."""
 
-from typing import Any, Final
+from typing import Final
 
+from bertune.evaluation.score_parts import Baseline
 from bertune.text import metric_text as plain
 from bertune.text.excerpt import excerpt
 from bertune.text.markup import Html, element, join, text
+from bertune.training.saved_run import PlacedRow, Target
 
 _SPACE: Final = "\N{NARROW NO-BREAK SPACE}"
 # Labels, columns and file names are words; what is longer is no name, and would push all else off the page.
@@ -40,31 +42,30 @@ def short(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
-def constant_answer(baseline: dict[str, Any]) -> str:
+def constant_answer(baseline: Baseline) -> str:
     """Returns what a baseline does."""
-    if baseline["kind"] == "constant":
+    if baseline.kind == "constant":
         return "giving every row the same labels"
-    answer = baseline["answer"]
+    answer = baseline.answer
     always = f"the mean, {answer:.4g}" if isinstance(answer, float) else repr(name_of(answer))
     return f"always answering {always}"
 
 
-def answer_text(answer: Any) -> str:
+def answer_text(answer: Target) -> str:
     """Returns a target or an answer: a label, several, none, or a value."""
-    if isinstance(answer, list):
+    if isinstance(answer, tuple):
         return ", ".join(name_of(name) for name in answer) or "no label"
     return f"{answer:.3f}" if isinstance(answer, float) else name_of(answer)
 
 
-def place_of(row: dict[str, Any]) -> Html:
+def place_of(row: PlacedRow) -> Html:
     """Returns where a row stands; of a path its last two parts are shown, and all of it under the pointer."""
-    where = str(row["where"])
-    parts = where.split("/")
+    where, parts = row.where, row.where.split("/")
     shown = where if len(parts) < 4 else "…/" + "/".join(parts[-2:])
     return element("span", excerpt(shown, 2 * _LONGEST_NAME), class_="place", title=excerpt(where, _LONGEST_TEXT))
 
 
-def texts_of(row: dict[str, Any]) -> Html:
+def texts_of(row: PlacedRow) -> Html:
     """Returns the texts of a row, or nothing where it has none."""
-    found = [row[key] for key in ("text_a", "text_b") if key in row]
+    found = [words for words in (row.text_a, row.text_b) if words is not None]
     return join(element("q", text(excerpt(words, _LONGEST_TEXT)), dir="auto") for words in found)

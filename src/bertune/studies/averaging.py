@@ -7,7 +7,6 @@ one head; here each seed draws its own, so that their mean need not be any good.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch import Tensor
 from bertune.checkpoints.model_directory import load
 from bertune.evaluation.scores import Scores
 from bertune.models.classifier import Classifier
+from bertune.studies.study_table import SavedAverage
 
 Weights = dict[str, Tensor]
 
@@ -33,10 +33,9 @@ class Average:
     seeds: tuple[int, ...]
     scores: Scores
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns recipe, seeds, metrics and loss in types that JSON knows."""
-        values = {"metrics": self.scores.values, "loss": self.scores.mean_loss}
-        return {"recipe": self.recipe, "seeds": list(self.seeds), **values}
+    def saved(self) -> SavedAverage:
+        """Returns what `seeds.json` holds of it."""
+        return SavedAverage(self.recipe, self.seeds, self.scores.values, self.scores.mean_loss)
 
 
 class _Sum:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bertune.errors import ConfigError
+from bertune.studies.sweep_settings import Drawn, Space
 from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
@@ -38,7 +39,7 @@ class Trial:
     """
 
     number: int
-    drawn: dict[str, Any]
+    drawn: Drawn
     state: TrialState
     epochs: int
     values: tuple[float, ...]
@@ -73,7 +74,7 @@ def best_epoch_of(values: Sequence[float], losses: Sequence[float]) -> int:
     return ranks.index(max(ranks)) + 1
 
 
-def untried_settings(space: dict[str, tuple[Any, ...]], done: list[Trial]) -> list[dict[str, Any]] | None:
+def untried_settings(space: Space, done: Sequence[Trial]) -> list[Drawn] | None:
     """Returns the settings that no trial had yet; None where a learning rate is searched, of which there is no end."""
     if "learning_rate" in space:
         return None
@@ -104,7 +105,7 @@ class Halving:
     without waiting (https://arxiv.org/abs/1810.05934), as optuna's `SuccessiveHalvingPruner` does it.
     """
 
-    def __init__(self, space: dict[str, tuple[Any, ...]], done: list[Trial], reduction: int, draw_seed: int) -> None:
+    def __init__(self, space: Space, done: Sequence[Trial], reduction: int, draw_seed: int) -> None:
         optuna = load_optuna()
         distributions = {
             name: optuna.distributions.FloatDistribution(*values, log=True)
@@ -134,7 +135,7 @@ class Halving:
         if untried:
             self._study.enqueue_trial(random.Random(draw_seed + len(done)).choice(untried))
         self._trial = self._study.ask(distributions)
-        self.drawn: dict[str, Any] = dict(self._trial.params)
+        self.drawn: Drawn = dict(self._trial.params)
         self.values: list[float] = []
         self.losses: list[float] = []
         self._collapsed: list[bool] = []

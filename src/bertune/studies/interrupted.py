@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bertune.errors import ConfigError
-from bertune.training.named_paths import same_settings
+from bertune.training.named_paths import Settings, same_settings
 
 ANOTHER = "name a new folder with --out, or add --overwrite"
 
@@ -22,11 +22,11 @@ class Interrupted:
 
     what: ClassVar[str]
 
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
     data: str = ""
     start: Path = field(default_factory=Path.cwd)
 
-    def check_same(self, settings: dict[str, Any], data: str, path: Path) -> None:
+    def check_same(self, settings: Settings, data: str, path: Path) -> None:
         """Refuses to go on with other settings or other data.
 
         Raises:

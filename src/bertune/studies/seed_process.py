@@ -17,7 +17,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bertune.errors import ResourceError
-from bertune.studies.seed_run import SeedResult, run_seed
+from bertune.studies.seed_run import run_seed
+from bertune.studies.study_table import SeedResult
 from bertune.training.history import EpochResult, Observer
 from bertune.training.prepare import PreparedRun
 from bertune.training.step import StepResult

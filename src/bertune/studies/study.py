@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +20,16 @@ from bertune.nn.device import choose_device
 from bertune.studies.averaging import Average, averages, best_of
 from bertune.studies.data_digest import digest_of_data
 from bertune.studies.seed_process import SeedProcesses
-from bertune.studies.seed_run import SeedResult, folder_name, run_seed
+from bertune.studies.seed_run import folder_name, run_seed
 from bertune.studies.seed_settings import SeedSettings
 from bertune.studies.study_directory import StudyDirectory
+from bertune.studies.study_table import EndedStudy, KeptModel, SeedResult, StudyTable
 from bertune.studies.summary import Summary, summarize
 from bertune.training.also_scored import score_kept_model
 from bertune.training.calibrated import calibrated
 from bertune.training.config import TrainingConfig
 from bertune.training.history import Observer
+from bertune.training.named_paths import Settings
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
 from bertune.training.reading import TEST
@@ -36,6 +37,7 @@ from bertune.training.run import resolved_settings
 from bertune.training.run_advice import frozen_probe_of
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
+from bertune.training.saved_run import RunScores
 
 # Two processes of two threads each are faster than one after another with four; of one thread each they are not.
 _LEAST_THREADS_FOR_TWO = 4
@@ -62,7 +64,7 @@ class PreparedStudy:
     settings: SeedSettings
     parallel: int
     threads: int
-    runs: dict[str, Any]
+    runs: Settings
     data: str
 
 
@@ -156,7 +158,7 @@ def execute_study(
             earlier.check_same(study.runs, study.data, directory.path)
         results = [] if earlier is None else list(earlier.results)
         directory.write_settings(_settings_of_study(study, results))
-        directory.write_table(study.runs, study.data, results)
+        directory.write_table(_table(study, results))
         for line in _lines_about(results, study):
             say(line)
         done = {result.seed for result in results}
@@ -171,7 +173,7 @@ def execute_study(
         with closing(_trained(study, waiting)) as trained:
             for result in trained:
                 results.append(result)
-                directory.write_table(study.runs, study.data, results)
+                directory.write_table(_table(study, results))
                 directory.forget_earlier_run(ended=False)
         return _conclude(study, directory, results, say)
 
@@ -199,18 +201,20 @@ def _conclude(study: PreparedStudy, directory: StudyDirectory, results: list[See
         _keep_average(study.run, directory, kept, classifier)
     test = score_kept_model(study.run, directory.path)
     metric = study.run.contract.metrics[0]
-    more = {
-        "chosen_by": f"validation {metric}",
-        "test": "not used" if test is None else "scored once, at the end",
-        "model": {
-            "seeds": [best.seed] if kept is None else list(kept.seeds),
-            "recipe": kept.recipe if kept else "best seed",
-        },
-        "summary": summary.to_dict(),
-        "averages": [average.to_dict() for average in found],
-    }
-    directory.write_table(study.runs, study.data, results, **more)
+    ended = EndedStudy(
+        chosen_by=f"validation {metric}",
+        test="not used" if test is None else "scored once, at the end",
+        model=KeptModel((best.seed,), "best seed") if kept is None else KeptModel(kept.seeds, kept.recipe),
+        summary=summary.saved(),
+        averages=tuple(average.saved() for average in found),
+        **vars(_table(study, results)),
+    )
+    directory.write_table(ended)
     return FinishedStudy(directory, summary, metric, tuple(found), kept, test)
+
+
+def _table(study: PreparedStudy, results: list[SeedResult]) -> StudyTable:
+    return StudyTable(tuple(results), study.runs, study.data)
 
 
 def _average(
@@ -249,13 +253,12 @@ def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, cl
     judged = _judge(run, classifier)
     scores = {"metrics": judged.scores.values, "rows": judged.scores.rows}
     save(classifier, directory.model, tokenizer=run.tokenizer, contract=judged.contract, scores=scores)
-    about = {"average": kept.recipe, "seeds": list(kept.seeds)}
     if judged.calibration is not None:
-        directory.write_calibration(judged.calibration.to_dict())
+        directory.write_calibration(judged.calibration.saved())
     assert run.validation is not None
     path, describe = directory.path / "validation.jsonl", run.describe["validation"]
     write_validation_rows(path, describe, run.validation, judged.logits, run.contract)
-    directory.write_scores({**about, "validation": judged.scores.to_dict()})
+    directory.write_scores(RunScores(average=kept.recipe, seeds=kept.seeds, validation=judged.scores.saved()))
 
 
 def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Generator[SeedResult]:
@@ -302,13 +305,14 @@ def _shares(parallel: int | None, seeds: int, device: str) -> tuple[int, int]:
     return parallel, threads // parallel
 
 
-def _settings_of_runs(run: PreparedRun) -> dict[str, Any]:
+def _settings_of_runs(run: PreparedRun) -> Settings:
     """What every seed has in common."""
     return {name: value for name, value in resolved_settings(run).items() if name not in _NOT_OF_THE_RUNS}
 
 
-def _settings_of_study(study: PreparedStudy, earlier: list[SeedResult]) -> dict[str, Any]:
+def _settings_of_study(study: PreparedStudy, earlier: list[SeedResult]) -> Settings:
     values = resolved_settings(study.run)
+    assert study.settings.seeds is not None, "a study has seeds"
     values["seeds"] = study.settings.seeds
     others = {result.seed for result in earlier}.difference(study.seeds)
     if others:  # they count in the result, so the command that repeats it trains them as well

@@ -1,16 +1,16 @@
 """The folder of a study: one run folder a seed, the table of all, and the model that was kept."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from bertune.atomic import replaced_file, replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.errors import DataError
+from bertune.hinted_values import MisfitError, from_json, to_json
 from bertune.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.studies.interrupted import ANOTHER, Interrupted
-from bertune.studies.seed_run import SeedResult
+from bertune.studies.study_table import EndedStudy, SeedResult, StudyTable
 from bertune.training.run_directory import RunDirectory
 
 _TABLE, _MODEL, _SCORES = "seeds.json", "model", "scores.json"
@@ -52,13 +52,12 @@ class StudyDirectory(RunDirectory):
         if not path.is_file():
             return None
         try:
-            values = read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError)
-            results = [SeedResult.from_dict(result) for result in values["results"]]
-            done = tuple(filter(self._is_whole, results))
-            study = EarlierStudy(values["settings"], values["data"], self.started_in, done)
-        except (DataError, KeyError, TypeError, AttributeError, ValueError) as error:
+            table = from_json(StudyTable, read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError))
+            if table.data is None:
+                raise MisfitError("is missing", "data")
+        except (DataError, MisfitError) as error:
             raise DataError(f"{path}: not the table of a study", hint=ANOTHER) from error
-        return study
+        return EarlierStudy(table.settings, table.data, self.started_in, tuple(filter(self._is_whole, table.results)))
 
     def has_results(self) -> bool:
         """Whether any seed came to a model."""
@@ -88,18 +87,10 @@ class StudyDirectory(RunDirectory):
         """The model folder of a seed."""
         return self.path / result.folder / _MODEL
 
-    def write_table(self, settings: dict[str, Any], data: str, results: list[SeedResult], **more: Any) -> None:
-        """Writes `seeds.json`.
-
-        Args:
-            settings: of the runs.
-            data: digest of the data.
-            results: of the seeds that are done.
-            more: what is known at the end.
-        """
-        ordered = sorted(results, key=lambda result: result.seed)
-        values = {**more, "results": [result.to_dict() for result in ordered], "settings": settings, "data": data}
-        self.write_json(_TABLE, values)
+    def write_table(self, table: StudyTable | EndedStudy) -> None:
+        """Writes `seeds.json`, the results in the order of the seeds."""
+        ordered = tuple(sorted(table.results, key=lambda result: result.seed))
+        self.write_json(_TABLE, to_json(replace(table, results=ordered)))
 
     def keep_model_of(self, result: SeedResult) -> None:
         """Makes a seed's model, and its scores, those of the study."""

@@ -3,12 +3,11 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from scipy.special import stdtrit
 
-from bertune.studies.seed_run import SeedResult
+from bertune.studies.study_table import SavedSummary, SeedResult, Spread
 from bertune.text.aligned import aligned
 from bertune.text.metric_text import is_percentage, loss_text, metric_interval, metric_name, metric_text
 from bertune.training.advice import Advice, advice_lines, advice_of_seeds
@@ -16,28 +15,6 @@ from bertune.training.advice import Advice, advice_lines, advice_of_seeds
 _DASH = "\N{EN DASH}"
 _LONGEST_REASON = 100
 _NO_INTERVAL = "none: the seeds agree"
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A metric over seeds.
-
-    Args:
-        mean: of the seeds.
-        std: standard deviation with n - 1; None of one seed, as are the next two.
-        low: where the 95 % interval of the mean begins, by Student's t with n - 1 degrees of freedom. None also where
-            all seeds agree: their spread is then below what the validation rows can tell, and not zero.
-        high: where it ends.
-        minimum: the least of the seeds.
-        maximum: the greatest.
-    """
-
-    mean: float
-    std: float | None
-    low: float | None
-    high: float | None
-    minimum: float
-    maximum: float
 
 
 @dataclass(frozen=True)
@@ -61,15 +38,9 @@ class Summary:
     diverged: tuple[int, ...]
     advice: tuple[Advice, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns everything in types that JSON knows."""
-        return {
-            "metrics": {name: asdict(spread) for name, spread in self.metrics.items()},
-            "best": self.best,
-            "collapsed": list(self.collapsed),
-            "diverged": list(self.diverged),
-            "advice": [each.to_dict() for each in self.advice],
-        }
+    def saved(self) -> SavedSummary:
+        """Returns what `seeds.json` holds of it, beside the results."""
+        return SavedSummary(self.metrics, self.best, self.collapsed, self.diverged, self.advice)
 
     def lines(self) -> list[str]:
         """Returns the table of the seeds and that of the metrics, for a terminal."""

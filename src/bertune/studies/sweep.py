@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bertune.checkpoints.download import Report
 from bertune.errors import ConfigError, DivergedError
@@ -12,11 +11,12 @@ from bertune.evaluation.scores import Scores
 from bertune.studies.data_digest import digest_of_data
 from bertune.studies.halving import Halving, StoppedAtRungError, Trial, TrialState, load_optuna, untried_settings
 from bertune.studies.sweep_directory import SweepDirectory
-from bertune.studies.sweep_settings import SweepSettings, plan_with
+from bertune.studies.sweep_settings import Drawn, Space, SweepSettings, plan_with
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.training.also_scored import score_kept_model
 from bertune.training.config import TrainingConfig
 from bertune.training.history import Observer
+from bertune.training.named_paths import Settings
 from bertune.training.observers import Observers
 from bertune.training.plan import TrainingPlan
 from bertune.training.prepare import PreparedRun, Say, prepare
@@ -24,7 +24,7 @@ from bertune.training.run import execute, resolved_settings
 from bertune.training.run_settings import RunSettings
 
 #: Gives what watches a trial while it runs: its number, and the settings that were drawn for it.
-Watch = Callable[[int, dict[str, Any]], AbstractContextManager[Observer | None]]
+Watch = Callable[[int, Drawn], AbstractContextManager[Observer | None]]
 
 
 @dataclass(frozen=True)
@@ -171,16 +171,16 @@ def _say_nothing(line: str) -> None:
     del line
 
 
-def _common(run: PreparedRun, sweep: SweepSettings, space: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+def _common(run: PreparedRun, sweep: SweepSettings, space: Space) -> Settings:
     """What decides the trials: an interrupted sweep goes on only with the same."""
     settings = resolved_settings(run)
     for name in ("out", *(searched.replace("_", "-") for searched in space)):
         settings.pop(name, None)
-    searched = {f"search-{name.replace('_', '-')}": list(values) for name, values in space.items()}
+    searched: Settings = {f"search-{name.replace('_', '-')}": list(values) for name, values in space.items()}
     return settings | searched | {"reduction": sweep.reduction, "draw-seed": sweep.draw_seed}
 
 
-def _shown(settings: RunSettings, common: dict[str, Any], trials: int) -> dict[str, Any]:
+def _shown(settings: RunSettings, common: Settings, trials: int) -> Settings:
     return common | {"out": str(settings.out), "trials": trials}
 
 

@@ -1,19 +1,20 @@
 """The folder of a sweep: one run folder a trial, the table of all, and the model of the best."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
 from bertune.atomic import replaced_folder, write_text
 from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.errors import ConfigError, DataError
+from bertune.hinted_values import MisfitError, from_json, to_json
 from bertune.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.studies.halving import Trial
 from bertune.studies.interrupted import ANOTHER, Interrupted
+from bertune.training.named_paths import Settings
 from bertune.training.run_directory import RunDirectory, versions
 
 _TABLE, _SCORES, _MODEL = "sweep.json", "scores.json", "model"
@@ -30,6 +31,34 @@ class EarlierSweep(Interrupted):
     what = "sweep"
 
     trials: tuple[Trial, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrialInFolder(Trial):
+    """A trial as `sweep.json` holds it.
+
+    Args:
+        folder: of its run, inside that of the sweep.
+    """
+
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """What `sweep.json` holds.
+
+    Args:
+        metric: by which trials are compared.
+        trials: that are done.
+        settings: what all trials have in common and what is searched.
+        data: digest of the data; empty in tables of sweeps from before it was kept.
+    """
+
+    metric: str
+    trials: tuple[Trial, ...]
+    settings: Settings
+    data: str = ""
 
 
 class SweepDirectory(RunDirectory):
@@ -77,25 +106,16 @@ class SweepDirectory(RunDirectory):
         if not path.is_file():
             return None
         try:
-            values = read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError)
-            trials = [
-                Trial(
-                    **{name: value for name, value in row.items() if name != "folder"}
-                    | {"values": tuple(row["values"]), "losses": tuple(row.get("losses", ()))}
-                )
-                for row in values["trials"]
-            ]
-            done = tuple(takewhile(self._is_whole, trials))
-            sweep = EarlierSweep(dict(values["settings"]), values.get("data", ""), self.started_in, done)
-        except (DataError, KeyError, TypeError, AttributeError, ValueError) as error:
+            table = from_json(SweepTable, read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError))
+        except (DataError, MisfitError) as error:
             raise DataError(f"{path}: not the table of a sweep", hint=ANOTHER) from error
-        return sweep
+        return EarlierSweep(table.settings, table.data, self.started_in, tuple(takewhile(self._is_whole, table.trials)))
 
-    def write_settings(self, settings: dict[str, Any]) -> None:
+    def write_settings(self, settings: Settings) -> None:
         """Writes `run.toml`."""
         write_text(self.path / "run.toml", tomli_w.dumps({"sweep": settings, "made_with": versions()}), follow=False)
 
-    def write_table(self, settings: dict[str, Any], data: str, metric: str, trials: list[Trial]) -> None:
+    def write_table(self, settings: Settings, data: str, metric: str, trials: list[Trial]) -> None:
         """Writes `sweep.json`.
 
         Args:
@@ -104,8 +124,8 @@ class SweepDirectory(RunDirectory):
             metric: by which trials are compared.
             trials: that are done.
         """
-        rows = [asdict(trial) | {"folder": self.run_of(trial.number).name} for trial in trials]
-        self.write_json(_TABLE, {"metric": metric, "trials": rows, "settings": settings, "data": data})
+        rows = tuple(TrialInFolder(**vars(trial), folder=self.run_of(trial.number).name) for trial in trials)
+        self.write_json(_TABLE, to_json(SweepTable(metric, rows, settings, data)))
 
     def forget_trial(self, number: int) -> None:
         """Removes what a killed sweep left of a trial that is not done."""

@@ -13,6 +13,11 @@ if TYPE_CHECKING:  # it imports torch, which `bertune sweep --help` must not
 
 #: The settings that can be searched.
 SEARCHABLE = ("learning_rate", "batch_size", "epochs", "seed")
+Drawn = dict[str, float]
+"""Of each searched setting, by its name in `TrainingConfig`, the value for one trial."""
+Space = dict[str, tuple[float, ...]]
+"""Of each searched setting all values; of the learning rate lowest and highest."""
+
 # Where nothing is named, rates from a fifth of --learning-rate to five times as much.
 _USUAL_FACTOR = 5.0
 
@@ -80,7 +85,7 @@ class SweepSettings:
                     f"--search-{flag} is searched, so --{flag} has no effect", hint="leave one of the two out"
                 )
 
-    def space(self, learning_rate: float) -> dict[str, tuple[Any, ...]]:
+    def space(self, learning_rate: float) -> Space:
         """Returns the searched settings: of the learning rate lowest and highest, of the others all values.
 
         Args:
@@ -89,11 +94,12 @@ class SweepSettings:
         usual = (learning_rate / _USUAL_FACTOR, min(learning_rate * _USUAL_FACTOR, 0.5))
         return self._named() or {"learning_rate": usual}
 
-    def _named(self) -> dict[str, tuple[Any, ...]]:
+    def _named(self) -> Space:
         named = {name: tuple(getattr(self, f"search_{name}") or ()) for name in SEARCHABLE}
         return {name: values for name, values in named.items() if values}
 
 
-def plan_with(plan: TrainingPlan, drawn: dict[str, Any]) -> TrainingPlan:
+def plan_with(plan: TrainingPlan, drawn: Drawn) -> TrainingPlan:
     """Returns the plan of a trial."""
-    return replace(plan, **drawn)
+    given: Any = drawn
+    return replace(plan, **given)

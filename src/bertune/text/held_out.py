@@ -4,9 +4,9 @@ Which rows they are depends on the rows alone: not on the run's seed, nor on the
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +25,46 @@ LARGEST_USUAL_SHARE: Final = 0.2
 """The usual share holds back 10 % of the rows, at least 50 and at most 5,000, but never more than 20 %."""
 FEWEST_ROWS: Final = 10
 SEED: Final = 0
+
+
+@dataclass(frozen=True)
+class SavedPlaces:
+    """Rows of a file.
+
+    Args:
+        path: of the file.
+        lines: on which they begin; for Parquet and Arrow the row numbers.
+    """
+
+    path: str
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SavedHeldOut:
+    """Which rows were held back, as files hold it; what is not said here is as in `HeldOut`.
+
+    Args:
+        rows: how many.
+        share: the part of all that they are, 0 to 1.
+        of: how many there were.
+        asked_for: the share that was asked for; None for the usual one.
+        method: how they were chosen.
+        seed: of the order.
+        group: the column whose rows stay on one side.
+        ungrouped: rows without a value in that column.
+        places: where they stand.
+    """
+
+    rows: int
+    share: float
+    of: int
+    asked_for: float | None
+    method: str
+    seed: int
+    group: str | None
+    ungrouped: int
+    places: tuple[SavedPlaces, ...]
 
 
 @dataclass(frozen=True)
@@ -64,12 +104,11 @@ class HeldOut:
             f"{self.method}{together}; --validation FILE names others, none trains on all)"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gives everything as plain values for JSON; `held_out` in the `data.json` of a run."""
-        values = asdict(self)
-        del values["rows"]
-        places = [{"path": path, "lines": list(lines)} for path, lines in self.places]
-        return {"rows": len(self.rows), "share": self.share} | values | {"places": places}
+    def saved(self) -> SavedHeldOut:
+        """Gives what the `data.json` of a run holds of it."""
+        kept = {part.name: getattr(self, part.name) for part in fields(self)}
+        places = tuple(SavedPlaces(path, lines) for path, lines in self.places)
+        return SavedHeldOut(**kept | {"rows": len(self.rows), "share": self.share, "places": places})
 
 
 def hold_out(

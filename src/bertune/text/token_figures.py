@@ -1,8 +1,7 @@
 """Token statistics of a split: lengths, how many are too long, and what the vocabulary cannot spell."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from bertune.text.findings import PLACES_SHOWN, Finding, share_of
 from bertune.text.length_counts import length_line
@@ -68,12 +67,6 @@ class TokenFigures:
     unknown_examined: int
     unknown_elsewise: int
     unknown_places: tuple[str, ...] = ()
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TokenFigures":
-        """Takes what `dataclasses.asdict` gave, as in `data.json`."""
-        characters = tuple(UnknownCharacter(**character) for character in values["unknown_characters"])
-        return cls(**{**values, "unknown_characters": characters, "unknown_places": tuple(values["unknown_places"])})
 
     def lines(self) -> list[str]:
         """Gives lines for a terminal."""

@@ -8,11 +8,12 @@ it.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from bertune.evaluation.frozen_probe import FrozenComparison
 from bertune.evaluation.scores import Scores
+from bertune.hinted_values import named
 from bertune.text.findings import counted
 from bertune.text.label_faults import metric_for_rare
 from bertune.text.task_kind import TaskKind
@@ -55,21 +56,12 @@ class Advice:
     Args:
         code: fixed; one of `Code`.
         message: one sentence with the numbers it rests on.
-        commands: alternatives: flags to add to the same `bertune train`, the most promising first.
+        commands: alternatives: flags to add to the same `bertune train`, the most promising first; `try` in files.
     """
 
     code: Code
     message: str
-    commands: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns code, message and try (the commands), as `scores.json` holds them."""
-        return {"code": self.code, "message": self.message, "try": list(self.commands)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Reads what `to_dict` gave."""
-        return cls(values["code"], values["message"], tuple(values["try"]))
+    commands: tuple[str, ...] = field(metadata=named("try"))
 
 
 @dataclass(frozen=True, kw_only=True)

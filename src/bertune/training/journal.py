@@ -8,9 +8,10 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from bertune.atomic import errors_naming
+from bertune.json_file import JsonObject
 from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
@@ -56,7 +57,7 @@ class Journal:
         }
         self.write("epoch", values)
 
-    def write(self, event: str, values: dict[str, Any]) -> None:
+    def write(self, event: str, values: JsonObject) -> None:
         """Writes one line: the event, the seconds since the run began, the values."""
         record = {"event": event, "seconds": round(time.perf_counter() - self._started, 3), **values}
         with errors_naming(self._path):

@@ -7,6 +7,10 @@ it does not show where on whose machine it was made.
 from pathlib import Path
 from typing import Any, Final
 
+Setting = str | int | float | bool | list[str | int | float | bool]
+Settings = dict[str, Setting]
+"""Settings by the names of their flags, as `run.toml`, `seeds.json` and `sweep.json` hold them."""
+
 NAMES_OF_PATHS: Final = frozenset({"data", "validation", "test", "label-file", "model", "tokenizer"})
 """Settings that may be paths, by the names of their flags; what is read is told by what is there."""
 
@@ -41,7 +45,7 @@ def started_in(run: Path, out: str | None) -> Path:
     return Path.cwd()
 
 
-def same_settings(then: dict[str, Any], now: dict[str, Any], *, start: Path) -> tuple[str, Any, Any] | None:
+def same_settings(then: Settings, now: Settings, *, start: Path) -> tuple[str, Setting, Setting] | None:
     """Compares the settings of an interrupted study or sweep with those of a command; paths by where they lead.
 
     Args:

@@ -2,13 +2,13 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import save
 from bertune.evaluation.calibrate import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
+from bertune.hinted_values import to_json
 from bertune.nn.precision import choose_precision, name_of
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
@@ -17,11 +17,13 @@ from bertune.training.dynamics import Dynamics
 from bertune.training.history import EpochResult, History, Observer
 from bertune.training.journal import Journal
 from bertune.training.loop import fit
+from bertune.training.named_paths import Settings
 from bertune.training.observers import Observers
 from bertune.training.prepare import PreparedRun
 from bertune.training.run_advice import advice_on, beside_frozen, frozen_probe_of
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import write_dynamics, write_validation_rows
+from bertune.training.saved_run import RunScores, SavedData
 from bertune.training.tensorboard import TensorBoard
 
 
@@ -79,7 +81,7 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
         if calibration is not None:
-            directory.write_calibration(calibration.to_dict())
+            directory.write_calibration(calibration.saved())
         if run.validation is not None and result.logits is not None:
             write_validation_rows(
                 directory.path / "validation.jsonl",
@@ -90,16 +92,14 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             )
         # Last: it tells whether all of this is of the weights that are there.
         if best.scores is not None:
-            directory.write_scores({"epoch": best.epoch, "validation": best.scores.to_dict()})
+            directory.write_scores(RunScores(epoch=best.epoch, validation=best.scores.saved()))
         directory.forget_earlier_run(ended=False)
 
     with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
         # First, since it makes the folder a run: one that is killed right after can be replaced.
         directory.write_settings(resolved_settings(run))
         journal = kept_open.enter_context(Journal(directory.journal))
-        long_texts = {name: report.to_dict() for name, report in run.long_texts.items()}
-        held_out = {} if run.held_out is None else {"held_out": run.held_out.to_dict()}
-        directory.write_json("data.json", run.audit.to_dict() | {"long_texts": long_texts} | held_out)
+        directory.write_json("data.json", to_json(_saved_data(run)))
         directory.write_json("receipt.json", run.receipt.to_dict())
         curves = kept_open.enter_context(TensorBoard(directory.tensorboard)) if run.settings.tensorboard else None
         frozen = run.frozen or frozen_probe_of(run)
@@ -121,12 +121,26 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
         advice = advice_on(run, history, best, beside_frozen(frozen, best, contract))
         also = _score_also(run, contract)
         if best.scores is not None or also:
-            chosen = {} if best.scores is None else {"validation": best.scores}
-            scores = {name: split.to_dict() for name, split in (chosen | also).items()}
-            beside = {} if frozen is None else {"frozen_features": frozen.to_dict()}
-            told = {"advice": [each.to_dict() for each in advice]}
-            directory.write_scores({"epoch": best.epoch} | scores | beside | told)
+            scored = RunScores(
+                epoch=best.epoch,
+                validation=None if best.scores is None else best.scores.saved(),
+                also={name: split.saved() for name, split in also.items()},
+                frozen_features=None if frozen is None else frozen.saved(),
+                advice=advice,
+            )
+            directory.write_scores(scored)
     return FinishedRun(directory, history, best, calibration, also, frozen, advice)
+
+
+def _saved_data(run: PreparedRun) -> SavedData:
+    return SavedData(
+        splits=run.audit.splits,
+        overlaps=tuple(run.audit.overlaps),
+        findings=tuple(run.audit.findings),
+        reports=run.audit.reports,
+        long_texts=run.long_texts,
+        held_out=None if run.held_out is None else run.held_out.saved(),
+    )
 
 
 def _score_also(run: PreparedRun, contract: Contract) -> dict[str, Scores]:
@@ -134,7 +148,7 @@ def _score_also(run: PreparedRun, contract: Contract) -> dict[str, Scores]:
     return {name: score_unchosen(run, name, run.classifier, contract) for name in run.also_scored}
 
 
-def resolved_settings(run: PreparedRun) -> dict[str, Any]:
+def resolved_settings(run: PreparedRun) -> Settings:
     """Returns every setting under its flag's name, as `run.toml` holds them; unset and empty ones are left out.
 
     What was chosen for the user is written out, paths stay as they were given, and `overwrite` is left out: to repeat a

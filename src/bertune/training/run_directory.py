@@ -7,9 +7,10 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import tomli_w
 import torch
@@ -26,9 +27,13 @@ from bertune.atomic import (
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.errors import BertuneError, ConfigError, ResourceError
+from bertune.evaluation.saved_calibration import SavedCalibration
 from bertune.folder_lock import is_alive, only_run_in, refuse_second_run
+from bertune.hinted_values import to_json
+from bertune.json_file import JsonObject
 from bertune.toml_file import read_toml
-from bertune.training.named_paths import started_in
+from bertune.training.named_paths import Settings, started_in
+from bertune.training.saved_run import RunScores
 
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
 UNFINISHED: Final = "unfinished"
@@ -253,23 +258,23 @@ class RunDirectory:
     def _earlier(self) -> Path:
         return place_aside(self.path)
 
-    def write_settings(self, settings: dict[str, Any]) -> None:
+    def write_settings(self, settings: Settings) -> None:
         """Writes `run.toml`, with the versions and the number of threads that decide its last bits."""
         document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
         write_text(self.path / _SETTINGS, tomli_w.dumps(document), follow=False)
 
-    def write_scores(self, scores: dict[str, Any]) -> None:
+    def write_scores(self, scores: RunScores) -> None:
         """Writes `scores.json`, with the digests of the model that is there, which they are of."""
-        of = {"model": model_digest(self.model), "weights": weights_file_digest(self.model)}
-        self.write_json("scores.json", scores | of)
+        of = replace(scores, model=model_digest(self.model), weights=weights_file_digest(self.model))
+        self.write_json("scores.json", of.to_json())
 
-    def write_calibration(self, calibration: dict[str, Any]) -> None:
+    def write_calibration(self, calibration: SavedCalibration) -> None:
         """Writes `calibration.json`, with the digest of the model that is there, which it is of."""
         # A classifier that transformers wrote has no digests.
-        of = {} if is_of_transformers(self.model) else {"model": model_digest(self.model)}
-        self.write_json("calibration.json", calibration | of)
+        digest = None if is_of_transformers(self.model) else model_digest(self.model)
+        self.write_json("calibration.json", to_json(replace(calibration, model=digest)))
 
-    def write_json(self, name: str, values: dict[str, Any]) -> None:
+    def write_json(self, name: str, values: JsonObject) -> None:
         """Writes one of the JSON files of the run; a link of that name is replaced, not followed."""
         write_text(
             self.path / name, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", follow=False

@@ -5,7 +5,7 @@ kept up to 1,000 characters; of more than 100,000 validation rows as many are ke
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,15 +17,17 @@ from bertune.atomic import replaced_file
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
 from bertune.evaluation.answers import kept_of
+from bertune.hinted_values import to_json
 from bertune.text.examples import Examples
 from bertune.text.excerpt import excerpt
 from bertune.training.dynamics import Dynamics
+from bertune.training.saved_run import AnsweredRow, DoubtfulRow, LabelledRow, PlacedRow
 
 MOST_VALIDATION_ROWS: Final = 100_000
 MOST_DOUBTFUL_ROWS: Final = 100
 MOST_CHARACTERS: Final = 1_000
 
-Describe = Callable[[int], dict[str, Any]]
+Describe = Callable[[int], PlacedRow]
 """From a row's number to where it stands and what its texts are. Runs go to other processes, so it can be pickled."""
 
 
@@ -35,13 +37,14 @@ class DescribeExamples:
 
     examples: Examples
 
-    def __call__(self, row: int) -> dict[str, Any]:
+    def __call__(self, row: int) -> PlacedRow:
         """Returns where a row stands and the beginning of its texts."""
         examples = self.examples
-        texts = {"where": examples.where(row), "text_a": excerpt(examples.texts_a[row], MOST_CHARACTERS)}
-        if examples.texts_b is not None:
-            texts["text_b"] = excerpt(examples.texts_b[row], MOST_CHARACTERS)
-        return texts
+        return PlacedRow(
+            where=examples.where(row),
+            text_a=excerpt(examples.texts_a[row], MOST_CHARACTERS),
+            text_b=None if examples.texts_b is None else excerpt(examples.texts_b[row], MOST_CHARACTERS),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +54,10 @@ class DescribeRecords:
     folder: Path
     example_ids: NDArray[np.int64] | None
 
-    def __call__(self, row: int) -> dict[str, Any]:
+    def __call__(self, row: int) -> PlacedRow:
         """Returns where a row stands."""
-        return {"where": f"{self.folder}: example {row if self.example_ids is None else int(self.example_ids[row])}"}
+        number = row if self.example_ids is None else int(self.example_ids[row])
+        return PlacedRow(where=f"{self.folder}: example {number}")
 
 
 def write_validation_rows(
@@ -73,11 +77,11 @@ def write_validation_rows(
     _write_lines(
         path,
         (
-            {
-                **_described(row, describe, data, contract),
+            AnsweredRow(
+                **vars(_labelled(row, describe, data, contract)),
                 # Nine digits hold every float32 to the bit.
-                "logits": [float(f"{value:.9g}") for value in logits[row].tolist()],
-            }
+                logits=tuple(float(f"{value:.9g}") for value in logits[row].tolist()),
+            )
             for row in rows.tolist()
         ),
     )
@@ -100,20 +104,29 @@ def write_dynamics(folder: Path, describe: Describe, data: Dataset, dynamics: Dy
     _write_lines(
         folder / "doubtful.jsonl",
         (
-            {**_described(row, describe, data, contract), dynamics.name: [float(f"{v:.6g}") for v in values[:, row]]}
+            _doubtful(_labelled(row, describe, data, contract), dynamics.name, values[:, row])
             for row in dynamics.most_doubtful(MOST_DOUBTFUL_ROWS).tolist()
         ),
     )
 
 
-def _described(row: int, describe: Describe, data: Dataset, contract: Contract) -> dict[str, Any]:
+def _labelled(row: int, describe: Describe, data: Dataset, contract: Contract) -> LabelledRow:
     assert data.targets is not None
     tokens = int(data.encoded.example_lengths[row])
-    return {**describe(row), "tokens": tokens, "target": kept_of(data.targets[row], contract)}
+    return LabelledRow(**vars(describe(row)), tokens=tokens, target=kept_of(data.targets[row], contract))
 
 
-def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def _doubtful(row: LabelledRow, name: str, values: NDArray[np.float32]) -> DoubtfulRow:
+    each = tuple(float(f"{value:.6g}") for value in values)
+    return DoubtfulRow(
+        **vars(row),
+        probability=each if name == "probability" else None,
+        absolute_error=each if name == "absolute_error" else None,
+    )
+
+
+def _write_lines(path: Path, rows: Iterable[LabelledRow]) -> None:
     with replaced_file(path, follow=False) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for row in rows:
             # Texts may hold halves of surrogate pairs, which only escapes can write.
-            stream.write(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")
+            stream.write(json.dumps(to_json(row), ensure_ascii=True, allow_nan=False) + "\n")

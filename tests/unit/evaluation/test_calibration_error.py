@@ -49,7 +49,7 @@ def test_bins_are_closed_on_the_right_and_the_first_takes_0_as_well() -> None:
     assert bins.counts == (2, 0, 0, 0, 1, 1, 0, 0, 0, 1)
     assert bins.confidence[5] == 0.51
     assert bins.frequency == (0, 0, 0, 0, 1, 1, 0, 0, 0, 1)
-    assert bins.to_dict()["edges"] == pytest.approx(np.linspace(0, 1, 11))
+    assert bins.saved().edges == pytest.approx(np.linspace(0, 1, 11))
 
 
 def test_probabilities_that_mean_what_they_say_have_hardly_an_error() -> None:

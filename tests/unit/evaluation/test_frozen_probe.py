@@ -100,7 +100,7 @@ def test_a_told_class_is_found_and_the_same_again(encoder: Encoder) -> None:
     assert torch.initial_seed() == 0
     assert found is not None
     assert again is not None
-    assert found.to_dict() == again.to_dict()
+    assert found.saved() == again.saved()
     assert found.metrics["accuracy"] > 0.7
     assert (found.rows_trained, len(found.scored)) == (200, 100)
     np.testing.assert_array_equal(found.targets, validation.targets[found.scored])  # type: ignore[index]

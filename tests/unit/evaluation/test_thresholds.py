@@ -72,7 +72,7 @@ def test_a_threshold_that_only_looks_better_on_its_own_rows_is_not_kept() -> Non
     chosen_score = np.mean((shares >= label.chosen) == targets)
     assert chosen_score > label.default_score > label.held_out_score
     assert found.values == ()
-    assert found.to_dict()["labels"][0]["kept"] is False
+    assert found.saved().labels[0].kept is False
 
 
 def test_a_gain_within_its_standard_error_is_not_kept() -> None:

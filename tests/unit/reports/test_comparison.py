@@ -9,9 +9,11 @@ from tests.unit.text.test_markup import HOSTILE, Tags
 
 from bertune.checkpoints.contract import Contract
 from bertune.errors import ConfigError, DataError
+from bertune.hinted_values import to_json
 from bertune.reports.compared_runs import ComparedRun, compare_runs, read_compared_run
 from bertune.reports.comparison_page import comparison_page
 from bertune.reports.comparison_text import comparison_lines, comparison_values
+from bertune.training.saved_run import LabelledRow
 
 LABELS = ("no", "yes")
 CONTRACT = Contract(labels=LABELS, is_pair=False, max_length=32, metrics=("accuracy", "f1"))
@@ -19,7 +21,7 @@ CONTRACT = Contract(labels=LABELS, is_pair=False, max_length=32, metrics=("accur
 
 def run_of(name: str, given: list[int], targets: list[int], contract: Contract = CONTRACT, **rows: Any) -> ComparedRun:
     texts = [
-        {"where": f"dev.csv:{row + 2}", "text_a": f"text {row}", "tokens": 4, "target": LABELS[target]} | rows
+        replace(LabelledRow(where=f"dev.csv:{row + 2}", text_a=f"text {row}", target=LABELS[target]), **rows)
         for row, target in enumerate(targets)
     ]
     logits = np.where(np.eye(2, dtype=bool)[given], 2.0, -2.0).astype(np.float32)
@@ -122,9 +124,8 @@ def test_other_tasks_and_labels_are_refused() -> None:
 
 
 def test_the_page_shows_what_is_in_the_data_and_obeys_none_of_it() -> None:
-    hostile = {"text_a": HOSTILE, "where": f"{HOSTILE}:7"}
     contract = replace(CONTRACT, labels=("no", HOSTILE))
-    rows = [hostile | {"target": contract.labels[target]} for target in TARGETS]
+    rows = [LabelledRow(where=f"{HOSTILE}:7", text_a=HOSTILE, target=contract.labels[target]) for target in TARGETS]
     runs = [
         replace(run_of(f"{name}{HOSTILE}", given, TARGETS, contract), rows=rows)
         for name, given in (("a", WORSE), ("b", RIGHT))
@@ -151,7 +152,7 @@ def test_values_are_compared_and_the_rows_that_moved_most_come_first() -> None:
     contract = Contract(labels=(), is_pair=False, max_length=32, kind="regression", metrics=("pearson",))
     source = np.random.default_rng(0)
     targets = source.normal(size=200)
-    rows = [{"where": f"dev.csv:{row}", "text_a": str(row), "target": float(t)} for row, t in enumerate(targets)]
+    rows = [LabelledRow(where=f"dev.csv:{row}", text_a=str(row), target=float(t)) for row, t in enumerate(targets)]
     runs = [
         ComparedRun(name, contract, rows, (targets + source.normal(scale=scale, size=200))[:, None].astype(np.float32))
         for name, scale in (("a", 1.0), ("b", 0.5))
@@ -169,7 +170,10 @@ def write_run(folder: Path, given: list[int]) -> None:
     (folder / "run.toml").write_text("[train]\n")
     (folder / "model" / "bertune.json").write_text(json.dumps(CONTRACT.to_dict()))
     run = run_of("a", given, TARGETS)
-    lines = [json.dumps(row | {"logits": logits.tolist()}) for row, logits in zip(run.rows, run.logits, strict=True)]
+    lines = [
+        json.dumps(to_json(row) | {"tokens": 4, "logits": logits.tolist()})
+        for row, logits in zip(run.rows, run.logits, strict=True)
+    ]
     (folder / "validation.jsonl").write_text("\n".join(lines) + "\n")
 
 
@@ -206,12 +210,12 @@ def test_several_labels_a_row_are_compared_and_shown_by_name() -> None:
     contract = Contract(labels=("a", "b"), is_pair=False, max_length=32, kind="multi-label", metrics=("f1_micro",))
     source = np.random.default_rng(1)
     targets = source.integers(0, 2, (120, 2))
-    rows: list[dict[str, Any]] = [
-        {
-            "where": f"dev.csv:{row}",
-            "text_a": "t",
-            "target": [name for name, is_in in zip("ab", each, strict=True) if is_in],
-        }
+    rows = [
+        LabelledRow(
+            where=f"dev.csv:{row}",
+            text_a="t",
+            target=tuple(name for name, is_in in zip("ab", each, strict=True) if is_in),
+        )
         for row, each in enumerate(targets)
     ]
     noise = [source.normal(scale=scale, size=targets.shape) for scale in (1.5, 0.1)]

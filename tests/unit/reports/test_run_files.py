@@ -1,15 +1,18 @@
 """What a run folder holds: damage is named, and a study's answers are those of the model that it keeps."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.reports.some_run import with_accuracy
 from tests.unit.scored import scored
 
 from bertune.errors import DataError
 from bertune.reports.numbers import command_of, warnings_of
 from bertune.reports.run_files import read_run, read_scores, read_study
+from bertune.reports.run_metrics import AnswerNumbers, Group
 
 DATA: dict[str, Any] = {"splits": {}, "findings": [], "reports": {}}
 ROW = {"where": "a.csv:2", "text_a": "good", "tokens": 3, "target": "up", "logits": [0.5, -0.5]}
@@ -77,7 +80,7 @@ def test_the_answers_of_a_study_are_those_of_the_model_it_keeps(tmp_path: Path) 
     for folder, logit in ((tmp_path, 2.0), (tmp_path / "seed-1", 1.0)):
         write(folder, "run.toml", b"[train]\n")
         write(folder, "validation.jsonl", {**ROW, "logits": [logit, 0.0]})
-    results = [{"seed": seed, "folder": f"seed-{seed}", "status": "finished"} for seed in (1, 2)]
+    results = [{"seed": seed, "folder": f"seed-{seed}", "status": "finished", "seconds": 1.5} for seed in (1, 2)]
     ended = {
         "chosen_by": "validation accuracy",
         "test": "not used",
@@ -86,7 +89,7 @@ def test_the_answers_of_a_study_are_those_of_the_model_it_keeps(tmp_path: Path) 
         "averages": [],
     }
     write(tmp_path, "seeds.json", ended | {"results": results, "settings": {}, "data": ""})
-    assert read_study(tmp_path).validation[0]["logits"] == [2.0, 0.0]
+    assert read_study(tmp_path).validation[0].logits == (2.0, 0.0)
     write(tmp_path, "seeds.json", ended | {"results": results[1:], "settings": {}})
     with pytest.raises(DataError, match="the best seed is not among the results"):
         read_study(tmp_path)
@@ -100,17 +103,10 @@ def test_the_command_of_a_sweep_is_a_sweep() -> None:
 
 @pytest.mark.parametrize(("now", "told"), [(0.75, False), (0.5, True)])
 def test_metrics_from_before_a_new_calibration_are_told_from_the_answers_of_now(now: float, told: bool) -> None:
-    accuracy = {"value": 0.75, "against_baseline": "better"}
-    numbers = {
-        "validation": {"is_majority": False, "metrics": {"accuracy": accuracy}, "rows": 400},
-        "answers": {"rows": 400, "overall": {"value": now}},
-        "seeds": None,
-        "data": None,
-        "advice": [],
-        "ended": True,
-        "of_the_model": True,
-    }
-    assert any("calibrated anew" in warning["message"] for warning in warnings_of(numbers)) is told
+    overall = Group(rows=400, value=now, low=None, high=None)
+    answers = AnswerNumbers(measure="right", rows=400, wrong=100, overall=overall, by_length=(), errors=())
+    numbers = replace(with_accuracy(value=0.75), answers=answers)
+    assert any("calibrated anew" in warning.message for warning in warnings_of(numbers)) is told
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The section on scores, of few and of many labels."""
 
+from dataclasses import replace
+
 import numpy as np
+from tests.unit.reports.some_run import RUN
 from tests.unit.scored import scored
 
 from bertune.reports.scores_section import scoring
@@ -16,9 +19,7 @@ def section_of(labels: int) -> str:
     scores = scored(
         logits, targets, task_kind="classification", metrics=["accuracy"], label_names=names, bootstrap_samples=2
     )
-    numbers = {"validation": scores.to_dict(), "also_scored": {}, "evaluations": [], "answers": None}
-    numbers |= {"calibrated_since": False, "best_epoch": 1, "seeds": None, "data": None, "settings": {}}
-    return "".join(map(str, scoring(numbers)))
+    return "".join(map(str, scoring(replace(RUN, validation=scores.saved()))))
 
 
 def test_the_pairs_confused_most_are_the_same_from_a_matrix_and_from_its_cells() -> None:

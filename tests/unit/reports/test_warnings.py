@@ -1,98 +1,77 @@
 """The warnings of a report: what is grave stands first and loud, what is small last and together."""
 
-from typing import Any
+from dataclasses import replace
 
+from tests.unit.reports.some_run import RUN, SCORES, with_accuracy
+
+from bertune.evaluation.saved_scores import FrozenFeatures
 from bertune.reports.headline import headline
 from bertune.reports.numbers import warnings_of
+from bertune.text.audit import SplitAudit
+from bertune.text.findings import Finding
 from bertune.text.markup import join
+from bertune.training.advice import Advice
+from bertune.training.saved_run import SavedData
 
-FEW = {"code": "few_steps", "message": "30 optimizer steps are few", "try": ["--recipe auto", "--epochs 6"]}
-COLLAPSED = {"code": "collapsed", "message": "this run collapsed: every answer is 'ham'", "try": []}
-
-
-def finding(code: str, count: int, message: str = "train: something") -> dict[str, Any]:
-    return {"code": code, "count": count, "message": message}
+FEW = Advice("few_steps", "30 optimizer steps are few", ("--recipe auto", "--epochs 6"))
+COLLAPSED = Advice("collapsed", "this run collapsed: every answer is 'ham'", ())
 
 
-def numbers(**changes: Any) -> dict[str, Any]:
-    metric = {"value": 0.7, "low": 0.65, "high": 0.75, "baseline": 0.5, "against_baseline": "better"}
-    scores = {
-        "is_majority": False,
-        "metrics": {"accuracy": metric},
-        "rows": 400,
-        "label_names": ["ham", "spam"],
-        "baseline": {"kind": "majority", "answer": "ham"},
-    }
-    values: dict[str, Any] = {
-        "validation": scores,
-        "answers": None,
-        "seeds": None,
-        "data": None,
-        "also_scored": {},
-        "evaluations": [],
-        "advice": [],
-        "frozen_features": None,
-        "calibrated_since": False,
-        "best_epoch": 3,
-        "ended": True,
-        "of_the_model": True,
-    }
-    return values | changes
+def finding(code: str, count: int) -> Finding:
+    return Finding(code, "train: something", count)
 
 
-def data(*findings: dict[str, Any]) -> dict[str, Any]:
-    return {"splits": {"train": {"rows_used": 2499}}, "findings": list(findings), "reports": {}}
+def data(*findings: Finding) -> SavedData:
+    train = SplitAudit("train.csv", rows_in=2499, rows_used=2499, rows_refused=0, rows_other_split=0, blank_texts=0)
+    return SavedData(splits={"train": train}, findings=findings, reports={})
 
 
 def test_a_good_run_has_no_warning() -> None:
-    assert warnings_of(numbers()) == []
+    assert warnings_of(RUN) == []
 
 
 def test_that_a_run_did_not_end_and_that_scores_are_of_other_weights_comes_first() -> None:
-    found = warnings_of(numbers(advice=[COLLAPSED], ended=False, of_the_model=False))
-    assert [each["level"] for each in found] == ["severe"] * 3
+    found = warnings_of(replace(RUN, advice=(COLLAPSED,), ended=False, of_the_model=False))
+    assert [each.level for each in found] == ["severe"] * 3
     starts = ("This run did not end", "Scores and validation rows were of other weights", "This run collapsed")
-    assert all(each["message"].startswith(start) for each, start in zip(found, starts, strict=True))
+    assert all(each.message.startswith(start) for each, start in zip(found, starts, strict=True))
 
 
 def test_a_collapsed_run_comes_before_one_repeated_row_which_is_a_note() -> None:
     repeated = data(finding("duplicates", 1), finding("overlap_exact", 300), finding("imbalance", 20))
-    found = warnings_of(numbers(advice=[COLLAPSED, FEW], data=repeated))
-    assert [(each["level"], each["message"]) for each in found] == [
+    found = warnings_of(replace(RUN, advice=(COLLAPSED, FEW), data=repeated))
+    assert [(each.level, each.message) for each in found] == [
         ("severe", "This run collapsed: every answer is 'ham'."),
         ("caution", "30 optimizer steps are few."),
         ("caution", "Data: train: something"),
         ("caution", "Data: train: something"),
         ("note", "Data: train: something"),
     ]
-    assert found[1]["try"] == ["--recipe auto", "--epochs 6"]
+    assert found[1].commands == ("--recipe auto", "--epochs 6")
 
 
 def test_a_run_from_before_there_was_advice_says_once_that_it_collapsed() -> None:
-    old = numbers()
-    old["validation"] = old["validation"] | {"is_majority": True}
-    assert [each["level"] for each in warnings_of(old)] == ["severe"]
-    assert [each["message"] for each in warnings_of(old | {"advice": [COLLAPSED]})] == [
+    old = replace(RUN, validation=replace(SCORES, is_majority=True))
+    assert [each.level for each in warnings_of(old)] == ["severe"]
+    assert [each.message for each in warnings_of(replace(old, advice=(COLLAPSED,)))] == [
         "This run collapsed: every answer is 'ham'."
     ]
 
 
 def test_worse_than_the_baseline_is_severe_and_no_better_a_caution() -> None:
     for against, level in {"worse": "severe", "unclear": "caution"}.items():
-        given = numbers()
-        given["validation"]["metrics"]["accuracy"]["against_baseline"] = against
-        assert [each["level"] for each in warnings_of(given)] == [level]
+        assert [each.level for each in warnings_of(with_accuracy(against_baseline=against))] == [level]
 
 
 def test_more_findings_than_are_shown_are_counted_the_gravest_shown() -> None:
-    found = warnings_of(numbers(data=data(*[finding("duplicates", 1)] * 5, finding("overlap_exact", 900))))
-    assert [each["level"] for each in found] == ["caution", *["note"] * 5]
-    assert found[-1]["message"] == "Data: 1 more finding, in the section on the data."
+    found = warnings_of(replace(RUN, data=data(*[finding("duplicates", 1)] * 5, finding("overlap_exact", 900))))
+    assert [each.level for each in found] == ["caution", *["note"] * 5]
+    assert found[-1].message == "Data: 1 more finding, in the section on the data."
 
 
 def test_the_page_has_what_is_grave_above_the_number_and_notes_in_one_box() -> None:
-    given = numbers(advice=[COLLAPSED, FEW], data=data(finding("duplicates", 1), finding("markup", 2)))
-    page = join(headline(given | {"warnings": warnings_of(given)}))
+    given = replace(RUN, advice=(COLLAPSED, FEW), data=data(finding("duplicates", 1), finding("markup", 2)))
+    page = join(headline(replace(given, warnings=tuple(warnings_of(given)))))
     places = [page.index(part) for part in ("callout severe", 'class="headline"', "callout caution", 'class="notes"')]
     assert places == sorted(places)
     assert page.count("<ul") == 1
@@ -101,15 +80,14 @@ def test_the_page_has_what_is_grave_above_the_number_and_notes_in_one_box() -> N
 
 
 def test_what_the_audit_found_in_many_rows_shares_a_box() -> None:
-    given = numbers(data=data(finding("duplicates", 900), finding("markup", 800)))
-    page = join(headline(given | {"warnings": warnings_of(given)}))
+    given = replace(RUN, data=data(finding("duplicates", 900), finding("markup", 800)))
+    page = join(headline(replace(given, warnings=tuple(warnings_of(given)))))
     assert page.count("callout") == 1
     assert page.count("<li>Data: ") == 2
 
 
 def test_the_page_says_what_frozen_features_give() -> None:
-    frozen = {"name": "logistic regression on frozen features", "metrics": {"accuracy": 0.701}}
-    given = numbers(frozen_features=frozen | {"rows_trained": 1000, "rows_scored": 408})
-    page = join(headline(given | {"warnings": []}))
+    frozen = FrozenFeatures("logistic regression on frozen features", {"accuracy": 0.701}, 1000, 408)
+    page = join(headline(replace(RUN, frozen_features=frozen)))
     assert "a logistic regression on frozen features has accuracy 70.1" in page
     assert "fitted on 1,000 training rows" in page

@@ -18,7 +18,7 @@ from bertune.evaluation.scores import Scores
 from bertune.models.classifier import Classifier
 from bertune.studies import seed_run, study
 from bertune.studies.averaging import Average
-from bertune.studies.seed_run import SeedResult
+from bertune.studies.study_table import SeedResult
 from bertune.studies.summary import Summary
 from bertune.text.examples import Columns
 from bertune.text.sources import read_examples

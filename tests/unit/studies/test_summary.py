@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bertune.studies.seed_run import SeedResult
+from bertune.hinted_values import to_json
+from bertune.studies.study_table import SeedResult
 from bertune.studies.summary import spread_of, summarize
 
 GOOD = SeedResult(1, "seed-1", "finished", 9.6, 3, {"accuracy": 0.80, "f1": 0.9}, 0.5)
@@ -57,7 +58,7 @@ def test_collapsed_seeds_count_in_the_mean_and_diverged_ones_cannot() -> None:
     assert [result.seed for result in summary.results] == [1, 2, 3, 4]
     assert summary.metrics["accuracy"].mean == pytest.approx((0.80 + 0.84 + 0.68) / 3)
     assert (summary.best, summary.collapsed, summary.diverged) == (2, (3,), (4,))
-    json.dumps(summary.to_dict(), allow_nan=False)
+    json.dumps(to_json(summary.saved()), allow_nan=False)
 
 
 def test_of_two_equal_seeds_the_one_with_the_lower_loss_is_best() -> None:

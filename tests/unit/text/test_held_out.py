@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Examples
-from bertune.text.held_out import checked_share, hold_out, wanted_rows
+from bertune.text.held_out import SavedPlaces, checked_share, hold_out, wanted_rows
 from bertune.text.task_kind import TaskKind
 from bertune.text.text_keys import normalised
 
@@ -48,7 +48,7 @@ def divided(examples: Examples, kind: Any = TaskKind.CLASSIFICATION, **how: Any)
         assert part.lines == sorted(part.lines)
         assert [examples.texts_a[line - 1] for line in part.lines] == part.texts_a
         assert (part.report.rows_used, part.report.rows_in) == (len(part), len(examples))
-    assert found.to_dict()["places"] == [{"path": "train.csv", "lines": validation.lines}]
+    assert found.saved().places == (SavedPlaces("train.csv", tuple(validation.lines)),)
     assert found.rows == tuple(line - 1 for line in validation.lines)
     return train, validation
 

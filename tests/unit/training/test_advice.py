@@ -11,6 +11,7 @@ from tests.unit.scored import scored
 from bertune.cli.app import make_app
 from bertune.evaluation.frozen_probe import FrozenComparison
 from bertune.evaluation.scores import Scores
+from bertune.hinted_values import from_json, to_json
 from bertune.text.task_kind import TaskKind
 from bertune.training.advice import Advice, Code, Outcome, SettingsInUse, advice_lines, advice_of_seeds, advise
 from bertune.training.loss_bounds import LossBounds, loss_bounds
@@ -229,6 +230,6 @@ def test_the_advice_of_seeds_says_how_many_and_which() -> None:
 
 def test_advice_comes_back_from_json_as_it_was() -> None:
     advice = advise(SITUATIONS[0], IN_USE)[0]
-    assert Advice.from_dict(advice.to_dict()) == advice
-    assert set(advice.to_dict()) == {"code", "message", "try"}
+    assert from_json(Advice, to_json(advice)) == advice
+    assert set(to_json(advice)) == {"code", "message", "try"}
     assert advice.code in get_args(Code)

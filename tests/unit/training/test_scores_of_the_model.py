@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ def test_scores_stay_and_say_so_when_the_model_is_calibrated_anew(
     execute(prepare(settings, config, say=lambda line: None))
     before = read_run(out)
     assert before.calibration is not None
-    assert before.calibration["model"] == before.scores["model"]
-    assert "calibrated_since" not in before.scores
+    assert before.scores is not None
+    assert before.calibration.model == before.scores.model is not None
+    assert before.scores.calibrated_since is None
     write = RunDirectory.write_json
 
     def killed(self: RunDirectory, name: str, values: dict[str, Any]) -> None:
@@ -51,7 +53,7 @@ def test_scores_stay_and_say_so_when_the_model_is_calibrated_anew(
         calibrate(out, DataOptions(data=str(tables / "test.csv")), output=OutputOptions(quiet=True))
     after = read_run(out)
     assert after.contract != before.contract
-    assert after.scores == before.scores | {"calibrated_since": True}
+    assert after.scores == replace(before.scores, calibrated_since=True)
     assert after.validation == before.validation
     assert (after.calibration is None) == (killed_before is not None)
 
@@ -99,8 +101,8 @@ def test_scores_of_other_weights_are_not_shown(
     assert not files.ended
     assert not files.of_the_model
     assert files.scores is None
-    assert files.validation == []
-    warnings = [each["message"] for each in report_numbers(out)["warnings"] if each["level"] == "severe"]
+    assert files.validation == ()
+    warnings = [each.message for each in report_numbers(out).warnings if each.level == "severe"]
     assert warnings[0].startswith("This run did not end")
     assert warnings[1].startswith("Scores and validation rows were of other weights")
     lines = inspect_run(out).lines

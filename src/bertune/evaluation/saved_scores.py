@@ -1,0 +1,72 @@
+"""Scores as files hold them: `Scores.to_dict` writes what is read here."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from bertune.evaluation.score_parts import Baseline, LabelScore, MetricScore
+from bertune.hinted_values import LEFT_OUT, NOT_EMPTY
+from bertune.text.task_kind import TaskKind
+
+
+@dataclass(frozen=True)
+class SavedScores:
+    """The scores of a model on some rows, as `scores.json`, `evaluations.json` and `metrics.json` hold them.
+
+    What is not said here is as in `Scores`.
+
+    Args:
+        verdict: one sentence on the first metric.
+        task_kind: of the task.
+        rows: how many were scored.
+        metrics: each metric by name; one at least, and the first one gives the verdict.
+        mean_loss: in nats, or mean squared error.
+        baseline: what every metric is held against.
+        is_majority: whether the run has collapsed.
+        label_names: in the order of the logits; empty for regression.
+        confusion: rows by true label, then by predicted label; empty also where there are too many labels.
+        labels: each label's own scores.
+        bootstrap_samples: how many sets of rows the standard errors come from.
+        seed: of the bootstrap.
+        calibration_error: of the probabilities, 0 to 1; None for regression, and in files from before it was kept.
+        confusion_cells: where there are too many labels for the matrix: its largest cells, each the position of the
+            true label, that of the predicted one, and the rows.
+    """
+
+    verdict: str
+    task_kind: TaskKind
+    rows: int
+    metrics: Annotated[dict[str, MetricScore], NOT_EMPTY]
+    mean_loss: float
+    baseline: Baseline
+    is_majority: bool
+    label_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    labels: tuple[LabelScore, ...]
+    bootstrap_samples: int
+    seed: int
+    calibration_error: float | None = None
+    confusion_cells: tuple[tuple[int, int, int], ...] | None = field(default=None, metadata=LEFT_OUT)
+
+    @property
+    def first(self) -> tuple[str, MetricScore]:
+        """The metric that gives the verdict, by name and with its numbers."""
+        return next(iter(self.metrics.items()))
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """What a regression on the encoder's features before training is worth, as files hold it; see `FrozenProbe`.
+
+    Args:
+        name: what it is called.
+        metrics: on the rows that were scored; one at least.
+        rows_trained: training rows that it was fitted on.
+        rows_scored: validation rows that it was scored on.
+        penalty: of the regression; None in files of older runs.
+    """
+
+    name: str
+    metrics: Annotated[dict[str, float], NOT_EMPTY]
+    rows_trained: int
+    rows_scored: int
+    penalty: float | None = field(default=None, metadata=LEFT_OUT)
