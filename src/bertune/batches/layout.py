@@ -153,7 +153,7 @@ def _plan_attention(lengths: NDArray[np.int64], starts: NDArray[np.int64], devic
     first_cell = 0
     for real in laid.real:
         attend = None if real.all() else torch.from_numpy(real).to(device)
-        groups.append(LengthGroup(first_cell, *real.shape, attend))
+        groups.append(LengthGroup(first_cell, len(real), real.shape[1], attend))
         first_cell += real.size
     return AttentionPlan(
         tuple(groups),

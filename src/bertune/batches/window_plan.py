@@ -91,7 +91,7 @@ def plan_windows(
         are_blocks = number == len(members)
         mask = _mask_of_blocks(real, follows, reach) if are_blocks else _mask_of_sequences(real, reach)
         mask_there = None if mask is None else torch.from_numpy(mask).to(device)
-        groups.append(WindowGroup(*real.shape, mask_there, are_blocks))
+        groups.append(WindowGroup(len(real), real.shape[1], mask_there, are_blocks))
     return WindowPlan(
         tuple(groups),
         torch.from_numpy(laid.token_of_cell).to(device),
@@ -111,14 +111,15 @@ def _blocks(starts: NDArray[np.int64], lengths: NDArray[np.int64], size: int) ->
 
 def _mask_of_sequences(real: NDArray[np.bool_], reach: int) -> NDArray[np.bool_] | None:
     columns = np.arange(real.shape[1])
-    mask = None if real.all() else real[:, None, None, :]
+    mask: NDArray[np.bool_] | None = None if real.all() else real[:, None, None, :]
     if real.shape[1] <= reach + 1:
         return mask
-    near = (np.abs(columns[:, None] - columns) <= reach)[None, None]
+    near: NDArray[np.bool_] = (np.abs(columns[:, None] - columns) <= reach)[None, None]
     if mask is None:
         return near
     # Padding sees only what it would see of its sequence, which may be nothing: each cell sees itself.
-    return (near & mask) | np.eye(len(columns), dtype=np.bool_)[None, None]
+    seen: NDArray[np.bool_] = (near & mask) | np.eye(len(columns), dtype=np.bool_)[None, None]
+    return seen
 
 
 def _mask_of_blocks(real: NDArray[np.bool_], follows: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

@@ -39,7 +39,7 @@ MODERN = {
     "local_attention": 8,
     "pad_token_id": 0,
 }
-BIASES = {name: True for name in ("attention_bias", "mlp_bias", "norm_bias", "classifier_bias")}
+BIASES = dict.fromkeys(("attention_bias", "mlp_bias", "norm_bias", "classifier_bias"), True)
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "BERT": ("Bert", {**BODY, "max_position_embeddings": 64}),
     "RoBERTa": ("Roberta", {**BODY, "max_position_embeddings": 66, "type_vocab_size": 1}),
