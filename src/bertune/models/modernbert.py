@@ -202,7 +202,8 @@ def _thetas(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(config: ModernBertConfig) -> None:
-    if len(config.layer_types) != config.num_hidden_layers or set(config.layer_types) - {_GLOBAL, _LOCAL}:
+    are_known = all(kind in (_GLOBAL, _LOCAL) for kind in config.layer_types)
+    if len(config.layer_types) != config.num_hidden_layers or not are_known:
         raise ConfigError(
             f"layer_types must say {_GLOBAL} or {_LOCAL} for each of {config.num_hidden_layers} layers, "
             f"not {list(config.layer_types)!r:.80}"
