@@ -125,7 +125,7 @@ def test_what_only_bert_has_is_refused_by_a_sentence(fine_tuned: Path, run: Run,
 
 
 def test_a_configuration_of_another_family_than_the_weights_is_refused(
-    encoder: Path, run: Run, tables: Path, tmp_path: Path
+    encoder: Path, family: str, run: Run, tables: Path, tmp_path: Path
 ) -> None:
     for name in ("model.safetensors", "vocab.txt", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((encoder / name).read_bytes())
@@ -134,5 +134,6 @@ def test_a_configuration_of_another_family_than_the_weights_is_refused(
     out = tmp_path / "run"
     done = run("train", "--data", str(tables), *COLUMNS, "--model", str(tmp_path), "--out", str(out), *TRAINING)
     assert done.returncode == 3
-    assert "does not fit" in done.stderr
+    # ModernBERT's table of tokens has a name of its own.
+    assert ("no RoBERTa encoder in this checkpoint" if family == "ModernBert" else "does not fit") in done.stderr
     assert not out.exists()
