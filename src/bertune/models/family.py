@@ -74,8 +74,3 @@ class Family(Generic[ConfigT]):
     def knows_pooling(self, pooling: Pooling) -> bool:
         """Whether transformers' class of the family computes a pooling, and the pooler takes what it gives."""
         return pooling == "cls" or bool(self.pooling_key)
-
-    @property
-    def pooler_is_head(self) -> bool:
-        """Whether the pooler is a part of a classifier's head, which no pretrained checkpoint has."""
-        return not self.names.has("pooler.dense.weight")

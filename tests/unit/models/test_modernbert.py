@@ -12,11 +12,12 @@ from tests.unit.kernels.encoder_worlds import batch_of
 
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import fitted_config
-from bertune.errors import CheckpointError, ConfigError
+from bertune.errors import CheckpointError, ConfigError, DataError
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder, computing_in
 from bertune.models.modernbert import ModernBertConfig
 from bertune.models.registry import read_config
+from bertune.training.layer_settings import draw_top_layers
 
 # The keys of ModernBERT-base's file.
 PUBLISHED: dict[str, Any] = {
@@ -220,6 +221,38 @@ def test_depths_are_those_of_the_layers() -> None:
     assert depths["embeddings.norm.weight"] == 0
     assert depths["layers.0.feed_forward_norm.weight"] == 1
     assert depths["layers.3.attention_norm.weight"] == depths["final_norm.weight"] == depths["pooler.norm.weight"] == 4
+
+
+def test_layers_drawn_anew_are_the_top_ones_and_what_stands_above_them() -> None:
+    config = ModernBertConfig.from_dict(SMALL)
+    classifier, encoder = classifier_model(config, 2, seed=1)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.fill_(7.0)
+    draw_top_layers(classifier, 1, seed=1)
+    drawn = {name for name, value in encoder.state_dict().items() if torch.equal(value, before[name])}
+    assert drawn == {name for name in before if encoder.depth_of(name) == 4}
+    assert {"final_norm.weight", "pooler.norm.weight", "layers.3.attention_norm.weight"} <= drawn
+
+
+def test_a_sequence_beyond_the_positions_is_refused() -> None:
+    encoder = build()
+    assert len(encoder.encode(batch_of([128]))) == 128
+    with pytest.raises(DataError, match=r"position 128 is outside 0\.\.127"):
+        encoder.encode(batch_of([129]))
+
+
+def test_a_table_of_a_few_tokens_gives_the_same() -> None:
+    """As training has it: the rows of the tokens that occur, found by their ids."""
+    encoder, batch = build(), batch_of([40, 7])
+    exact = encoder.encode(batch)
+    table = encoder.input_embeddings
+    ids = batch.token_ids.unique()
+    table.row_of = torch.full((60,), -1)
+    table.row_of[ids] = torch.arange(len(ids))
+    table.weight = torch.nn.Parameter(table.weight.detach()[ids])
+    assert torch.equal(encoder.encode(batch), exact)
 
 
 @pytest.mark.parametrize("last", ["full_attention", "sliding_attention"])
