@@ -7,13 +7,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bertune.api.fine_tuned_model import Model as Model
+    from bertune.api.fine_tuned_model import load as load
+    from bertune.api.train_settings import TrainSettings as TrainSettings
+    from bertune.api.trained_run import Run as Run
+    from bertune.api.trained_run import train as train
     from bertune.batches.batch import Batch as Batch
     from bertune.batches.dataset import Dataset as Dataset
     from bertune.checkpoints.contract import Contract as Contract
     from bertune.checkpoints.hub import resolve_model as resolve_model
     from bertune.checkpoints.hub_module import classifier_model as classifier_model
     from bertune.checkpoints.model_directory import LoadedModel as LoadedModel
-    from bertune.checkpoints.model_directory import load as load
     from bertune.checkpoints.model_directory import save as save
     from bertune.checkpoints.receipt import Receipt as Receipt
     from bertune.checkpoints.restore import restore as restore
@@ -74,11 +78,14 @@ _HOMES = {
     "History": "training.history",
     "LabelSet": "text.examples",
     "LoadedModel": "checkpoints.model_directory",
+    "Model": "api.fine_tuned_model",
     "PolynomialDecay": "optim.schedule",
     "Receipt": "checkpoints.receipt",
     "RowSource": "text.row_source",
+    "Run": "api.trained_run",
     "Scores": "evaluation.scores",
     "Task": "text.task",
+    "TrainSettings": "api.train_settings",
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
     "bert_encode": "tokens.encoding",
@@ -92,7 +99,7 @@ _HOMES = {
     "find_splits": "text.glue",
     "fit": "training.loop",
     "glue_task": "text.glue",
-    "load": "checkpoints.model_directory",
+    "load": "api.fine_tuned_model",
     "plot_inputs": "pictures.inputs",
     "plot_model": "pictures.model",
     "plot_reliability": "pictures.reliability",
@@ -106,6 +113,7 @@ _HOMES = {
     "resolve_model": "checkpoints.hub",
     "restore": "checkpoints.restore",
     "save": "checkpoints.model_directory",
+    "train": "api.trained_run",
     "write_tf_checkpoint": "checkpoints.tensorflow_writer",
 }
 

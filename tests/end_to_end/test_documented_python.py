@@ -26,7 +26,7 @@ NOT_RUN = {
     'to("cuda")': "a GPU",
 }
 # Made by the functions that have an example.
-RESULTS = {"Agreement", "Batch", "History", "LoadedModel", "Receipt", "Scores"}
+RESULTS = {"Agreement", "Batch", "History", "LoadedModel", "Receipt", "Run", "Scores", "TrainSettings"}
 # The page on exporting makes the same call, which proves itself on a thousand rows in a process of its own.
 RUN_ELSEWHERE = {"export"}
 NAMES = sorted(set(bertune.__all__) - RESULTS - RUN_ELSEWHERE - {"__version__"})

@@ -1,6 +1,6 @@
 """A study of seeds: the same run with several seeds, as one result."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -95,6 +95,7 @@ def prepare_study(
     say: Say,
     verbose: bool = False,
     on_fetch: Report | None = None,
+    frames: Mapping[str, Any] | None = None,
 ) -> PreparedStudy:
     """Reads, checks and encodes once for all seeds; writes nothing.
 
@@ -105,6 +106,7 @@ def prepare_study(
         say: told each fact as a line.
         verbose: tell more of the data and the encoder, as `prepare`.
         on_fetch: told how far the download of a model is.
+        frames: tables in memory, as for `prepare`.
 
     Raises:
         BertuneError: any part that cannot work; nothing has been written.
@@ -117,7 +119,7 @@ def prepare_study(
     directory = StudyDirectory(settings.out)
     earlier = None if settings.overwrite else directory.earlier()
     told = replace(settings, overwrite=settings.overwrite or earlier is not None)
-    run = prepare(told, configs[0], say=say, verbose=verbose, on_fetch=on_fetch)
+    run = prepare(told, configs[0], say=say, verbose=verbose, on_fetch=on_fetch, frames=frames)
     if run.validation is None:
         raise ConfigError(
             "--seeds needs validation data: the best seed is chosen by them",
