@@ -4,9 +4,12 @@ The public names are loaded when they are first used, so `import bertune` is qui
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bertune.api.estimators import TextClassifier as TextClassifier
+    from bertune.api.estimators import TextRegressor as TextRegressor
     from bertune.api.fine_tuned_model import Model as Model
     from bertune.api.fine_tuned_model import load as load
     from bertune.api.train_settings import TrainSettings as TrainSettings
@@ -85,6 +88,8 @@ _HOMES = {
     "Run": "api.trained_run",
     "Scores": "evaluation.scores",
     "Task": "text.task",
+    "TextClassifier": "api.estimators",
+    "TextRegressor": "api.estimators",
     "TrainSettings": "api.train_settings",
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
@@ -117,7 +122,11 @@ _HOMES = {
     "write_tf_checkpoint": "checkpoints.tensorflow_writer",
 }
 
+# What `from bertune import *` takes; without scikit-learn its estimators cannot be had.
+_NEEDS_SKLEARN = ("TextClassifier", "TextRegressor")
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (all are strings)
+if importlib.util.find_spec("sklearn") is None:
+    __all__ = [name for name in __all__ if name not in _NEEDS_SKLEARN]
 
 
 def __getattr__(name: str) -> Any:
@@ -129,4 +138,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_HOMES})
