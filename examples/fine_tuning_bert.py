@@ -258,16 +258,13 @@ bertune.plot_schedule({"create_optimizer": optimizer.learning_rate_at}, num_trai
 # %% [markdown]
 # ### Train
 #
-# An observer is told of every step and epoch; this one prints the epochs.
+# A callback is told of every step and epoch; this one prints the epochs.
 
 
 # %%
-class EpochPrinter:
+class EpochPrinter(bertune.Callback):
     def on_start(self, total_steps, steps_per_epoch, precision):
         print(f"{total_steps} steps, {steps_per_epoch} an epoch, computed in {precision}")
-
-    def on_step(self, result):
-        pass
 
     def on_epoch(self, result):
         accuracy = result.scores.value("accuracy")
@@ -285,7 +282,7 @@ history = bertune.fit(
     config=bertune.TrainingConfig(epochs=EPOCHS, batch_size=BATCH_SIZE, seed=1),
     optimizer=optimizer,
     label_names=labels.names,
-    observer=EpochPrinter(),
+    callbacks=[EpochPrinter()],
 )
 assert len(history.steps) == num_train_steps
 

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from bertune.tokens.read_records import read_records as read_records
     from bertune.tokens.reencode import reencode as reencode
     from bertune.tokens.tokenizer import BertTokenizer as BertTokenizer
+    from bertune.training.callback import Callback as Callback
     from bertune.training.config import TrainingConfig as TrainingConfig
     from bertune.training.history import History as History
     from bertune.training.loop import fit as fit
@@ -72,6 +73,7 @@ _HOMES = {
     "BertConfig": "encoder.config",
     "BertTokenizer": "tokens.tokenizer",
     "BertuneError": "errors",
+    "Callback": "training.callback",
     "Classifier": "heads.classifier",
     "Columns": "text.examples",
     "Contract": "checkpoints.contract",

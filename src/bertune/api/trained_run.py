@@ -155,7 +155,7 @@ def _train_once(
     settings: SortedSettings, frames: dict[str, Any], say: Callable[[str], None], *, quiet: bool, verbose: bool
 ) -> Run:
     prepared = prepare(settings.run, settings.training, say=say, verbose=verbose, on_fetch=_teller(say), frames=frames)
-    with watched_by(None, not quiet) as progress:
+    with watched_by((), not quiet) as progress:
         finished = execute(prepared, observer=progress)
     folder = finished.directory.path
     return Run(folder, write_report(folder), finished.best.scores, finished.also, finished.history)
@@ -175,7 +175,7 @@ def _train_seeds(
     )
     with ExitStack() as shown:
         finished = execute_study(
-            study, say=say, observer_of=lambda _seed, _place: shown.enter_context(watched_by(None, not quiet))
+            study, say=say, observer_of=lambda _seed, _place: shown.enter_context(watched_by((), not quiet))
         )
     folder = finished.directory.path
     also = {} if finished.test is None else {"test": finished.test}

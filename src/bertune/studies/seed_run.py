@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from bertune.errors import DivergedError
 from bertune.evaluation.metrics import METRICS
 from bertune.training.advice import Advice
-from bertune.training.history import Observer
+from bertune.training.callback import Callback
 from bertune.training.prepare import PreparedRun
 from bertune.training.run import execute
 
@@ -62,7 +62,7 @@ def folder_name(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def run_seed(run: PreparedRun, observer: Observer | None) -> SeedResult:
+def run_seed(run: PreparedRun, observer: Callback | None) -> SeedResult:
     """Trains one seed; that it diverges is a result.
 
     Raises:

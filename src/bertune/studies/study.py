@@ -27,8 +27,8 @@ from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import Summary, summarize
 from bertune.training.also_scored import score_kept_model
 from bertune.training.calibrated import calibrated
+from bertune.training.callback import Callback
 from bertune.training.config import TrainingConfig
-from bertune.training.history import Observer
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
 from bertune.training.reading import TEST
@@ -133,7 +133,7 @@ def prepare_study(
 
 
 def execute_study(
-    study: PreparedStudy, *, say: Say, observer_of: Callable[[int, int], Observer | None] | None = None
+    study: PreparedStudy, *, say: Say, observer_of: Callable[[int, int], Callback | None] | None = None
 ) -> FinishedStudy:
     """Trains the seeds that are not done yet, and writes the folder of the study.
 
@@ -260,7 +260,7 @@ def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, cl
     directory.write_scores({**about, "validation": judged.scores.to_dict()})
 
 
-def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Generator[SeedResult]:
+def _trained(study: PreparedStudy, observers: dict[int, Callback | None]) -> Generator[SeedResult]:
     """Yields the result of each seed as it is done."""
 
     def of(seed: int) -> PreparedRun:

@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from bertune.atomic import errors_naming
+from bertune.training.callback import Callback
 from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
 
-class Journal:
-    """Writes what a run does, as it does it; an `Observer` of `fit`.
+class Journal(Callback):
+    """Writes what a run does, as it does it; a `Callback` of `fit`.
 
     Args:
         path: the file; an existing one is continued.
