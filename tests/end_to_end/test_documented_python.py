@@ -26,16 +26,68 @@ NOT_RUN = {
     'to("cuda")': "a GPU",
 }
 # Made by the functions that have an example, or parts of what these give; and errors, whose example is that of one.
-RESULTS = set(
-    """
-    AddedToken Advice Agreement AlignedPiece ArrowStream Baseline Batch Calibration CheckpointError ConfigError DataError
-    DivergedError Dynamics EncodedExamples EncoderOutput EpochResult Example Explanation ExportProgress FetchProgress
-    GlueTask History LabelScore LabelThreshold Layout LoadedModel LongTexts Manifest MetricScore PieceReason Prediction
-    Predictions Quality ReadKeywords ReadOptions ReadReport Reason Receipt Recipe Records ReencodeProgress
-    ReencodedExamples RefusedRow Reliability ResourceError Run ScheduledAdam Scores SeedResult SeveralLabels Shard Split
-    Spread StepResult Summary TensorRecord Thresholds TrainSettings WordReason errors
-    """.split()
-)
+RESULTS = {
+    "AddedToken",
+    "Advice",
+    "Agreement",
+    "AlignedPiece",
+    "ArrowStream",
+    "Baseline",
+    "Batch",
+    "Calibration",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "Dynamics",
+    "EncodedExamples",
+    "EncoderOutput",
+    "EpochResult",
+    "Example",
+    "Explanation",
+    "ExportProgress",
+    "FetchProgress",
+    "GlueTask",
+    "History",
+    "LabelScore",
+    "LabelThreshold",
+    "Layout",
+    "LoadedModel",
+    "LongTexts",
+    "Manifest",
+    "MetricScore",
+    "PieceReason",
+    "Prediction",
+    "Predictions",
+    "Quality",
+    "ReadKeywords",
+    "ReadOptions",
+    "ReadReport",
+    "Reason",
+    "Receipt",
+    "Recipe",
+    "Records",
+    "ReencodeProgress",
+    "ReencodedExamples",
+    "RefusedRow",
+    "Reliability",
+    "ResourceError",
+    "Run",
+    "ScheduledAdam",
+    "Scores",
+    "SeedResult",
+    "SeveralLabels",
+    "Shard",
+    "Split",
+    "Spread",
+    "StepResult",
+    "Summary",
+    "TensorRecord",
+    "Thresholds",
+    "TrainSettings",
+    "WordReason",
+    "errors",
+}
 # The page on exporting makes the same call, which proves itself on a thousand rows in a process of its own.
 RUN_ELSEWHERE = {"export"}
 NAMES = sorted(set(bertune.__all__) - RESULTS - RUN_ELSEWHERE - {"__version__"})
