@@ -255,7 +255,7 @@ bertune.plot_schedule({"create_optimizer": optimizer.learning_rate_at}, num_trai
 # %% [markdown]
 # ### Train
 #
-# A callback is told of every step and epoch; this one prints the epochs.
+# A callback is told of every step and epoch; this one prints the epochs, in the place of the usual progress.
 
 
 # %%
@@ -280,6 +280,7 @@ history = bertune.fit(
     optimizer=optimizer,
     label_names=labels.names,
     callbacks=[EpochPrinter()],
+    verbose=False,
 )
 assert len(history.steps) == num_train_steps
 

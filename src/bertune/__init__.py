@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from bertune.training.history import History as History
     from bertune.training.loop import fit as fit
     from bertune.training.step import StepResult as StepResult
+    from bertune.training.tensorboard import TensorBoard as TensorBoard
 
 __version__ = "0.1.0"
 
@@ -194,6 +195,7 @@ _HOMES = {
     "Summary": "studies.summary",
     "Task": "text.task",
     "TensorRecord": "checkpoints.receipt",
+    "TensorBoard": "training.tensorboard",
     "TextClassifier": "api.estimators",
     "TextRegressor": "api.estimators",
     "Thresholds": "evaluation.thresholds",

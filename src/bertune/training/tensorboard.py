@@ -17,10 +17,16 @@ class TensorBoard(Callback):
 
     Args:
         folder: of the event file.
+
+    Example:
+        >>> inputs = bertune.encode_examples(["good film", "bad"], None, tokenizer, 16)
+        >>> settings = bertune.TrainingConfig(epochs=2, batch_size=2)
+        >>> with bertune.TensorBoard("runs/curves") as curves:
+        ...     history = bertune.fit(classifier, (inputs, [1, 0]), config=settings, callbacks=[curves])
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file = EventFile(folder)
+    def __init__(self, folder: str | Path) -> None:
+        self._file = EventFile(Path(folder))
         self._steps = 0
 
     def __enter__(self) -> Self:
