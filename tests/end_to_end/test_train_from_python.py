@@ -190,6 +190,10 @@ def test_without_a_folder_the_run_is_kept_among_temporary_files(
     assert "<table>" in html
     del made
     assert (folder / "report.html").is_file()
+    before = list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="no column 'frist'"):
+        bertune.train(as_pandas(tables / "train.csv"), model=model, text_a="frist", label="mood", quiet=True)
+    assert list(tmp_path.iterdir()) == before, "nothing is left of a run that has not begun"
 
 
 def test_what_is_found_and_the_progress_are_told_as_on_the_command_line(
@@ -262,3 +266,56 @@ def test_the_settings_of_a_run_in_memory_say_so(model: Path, tables: Path, tmp_p
     named: dict[str, Any] = {"model": model, "text_a": "first", "label": "mood"}
     made = bertune.train(data, out=tmp_path / "run", quiet=True, **named, **SETTINGS)
     assert tomllib.loads((made.folder / "run.toml").read_text())["train"]["data"] == "DataFrame in memory"
+
+
+def test_without_validation_rows_there_are_no_scores(model: Path, tables: Path, tmp_path: Path) -> None:
+    data = as_polars(tables / "train.csv")
+    named: dict[str, Any] = {"model": model, "text_a": "first", "label": "mood", "validation": "none"}
+    made = bertune.train(data, out=tmp_path / "run", quiet=True, **named, **SETTINGS)
+    assert made.scores is None
+    assert repr(made) == f"Run(epoch 2 of 2; {tmp_path / 'run'})"
+    assert "<table>" in made._repr_html_()
+
+
+def test_lists_of_labels_and_values_are_learned_from_memory(model: Path, tables: Path, tmp_path: Path) -> None:
+    texts = columns_of(tables / "train.csv")["first"]
+    tags = [["good"] if "good" in text else ["other", "film"] if "film" in text else [] for text in texts]
+    several = bertune.train(
+        (texts, tags),
+        model=model,
+        kind="multi-label",
+        allow_no_label=True,
+        out=tmp_path / "several",
+        quiet=True,
+        **SETTINGS,
+    )
+    assert several.model.labels == ("film", "good", "other")
+    assert several.model.predict_proba(texts[:3]).shape == (3, 3)
+    values = bertune.train(
+        {"text": texts, "length": np.array([len(text) for text in texts])},
+        model=model,
+        text_a="text",
+        label="length",
+        kind="regression",
+        target_range=[0, 100],
+        out=tmp_path / "values",
+        quiet=True,
+        **SETTINGS,
+    )
+    assert values.scores is not None
+    assert list(values.scores.values) == ["pearson", "spearman"]
+    assert 0 <= values.model.predict(texts[0])[0].to_dict()["value"] <= 100
+
+
+def test_columns_may_be_named_by_their_places(of_command: Path, model: Path, tables: Path, tmp_path: Path) -> None:
+    named: dict[str, Any] = {"model": model, "text_a": 1, "label": 2}
+    made = bertune.train(as_pandas(tables / "train.csv"), out=tmp_path / "run", quiet=True, **named, **SETTINGS)
+    weights = "model/model.safetensors"
+    assert (made.folder / weights).read_bytes() == (of_command / weights).read_bytes()
+    assert made.model.contract.text_a == "first"
+
+
+def test_a_table_without_rows_in_memory_says_what_to_do(model: Path, tmp_path: Path) -> None:
+    lazy = pytest.importorskip("polars").LazyFrame({"text": ["a"], "label": ["b"]})
+    with pytest.raises(ConfigError, match="a LazyFrame holds no rows yet"):
+        bertune.train(lazy, model=model, text_a="text", label="label", out=tmp_path / "run", quiet=True)

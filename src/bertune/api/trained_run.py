@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -140,15 +140,29 @@ def train(  # noqa: PLR0913 (what nearly every call names)
             named[name], frames[name] = given_split(value, name)
     by_name = {"text_a": text_a, "text_b": text_b, "label": label}
     columns = given.columns | {name: str(value) for name, value in by_name.items() if value is not None}
-    folder = Path(tempfile.mkdtemp(prefix="bertune-")) / "run" if out is None else Path(out)
-    chosen = sorted_settings(given.name, folder, {**settings, **columns, **named, "model": model})
-    if "train" in frames:
-        _refuse_settings_of_files(chosen.run)
-    say = _say_nothing if quiet else say_line
-    if "test" in given.frames and test is None:
-        say("the test split is not read; test=data['test'] scores it once, at the end")
-    run = _train_once if chosen.seeds.seeds is None else _train_seeds
-    return run(chosen, frames, say, quiet=quiet, verbose=verbose)
+    with _folder_for(out) as folder:
+        chosen = sorted_settings(given.name, folder, {**settings, **columns, **named, "model": model})
+        if "train" in frames:
+            _refuse_settings_of_files(chosen.run)
+        say = _say_nothing if quiet else say_line
+        if "test" in given.frames and test is None:
+            say("the test split is not read; test=data['test'] scores it once, at the end")
+        run = _train_once if chosen.seeds.seeds is None else _train_seeds
+        return run(chosen, frames, say, quiet=quiet, verbose=verbose)
+
+
+@contextmanager
+def _folder_for(out: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """Gives the folder of the run; a temporary one is left behind where something is in it."""
+    if out is not None:
+        yield Path(out)
+        return
+    parent = Path(tempfile.mkdtemp(prefix="bertune-"))
+    try:
+        yield parent / "run"
+    finally:
+        with suppress(OSError):  # it holds a run, or what one that failed has left
+            parent.rmdir()
 
 
 def _train_once(
