@@ -1,7 +1,7 @@
 """A fine-tuned model's answers to texts."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -88,6 +88,10 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.logits)
+
+    def __getitem__(self, row: int) -> Prediction:
+        one = replace(self, logits=self.logits[[row]])
+        return next(iter(one))
 
     def __iter__(self) -> Iterator[Prediction]:
         if not self.contract.kind.has_labels:

@@ -54,8 +54,3 @@ class Family(Generic[ConfigT]):
     fixed_keys: Mapping[str, str]
     unused: tuple[tuple[str, str], ...]
     why_not_kernels: str = ""
-
-    @property
-    def pooler_is_head(self) -> bool:
-        """Whether the pooler is a part of a classifier's head, which no pretrained checkpoint has."""
-        return not self.names.has("pooler.dense.weight")
