@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from bertune.models.classifier import Classifier as Classifier
     from bertune.models.encoder import Encoder as Encoder
     from bertune.models.encoder import EncoderOutput as EncoderOutput
+    from bertune.models.encoder_config import EncoderConfig as EncoderConfig
+    from bertune.models.registry import read_config as read_config
     from bertune.optim.adamw import AdamWeightDecay as AdamWeightDecay
     from bertune.optim.create import create_optimizer as create_optimizer
     from bertune.optim.parameter_groups import decay_groups as decay_groups
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from bertune.text.sources import read_examples as read_examples
     from bertune.text.split_files import Split as Split
     from bertune.text.task import Task as Task
+    from bertune.text.task_kind import TaskKind as TaskKind
     from bertune.tokens.added_tokens import AddedToken as AddedToken
     from bertune.tokens.encoding import bert_encode as bert_encode
     from bertune.tokens.encoding import encode_examples as encode_examples
@@ -104,12 +107,15 @@ if TYPE_CHECKING:
     from bertune.tokens.manifest import Manifest as Manifest
     from bertune.tokens.manifest import Recipe as Recipe
     from bertune.tokens.manifest import Shard as Shard
+    from bertune.tokens.pair_template import PairTemplate as PairTemplate
     from bertune.tokens.read_records import Records as Records
     from bertune.tokens.read_records import read_records as read_records
+    from bertune.tokens.read_tokenizer import read_tokenizer as read_tokenizer
     from bertune.tokens.reencode import ReencodeProgress as ReencodeProgress
     from bertune.tokens.reencode import reencode as reencode
     from bertune.tokens.tokenizer import BertTokenizer as BertTokenizer
     from bertune.tokens.tokenizer_protocol import AlignedPiece as AlignedPiece
+    from bertune.tokens.tokenizer_protocol import Tokenizer as Tokenizer
     from bertune.training.advice import Advice as Advice
     from bertune.training.callback import Callback as Callback
     from bertune.training.config import TrainingConfig as TrainingConfig
@@ -147,6 +153,7 @@ _HOMES = {
     "Dynamics": "training.dynamics",
     "EncodedExamples": "tokens.examples",
     "Encoder": "models.encoder",
+    "EncoderConfig": "models.encoder_config",
     "EncoderOutput": "models.encoder",
     "EpochResult": "training.history",
     "Example": "text.examples",
@@ -165,6 +172,7 @@ _HOMES = {
     "Manifest": "tokens.manifest",
     "MetricScore": "evaluation.score_parts",
     "Model": "api.fine_tuned_model",
+    "PairTemplate": "tokens.pair_template",
     "PieceReason": "evaluation.explain",
     "PolynomialDecay": "optim.schedule",
     "Prediction": "evaluation.predictions",
@@ -194,11 +202,13 @@ _HOMES = {
     "StepResult": "training.step",
     "Summary": "studies.summary",
     "Task": "text.task",
-    "TensorRecord": "checkpoints.receipt",
+    "TaskKind": "text.task_kind",
     "TensorBoard": "training.tensorboard",
+    "TensorRecord": "checkpoints.receipt",
     "TextClassifier": "api.estimators",
     "TextRegressor": "api.estimators",
     "Thresholds": "evaluation.thresholds",
+    "Tokenizer": "tokens.tokenizer_protocol",
     "TrainSettings": "api.train_settings",
     "TrainingConfig": "training.config",
     "WarmUp": "optim.schedule",
@@ -224,9 +234,11 @@ _HOMES = {
     "plot_schedule": "pictures.schedule",
     "predict": "evaluation.predictions",
     "predict_logits": "evaluation.logits",
+    "read_config": "models.registry",
     "read_examples": "text.sources",
     "read_records": "tokens.read_records",
     "read_split": "text.glue",
+    "read_tokenizer": "tokens.read_tokenizer",
     "reencode": "tokens.reencode",
     "resolve_model": "checkpoints.hub",
     "restore": "checkpoints.restore",

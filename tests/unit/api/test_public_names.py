@@ -18,6 +18,12 @@ INTERNAL = {
     "AdamWeightDecay.coefficients return": "for the compiled step",
     "ScheduledAdam.coefficients return": "for the compiled step",
     "Layout.attention_plan return": "for the encoder",
+    "Encoder.family return": "for files and kernels",
+    "Encoder.input_embeddings return": "a module of torch",
+    **{
+        f"{name}.saved return": "for the files of a run"
+        for name in ("Calibration", "Quality", "Receipt", "Reliability", "Scores", "Summary", "Thresholds")
+    },
     "RowSource.of split": "`find_splits` makes splits",
     "Split.__init__ hub": "`find_splits` makes splits",
     "Split.__init__ mrpc": "`find_splits` makes splits",

@@ -16,7 +16,7 @@ from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DivergedError
 from bertune.models.classifier import Classifier
-from bertune.nn.precision import computing_in
+from bertune.models.encoder import computing_in
 from bertune.optim.create import create_optimizer
 from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.training.callback import Callback
