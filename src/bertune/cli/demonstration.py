@@ -12,7 +12,7 @@ from pathlib import Path
 from bertune.checkpoints.model_directory import LoadedModel, load
 from bertune.cli.answer_output import answer_table
 from bertune.cli.answer_rows import answer_columns, answer_rows
-from bertune.cli.demo import DemoOptions
+from bertune.cli.demo_options import DemoOptions
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.results import finished_values
 from bertune.cli.shared_options import OutputOptions
