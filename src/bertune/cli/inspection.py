@@ -13,9 +13,9 @@ from bertune.cli.progress import RowsProgress
 from bertune.errors import DataError
 from bertune.json_file import JsonObject
 from bertune.text.audit import Audit, audit_sources
+from bertune.text.counts import counted
 from bertune.text.examples import Columns, Examples, LabelSet, Task
 from bertune.text.file_kind import name_parts
-from bertune.text.findings import counted
 from bertune.text.glue import find_splits, glue_task
 from bertune.text.header_faults import findings_of_header
 from bertune.text.read_options import ReadOptions

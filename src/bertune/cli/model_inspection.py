@@ -22,7 +22,7 @@ from bertune.models.registry import read_config
 from bertune.reports.run_files import read_scores
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import summarize
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.training.run_directory import has_ended
 from bertune.training.saved_run import RunScores

@@ -10,7 +10,7 @@ from bertune.studies.halving import Trial
 from bertune.studies.sweep import FinishedSweep, shown_value
 from bertune.studies.sweep_settings import Drawn, SweepSettings
 from bertune.text.aligned import aligned
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.training.callback import Callback
 from bertune.training.training_progress import TrainingProgress

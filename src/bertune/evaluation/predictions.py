@@ -18,8 +18,8 @@ from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.json_file import JsonObject
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import Precision, choose_precision
+from bertune.text.counts import counted
 from bertune.text.examples import Examples, LabelSet
-from bertune.text.findings import counted
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 from bertune.tokens.long_texts import LongTexts
 

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any
 
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.markup import table
 from bertune.training.callback import Callback
 from bertune.training.history import EpochResult, epoch_rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.metric_text import loss_text, metric_name, metric_text
 from bertune.text.printed_lines import lines_on, say
 from bertune.training.callback import Callback
