@@ -79,6 +79,11 @@ class EncoderConfig:
         """Tokens that a sequence may have."""
         return self.max_position_embeddings
 
+    @property
+    def num_stored_layers(self) -> int:
+        """Layers with weights of their own; a family whose layers share them has fewer than it computes."""
+        return self.num_hidden_layers
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Reads a configuration; keys that do not concern the encoder (labels, versions) are left aside.

@@ -187,7 +187,7 @@ def _restore(
             f"max_length ({settings.max_length}) exceeds the encoder's {sizes.max_positions} positions",
             hint=f"use --max-length {sizes.max_positions} or less",
         )
-    check_reinit_layers(config.reinit_layers, sizes.num_hidden_layers)
+    check_reinit_layers(config.reinit_layers, sizes)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")
     check_vocabulary(tokenizer, encoder, folder)
