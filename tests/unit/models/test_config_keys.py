@@ -77,7 +77,9 @@ STRICT = [family.config for family in FAMILIES if family.config is not BertConfi
     ("config", "values"),
     [(RobertaConfig, ROBERTA_BASE), (DistilBertConfig, DISTILBERT_BASE), (ElectraConfig, ELECTRA_SMALL)],
 )
-def test_published_configurations_are_read(config: type[EncoderConfig], values: dict[str, Any]) -> None:
+def test_published_configurations_are_read(
+    config: type[RobertaConfig | DistilBertConfig | ElectraConfig], values: dict[str, Any]
+) -> None:
     assert config.from_dict(values) == config()
 
 
