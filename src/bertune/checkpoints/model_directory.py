@@ -7,18 +7,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bertune.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
+from bertune.checkpoints.kept_head import Head, head_names, read_head
 from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, write_digests
 from bertune.checkpoints.model_files import find_model_folder
-from bertune.checkpoints.restore import names_in, restore
-from bertune.checkpoints.safetensors_file import TensorFiles
+from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
 from bertune.checkpoints.transformers_classifier import (
     DIGESTS_FILE,
@@ -28,7 +27,6 @@ from bertune.checkpoints.transformers_classifier import (
     is_of_transformers,
     write_contract,
 )
-from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
 from bertune.models.classifier import Classifier, undrawn_model
 from bertune.models.encoder import Encoder
@@ -160,7 +158,7 @@ def _load(folder: Path) -> LoadedModel:
     classifier, encoder = undrawn_model(config, contract.num_outputs, pooling=contract.pooling)
     check_vocabulary(tokenizer, encoder, folder)
     restore(encoder, folder).assert_consumed()
-    _restore_head(classifier, folder)
+    Head(read_head(classifier, folder)).put_into(classifier)
     return LoadedModel(classifier.eval(), tokenizer, contract)
 
 
@@ -248,19 +246,6 @@ def _check_parts(classifier: Classifier, tokenizer: Tokenizer, contract: Contrac
         )
 
 
-def _restore_head(classifier: Classifier, folder: Path) -> None:
-    files = TensorFiles(find_tensor_files(folder))
-    family = classifier.encoder.family
-    names = names_in(folder, files, family).stored
-    for name, plain in _head_names(classifier).items():
-        parameter = classifier.get_parameter(name)
-        stored = names.get(plain, plain)
-        if stored not in files.tensors or files.tensors[stored].shape != tuple(parameter.shape):
-            raise CheckpointError(f"{folder}: tensor {name} is missing or not {tuple(parameter.shape)}")
-        with torch.no_grad():
-            parameter.copy_(files.read(stored))
-
-
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
     """Returns all weights under the names of the family's classifier in transformers."""
     family = classifier.encoder.family
@@ -273,15 +258,8 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
         tensors |= {family.prefix + target: part.contiguous() for target, part in zip(targets, parts, strict=True)}
     return tensors | {
         stored: classifier.get_parameter(name).detach().float().cpu().contiguous()
-        for name, stored in _head_names(classifier).items()
+        for name, stored in head_names(classifier).items()
     }
-
-
-def _head_names(classifier: Classifier) -> dict[str, str]:
-    """Returns the parameters of the head, and their names in the file."""
-    rows = classifier.encoder.family.head_names.rows
-    there = {name for name, _ in classifier.named_parameters()}
-    return {name: stored for name, (stored,) in rows.items() if name in there}
 
 
 def _write_weights(path: Path, classifier: Classifier) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bertune.nn.embeddings import Embeddings
     from bertune.nn.layer import TransformerLayer
     from bertune.nn.pooling import Pooler
+    from bertune.nn.relative_bias import RelativeBias
 
 ConfigT = TypeVar("ConfigT", bound=EncoderConfig)
 
@@ -37,6 +38,7 @@ class Family(Generic[ConfigT]):
         fixed_keys: of `config.json`, beside the sizes.
         unused: tensors that a checkpoint may hold and a classifier does not want: a pattern of their names, and the
             reason for the receipt.
+        relative: what adds to the scores of every layer's attention by how far two tokens lie apart; None for nothing.
         why_not_kernels: why the compiled kernels do not compute this family; empty where they do.
     """
 
@@ -51,6 +53,7 @@ class Family(Generic[ConfigT]):
     prefix: str
     head_names: NameTable
     architecture: str
-    fixed_keys: Mapping[str, str]
+    fixed_keys: Mapping[str, str | int]
     unused: tuple[tuple[str, str], ...]
+    relative: "Callable[[ConfigT], RelativeBias] | None" = None
     why_not_kernels: str = ""

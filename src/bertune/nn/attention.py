@@ -87,7 +87,7 @@ class SelfAttention(nn.Module):
         Returns:
             (tokens, hidden_size), or (sequences, hidden_size) with `first_only`.
         """
-        if self._kernel_for(hidden_states).name == "varlen":
+        if not layout.is_biased and self._kernel_for(hidden_states).name == "varlen":
             return self._mix_packed(hidden_states, layout, first_only=first_only)
         if first_only:
             return self._mix_first(hidden_states, layout)
@@ -159,15 +159,21 @@ class SelfAttention(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, group: LengthGroup) -> Tensor:
         mask = None if group.attend is None else group.attend[:, None, None, :]
         dropout = self.dropout.probability if self.training else 0.0
-        if dropout and attention_kernel(query.device, query.dtype, query.shape[-1]).name == "plain":
-            mixed = self._attend_with_dropout(query, key, value, mask)
+        kernel = attention_kernel(query.device, query.dtype, query.shape[-1]) if dropout else None
+        if group.bias is not None or (kernel is not None and kernel.name == "plain"):
+            mixed = self._attend_plainly(query, key, value, mask, group.bias)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return mixed.transpose(1, 2).reshape(group.sequences * query.shape[2], -1)
 
-    def _attend_with_dropout(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    def _attend_plainly(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
         """Softmax in fp32, then dropout on the probabilities, as in the original."""
         scores = torch.matmul(query * (1 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
+        if bias is not None:
+            # Where only first tokens ask, theirs is the first row.
+            scores = scores + bias[:, : query.shape[2]]
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
         probabilities = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)

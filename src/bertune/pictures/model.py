@@ -21,7 +21,12 @@ _GAP = 0.34
 _BLOCK_HEIGHT, _SLIM_HEIGHT, _TABLE_HEIGHT = 0.56, 0.34, 0.78
 _TABLE_WIDTH, _TABLE_SPACE = 2.1, 0.25
 _MARGIN = 0.12  # between a box's edge and its text
-_INPUTS = ("token ids", "positions", "type ids")
+_INPUTS = {
+    "embeddings.token": "token ids",
+    "embeddings.position": "positions",
+    "embeddings.token_type": "type ids",
+    "relative": "distances",
+}
 _NOTE = "In the boxes: parameters. Tokens: those of all sequences of a batch, without padding. Sequences: its examples."
 
 
@@ -92,11 +97,11 @@ def _draw_title(pen: Pen, outline: Outline) -> None:
 
 def _draw_embeddings(pen: Pen, outline: Outline) -> None:
     top = pen.y
-    for number, (words, table) in enumerate(zip(_INPUTS, outline.tables, strict=True)):
+    for number, table in enumerate(outline.tables):
         left = _FRAME_LEFT + number * (_TABLE_WIDTH + _TABLE_SPACE)
         middle = left + _TABLE_WIDTH / 2
         pen.y = top
-        pen.write(middle, pen.y, words, align="center")
+        pen.write(middle, pen.y, _INPUTS[table.path], align="center")
         pen.y += 0.12
         _flow(pen, "tokens", x=middle)
         pen.box(Place(pen.y, left, left + _TABLE_WIDTH, _TABLE_HEIGHT), fill=FILLS[table.kind], name=table.path)

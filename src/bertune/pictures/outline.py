@@ -105,7 +105,7 @@ def outline_of(model: Encoder | Classifier) -> Outline:
     encoder = model if isinstance(model, Encoder) else model.encoder
     tally = _Tally()
     tables, norm = _embedding_blocks(encoder, tally)
-    layers = tuple(_runs(tuple(_layer_blocks(layer, encoder, tally)) for layer in encoder.layers))
+    layers = tuple(_runs(tuple(_layer_blocks(layer, encoder, tally)) for layer in encoder.layers_in_order))
     ends = list(_ends(model, encoder, tally))
     unused = [block for block in ends if block.kind == "unused"]
     rest = tally.block([model], "other", "unused", "Other parameters", "of modules added to the model", "")
@@ -154,8 +154,16 @@ def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...
         )
         if table is not None
     )
+    if encoder.relative is not None:
+        table, detail = encoder.relative.table, "to attention"
+        size = _product(*table.weight.shape)
+        tables += (tally.block([table], "relative", "embedding", "Relative positions", size, detail),)
     detail = f"Sum, layer norm{_dropout(embeddings.dropout.probability)}"
-    return tables, tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", hidden)
+    if embeddings.projection is None:
+        return tables, tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", hidden)
+    wide = _product(*reversed(embeddings.projection.weight.shape))
+    of_both = [embeddings.norm, embeddings.projection]
+    return tables, tally.block(of_both, "embeddings.norm", "norm", f"{detail}, dense {wide}", "", hidden)
 
 
 def _layer_blocks(layer: nn.Module, encoder: Encoder, tally: _Tally) -> Iterator[Block]:

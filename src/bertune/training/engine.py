@@ -84,6 +84,8 @@ def _on_device(classifier: Classifier, device: torch.device) -> str:
     """Says which device computes, and by which attention; why not by a better one."""
     encoder = classifier.encoder
     size = encoder.config.hidden_size // encoder.config.num_attention_heads
+    if encoder.relative is not None:
+        return f"{device.type}, plain attention (a relative bias is added to its scores)"
     kernel = attention_kernel(device, encoder.compute_dtype, size)
     how = {"varlen": "variable-length flash", "padded": "padded", "plain": "plain"}[kernel.name] + " attention"
     return f"{device.type}, {how}" + (f" ({kernel.reason})" if kernel.reason else "")
