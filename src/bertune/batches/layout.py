@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertune.batches.rectangles import lay_out
+from bertune.batches.window_plan import WindowPlan, plan_windows
 from bertune.errors import DataError
 
 # Two groups beat one, four and eight at batch 32 on MRPC: fewer padded cells against more kernel launches.
@@ -41,6 +43,11 @@ class LengthGroup:
     def cells(self) -> int:
         """Cells of the rectangle, padding included."""
         return self.sequences * self.max_length
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Broadcasts to (sequences, heads, queries, max_length), True where a query attends; None where all do."""
+        return None if self.attend is None else self.attend[:, None, None, :]
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ class Layout:
         self.lengths = lengths.astype(np.int64)
         self.device = torch.device(device)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        self._window_plans: dict[int, WindowPlan] = {}
+        self._starts: dict[int, tuple[Tensor, Layout]] = {}
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -112,9 +121,31 @@ class Layout:
         return torch.from_numpy(self.lengths).to(self.device)
 
     @cached_property
+    def place_of_token(self) -> Tensor:
+        """(tokens,) int64, each token's place in its own sequence, from 0."""
+        places = np.arange(self.num_tokens) - np.repeat(self.offsets[:-1], self.lengths)
+        return torch.from_numpy(places).to(self.device)
+
+    @cached_property
     def attention_plan(self) -> AttentionPlan:
         """The rectangles in which attention is computed; made once a batch and shared by all layers."""
         return _plan_attention(self.lengths, self.offsets[:-1], self.device)
+
+    def window_plan(self, reach: int) -> WindowPlan:
+        """Plans attention in which a token sees those at most `reach` away; made once a batch, as `attention_plan`."""
+        if reach not in self._window_plans:
+            self._window_plans[reach] = plan_windows(
+                self.lengths, self.offsets[:-1], reach=reach, short_groups=ATTENTION_GROUPS, device=self.device
+            )
+        return self._window_plans[reach]
+
+    def starts(self, tokens: int) -> tuple[Tensor, "Layout"]:
+        """Returns where the first tokens of each sequence lie, so many at most, and the layout that they have."""
+        if tokens not in self._starts:
+            layout = Layout(np.minimum(self.lengths, tokens), self.device)
+            places = np.arange(layout.num_tokens) + np.repeat(self.offsets[:-1] - layout.offsets[:-1], layout.lengths)
+            self._starts[tokens] = torch.from_numpy(places).to(self.device), layout
+        return self._starts[tokens]
 
     @property
     def is_biased(self) -> bool:
@@ -152,23 +183,17 @@ class _BiasedLayout(Layout):
 
 def _plan_attention(lengths: NDArray[np.int64], starts: NDArray[np.int64], device: torch.device) -> AttentionPlan:
     by_length = np.argsort(lengths, kind="stable")
+    members = np.array_split(by_length, min(ATTENTION_GROUPS, len(by_length)))
+    laid = lay_out([(starts[rows], lengths[rows]) for rows in members], widths=[None for _ in members])
     groups: list[LengthGroup] = []
-    tokens: list[NDArray[np.int64]] = []
-    cell_of_token = np.empty(int(lengths.sum()), dtype=np.int64)
     first_cell = 0
-    for members in np.array_split(by_length, min(ATTENTION_GROUPS, len(by_length))):
-        width = int(lengths[members].max())
-        columns = np.arange(width)
-        real = columns < lengths[members, None]
-        token = np.where(real, starts[members, None] + columns, 0)
-        cell_of_token[token[real]] = first_cell + np.flatnonzero(real)
+    for real in laid.real:
         attend = None if real.all() else torch.from_numpy(real).to(device)
-        groups.append(LengthGroup(first_cell, len(members), width, attend))
-        tokens.append(token.reshape(-1))
-        first_cell += len(members) * width
+        groups.append(LengthGroup(first_cell, len(real), real.shape[1], attend))
+        first_cell += real.size
     return AttentionPlan(
         tuple(groups),
-        torch.from_numpy(np.concatenate(tokens)).to(device),
-        torch.from_numpy(cell_of_token).to(device),
+        torch.from_numpy(laid.token_of_cell).to(device),
+        torch.from_numpy(laid.cell_of_token).to(device),
         torch.from_numpy(by_length).to(device),
     )

@@ -26,7 +26,7 @@ def classifier_model(
         bert_config: the encoder's sizes. The activation is the configuration's too: a SavedModel of Google's computes
             `gelu_tanh`, which `BertConfig.from_json_file` makes of Google's `gelu`.
         num_labels: outputs.
-        pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
+        pooling: see `Classifier`. With `mean` the encoder has no pooler where nothing would train it.
         seed: of the new weights; None continues torch's generator, a seed leaves that generator unchanged.
         hub_module: the folder of a hub encoder (SavedModel), or whatever else `restore` takes; as the tutorial's
             `hub_module_url`, but the encoder stays open: its layers are those of any other. None leaves new weights.

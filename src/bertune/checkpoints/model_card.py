@@ -91,11 +91,15 @@ def _as_text(name: str) -> str:
 
 def _pooling_text(classifier: Classifier) -> str:
     first = "[CLS]" if classifier.encoder.family.name == "BERT" else "first token"
-    return f"{first} and dense" if classifier.pooling == "cls" else "mean of all tokens"
+    pooled = first if classifier.pooling == "cls" else "mean of all tokens"
+    return f"{pooled} and dense" if classifier.uses_pooler else pooled
 
 
 def _front_matter(classifier: Classifier, contract: Contract) -> str:
-    lines = ["---", f"library_name: {'transformers' if classifier.pooling == 'cls' else 'bertune'}"]
+    lines = [
+        "---",
+        f"library_name: {'transformers' if classifier.encoder.family.knows_pooling(classifier.pooling) else 'bertune'}",
+    ]
     tag = classifier.encoder.family.model_types[0]
     lines += ["pipeline_tag: text-classification", "tags:", f"- {tag}", "- text-classification"]
     # A name of the hub, not a folder of this machine that looks like one.
@@ -106,10 +110,11 @@ def _front_matter(classifier: Classifier, contract: Contract) -> str:
 
 def _usage(classifier: Classifier, contract: Contract) -> str:
     predict = "```\nbertune predict THIS_FOLDER --data FILE\n```\n"
-    if classifier.pooling == "mean":
+    family = classifier.encoder.family
+    if not family.knows_pooling(classifier.pooling):
         return (
-            f"{predict}\ntransformers has no BERT classifier with mean pooling, so this folder does not load there "
-            "(its `model_type` says so); fine-tune with `--pooling cls` for a folder that does.\n"
+            f"{predict}\ntransformers has no {family.name} classifier with mean pooling, so this folder does not load "
+            "there (its `model_type` says so); fine-tune with `--pooling cls` for a folder that does.\n"
         )
     text = '{"text": "…", "text_pair": "…"}' if contract.is_pair else '"…"'
     cut = (

@@ -69,7 +69,7 @@ def save(
     contract: Contract,
     scores: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes a model folder that `load` and, with `cls` pooling, transformers read.
+    """Writes a model folder that `load` reads, and transformers where its class of the family has the pooling.
 
     It is written beside its place and moved there when complete, so a crash leaves what was there before.
 
@@ -274,10 +274,10 @@ def _write_weights(path: Path, classifier: Classifier) -> None:
 def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]:
     names = contract.labels or ("value",)
     family = classifier.encoder.family
-    is_mean = classifier.pooling == "mean"
+    is_known = family.knows_pooling(classifier.pooling)
     values: dict[str, Any] = {
-        "architectures": ["BertuneMeanPoolingClassifier" if is_mean else family.architecture],
-        "model_type": family.mean_pooling_type if is_mean else family.model_types[0],
+        "architectures": [family.architecture if is_known else "BertuneMeanPoolingClassifier"],
+        "model_type": family.model_types[0] if is_known else family.mean_pooling_type,
         **classifier.encoder.config.file_values(),
         "classifier_dropout": classifier.dropout.probability,
         **family.fixed_keys,
@@ -287,6 +287,8 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
         "dtype": "float32",
         WRITTEN_BY_BERTUNE: metadata.version("bertune"),
     }
+    if family.pooling_key:
+        values[family.pooling_key] = classifier.pooling
     activation = classifier.encoder.config.file_keys.get("hidden_act", "hidden_act")
     if values[activation] == "gelu_tanh":
         values[activation] = "gelu_pytorch_tanh"

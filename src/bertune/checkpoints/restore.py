@@ -65,10 +65,11 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
     problems: list[str] = []
     used: set[str] = set()
     for name, parameter in encoder.named_parameters():
-        if not encoder.family.names.has(name):
+        is_head = not encoder.family.names.has(name)
+        sources = _of_pretrained_head(names, name) if is_head else locate(names, name)
+        if is_head and sources is None:
             records.append(TensorRecord(name, "new", tuple(parameter.shape), "F32", reason=HEAD_REASON))
             continue
-        sources = locate(names, name)
         if sources is None:
             records.append(new_record(name, parameter))
             if not is_allowed(name, allow_new):
@@ -111,6 +112,18 @@ def locate(names: PlainNames, parameter: str) -> tuple[str, ...] | None:
         if all(name in names.stored for name in candidate):
             return tuple(names.stored[name] for name in candidate)
     return None
+
+
+def _of_pretrained_head(names: PlainNames, parameter: str) -> tuple[str, ...] | None:
+    """Returns the tensor for a part of the head, where the family's pre-training brings it and the file has it."""
+    if not names.family.head_is_pretrained:
+        return None
+    return (
+        tuple(
+            names.stored[name] for name in names.family.head_names.rows[f"encoder.{parameter}"] if name in names.stored
+        )
+        or None
+    )
 
 
 def _shape_problems(files: TensorFiles, sources: tuple[str, ...], name: str, parameter: nn.Parameter) -> list[str]:

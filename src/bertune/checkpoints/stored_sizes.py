@@ -30,6 +30,7 @@ _TABLES = {
     "type_vocab_size": "embeddings.token_type.weight",
 }
 _INTERMEDIATE = "layers.0.feed_forward.intermediate.bias"
+_WITH_GATE = "layers.0.feed_forward.input_and_gate.weight"
 
 
 def fitted_config(config: ConfigT, path: Path) -> ConfigT:
@@ -81,6 +82,8 @@ def _stored_sizes(path: Path, family: Family[Any]) -> dict[str, int]:
     for field, parameter in {**_TABLES, "intermediate_size": _INTERMEDIATE}.items():
         if stored.shapes.get(parameter):
             sizes[field] = stored.shapes[parameter][0]
+    if stored.shapes.get(_WITH_GATE):
+        sizes["intermediate_size"] = stored.shapes[_WITH_GATE][0] // 2
     if len(stored.shapes.get(_TABLES["vocab_size"], ())) == 2:
         sizes["embedding_size"] = stored.shapes[_TABLES["vocab_size"]][1]
     return sizes
@@ -89,7 +92,8 @@ def _stored_sizes(path: Path, family: Family[Any]) -> dict[str, int]:
 def _in_safetensors(path: Path, family: Family[Any]) -> _Stored:
     files = TensorFiles(find_tensor_files(path))
     names = names_in(path, files, family)
-    found = {name: locate(names, name) for name in (*_TABLES.values(), _INTERMEDIATE) if family.names.has(name)}
+    wanted = (*_TABLES.values(), _INTERMEDIATE, _WITH_GATE)
+    found = {name: locate(names, name) for name in wanted if family.names.has(name)}
     return _Stored(
         _layers(family.names, (name.removeprefix(names.prefix) for name in names.stored)),
         {name: files.tensors[keys[0]].shape for name, keys in found.items() if keys},

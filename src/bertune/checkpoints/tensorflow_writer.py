@@ -78,9 +78,10 @@ def write_tf_checkpoint(model: Encoder | Classifier, prefix: str | Path) -> Path
 def _encoder(encoder: Encoder) -> _Object:
     if encoder.pooler is None:
         raise AssertionError("checked by the caller")
-    embeddings, types = encoder.embeddings, encoder.embeddings.token_type
-    assert types is not None  # BERT's have them
-    tables = [_table(table) for table in (embeddings.token, embeddings.position, types)]
+    embeddings = encoder.embeddings
+    positions, types = embeddings.position, embeddings.token_type
+    assert positions is not None and types is not None  # BERT's have them  # noqa: PT018
+    tables = [_table(table) for table in (embeddings.token, positions, types)]
     # The original keeps this variable under two names.
     tables[1].edges["_position_embeddings"] = tables[1].edges["embeddings"]
     norm = _norm(embeddings.norm)

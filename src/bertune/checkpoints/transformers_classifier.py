@@ -64,11 +64,13 @@ def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
     if not kind.has_labels and len(labels) != 1:
         raise CheckpointError(f"{path}: a regression of {len(labels)} values, which bertune does not know")
     try:
+        config = read_config(path)
         return Contract(
             labels=labels if kind.has_labels else (),
             is_pair=None,
-            max_length=_max_length(folder, read_config(path)),
+            max_length=_max_length(folder, config),
             kind=kind,
+            pooling=config.pooling,
             text_a="text",
             text_b=None,
             metrics=usual_metrics(kind, LabelSet(labels) if kind.has_one_label else None),

@@ -18,9 +18,11 @@ _TOLERANCE = 1e-5
 
 
 def _check(model: LoadedModel) -> None:
-    if model.classifier.pooling != "cls":
+    family = model.classifier.encoder.family
+    if not family.knows_pooling(model.classifier.pooling):
         raise ConfigError(
-            "a model with mean pooling cannot be exported to transformers, which has no BERT classifier with it",
+            "a model with mean pooling cannot be exported to transformers, which has no "
+            f"{family.name} classifier with it",
             hint="export to saved_model, or train with --pooling cls",
         )
 

@@ -164,7 +164,9 @@ class PassPlan:
         self.shape = shape
         encoder = workspace.encoder
         self._ids = workspace.buffer("ids", 3, shape.padded, dtype=torch.int32)
-        types = encoder.embeddings.token_type
+        positions, types = encoder.embeddings.position, encoder.embeddings.token_type
+        assert positions is not None  # as in every encoder that the kernels compute
+        self._positions = positions.weight
         # A vector of zeros for every token, where there are no types: adding it changes no bit.
         self._types = torch.zeros(1, encoder.config.hidden_size) if types is None else types.weight
         self._ids[2].zero_()
@@ -223,7 +225,7 @@ class PassPlan:
         )
         calls.add(
             workspace.kernels.embed_forward,
-            *(*self._ids, e.token.weight, e.position.weight, self._types, e.norm.weight, e.norm.bias),
+            *(*self._ids, e.token.weight, self._positions, self._types, e.norm.weight, e.norm.bias),
             *(e.norm.eps, out, *self._statistics, workspace.tokens, padded, h),
             *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )
@@ -235,7 +237,7 @@ class PassPlan:
         self._sums = workspace.buffer("embedded.sums", self.shape.padded, h, dtype=torch.float32)
         calls.add(
             workspace.kernels.embed_backward,
-            *(*self._ids, e.token.weight, e.position.weight, self._types, e.norm.weight),
+            *(*self._ids, e.token.weight, self._positions, self._types, e.norm.weight),
             *(*self._statistics, first, second, self._sums),
             *(gradients["embeddings.norm.weight"], gradients["embeddings.norm.bias"], workspace.parts(2 * h)),
             *(accumulate, workspace.tokens, h),

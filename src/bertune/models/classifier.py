@@ -12,6 +12,7 @@ from bertune.batches.layout import Layout
 from bertune.errors import ConfigError
 from bertune.models.encoder import Encoder
 from bertune.models.encoder_config import EncoderConfig, Pooling
+from bertune.models.registry import family_of
 from bertune.nn.dense import Dense, without_draws
 from bertune.nn.dropout import Dropout
 from bertune.nn.initialization import draw_seed, initialize
@@ -27,12 +28,13 @@ class Classifier(nn.Module):
     Args:
         encoder: shared, not copied.
         num_labels: outputs.
-        pooling: `cls` is BERT's pooler on [CLS], as in the lesson; `mean` averages all tokens.
+        pooling: `cls` is BERT's pooler on [CLS], as in the lesson; `mean` averages all tokens. Of ModernBERT the pooler
+            takes either.
         dropout: before the dense layer; None takes the encoder's hidden dropout, as the original does.
         draw: whether to draw new weights for the dense layer.
 
     Raises:
-        ConfigError: no label, a dropout outside of [0, 1), or `cls` on an encoder without pooler.
+        ConfigError: no label, a dropout outside of [0, 1), or an encoder without the pooler that the pooling needs.
 
     Source: tf-models-official, `BertClassifier`; transformers, `BertForSequenceClassification`.
 
@@ -58,8 +60,8 @@ class Classifier(nn.Module):
             raise ConfigError(f"num_labels must be at least 1, not {num_labels}")
         if pooling not in ("cls", "mean"):
             raise ConfigError(f"pooling must be 'cls' or 'mean', not {pooling!r}")
-        if pooling == "cls" and encoder.pooler is None:
-            raise ConfigError("pooling 'cls' needs an encoder with a pooler")
+        if encoder.family.knows_pooling(pooling) and encoder.pooler is None:
+            raise ConfigError(f"pooling {pooling!r} needs an encoder with a pooler")
         if dropout is not None and not 0 <= dropout < 1:
             raise ConfigError(f"dropout must lie in [0, 1), not {dropout}")
         self.encoder = encoder
@@ -104,6 +106,11 @@ class Classifier(nn.Module):
         """Whether the encoder need only give the first token of each sequence."""
         return self.pooling == "cls"
 
+    @property
+    def uses_pooler(self) -> bool:
+        """Whether the encoder's pooler takes part."""
+        return self.encoder.family.knows_pooling(self.pooling)
+
     def logits_of(self, hidden: Tensor, layout: Layout) -> Tensor:
         """Returns logits from what the encoder made: the pooling, dropout and the dense layer.
 
@@ -111,11 +118,10 @@ class Classifier(nn.Module):
             hidden: (sequences, hidden_size) of the first tokens with `first_only`; else (tokens, hidden_size).
             layout: where each sequence starts and ends.
         """
-        if self.pooling == "cls":
+        pooled = hidden if self.first_only else mean_pool(hidden, layout)
+        if self.uses_pooler:
             assert self.encoder.pooler is not None
-            pooled = self.encoder.pooler(hidden)
-        else:
-            pooled = mean_pool(hidden, layout)
+            pooled = self.encoder.pooler(pooled)
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits
 
@@ -128,7 +134,7 @@ def classifier_model(
     Args:
         bert_config: the encoder's sizes.
         num_labels: outputs.
-        pooling: see `Classifier`. With `mean` the encoder has no pooler: nothing would train it.
+        pooling: see `Classifier`. With `mean` the encoder has no pooler where nothing would train it.
         seed: of the new weights; None draws on from torch's generator, a seed leaves that generator as it was.
     """
     classifier, encoder = undrawn_model(bert_config, num_labels, pooling=pooling)
@@ -143,7 +149,8 @@ def undrawn_model(
 
     To draw weights that a checkpoint replaces would take most of the time of loading it.
     """
-    encoder = Encoder.from_config(bert_config, pooler=pooling == "cls", draw=False)
+    has_pooler = family_of(bert_config).knows_pooling(pooling)
+    encoder = Encoder.from_config(bert_config, pooler=has_pooler, draw=False)
     return Classifier(encoder, num_labels, pooling=pooling, draw=False), encoder
 
 

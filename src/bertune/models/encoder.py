@@ -17,6 +17,7 @@ from bertune.nn.dense import Table, without_draws
 from bertune.nn.embeddings import Embeddings
 from bertune.nn.exact_products import fast_float32_products
 from bertune.nn.initialization import initialize
+from bertune.nn.norm import Norm
 from bertune.nn.pooling import Pooler
 from bertune.nn.relative_bias import RelativeBias
 
@@ -30,7 +31,8 @@ class EncoderOutput:
     Args:
         last_hidden_state: (tokens, hidden_size) for a packed batch; (rows, columns, hidden_size) for padded arrays,
             with zeros where the mask is 0.
-        pooled: (sequences, hidden_size), tanh of a dense layer on [CLS]; None for an encoder without pooler.
+        pooled: (sequences, hidden_size), what the pooler makes of the first token, of BERT tanh of a dense layer on
+            [CLS]; None for an encoder without pooler.
     """
 
     last_hidden_state: Tensor
@@ -66,6 +68,7 @@ class Encoder(nn.Module):
             self.embeddings: Embeddings = family.embeddings(config)
             self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_stored_layers))
             self.relative: RelativeBias | None = None if family.relative is None else family.relative(config)
+            self.final_norm: Norm | None = None if family.final_norm is None else family.final_norm(config)
             self.pooler: Pooler | None = family.pooler(config) if pooler else None
         # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
         self.compute_dtype = torch.float32
@@ -154,7 +157,7 @@ class Encoder(nn.Module):
         for layer in below:
             hidden_states = layer(hidden_states, layout)
         last: Tensor = top(hidden_states, layout, first_only=first_only)
-        return last.float()
+        return last.float() if self.final_norm is None else self.final_norm(last.float())
 
     def _encode(self, batch: Batch) -> EncoderOutput:
         hidden_states = self.encode(batch)

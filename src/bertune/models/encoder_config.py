@@ -142,6 +142,11 @@ class EncoderConfig:
         return self.hidden_size
 
     @property
+    def pooling(self) -> Pooling:
+        """Pooling that a classifier has, unless it is given one."""
+        return "cls"
+
+    @property
     def head_dropout(self) -> float:
         """Dropout before the last dense layer of a classifier, unless it is given one."""
         return self.hidden_dropout_prob
@@ -198,8 +203,10 @@ def _check_types(config: EncoderConfig) -> None:
         if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ConfigError(f"{field.name} must be a number, not {value!r}")
         # A comparison, because math.isfinite fails on integers beyond the largest float.
-        if field.type is not str and not -_MAX_NUMBER < value < _MAX_NUMBER:
+        if field.type in (int, float) and not -_MAX_NUMBER < value < _MAX_NUMBER:
             raise ConfigError(f"{field.name} must be a number below {_MAX_NUMBER:,} in size")
+        if field.type is bool and not isinstance(value, bool):
+            raise ConfigError(f"{field.name} must be true or false, not {value!r}")
         if field.type is str and not isinstance(value, str):
             raise ConfigError(f"{field.name} must be a word, not {value!r}")
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 def embeddings(config: EncoderConfig) -> "Embeddings":
     """Makes embeddings of tokens, positions and, where there are any, types."""
     from bertune.nn.embeddings import Embeddings, Positions
+    from bertune.nn.norm import NormOptions
 
     return Embeddings(
         config.vocab_size,
         config.embedding_size,
         positions=Positions(config.max_position_embeddings, config.max_position_embeddings - config.max_positions),
         num_types=config.type_vocab_size,
-        norm_eps=config.layer_norm_eps,
+        norm=NormOptions(config.layer_norm_eps),
         dropout=config.hidden_dropout_prob,
         output_size=config.hidden_size,
     )

@@ -11,10 +11,14 @@ from bertune.models.distilbert import DISTILBERT
 from bertune.models.electra import ELECTRA
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import Family
+from bertune.models.modernbert import MODERNBERT
 from bertune.models.mpnet import MPNET
 from bertune.models.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 
-FAMILIES: Final[tuple[Family[Any], ...]] = (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MPNET, ALBERT)
+FAMILIES: Final[tuple[Family[Any], ...]] = (
+    *(BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MPNET, ALBERT),
+    MODERNBERT,
+)
 
 
 def family_named(model_type: object) -> Family[Any]:
@@ -26,7 +30,7 @@ def family_named(model_type: object) -> Family[Any]:
     if model_type is None:
         return BERT
     for family in FAMILIES:
-        if model_type in (*family.model_types, family.mean_pooling_type):
+        if model_type in family.type_names:
             return family
     known = ", ".join(repr(name) for family in FAMILIES for name in family.model_types)
     raise ConfigError(

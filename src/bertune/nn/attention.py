@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertune.batches.layout import AttentionPlan, Layout, LengthGroup
+from bertune.batches.window_plan import WindowPlan
 from bertune.errors import ConfigError
 from bertune.nn.dense import Dense
 from bertune.nn.dropout import Dropout
@@ -49,12 +50,14 @@ class _FromCells(torch.autograd.Function):
         return cells.index_copy_(0, cell_of_token, gradient), None
 
 
-def _to_cells(packed: Tensor, plan: AttentionPlan) -> Tensor:
+def to_cells(packed: Tensor, plan: AttentionPlan | WindowPlan) -> Tensor:
+    """Lays packed tokens into the rectangles of a plan: (tokens, size) to (cells, size)."""
     cells: Tensor = _ToCells.apply(packed, plan.token_of_cell, plan.cell_of_token)  # type: ignore[no-untyped-call]
     return cells
 
 
-def _from_cells(cells: Tensor, plan: AttentionPlan) -> Tensor:
+def from_cells(cells: Tensor, plan: AttentionPlan | WindowPlan) -> Tensor:
+    """Takes packed tokens out of the rectangles of a plan: (cells, size) to (tokens, size)."""
     packed: Tensor = _FromCells.apply(cells, plan.cell_of_token)  # type: ignore[no-untyped-call]
     return packed
 
@@ -67,13 +70,13 @@ class SelfAttention(nn.Module):
     Source: Vaswani et al., 2017, section 3.2 (https://arxiv.org/abs/1706.03762).
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, *, dropout: float) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, *, dropout: float, bias: bool = True) -> None:
         super().__init__()
         if hidden_size % num_heads:
             raise ConfigError(f"hidden_size ({hidden_size}) must be a multiple of num_heads ({num_heads})")
         self.num_heads = num_heads
-        self.qkv = Dense(hidden_size, 3 * hidden_size)
-        self.output = Dense(hidden_size, hidden_size)
+        self.qkv = Dense(hidden_size, 3 * hidden_size, bias=bias)
+        self.output = Dense(hidden_size, hidden_size, bias=bias)
         self.dropout = Dropout(dropout)
 
     def forward(self, hidden_states: Tensor, layout: Layout, *, first_only: bool = False) -> Tensor:
@@ -92,11 +95,16 @@ class SelfAttention(nn.Module):
         if first_only:
             return self._mix_first(hidden_states, layout)
         plan = layout.attention_plan
-        cells = _to_cells(self.qkv(hidden_states), plan)
+        cells = to_cells(self._queries_keys_values(hidden_states, layout), plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         mixed = torch.cat([self._mix(rows, group) for rows, group in zip(rectangles, plan.groups, strict=True)])
-        output: Tensor = self.output(_from_cells(mixed, plan))
+        output: Tensor = self.output(from_cells(mixed, plan))
         return output
+
+    def _queries_keys_values(self, hidden_states: Tensor, _layout: Layout) -> Tensor:
+        """Maps (tokens, hidden_size) to queries, keys and values side by side, (tokens, 3 x hidden_size)."""
+        made: Tensor = self.qkv(hidden_states)
+        return made
 
     def _kernel_for(self, hidden_states: Tensor) -> AttentionKernel:
         size = hidden_states.shape[1] // self.num_heads
@@ -108,11 +116,12 @@ class SelfAttention(nn.Module):
         by_head = (-1, self.num_heads, size // self.num_heads)
         asking = asked = Stretches(layout.cu_seqlens, layout.max_seqlen)
         if first_only:
-            query, rows = self._queries_of_first(hidden_states, hidden_states[layout.first_tokens])
+            query, rows = self._queries_of_first(hidden_states, layout, layout.first_tokens)
             key, value = (part.view(by_head) for part in rows.view(tokens, 2, size).unbind(1))
             asking = Stretches(torch.arange(len(layout) + 1, dtype=torch.int32, device=rows.device), 1)
         else:
-            query, key, value = (part.view(by_head) for part in self.qkv(hidden_states).view(tokens, 3, size).unbind(1))
+            rows = self._queries_keys_values(hidden_states, layout)
+            query, key, value = (part.view(by_head) for part in rows.view(tokens, 3, size).unbind(1))
         mixed = attend_varlen(
             query.view(by_head),
             key,
@@ -124,23 +133,25 @@ class SelfAttention(nn.Module):
         output: Tensor = self.output(mixed.reshape(-1, size))
         return output
 
-    def _queries_of_first(self, hidden_states: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns queries of the first tokens, and keys and values, side by side, of all."""
-        size = hidden_states.shape[1]
-        weight, bias = self.qkv.weight.to(hidden_states.dtype), self.qkv.bias.to(hidden_states.dtype)
-        return F.linear(first, weight[:size], bias[:size]), F.linear(hidden_states, weight[size:], bias[size:])
+    def _queries_of_first(self, hidden_states: Tensor, _layout: Layout, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns queries of the first tokens, whose places are given, and keys and values, side by side, of all."""
+        size, kind = hidden_states.shape[1], hidden_states.dtype
+        weight, bias = self.qkv.weight.to(kind), self.qkv.bias
+        biases = (None, None) if bias is None else (bias[:size].to(kind), bias[size:].to(kind))
+        queries = F.linear(hidden_states[first], weight[:size], biases[0])
+        return queries, F.linear(hidden_states, weight[size:], biases[1])
 
     def _mix_first(self, hidden_states: Tensor, layout: Layout) -> Tensor:
         plan = layout.attention_plan
-        queries, rows = self._queries_of_first(hidden_states, hidden_states[layout.first_tokens[plan.sequences]])
-        cells = _to_cells(rows, plan)
+        queries, rows = self._queries_of_first(hidden_states, layout, layout.first_tokens[plan.sequences])
+        cells = to_cells(rows, plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         asking = torch.split(queries, [group.sequences for group in plan.groups])
         mixed = []
         for one, rows, group in zip(asking, rectangles, plan.groups, strict=True):
             (query,) = self._by_head(one, group.sequences, 1)
             key, value = self._by_head(rows, group.sequences, 2)
-            mixed.append(self._attend(query, key, value, group))
+            mixed.append(self._attend(query, key, value, group.mask, group.bias))
         in_order = torch.empty_like(plan.sequences)
         in_order[plan.sequences] = torch.arange(len(in_order), device=in_order.device)
         output: Tensor = self.output(torch.cat(mixed)[in_order])
@@ -149,22 +160,24 @@ class SelfAttention(nn.Module):
     def _mix(self, qkv: Tensor, group: LengthGroup) -> Tensor:
         """Attends within one rectangle: (cells, 3 x hidden_size) to (cells, hidden_size)."""
         query, key, value = self._by_head(qkv, group.sequences, 3)
-        return self._attend(query, key, value, group)
+        return self._attend(query, key, value, group.mask, group.bias)
 
     def _by_head(self, rows: Tensor, sequences: int, parts: int) -> tuple[Tensor, ...]:
         """Splits rows of `parts` vectors side by side into as many (sequences, heads, length, head size)."""
         size = rows.shape[1] // (parts * self.num_heads)
         return rows.view(sequences, -1, parts, self.num_heads, size).permute(2, 0, 3, 1, 4).unbind(0)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, group: LengthGroup) -> Tensor:
-        mask = None if group.attend is None else group.attend[:, None, None, :]
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+    ) -> Tensor:
+        """Maps (rows, heads, length, head size) to (rows x length of the queries, hidden_size)."""
         dropout = self.dropout.probability if self.training else 0.0
         kernel = attention_kernel(query.device, query.dtype, query.shape[-1]) if dropout else None
-        if group.bias is not None or (kernel is not None and kernel.name == "plain"):
-            mixed = self._attend_plainly(query, key, value, mask, group.bias)
+        if bias is not None or (kernel is not None and kernel.name == "plain"):
+            mixed = self._attend_plainly(query, key, value, mask, bias)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        return mixed.transpose(1, 2).reshape(group.sequences * query.shape[2], -1)
+        return mixed.transpose(1, 2).reshape(query.shape[0] * query.shape[2], -1)
 
     def _attend_plainly(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None

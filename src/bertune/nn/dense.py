@@ -75,4 +75,4 @@ class Dense(nn.Linear):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps (..., in_features) to (..., out_features)."""
         kind = hidden_states.dtype
-        return F.linear(hidden_states, self.weight.to(kind), self.bias.to(kind))
+        return F.linear(hidden_states, self.weight.to(kind), None if self.bias is None else self.bias.to(kind))

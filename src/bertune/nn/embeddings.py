@@ -9,19 +9,22 @@ from bertune.batches.batch import Batch
 from bertune.errors import DataError
 from bertune.nn.dense import Dense, Table, vectors_of
 from bertune.nn.dropout import Dropout
+from bertune.nn.norm import NormOptions
 
 
 @dataclass(frozen=True)
 class Positions:
-    """The learned vectors of positions.
+    """The positions of tokens in their sequence.
 
     Args:
-        rows: of their table.
+        rows: of the table of their vectors.
         offset: row of a sequence's first position.
+        learned: whether there is such a table; without, attention tells positions apart.
     """
 
     rows: int
     offset: int = 0
+    learned: bool = True
 
     @property
     def longest(self) -> int:
@@ -35,9 +38,9 @@ class Embeddings(nn.Module):
     Args:
         vocab_size: ids of tokens.
         hidden_size: width of a vector.
-        positions: of the position table.
+        positions: how many, and whether they have vectors.
         num_types: ids of types; with 0 there is no type table, and types are not looked at.
-        norm_eps: in the denominator of the norm.
+        norm: the kind of norm.
         dropout: behind the norm.
         output_size: width of the hidden states, where a dense layer makes them of narrower embeddings; None where the
             embeddings are as wide.
@@ -52,7 +55,7 @@ class Embeddings(nn.Module):
         *,
         positions: Positions,
         num_types: int,
-        norm_eps: float,
+        norm: NormOptions,
         dropout: float,
         output_size: int | None = None,
     ) -> None:
@@ -61,9 +64,9 @@ class Embeddings(nn.Module):
         self.positions = positions
         self.num_types = num_types
         self.token = Table(vocab_size, hidden_size)
-        self.position = Table(positions.rows, hidden_size)
+        self.position = Table(positions.rows, hidden_size) if positions.learned else None
         self.token_type = Table(num_types, hidden_size) if num_types else None
-        self.norm = nn.LayerNorm(hidden_size, eps=norm_eps)
+        self.norm = nn.LayerNorm(hidden_size, eps=norm.eps, bias=norm.bias)
         self.dropout = Dropout(dropout)
         self.projection = None if output_size in (None, hidden_size) else Dense(hidden_size, output_size)
 
@@ -78,7 +81,8 @@ class Embeddings(nn.Module):
             (tokens, width of the hidden states), fp32.
         """
         summed = vectors_of(self.token, batch.token_ids) if token_vectors is None else token_vectors
-        summed = summed + vectors_of(self.position, self.position_rows(batch))
+        if self.position is not None:
+            summed = summed + vectors_of(self.position, self.position_rows(batch))
         if self.token_type is not None:
             summed = summed + vectors_of(self.token_type, batch.token_type_ids)
         embedded: Tensor = self.dropout(self.norm(summed))

@@ -1,7 +1,26 @@
 """Layer norm whose weights stay fp32 and which returns the type of its input."""
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class NormOptions:
+    """The kind of layer norm that an encoder has throughout.
+
+    Args:
+        eps: in the denominator.
+        bias: whether something is learned that is added.
+    """
+
+    eps: float
+    bias: bool = True
+
+    def norm(self, size: int) -> "Norm":
+        """Makes a norm of vectors of a size."""
+        return Norm(size, eps=self.eps, bias=self.bias)
 
 
 class Norm(nn.LayerNorm):

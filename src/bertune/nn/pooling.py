@@ -11,6 +11,7 @@ from bertune.batches.batch import Batch
 from bertune.batches.layout import Layout
 from bertune.nn.dense import Dense
 from bertune.nn.dropout import Dropout
+from bertune.nn.norm import NormOptions
 
 PoolerActivation = Literal["tanh", "gelu", "relu"]
 _ACTIVATIONS: Final[dict[PoolerActivation, Callable[[Tensor], Tensor]]] = {
@@ -21,23 +22,35 @@ _ACTIVATIONS: Final[dict[PoolerActivation, Callable[[Tensor], Tensor]]] = {
 
 
 class Pooler(nn.Module):
-    """A dense layer and an activation on the first token, such as [CLS].
+    """A dense layer and an activation on one vector a sequence, such as that of [CLS].
 
     Args:
         hidden_size: width of a vector.
         activation: behind the dense layer.
         dropout: before it.
+        bias: whether the dense layer adds something.
+        norm: the kind of norm behind the activation; None for none.
     """
 
-    def __init__(self, hidden_size: int, *, activation: PoolerActivation = "tanh", dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        *,
+        activation: PoolerActivation = "tanh",
+        dropout: float = 0.0,
+        bias: bool = True,
+        norm: NormOptions | None = None,
+    ) -> None:
         super().__init__()
         self.activation: PoolerActivation = activation
         self.dropout = Dropout(dropout)
-        self.dense = Dense(hidden_size, hidden_size)
+        self.dense = Dense(hidden_size, hidden_size, bias=bias)
+        self.norm = None if norm is None else norm.norm(hidden_size)
 
-    def forward(self, first_tokens: Tensor) -> Tensor:
+    def forward(self, vectors: Tensor) -> Tensor:
         """Maps (sequences, hidden_size) to (sequences, hidden_size)."""
-        return _ACTIVATIONS[self.activation](self.dense(self.dropout(first_tokens)))
+        activated = _ACTIVATIONS[self.activation](self.dense(self.dropout(vectors)))
+        return activated if self.norm is None else self.norm(activated)
 
 
 def mean_pool(hidden_states: Tensor, layout: Layout) -> Tensor:

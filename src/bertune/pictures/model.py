@@ -27,6 +27,8 @@ _INPUTS = {
     "embeddings.token_type": "type ids",
     "relative": "distances",
 }
+# Places of a row; fewer tables stand in the middle of it.
+_PLACES = 3
 _NOTE = "In the boxes: parameters. Tokens: those of all sequences of a batch, without padding. Sequences: its examples."
 
 
@@ -68,10 +70,11 @@ def _draw(outline: Outline) -> Picture:
     pen = Pen(axes, y=0.3)
     _draw_title(pen, outline)
     _draw_embeddings(pen, outline)
-    _flow(pen, outline.embedding_norm.output)
+    hidden = outline.embedding_ends[-1].output
+    _flow(pen, hidden)
     for number, run in enumerate(outline.layers, start=1):
         _draw_layers(pen, run)
-        _flow(pen, outline.embedding_norm.output if number < len(outline.layers) else outline.hidden)
+        _flow(pen, hidden if number < len(outline.layers) else outline.hidden)
     for block in outline.ends:
         _draw_block(pen, block, block.path)
         _flow(pen, block.output)
@@ -97,8 +100,9 @@ def _draw_title(pen: Pen, outline: Outline) -> None:
 
 def _draw_embeddings(pen: Pen, outline: Outline) -> None:
     top = pen.y
+    before = max(0, _PLACES - len(outline.tables)) / 2
     for number, table in enumerate(outline.tables):
-        left = _FRAME_LEFT + number * (_TABLE_WIDTH + _TABLE_SPACE)
+        left = _FRAME_LEFT + (before + number) * (_TABLE_WIDTH + _TABLE_SPACE)
         middle = left + _TABLE_WIDTH / 2
         pen.y = top
         pen.write(middle, pen.y, _INPUTS[table.path], align="center")
@@ -110,29 +114,33 @@ def _draw_embeddings(pen: Pen, outline: Outline) -> None:
         pen.write(middle, pen.y + 0.62, _count(table), name=f"{table.path}.parameters", font=Font(10), align="center")
         pen.y += _TABLE_HEIGHT
         _flow(pen, table.output, x=middle)
-    _draw_block(pen, outline.embedding_norm, outline.embedding_norm.path)
+    for number, block in enumerate(outline.embedding_ends):
+        if number:
+            _flow(pen, outline.embedding_ends[number - 1].output)
+        _draw_block(pen, block, block.path)
 
 
 def _draw_layers(pen: Pen, run: LayerRun) -> None:
     top = pen.y
-    last = run.first + run.count - 1
     words = "Transformer layer" if run.count == 1 else f"Transformer layer {TIMES} {run.count}"
-    numbers = f"layer {run.first}" if run.count == 1 else f"layers {run.first} to {last}"
+    numbers = f"layer {run.first}" if run.count == 1 else f"layers {run.first} to {run.first + run.count - 1}"
     total = f"{run.parameters:,} parameters{'' if run.count == 1 else ' each'}"
     pen.write(_FRAME_LEFT + _MARGIN, top + 0.2, words, font=Font(10, bold=True))
     pen.write(_FRAME_RIGHT - _MARGIN, top + 0.2, f"{numbers}: {total}", align="right", name=f"layers.{run.first}.each")
-    # The residual ways leave the flow just above attention and feed-forward, and come back at the norms.
+    # The residual ways leave the flow just above each step, and come back at its last block.
     branch = top + 0.42
     _flow(pen, "", length=0.56)
-    for block, norm in zip(run.blocks[::2], run.blocks[1::2], strict=True):
-        _draw_block(pen, block, f"layers.{run.first}.{block.path}")
-        _flow(pen, block.output)
+    for step in run.steps:
+        for block in step[:-1]:
+            _draw_block(pen, block, f"layers.{run.first}.{block.path}")
+            _flow(pen, block.output)
+        last = step[-1]
         middle = pen.y + _SLIM_HEIGHT / 2
         pen.arrow((_MIDDLE, branch), (_RESIDUAL_X, branch), (_RESIDUAL_X, middle), (_LEFT, middle))
-        _draw_block(pen, norm, f"layers.{run.first}.{norm.path}")
-        if norm is not run.blocks[-1]:
+        _draw_block(pen, last, f"layers.{run.first}.{last.path}")
+        if step is not run.steps[-1]:
             branch = pen.y + 0.09
-            _flow(pen, norm.output)
+            _flow(pen, last.output)
     pen.y += 0.16
     pen.box(Place(top, _FRAME_LEFT, _FRAME_RIGHT, pen.y - top), fill=FRAME, behind=True, name=f"layers.{run.first}")
 

@@ -9,8 +9,11 @@ from torch import nn
 from bertune.errors import ConfigError
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
+from bertune.nn.attention import SelfAttention
 from bertune.nn.layer import TransformerLayer
 from bertune.nn.pooling import Pooler
+from bertune.nn.pre_norm_layer import PreNormLayer
+from bertune.nn.rotary_attention import RotaryAttention
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -47,12 +50,17 @@ class LayerRun:
     Args:
         first: index of the first of them.
         count: how many.
-        blocks: of one layer, top to bottom.
+        steps: of one layer, top to bottom: the blocks of each residual step, in whose last the residual is added.
     """
 
     first: int
     count: int
-    blocks: tuple[Block, ...]
+    steps: tuple[tuple[Block, ...], ...]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Of one layer, top to bottom."""
+        return tuple(block for step in self.steps for block in step)
 
     @property
     def parameters(self) -> int:
@@ -67,7 +75,7 @@ class Outline:
     Args:
         title: the class.
         tables: the embedding tables, side by side.
-        embedding_norm: what follows on their sum.
+        embedding_ends: what follows on their sum: a norm, and a dense layer where they are narrower than the layers.
         layers: the transformer layers.
         hidden: what the last layer gives, for the arrow that leaves it.
         ends: blocks after the layers.
@@ -80,7 +88,7 @@ class Outline:
 
     title: str
     tables: tuple[Block, ...]
-    embedding_norm: Block
+    embedding_ends: tuple[Block, ...]
     layers: tuple[LayerRun, ...]
     hidden: str
     ends: tuple[Block, ...]
@@ -104,8 +112,8 @@ def outline_of(model: Encoder | Classifier) -> Outline:
         )
     encoder = model if isinstance(model, Encoder) else model.encoder
     tally = _Tally()
-    tables, norm = _embedding_blocks(encoder, tally)
-    layers = tuple(_runs(tuple(_layer_blocks(layer, encoder, tally)) for layer in encoder.layers_in_order))
+    tables, embedding_ends = _embedding_blocks(encoder, tally)
+    layers = tuple(_runs(_steps(layer, encoder, tally) for layer in encoder.layers_in_order))
     ends = list(_ends(model, encoder, tally))
     unused = [block for block in ends if block.kind == "unused"]
     rest = tally.block([model], "other", "unused", "Other parameters", "of modules added to the model", "")
@@ -115,9 +123,9 @@ def outline_of(model: Encoder | Classifier) -> Outline:
     return Outline(
         title=type(model).__name__,
         tables=tables,
-        embedding_norm=norm,
+        embedding_ends=embedding_ends,
         layers=layers,
-        hidden=_per_token(encoder) if isinstance(model, Classifier) else f"last_hidden_state: {_per_token(encoder)}",
+        hidden=_hidden(model, encoder) if encoder.final_norm is None else _per_token(encoder),
         ends=tuple(block for block in ends if block.kind != "unused"),
         unused=tuple(unused),
         parameters=sum(number.numel() for number in numbers),
@@ -143,10 +151,11 @@ class _Tally:
         return Block(path, kind, name, detail, sum(number.numel() for number in numbers), frozen, output)
 
 
-def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...], Block]:
-    embeddings, hidden = encoder.embeddings, _per_token(encoder)
+def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
+    embeddings = encoder.embeddings
+    narrow = f"tokens {TIMES} {embeddings.token.embedding_dim:,}"
     tables = tuple(
-        tally.block([table], f"embeddings.{path}", "embedding", name, _product(*table.weight.shape), hidden)
+        tally.block([table], f"embeddings.{path}", "embedding", name, _product(*table.weight.shape), narrow)
         for path, name, table in (
             ("token", "Token embedding", embeddings.token),
             ("position", "Position embedding", embeddings.position),
@@ -158,56 +167,100 @@ def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...
         table, detail = encoder.relative.table, "to attention"
         size = _product(*table.weight.shape)
         tables += (tally.block([table], "relative", "embedding", "Relative positions", size, detail),)
-    detail = f"Sum, layer norm{_dropout(embeddings.dropout.probability)}"
-    if embeddings.projection is None:
-        return tables, tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", hidden)
-    wide = _product(*reversed(embeddings.projection.weight.shape))
-    of_both = [embeddings.norm, embeddings.projection]
-    return tables, tally.block(of_both, "embeddings.norm", "norm", f"{detail}, dense {wide}", "", hidden)
+    summed = "Sum, layer norm" if embeddings.position is not None or embeddings.token_type is not None else "Layer norm"
+    detail = f"{summed}{_dropout(embeddings.dropout.probability)}"
+    norm = tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", narrow)
+    wider = embeddings.projection
+    if wider is None:
+        return tables, (norm,)
+    words = f"Dense {wider.in_features:,} → {wider.out_features:,}"
+    return tables, (norm, tally.block([wider], "embeddings.projection", "embedding", words, "", _per_token(encoder)))
 
 
-def _layer_blocks(layer: nn.Module, encoder: Encoder, tally: _Tally) -> Iterator[Block]:
+def _steps(layer: nn.Module, encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...], ...]:
+    if isinstance(layer, PreNormLayer):
+        return _pre_norm_steps(layer, encoder, tally)
     assert isinstance(layer, TransformerLayer)
-    hidden, dropout = _per_token(encoder), _dropout(layer.dropout.probability, "dropout {:g}, ")
-    attention, wide = layer.attention, layer.feed_forward.intermediate
-    heads, size = attention.num_heads, wide.in_features
-    word = "head" if heads == 1 else "heads"
-    inner = f"{heads} {word} of {size // heads:,}{_dropout(attention.dropout.probability)}"
-    yield tally.block([attention], "attention", "attention", "Self-attention", inner, hidden)
-    add = f"{dropout}add, layer norm".capitalize()
-    yield tally.block([layer.attention_norm], "attention_norm", "norm", add, "", hidden)
-    through = f"{size:,} → {wide.out_features:,} → {size:,}, {encoder.config.hidden_act}"
-    yield tally.block([layer.feed_forward], "feed_forward", "feed_forward", "Feed-forward", through, hidden)
-    yield tally.block([layer.output_norm], "output_norm", "norm", add, "", hidden)
+    hidden = _per_token(encoder)
+    add = f"{_dropout(layer.dropout.probability, 'dropout {:g}, ')}add, layer norm".capitalize()
+    wide = layer.feed_forward.intermediate
+    return (
+        (
+            _attention(layer.attention, encoder, tally),
+            tally.block([layer.attention_norm], "attention_norm", "norm", add, "", hidden),
+        ),
+        (
+            _feed_forward(layer.feed_forward, wide.out_features, "", encoder, tally),
+            tally.block([layer.output_norm], "output_norm", "norm", add, "", hidden),
+        ),
+    )
 
 
-def _runs(layers: Iterable[tuple[Block, ...]]) -> Iterator[LayerRun]:
+def _pre_norm_steps(layer: PreNormLayer, encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...], ...]:
+    hidden, wide = _per_token(encoder), layer.feed_forward.input_and_gate
+    norms = [
+        tally.block([norm], path, "norm", "Layer norm", "", hidden)
+        for path, norm in (("attention_norm", layer.attention_norm), ("feed_forward_norm", layer.feed_forward_norm))
+        if norm is not None
+    ]
+    add = f"{_dropout(layer.dropout.probability, 'dropout {:g}, ')}add".capitalize()
+    return (
+        (
+            *norms[:-1],
+            _attention(layer.attention, encoder, tally),
+            tally.block([], "attention_add", "norm", add, "", hidden),
+        ),
+        (
+            norms[-1],
+            _feed_forward(layer.feed_forward, wide.out_features // 2, " with a gate", encoder, tally),
+            tally.block([], "feed_forward_add", "norm", "Add", "", hidden),
+        ),
+    )
+
+
+def _attention(attention: SelfAttention, encoder: Encoder, tally: _Tally) -> Block:
+    heads, size = attention.num_heads, encoder.config.hidden_size
+    inner = f"{heads} {'head' if heads == 1 else 'heads'} of {size // heads:,}"
+    if isinstance(attention, RotaryAttention):
+        seen = "whole sequences" if attention.reach is None else f"{attention.reach:,} tokens on each side"
+        inner += f", {seen}, rotary positions"
+    inner += _dropout(attention.dropout.probability)
+    return tally.block([attention], "attention", "attention", "Self-attention", inner, _per_token(encoder))
+
+
+def _feed_forward(module: nn.Module, inner: int, gate: str, encoder: Encoder, tally: _Tally) -> Block:
+    size = encoder.config.hidden_size
+    through = f"{size:,} → {inner:,}{gate} → {size:,}, {encoder.config.hidden_act}"
+    return tally.block([module], "feed_forward", "feed_forward", "Feed-forward", through, _per_token(encoder))
+
+
+def _runs(layers: Iterable[tuple[tuple[Block, ...], ...]]) -> Iterator[LayerRun]:
     run: LayerRun | None = None
-    for index, blocks in enumerate(layers):
-        if run is not None and run.blocks == blocks:
-            run = LayerRun(run.first, run.count + 1, blocks)
+    for index, steps in enumerate(layers):
+        if run is not None and run.steps == steps:
+            run = LayerRun(run.first, run.count + 1, steps)
             continue
         if run is not None:
             yield run
-        run = LayerRun(index, 1, blocks)
+        run = LayerRun(index, 1, steps)
     if run is not None:
         yield run
 
 
 def _ends(model: Encoder | Classifier, encoder: Encoder, tally: _Tally) -> Iterator[Block]:
     size = encoder.config.hidden_size
+    if encoder.final_norm is not None:
+        yield tally.block([encoder.final_norm], "final_norm", "norm", "Layer norm", "", _hidden(model, encoder))
     pooled = f"sequences {TIMES} {size:,}"
     if not isinstance(model, Classifier):
         if encoder.pooler is not None:
             yield _pooler(encoder.pooler, tally, "pooling", f"pooled: {pooled}")
         return
-    if model.pooling == "cls":
-        assert encoder.pooler is not None
-        yield _pooler(encoder.pooler, tally, "pooling", pooled)
-    else:
+    if not model.first_only:
         yield tally.block([], "pooling", "pooling", "Mean pooling", "average of all tokens of a sequence", pooled)
-        if encoder.pooler is not None:
-            yield _pooler(encoder.pooler, tally, "unused", "")
+    if encoder.pooler is not None:
+        kind: BlockKind = "pooling" if model.uses_pooler else "unused"
+        yield _pooler(encoder.pooler, tally, kind, pooled if model.uses_pooler else "", first_only=model.first_only)
     dense = model.classifier
     detail = (
         f"{_dropout(model.dropout.probability, 'dropout {:g}, ')}dense {dense.in_features:,} → {dense.out_features:,}"
@@ -216,8 +269,16 @@ def _ends(model: Encoder | Classifier, encoder: Encoder, tally: _Tally) -> Itera
     yield tally.block([dense], "classifier", "head", "Classifier head", detail, output)
 
 
-def _pooler(pooler: Pooler, tally: _Tally, kind: BlockKind, output: str) -> Block:
-    detail = "not used with mean pooling" if kind == "unused" else f"[CLS] of each sequence, dense, {pooler.activation}"
+def _hidden(model: Encoder | Classifier, encoder: Encoder) -> str:
+    """The shape of what the encoder gives."""
+    return _per_token(encoder) if isinstance(model, Classifier) else f"last_hidden_state: {_per_token(encoder)}"
+
+
+def _pooler(pooler: Pooler, tally: _Tally, kind: BlockKind, output: str, *, first_only: bool = True) -> Block:
+    norm = "" if pooler.norm is None else ", layer norm"
+    detail = f"{'[CLS] of each sequence, ' if first_only else ''}dense, {pooler.activation}{norm}"
+    if kind == "unused":
+        detail = "not used with mean pooling"
     return tally.block([pooler], "pooler", kind, "Pooler", detail, output)
 
 

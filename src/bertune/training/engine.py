@@ -218,7 +218,7 @@ class _Encode(torch.autograd.Function):
 
 def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer) -> None:
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    unused = () if classifier.pooling == "cls" or classifier.encoder.pooler is None else ("pooler.",)
+    unused = () if classifier.uses_pooler or classifier.encoder.pooler is None else ("pooler.",)
     for name, parameter in classifier.encoder.named_parameters():
         if not name.startswith(unused) and not (parameter.requires_grad and id(parameter) in known):
             raise NoKernelsError(f"the encoder's {name} is not trained")

@@ -179,7 +179,10 @@ def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
 
 def _pooling_of(model: Path) -> Pooling:
     """Returns the pooling that a model was fine-tuned with: without it, a body that lacks the pooler cannot go on."""
-    return Contract.read(model).pooling if (model / CONTRACT_FILE).exists() else "cls"
+    if (model / CONTRACT_FILE).exists():
+        return Contract.read(model).pooling
+    path = config_file(model)
+    return read_config(path).pooling if path.is_file() else "cls"
 
 
 def _restore(
@@ -197,7 +200,9 @@ def _restore(
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
-    draw_weights(classifier, seed=config.seed, only=new | encoder.family.head_names.rows.keys())
+    # A part of the head that lies in the encoder is new where the receipt says so.
+    of_head = {name for name in encoder.family.head_names.rows if not name.startswith("encoder.")}
+    draw_weights(classifier, seed=config.seed, only=new | of_head)
     head = head_of_start(classifier, folder, task, tokenizer_digest=tokenizer.digest, forced=settings.keep_head)
     head.put_into(classifier)
     return classifier, head.in_receipt(receipt), head

@@ -27,11 +27,11 @@ def batch_of(length: int) -> Batch:
 
 
 def test_each_model_type_and_class_and_architecture_is_of_one_family() -> None:
-    names = [name for family in FAMILIES for name in (*family.model_types, family.mean_pooling_type)]
+    names = [name for family in FAMILIES for name in family.type_names]
     assert len(set(names)) == len(names)
     assert len({family.config for family in FAMILIES}) == len({family.architecture for family in FAMILIES})
     for family in FAMILIES:
-        assert all(family_named(name) is family for name in (*family.model_types, family.mean_pooling_type))
+        assert all(family_named(name) is family for name in family.type_names)
         assert family_of(family.config()) is family
         assert family_of_architecture(["Other", family.architecture]) is family
 

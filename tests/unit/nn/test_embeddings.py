@@ -6,12 +6,13 @@ from bertune.batches.batch import Batch
 from bertune.batches.layout import Layout
 from bertune.errors import DataError
 from bertune.nn.embeddings import Embeddings, Positions
+from bertune.nn.norm import NormOptions
 
 
 def embeddings(*, num_types: int = 2, position_offset: int = 0) -> Embeddings:
     torch.manual_seed(0)
     return Embeddings(
-        20, 8, positions=Positions(10, position_offset), num_types=num_types, norm_eps=1e-6, dropout=0.5
+        20, 8, positions=Positions(10, position_offset), num_types=num_types, norm=NormOptions(1e-6), dropout=0.5
     ).eval()
 
 

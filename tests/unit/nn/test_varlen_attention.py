@@ -19,12 +19,22 @@ from torch import Tensor
 
 from bertune.batches.batch import pack
 from bertune.models.classifier import classifier_model
-from bertune.models.encoder_config import Pooling
+from bertune.models.encoder_config import EncoderConfig, Pooling
+from bertune.models.modernbert import ModernBertConfig
 from bertune.nn import attention, varlen_attention
 from bertune.nn.varlen_attention import AttentionKernel, Stretches, attend_varlen, attention_kernel, why_not_varlen
 
 CPU = torch.device("cpu")
 STILL = replace(SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+ROTARY = ModernBertConfig(
+    vocab_size=SIZES.vocab_size,
+    hidden_size=32,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    intermediate_size=48,
+    local_attention=4,
+    pad_token_id=0,
+)
 
 
 def mask_of(rng_state: Tensor, dropout: float, shape: torch.Size) -> Tensor:
@@ -103,11 +113,12 @@ def _forget_choices() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("flash")
+@pytest.mark.parametrize("config", [STILL, ROTARY], ids=["learned positions", "rotary positions"])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_packed_attention_gives_the_logits_and_gradients_of_the_rectangles(
-    pooling: Pooling, monkeypatch: pytest.MonkeyPatch
+    pooling: Pooling, config: EncoderConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classifier = classifier_model(STILL, 2, pooling=pooling)[0].train()
+    classifier = classifier_model(config, 2, pooling=pooling)[0].train()
     batch = pack(make_dataset(9, 1).encoded)
     found = []
     for name in ("plain", "varlen"):

@@ -35,6 +35,9 @@ HUGE = {
 }
 
 
+OTHERS = [f"{family.model_types[0]}, {pooling}" for family in FAMILIES[1:] for pooling in ("cls", "mean")]
+
+
 def build(sizes: dict[str, object], *, pooler: bool = True) -> Encoder:
     with torch.device("meta"):
         return Encoder(pooler=pooler, **sizes)
@@ -49,7 +52,9 @@ def size_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.fixture(params=["encoder", "bare encoder", "classifier", "mean", "mean with pooler", "large", "partly frozen"])
+@pytest.fixture(
+    params=[*("encoder", "bare encoder", "classifier", "mean", "mean with pooler", "large", "partly frozen"), *OTHERS]
+)
 def model(request: pytest.FixtureRequest) -> Encoder | Classifier:
     if request.param == "partly frozen":
         frozen = classify(build(LARGE))
@@ -57,6 +62,10 @@ def model(request: pytest.FixtureRequest) -> Encoder | Classifier:
             part.requires_grad_(False)
         frozen.encoder.layers[10].attention.requires_grad_(False)
         return frozen
+    if request.param in OTHERS:
+        model_type, pooling = request.param.split(", ")
+        with torch.device("meta"):
+            return classify(Encoder(model_type=model_type), pooling=pooling)
     return {
         "encoder": lambda: build(MINILM),
         "bare encoder": lambda: build(TINY, pooler=False),
@@ -73,9 +82,10 @@ def test_every_count_shown_is_that_of_the_module_it_is_named_after(model: Encode
     encoder = model if isinstance(model, Encoder) else model.encoder
     modules = dict(model.named_modules()) | dict(encoder.named_modules())
     counts = {name.removesuffix(".parameters"): text for name, text in shown.items() if name.endswith(".parameters")}
-    assert {"embeddings.token", "embeddings.norm", "layers.0.attention", "layers.0.output_norm"} <= counts.keys()
+    assert {"embeddings.token", "embeddings.norm", "layers.0.attention", "layers.0.feed_forward"} <= counts.keys()
     for name, text in counts.items():
-        assert count_in(text) == (0 if name == "pooling" else size_of(modules[name])), name
+        is_bare = name == "pooling" or name.endswith("_add")
+        assert count_in(text) == (0 if is_bare else size_of(modules[name])), name
 
 
 def test_the_blocks_of_all_layers_together_are_the_total(model: Encoder | Classifier, tmp_path: Path) -> None:
@@ -137,6 +147,22 @@ def test_a_pooler_that_mean_pooling_leaves_aside_is_shown_as_unused() -> None:
     assert [block.path for block in outline.unused] == ["pooler"]
 
 
+def test_layers_that_normalize_first_add_at_the_end_of_each_step() -> None:
+    with torch.device("meta"):
+        encoder = Encoder(model_type="modernbert", num_hidden_layers=4)
+    outline = outline_of(classify(encoder, pooling="mean"))
+    assert [(run.first, run.count) for run in outline.layers] == [(0, 1), (1, 2), (3, 1)]
+    paths = [[block.path for block in step] for step in outline.layers[0].steps]
+    assert paths == [["attention", "attention_add"], ["feed_forward_norm", "feed_forward", "feed_forward_add"]]
+    assert [step[0].path for step in outline.layers[1].steps] == ["attention_norm", "feed_forward_norm"]
+    details = [run.steps[0][-2].detail for run in outline.layers]
+    assert details[0] == details[2] == "12 heads of 64, whole sequences, rotary positions"
+    assert details[1] == "12 heads of 64, 64 tokens on each side, rotary positions"
+    assert [block.path for block in outline.ends] == ["final_norm", "pooling", "pooler", "classifier"]
+    assert outline.ends[2].detail == "dense, gelu, layer norm"
+    assert outline.unused == ()
+
+
 def test_parameters_of_modules_that_bertune_does_not_know_are_not_lost() -> None:
     encoder = build(TINY, pooler=False)
     encoder.adapter = nn.Linear(10, 7)
@@ -182,7 +208,7 @@ def test_every_family_is_drawn_with_all_its_parameters(family: Family[Any], tmp_
     model = classify(build({"model_type": family.model_types[0], **sizes}))
     outline = outline_of(model)
     assert not outline.unused
-    blocks = [*outline.tables, outline.embedding_norm, *outline.ends]
+    blocks = [*outline.tables, *outline.embedding_ends, *outline.ends]
     layers = sum(run.count * run.parameters for run in outline.layers)
     assert sum(block.parameters for block in blocks) + layers == outline.parameters == size_of(model)
     assert sum(run.count for run in outline.layers) == model.encoder.config.num_hidden_layers
