@@ -80,6 +80,7 @@ def _encoder(encoder: Encoder) -> _Object:
         raise AssertionError("checked by the caller")
     embeddings, types = encoder.embeddings, encoder.embeddings.token_type
     assert types is not None  # BERT's have them
+    assert embeddings.position is not None
     tables = [_table(table) for table in (embeddings.token, embeddings.position, types)]
     # The original keeps this variable under two names.
     tables[1].edges["_position_embeddings"] = tables[1].edges["embeddings"]

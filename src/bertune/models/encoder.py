@@ -18,6 +18,7 @@ from bertune.nn.embeddings import Embeddings
 from bertune.nn.exact_products import fast_float32_products
 from bertune.nn.initialization import initialize
 from bertune.nn.pooling import Pooler
+from bertune.nn.relative_positions import RelativePositions
 
 _LAYER = re.compile(r"layers\.(\d+)\.")
 
@@ -63,6 +64,8 @@ class Encoder(nn.Module):
         self.config = config
         with without_draws():
             self.embeddings: Embeddings = family.embeddings(config)
+            shared = family.relative_positions
+            self.relative_positions: RelativePositions | None = None if shared is None else shared(config)
             self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_hidden_layers))
             self.pooler: Pooler | None = family.pooler(config) if pooler else None
         # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
@@ -93,10 +96,12 @@ class Encoder(nn.Module):
     def depth_of(self, parameter: str) -> int:
         """Returns how deep a parameter lies: 0 for embeddings, 1 for the first layer, and so on to the last.
 
+        The vectors of distances, which every layer reads, count as embeddings.
+
         Args:
             parameter: a name from `named_parameters()`. What stands above the layers is as deep as the last.
         """
-        if parameter.startswith("embeddings."):
+        if parameter.startswith(("embeddings.", "relative_positions.")):
             return 0
         match = _LAYER.match(parameter)
         return len(self.layers) if match is None else int(match[1]) + 1
@@ -134,9 +139,11 @@ class Encoder(nn.Module):
         """
         self.embeddings.check_ids(batch)
         hidden_states = self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype)
+        positions = self.relative_positions
+        relative = None if positions is None else positions(batch.layout, self.compute_dtype)
         for layer in self.layers[:-1]:
-            hidden_states = layer(hidden_states, batch.layout)
-        last: Tensor = self.layers[-1](hidden_states, batch.layout, first_only=first_only)
+            hidden_states = layer(hidden_states, batch.layout, relative=relative)
+        last: Tensor = self.layers[-1](hidden_states, batch.layout, first_only=first_only, relative=relative)
         return last.float()
 
     def _encode(self, batch: Batch) -> EncoderOutput:

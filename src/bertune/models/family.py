@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bertune.nn.embeddings import Embeddings
     from bertune.nn.layer import TransformerLayer
     from bertune.nn.pooling import Pooler
+    from bertune.nn.relative_positions import RelativePositions
 
 ConfigT = TypeVar("ConfigT", bound=EncoderConfig)
 
@@ -38,6 +39,7 @@ class Family(Generic[ConfigT]):
         unused: tensors that a checkpoint may hold and a classifier does not want: a pattern of their names, and the
             reason for the receipt.
         why_not_kernels: why the compiled kernels do not compute this family; empty where they do.
+        relative_positions: the vectors of distances that all layers share; None for a family without.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Family(Generic[ConfigT]):
     fixed_keys: Mapping[str, str]
     unused: tuple[tuple[str, str], ...]
     why_not_kernels: str = ""
+    relative_positions: "Callable[[ConfigT], RelativePositions] | None" = None
 
     @property
     def pooler_is_head(self) -> bool:

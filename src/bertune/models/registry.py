@@ -6,13 +6,14 @@ from typing import Any, Final
 from bertune.errors import ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.models.bert import BERT
+from bertune.models.deberta import DEBERTA
 from bertune.models.distilbert import DISTILBERT
 from bertune.models.electra import ELECTRA
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import Family
 from bertune.models.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 
-FAMILIES: Final[tuple[Family[Any], ...]] = (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA)
+FAMILIES: Final[tuple[Family[Any], ...]] = (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, DEBERTA)
 
 
 def family_named(model_type: object) -> Family[Any]:

@@ -49,12 +49,14 @@ class _FromCells(torch.autograd.Function):
         return cells.index_copy_(0, cell_of_token, gradient), None
 
 
-def _to_cells(packed: Tensor, plan: AttentionPlan) -> Tensor:
+def to_cells(packed: Tensor, plan: AttentionPlan) -> Tensor:
+    """Lays packed tokens, (tokens, width), into the cells of all rectangles, (cells, width)."""
     cells: Tensor = _ToCells.apply(packed, plan.token_of_cell, plan.cell_of_token)  # type: ignore[no-untyped-call]
     return cells
 
 
-def _from_cells(cells: Tensor, plan: AttentionPlan) -> Tensor:
+def from_cells(cells: Tensor, plan: AttentionPlan) -> Tensor:
+    """Takes the tokens, (tokens, width), out of the cells of all rectangles, (cells, width)."""
     packed: Tensor = _FromCells.apply(cells, plan.cell_of_token)  # type: ignore[no-untyped-call]
     return packed
 
@@ -92,10 +94,10 @@ class SelfAttention(nn.Module):
         if first_only:
             return self._mix_first(hidden_states, layout)
         plan = layout.attention_plan
-        cells = _to_cells(self.qkv(hidden_states), plan)
+        cells = to_cells(self.qkv(hidden_states), plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         mixed = torch.cat([self._mix(rows, group) for rows, group in zip(rectangles, plan.groups, strict=True)])
-        output: Tensor = self.output(_from_cells(mixed, plan))
+        output: Tensor = self.output(from_cells(mixed, plan))
         return output
 
     def _kernel_for(self, hidden_states: Tensor) -> AttentionKernel:
@@ -133,7 +135,7 @@ class SelfAttention(nn.Module):
     def _mix_first(self, hidden_states: Tensor, layout: Layout) -> Tensor:
         plan = layout.attention_plan
         queries, rows = self._queries_of_first(hidden_states, hidden_states[layout.first_tokens[plan.sequences]])
-        cells = _to_cells(rows, plan)
+        cells = to_cells(rows, plan)
         rectangles = torch.split(cells, [group.cells for group in plan.groups])
         asking = torch.split(queries, [group.sequences for group in plan.groups])
         mixed = []

@@ -13,15 +13,17 @@ from bertune.nn.dropout import Dropout
 
 @dataclass(frozen=True)
 class Positions:
-    """The learned vectors of positions.
+    """The positions that a sequence may have, and their learned vectors.
 
     Args:
         rows: of their table.
         offset: row of a sequence's first position.
+        in_table: whether there is a table; without, positions add nothing.
     """
 
     rows: int
     offset: int = 0
+    in_table: bool = True
 
     @property
     def longest(self) -> int:
@@ -30,7 +32,7 @@ class Positions:
 
 
 class Embeddings(nn.Module):
-    """Sums the embeddings of a token, of its position and of its type, then normalizes.
+    """Sums the embeddings of a token and, where there are any, of its position and of its type, then normalizes.
 
     Args:
         vocab_size: ids of tokens.
@@ -61,7 +63,7 @@ class Embeddings(nn.Module):
         self.positions = positions
         self.num_types = num_types
         self.token = Table(vocab_size, hidden_size)
-        self.position = Table(positions.rows, hidden_size)
+        self.position = Table(positions.rows, hidden_size) if positions.in_table else None
         self.token_type = Table(num_types, hidden_size) if num_types else None
         self.norm = nn.LayerNorm(hidden_size, eps=norm_eps)
         self.dropout = Dropout(dropout)
@@ -78,7 +80,8 @@ class Embeddings(nn.Module):
             (tokens, width of the hidden states), fp32.
         """
         summed = vectors_of(self.token, batch.token_ids) if token_vectors is None else token_vectors
-        summed = summed + vectors_of(self.position, self.position_rows(batch))
+        if self.position is not None:
+            summed = summed + vectors_of(self.position, self.position_rows(batch))
         if self.token_type is not None:
             summed = summed + vectors_of(self.token_type, batch.token_type_ids)
         embedded: Tensor = self.dropout(self.norm(summed))

@@ -9,6 +9,7 @@ from torch import nn
 from bertune.errors import ConfigError
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
+from bertune.nn.disentangled_attention import DisentangledSelfAttention
 from bertune.nn.layer import TransformerLayer
 from bertune.nn.pooling import Pooler
 
@@ -70,6 +71,7 @@ class Outline:
         embedding_norm: what follows on their sum.
         layers: the transformer layers.
         hidden: what the last layer gives, for the arrow that leaves it.
+        shared: what the attention of every layer reads, the table of distances.
         ends: blocks after the layers.
         unused: blocks that hold parameters and compute nothing.
         parameters: of the model, the sum over all blocks (a run of layers counts each of its layers).
@@ -83,6 +85,7 @@ class Outline:
     embedding_norm: Block
     layers: tuple[LayerRun, ...]
     hidden: str
+    shared: tuple[Block, ...]
     ends: tuple[Block, ...]
     unused: tuple[Block, ...]
     parameters: int
@@ -105,6 +108,7 @@ def outline_of(model: Encoder | Classifier) -> Outline:
     encoder = model if isinstance(model, Encoder) else model.encoder
     tally = _Tally()
     tables, norm = _embedding_blocks(encoder, tally)
+    shared = tuple(_shared_blocks(encoder, tally))
     layers = tuple(_runs(tuple(_layer_blocks(layer, encoder, tally)) for layer in encoder.layers))
     ends = list(_ends(model, encoder, tally))
     unused = [block for block in ends if block.kind == "unused"]
@@ -118,6 +122,7 @@ def outline_of(model: Encoder | Classifier) -> Outline:
         embedding_norm=norm,
         layers=layers,
         hidden=_per_token(encoder) if isinstance(model, Classifier) else f"last_hidden_state: {_per_token(encoder)}",
+        shared=shared,
         ends=tuple(block for block in ends if block.kind != "unused"),
         unused=tuple(unused),
         parameters=sum(number.numel() for number in numbers),
@@ -158,6 +163,15 @@ def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...
     return tables, tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", hidden)
 
 
+def _shared_blocks(encoder: Encoder, tally: _Tally) -> Iterator[Block]:
+    positions = encoder.relative_positions
+    if positions is None:
+        return
+    size = _product(*positions.table.weight.shape)
+    detail = f"{size}{'' if positions.norm is None else ', layer norm'}; every layer's attention reads it"
+    yield tally.block([positions], "relative_positions", "embedding", "Distance embedding", detail, "")
+
+
 def _layer_blocks(layer: nn.Module, encoder: Encoder, tally: _Tally) -> Iterator[Block]:
     assert isinstance(layer, TransformerLayer)
     hidden, dropout = _per_token(encoder), _dropout(layer.dropout.probability, "dropout {:g}, ")
@@ -165,7 +179,8 @@ def _layer_blocks(layer: nn.Module, encoder: Encoder, tally: _Tally) -> Iterator
     heads, size = attention.num_heads, wide.in_features
     word = "head" if heads == 1 else "heads"
     inner = f"{heads} {word} of {size // heads:,}{_dropout(attention.dropout.probability)}"
-    yield tally.block([attention], "attention", "attention", "Self-attention", inner, hidden)
+    kind = "Disentangled attention" if isinstance(attention, DisentangledSelfAttention) else "Self-attention"
+    yield tally.block([attention], "attention", "attention", kind, inner, hidden)
     add = f"{dropout}add, layer norm".capitalize()
     yield tally.block([layer.attention_norm], "attention_norm", "norm", add, "", hidden)
     through = f"{size:,} → {wide.out_features:,} → {size:,}, {encoder.config.hidden_act}"
