@@ -108,8 +108,8 @@ def _usage(classifier: Classifier, contract: Contract) -> str:
     predict = "```\nbertune predict THIS_FOLDER --data FILE\n```\n"
     if classifier.pooling == "mean":
         return (
-            f"{predict}\ntransformers has no BERT classifier with mean pooling, so this folder does not load there "
-            "(its `model_type` says so); fine-tune with `--pooling cls` for a folder that does.\n"
+            f"{predict}\ntransformers has no {classifier.encoder.family.name} classifier with mean pooling, so this folder "
+            "does not load there (its `model_type` says so); fine-tune with `--pooling cls` for a folder that does.\n"
         )
     text = '{"text": "…", "text_pair": "…"}' if contract.is_pair else '"…"'
     cut = (
@@ -117,10 +117,12 @@ def _usage(classifier: Classifier, contract: Contract) -> str:
         if contract.long_text == "first"
         else "bertune reads longer texts as in training, where transformers cuts off their end and so answers otherwise"
     )
+    # A table of positions ends; distances do not.
+    there = "fail" if classifier.encoder.embeddings.position is not None else "are read whole"
     return (
         f"{predict}\n```python\nfrom transformers import pipeline\n\n"
         'classify = pipeline("text-classification", "THIS_FOLDER")\n'
         f"classify({text}, truncation=True, max_length={contract.max_length})\n```\n\n"
         f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_positions} tokens "
-        f"fail there; {cut}.\n"
+        f"{there} there; {cut}.\n"
     )
