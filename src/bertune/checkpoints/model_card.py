@@ -108,8 +108,9 @@ def _usage(classifier: Classifier, contract: Contract) -> str:
     predict = "```\nbertune predict THIS_FOLDER --data FILE\n```\n"
     if classifier.pooling == "mean":
         return (
-            f"{predict}\ntransformers has no {classifier.encoder.family.name} classifier with mean pooling, so this folder "
-            "does not load there (its `model_type` says so); fine-tune with `--pooling cls` for a folder that does.\n"
+            f"{predict}\ntransformers has no {classifier.encoder.family.name} classifier with mean pooling, so this "
+            "folder does not load there (its `model_type` says so); fine-tune with `--pooling cls` for a folder that "
+            "does.\n"
         )
     text = '{"text": "…", "text_pair": "…"}' if contract.is_pair else '"…"'
     cut = (
