@@ -60,7 +60,7 @@ class LoadedModel:
         labels = ", ".join(map(repr, contract.labels[:4])) + (", …" if len(contract.labels) > 4 else "")
         of = f" of {labels}" if labels else ""
         texts = "pairs of texts" if contract.is_pair else "texts"
-        return f"LoadedModel({contract.kind}{of}; {texts} of up to {contract.max_length} tokens)"
+        return f"{type(self).__name__}({contract.kind}{of}; {texts} of up to {contract.max_length} tokens)"
 
 
 def save(
@@ -96,7 +96,7 @@ def save(
         >>> contract = bertune.Contract(labels=("bad", "good"), is_pair=False, max_length=64)
         >>> folder = bertune.save(classifier, "runs/mine", tokenizer=tokenizer, contract=contract)
         >>> bertune.load(folder)
-        LoadedModel(classification of 'bad', 'good'; texts of up to 64 tokens)
+        Model(classification of 'bad', 'good'; texts of up to 64 tokens)
     """
     folder = Path(directory)
     _check_replaceable(folder)
@@ -125,10 +125,6 @@ def load(directory: str | Path) -> LoadedModel:
     Raises:
         CheckpointError: a file is missing or changed, or the parts do not fit each other.
         DataError: there is no such folder, or no fine-tuned model in it.
-
-    Example:
-        >>> bertune.load("runs/questions/model")
-        LoadedModel(classification of 'different', 'duplicate'; pairs of texts of up to 128 tokens)
     """
     folder = find_model_folder(Path(directory))
     for _ in range(_READINGS):

@@ -43,6 +43,11 @@ class EncoderConfig:
 
     Raises:
         ConfigError: a size that cannot work.
+
+    Example:
+        >>> config: bertune.EncoderConfig = bertune.read_config("bert/config.json")
+        >>> config.num_hidden_layers, config.max_positions
+        (2, 128)
     """
 
     accepted: ClassVar[Mapping[str, tuple[str | bool, ...]]]

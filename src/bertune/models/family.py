@@ -57,8 +57,3 @@ class Family(Generic[ConfigT]):
     unused: tuple[tuple[str, str], ...]
     why_not_kernels: str = ""
     relative_positions: "Callable[[ConfigT], RelativePositions] | None" = None
-
-    @property
-    def pooler_is_head(self) -> bool:
-        """Whether the pooler is a part of a classifier's head, which no pretrained checkpoint has."""
-        return not self.names.has("pooler.dense.weight")

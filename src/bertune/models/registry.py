@@ -56,9 +56,16 @@ def family_of_architecture(names: object) -> Family[Any] | None:
 def read_config(path: str | Path) -> EncoderConfig:
     """Reads the sizes of an encoder of any family from `config.json` or `bert_config.json`.
 
+    Args:
+        path: the file.
+
     Raises:
         CheckpointError: the file is missing or is not a JSON object.
         ConfigError: a family that is not known, or sizes that cannot work.
+
+    Example:
+        >>> bertune.read_config("bert/config.json").hidden_size
+        32
     """
     path = Path(path)
     values = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER)

@@ -1,8 +1,9 @@
 """Everything of a run before its first step: data read, audited and encoded, the encoder restored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
@@ -75,6 +76,7 @@ def prepare(
     say: Say,
     verbose: bool = False,
     on_fetch: Report | None = None,
+    frames: Mapping[str, Any] | None = None,
 ) -> PreparedRun:
     """Reads and checks everything; writes nothing.
 
@@ -84,15 +86,16 @@ def prepare(
         say: told each fact as a line, for the terminal.
         verbose: tell of lengths, tokens, places of findings and restored tensors as well.
         on_fetch: told how far the download of a model from an address is.
+        frames: see `read_training_data`.
 
     Raises:
         BertuneError: any part that cannot work; nothing has been written.
     """
     RunDirectory(settings.out).check(overwrite=settings.overwrite)
     device = choose_device(settings.device)
-    reencoded = read_reencoded_data(settings)
+    reencoded = None if frames else read_reencoded_data(settings)
     if reencoded is None:
-        task, splits, held_out = read_training_data(settings)
+        task, splits, held_out = read_training_data(settings, frames)
         reports = {name: examples.report for name, examples in splits.items()}
     else:
         settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
