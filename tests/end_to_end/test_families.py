@@ -21,8 +21,19 @@ SIZES = {
     "Albert": {**BODY, "embedding_size": 16, "max_position_embeddings": 128},
     # A window of 6 tokens, less than most texts have.
     "ModernBert": {**BODY, "max_position_embeddings": 128, "local_attention": 6, "pad_token_id": 0},
+    "DebertaV2": {
+        **BODY,
+        "max_position_embeddings": 128,
+        "relative_attention": True,
+        "position_biased_input": False,
+        "position_buckets": 16,
+        "pos_att_type": "p2c|c2p",
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+    },
 }
 ENGINES = {
+    "DebertaV2": "torch operators: the compiled kernels have no disentangled attention",
     "MPNet": "torch operators: MPNet's attention adds a relative bias",
     "Albert": "torch operators: the encoder uses a parameter in two places",
     "ModernBert": "torch operators: the compiled kernels compute neither rotary positions nor attention in",

@@ -20,6 +20,7 @@ from bertune.nn.initialization import initialize
 from bertune.nn.norm import Norm
 from bertune.nn.pooling import Pooler
 from bertune.nn.relative_bias import RelativeBias
+from bertune.nn.relative_positions import RelativePositions
 
 _LAYER = re.compile(r"layers\.(\d+)\.")
 
@@ -66,6 +67,8 @@ class Encoder(nn.Module):
         self.config = config
         with without_draws():
             self.embeddings: Embeddings = family.embeddings(config)
+            shared = family.relative_positions
+            self.relative_positions: RelativePositions | None = None if shared is None else shared(config)
             self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_stored_layers))
             self.relative: RelativeBias | None = None if family.relative is None else family.relative(config)
             self.final_norm: Norm | None = None if family.final_norm is None else family.final_norm(config)
@@ -111,10 +114,12 @@ class Encoder(nn.Module):
         What all layers take, as relative positions, is as deep as the embeddings. Layers that share their weights are
         one.
 
+        The vectors of distances, which every layer reads, count as embeddings.
+
         Args:
             parameter: a name from `named_parameters()`. What stands above the layers is as deep as the last.
         """
-        if parameter.startswith(("embeddings.", "relative.")):
+        if parameter.startswith(("embeddings.", "relative.", "relative_positions.")):
             return 0
         match = _LAYER.match(parameter)
         return len(self.layers) if match is None else int(match[1]) + 1
@@ -153,10 +158,12 @@ class Encoder(nn.Module):
         self.embeddings.check_ids(batch)
         hidden_states = self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype)
         layout = batch.layout if self.relative is None else self.relative(batch.layout)
+        positions = self.relative_positions
+        shared = {} if positions is None else {"relative": positions(batch.layout, self.compute_dtype)}
         *below, top = self.layers_in_order
         for layer in below:
-            hidden_states = layer(hidden_states, layout)
-        last: Tensor = top(hidden_states, layout, first_only=first_only)
+            hidden_states = layer(hidden_states, layout, **shared)
+        last: Tensor = top(hidden_states, layout, first_only=first_only, **shared)
         return last.float() if self.final_norm is None else self.final_norm(last.float())
 
     def _encode(self, batch: Batch) -> EncoderOutput:

@@ -198,9 +198,13 @@ def _check_least(config: EncoderConfig, name: str, least: int) -> None:
 def _check_types(config: EncoderConfig) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
+        if value is None and field.default is None:
+            continue
+        if field.type is bool and not isinstance(value, bool):
+            raise ConfigError(f"{field.name} must be true or false, not {value!r:.80}")
         if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
             raise ConfigError(f"{field.name} must be a whole number, not {value!r}")
-        if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if field.type in (float, float | None) and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ConfigError(f"{field.name} must be a number, not {value!r}")
         # A comparison, because math.isfinite fails on integers beyond the largest float.
         if field.type in (int, float) and not -_MAX_NUMBER < value < _MAX_NUMBER:

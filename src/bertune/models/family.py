@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bertune.nn.pooling import Pooler
     from bertune.nn.pre_norm_layer import PreNormLayer
     from bertune.nn.relative_bias import RelativeBias
+    from bertune.nn.relative_positions import RelativePositions
 
 ConfigT = TypeVar("ConfigT", bound=EncoderConfig)
 
@@ -48,6 +49,7 @@ class Family(Generic[ConfigT]):
         head_is_pretrained: whether a checkpoint may bring the pooler although it is a part of the head: in
             pre-training it stands before the prediction of tokens.
         why_not_kernels: why the compiled kernels do not compute this family; empty where they do.
+        relative_positions: the vectors of distances that all layers share; None for a family without.
     """
 
     name: str
@@ -77,3 +79,5 @@ class Family(Generic[ConfigT]):
     def knows_pooling(self, pooling: Pooling) -> bool:
         """Whether transformers' class of the family computes a pooling, and the pooler takes what it gives."""
         return pooling == "cls" or bool(self.pooling_key)
+
+    relative_positions: "Callable[[ConfigT], RelativePositions] | None" = None

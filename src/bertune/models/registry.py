@@ -7,6 +7,7 @@ from bertune.errors import ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.models.albert import ALBERT
 from bertune.models.bert import BERT
+from bertune.models.deberta import DEBERTA
 from bertune.models.distilbert import DISTILBERT
 from bertune.models.electra import ELECTRA
 from bertune.models.encoder_config import EncoderConfig
@@ -17,7 +18,7 @@ from bertune.models.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 
 FAMILIES: Final[tuple[Family[Any], ...]] = (
     *(BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MPNET, ALBERT),
-    MODERNBERT,
+    *(MODERNBERT, DEBERTA),
 )
 
 

@@ -78,8 +78,8 @@ def _draw(outline: Outline) -> Picture:
     for block in outline.ends:
         _draw_block(pen, block, block.path)
         _flow(pen, block.output)
-    for block in outline.unused:
-        pen.y += 0.12
+    for block in (*outline.shared, *outline.unused):
+        pen.y += 0.12 if block.kind == "unused" else 0.3  # away from the arrow above, which does not lead to it
         _draw_block(pen, block, block.path)
     pen.write(_MIDDLE, pen.y + 0.28, _NOTE, font=Font(8, color=FAINT_INK), align="center")
     height = pen.y + 0.5

@@ -21,6 +21,8 @@ from bertune.pictures.outline import outline_of
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536}
 TINY = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+DEBERTA = {"model_type": "deberta-v2", "num_hidden_layers": 2}
+DISTILBERT = {"model_type": "distilbert"}
 # Near the most that BertConfig takes.
 HUGE = {
     "vocab_size": 950_000,
@@ -73,6 +75,8 @@ def model(request: pytest.FixtureRequest) -> Encoder | Classifier:
         "mean": lambda: classify(build(MINILM, pooler=False), 3, "mean"),
         "mean with pooler": lambda: classify(build(MINILM), 1000, "mean"),
         "large": lambda: classify(build(LARGE)),
+        "deberta": lambda: classify(build(DEBERTA)),
+        "distilbert": lambda: classify(build(DISTILBERT)),
     }[request.param]()
 
 
@@ -178,7 +182,9 @@ def test_a_parameter_that_two_layers_share_counts_once() -> None:
     assert outline.parameters == size_of(encoder)
 
 
-@pytest.mark.parametrize("sizes", [TINY, MINILM, LARGE, HUGE], ids=["tiny", "minilm", "large", "huge"])
+@pytest.mark.parametrize(
+    "sizes", [TINY, MINILM, LARGE, HUGE, DEBERTA], ids=["tiny", "minilm", "large", "huge", "deberta"]
+)
 @pytest.mark.parametrize("frozen", [False, True], ids=["training", "frozen"])
 def test_every_text_fits_into_its_box_and_touches_no_other(sizes: dict[str, object], frozen: bool) -> None:
     model = classify(build(sizes), 1_000_000, "mean")
