@@ -18,10 +18,11 @@ from benchmarks.speed.workload import cross_entropy
 from bertune import encode_examples, fit, load, predict_logits
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import epoch_order
+from bertune.training.callback import Callback
 from bertune.training.config import TrainingConfig
 
 
-class KeptLogits:
+class KeptLogits(Callback):
     """Observes `fit`: keeps the logits of the validation rows after each epoch."""
 
     def __init__(self, classifier: Any, validation: Dataset) -> None:
@@ -61,7 +62,7 @@ def work(folder: Path) -> None:
     first_loss = cross_entropy(predict_logits(model.classifier, train.encoded.take(first)), targets[first])
     kept = KeptLogits(model.classifier, data["validation"])
     # Without validation data: every epoch is then evaluated once, by the observer, and the last is kept.
-    history = fit(model.classifier, train, config=config, observer=kept)
+    history = fit(model.classifier, train, config=config, callbacks=[kept])
     answer = {
         "versions": versions("bertune", "torch", "tokenizers"),
         "first_batch_loss": first_loss,

@@ -390,7 +390,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=MRPC_STEPS, help="of a round")
     parser.add_argument("--systems", help=f"names with commas between, of: {', '.join(SYSTEMS)}")
-    parser.add_argument("--without", help="tricks to take away, one system for each; see bertune/ablation.py")
+    parser.add_argument("--without", help="tricks to take away, one system for each; see `BERTUNE_WITHOUT`")
     parser.add_argument("--out", type=Path, help="without suffix; by default in benchmarks/results")
     return parser.parse_args()
 

@@ -28,6 +28,7 @@ from benchmarks.machine import machine, versions
 from bertune.batches.dataset import Dataset
 from bertune.cli.terminal import keep_quiet
 from bertune.models.classifier import Classifier
+from bertune.training.callback import Callback
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import fit
 from bertune.training.objective import Objective
@@ -45,7 +46,7 @@ USUAL: Final[tuple[Setting, ...]] = ((1e-4, 0.9, "cls"), (2e-4, 0.9, "cls"), (3e
 MORE: Final[tuple[Setting, ...]] = ((1e-4, 0.9, "mean"), (1e-4, 1.0, "cls"))
 
 
-class BestOfSix:
+class BestOfSix(Callback):
     """Scores the validation rows at a sixth, two sixths, … of the epochs; an `Observer` of `fit`."""
 
     def __init__(self, classifier: Classifier, validation: Dataset, objective: Objective, epochs: int) -> None:
@@ -110,7 +111,7 @@ def measure(table: str, setting: Setting, seed: int, data: Path) -> dict[str, An
     best = BestOfSix(run.classifier, objective.checked(validation, "validation", run.classifier), objective, epochs)
     config = TrainingConfig(epochs=epochs, batch_size=BATCH, learning_rate=rate, layer_decay=decay, seed=seed)
     started = time.perf_counter()
-    fit(run.classifier, train, config=config, kind=objective.kind, metrics=objective.metrics, observer=best)
+    fit(run.classifier, train, config=config, kind=objective.kind, metrics=objective.metrics, callbacks=[best])
     seconds = time.perf_counter() - started
     epoch, accuracy, loss = max(best.found, key=lambda each: (each[1], -each[2]))
     about = {"table": table, "rate": rate, "decay": decay, "pooling": pooling, "seed": seed}

@@ -28,11 +28,12 @@ from bertune import TrainingConfig, encode_examples, fit, load
 from bertune.batches.dataset import Dataset
 from bertune.kernels.adamw_step import KernelStep
 from bertune.kernels.calls import Calls
+from bertune.training.callback import Callback
 
 PRODUCTS = "matrix products"
 
 
-class Profile:
+class Profile(Callback):
     """Observes `fit`, and adds up what the second epoch's calls take."""
 
     def __init__(self) -> None:
@@ -119,7 +120,7 @@ def main() -> None:
         encoded = encode_examples(texts.first, texts.second, model.tokenizer, workload.settings["max_length"])
     names = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "max_gradient_norm", "seed")
     config = TrainingConfig(recipe="lesson", **{name: workload.settings[name] for name in names})
-    fit(model.classifier, Dataset(encoded, np.array(texts.labels, np.int64)), config=config, observer=profile)
+    fit(model.classifier, Dataset(encoded, np.array(texts.labels, np.int64)), config=config, callbacks=[profile])
     if not profile.seconds:
         raise SystemExit(f"nothing to time: {profile.precision}")
     result = {

@@ -63,7 +63,7 @@ def work(shape: str, system: str, engine: str, steps: int) -> None:
     classifier, _ = bertune.classifier_model(config, 2, seed=1)
     found: dict[str, Any] = {}
 
-    class Observer:
+    class Observer(bertune.Callback):
         def on_start(self, _total: int, _per_epoch: int, how: str) -> None:
             found["how"] = how
 
@@ -75,7 +75,7 @@ def work(shape: str, system: str, engine: str, steps: int) -> None:
 
     settings = bertune.TrainingConfig(recipe="lesson", learning_rate=2e-5, epochs=2, batch_size=batch)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    bertune.fit(classifier, data, config=settings, observer=Observer())
+    bertune.fit(classifier, data, config=settings, callbacks=[Observer()])
     found["mebibytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found["rows"] = len(np.unique(ids))
     expected = "compiled kernels" if engine == "kernels" else "torch operators"

@@ -35,9 +35,6 @@ import numpy as np
 import torch
 
 import bertune
-from bertune.batches.batch import pack
-from bertune.optim.parameter_groups import decay_groups
-from bertune.text.demo_data import demo_folder
 
 # %% [markdown]
 # Everything that can be chosen stands here. `MODEL` is the small encoder that `make demo` installs; a folder of
@@ -60,7 +57,7 @@ OUT = Path("runs") / ("mrpc_notebook" if GLUE_DIR else "questions_notebook")  # 
 # %%
 questions = bertune.Task.for_columns(bertune.Columns("question1", "question2", "label"))
 task = bertune.glue_task("mrpc") if GLUE_DIR else questions
-splits = bertune.find_splits(GLUE_DIR or demo_folder(), task)
+splits = bertune.find_splits(GLUE_DIR or bertune.demo_folder(), task)
 list(splits)
 
 # %% [markdown]
@@ -258,16 +255,13 @@ bertune.plot_schedule({"create_optimizer": optimizer.learning_rate_at}, num_trai
 # %% [markdown]
 # ### Train
 #
-# An observer is told of every step and epoch; this one prints the epochs.
+# A callback is told of every step and epoch; this one prints the epochs, in the place of the usual progress.
 
 
 # %%
-class EpochPrinter:
+class EpochPrinter(bertune.Callback):
     def on_start(self, total_steps, steps_per_epoch, precision):
         print(f"{total_steps} steps, {steps_per_epoch} an epoch, computed in {precision}")
-
-    def on_step(self, result):
-        pass
 
     def on_epoch(self, result):
         accuracy = result.scores.value("accuracy")
@@ -285,7 +279,8 @@ history = bertune.fit(
     config=bertune.TrainingConfig(epochs=EPOCHS, batch_size=BATCH_SIZE, seed=1),
     optimizer=optimizer,
     label_names=labels.names,
-    observer=EpochPrinter(),
+    callbacks=[EpochPrinter()],
+    verbose=False,
 )
 assert len(history.steps) == num_train_steps
 
@@ -426,7 +421,7 @@ len(records)
 def batches(records, batch_size, seed):
     order = np.random.default_rng(seed).permutation(len(records))
     for start in range(0, len(order), batch_size):
-        yield pack(records.encoded, order[start : start + batch_size], records.targets)
+        yield bertune.pack(records.encoded, order[start : start + batch_size], records.targets)
 
 
 batch = next(batches(records, BATCH_SIZE, seed=1))
@@ -448,7 +443,7 @@ bertune.plot_inputs(batch)
 
 # %%
 hub_folder = OUT / "checkpoint"
-golden = demo_folder().parents[1] / "tests" / "golden" / "tf_checkpoints" / "hub.zip"
+golden = bertune.demo_folder().parents[1] / "tests" / "golden" / "tf_checkpoints" / "hub.zip"
 if golden.is_file():
     hub_folder = OUT / "hub"
     shutil.unpack_archive(golden, hub_folder)
@@ -529,7 +524,7 @@ bertune.plot_schedule({"decay": decay, "with warm-up": schedule, "longer, no ove
 # `decay_groups` keeps weight decay away from norms and biases, as the lesson's `exclude_from_weight_decay` does.
 
 # %%
-groups = decay_groups(manual_classifier, weight_decay_rate=0.01)
+groups = bertune.decay_groups(manual_classifier, weight_decay_rate=0.01)
 manual_optimizer = bertune.AdamWeightDecay(groups, learning_rate=schedule, epsilon=1e-6)
 {group["weight_decay_rate"]: len(group["params"]) for group in groups}
 

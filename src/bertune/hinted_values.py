@@ -308,3 +308,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value.value if isinstance(value, Enum) else value
+
+
+def described(hint: Any) -> str:
+    """Says what a value of a type is, to a reader who knows no Python."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(described(option) for option in arguments if option is not type(None))
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, arguments))}"
+    if origin is tuple:
+        if arguments[-1] is not Ellipsis:
+            return f"a list of {len(arguments)} numbers"
+        return "a list of texts" if arguments[0] is str else "a list of whole numbers"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
+    return words[hint]

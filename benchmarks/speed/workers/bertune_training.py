@@ -20,9 +20,10 @@ from benchmarks.speed.workload import cross_entropy, read_workload
 from bertune import TrainingConfig, encode_examples, fit, load, predict_logits
 from bertune.batches.dataset import Dataset
 from bertune.nn.precision import choose_precision, name_of
+from bertune.training.callback import Callback
 
 
-class Turns:
+class Turns(Callback):
     """Observes `fit`: blocks after each slice, and holds every step to the workload's batches."""
 
     def __init__(self, tokens: list[int]) -> None:
@@ -70,7 +71,7 @@ def main() -> None:
         model.classifier,
         Dataset(encoded, targets),
         config=config,
-        observer=Turns(workload.tokens_of(workload.batches())),
+        callbacks=[Turns(workload.tokens_of(workload.batches()))],
     )
 
 

@@ -55,6 +55,12 @@ def pack(
         indices: which of them, in this order; None takes all.
         targets: the targets of all examples, picked by the same indices.
         device: where the tensors go.
+
+    Example:
+        >>> inputs = bertune.encode_examples(["good film", "bad"], None, tokenizer, 16)
+        >>> batch = bertune.pack(inputs, targets=np.array([1, 0]))
+        >>> len(batch), batch.layout.num_tokens, classifier(batch).shape
+        (2, 7, torch.Size([2, 2]))
     """
     chosen = encoded if indices is None else encoded.take(indices)
     lengths = np.diff(chosen.offsets)

@@ -4,7 +4,8 @@ A packed batch holds the tokens of all sequences one after another, without padd
 needs a rectangle; it gets a few tight ones, one for each group of sequences of similar length.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,12 +30,14 @@ class LengthGroup:
         sequences: rows of the rectangle.
         max_length: columns of the rectangle, the longest sequence of the group.
         attend: (sequences, max_length), True where a real token lies; None where all are real.
+        bias: (heads, max_length that ask, max_length that are asked), added to attention's scores; None for nothing.
     """
 
     start: int
     sequences: int
     max_length: int
     attend: Tensor | None
+    bias: Tensor | None = None
 
     @property
     def cells(self) -> int:
@@ -143,6 +146,39 @@ class Layout:
             places = np.arange(layout.num_tokens) + np.repeat(self.offsets[:-1] - layout.offsets[:-1], layout.lengths)
             self._starts[tokens] = torch.from_numpy(places).to(self.device), layout
         return self._starts[tokens]
+
+    @property
+    def is_biased(self) -> bool:
+        """Whether attention adds anything to its scores."""
+        return False
+
+    def with_bias(self, bias_of: Callable[[int], Tensor]) -> "Layout":
+        """Returns the same boundaries, with what attention adds to its scores.
+
+        Args:
+            bias_of: returns it for sequences of a length: (heads, length that asks, length that is asked).
+        """
+        return _BiasedLayout(self, bias_of)
+
+
+class _BiasedLayout(Layout):
+    """Boundaries with a bias for each rectangle, made once and shared by all layers."""
+
+    def __init__(self, layout: Layout, bias_of: Callable[[int], Tensor]) -> None:
+        super().__init__(layout.lengths, layout.device)
+        self._plain, self._bias_of = layout, bias_of
+
+    @property
+    def is_biased(self) -> bool:
+        """See `Layout`."""
+        return True
+
+    @cached_property
+    def attention_plan(self) -> AttentionPlan:
+        """See `Layout`."""
+        plan = self._plain.attention_plan
+        groups = tuple(replace(group, bias=self._bias_of(group.max_length)) for group in plan.groups)
+        return replace(plan, groups=groups)
 
 
 def _plan_attention(lengths: NDArray[np.int64], starts: NDArray[np.int64], device: torch.device) -> AttentionPlan:

@@ -122,10 +122,12 @@ def _usage(classifier: Classifier, contract: Contract) -> str:
         if contract.long_text == "first"
         else "bertune reads longer texts as in training, where transformers cuts off their end and so answers otherwise"
     )
+    # A table of positions ends; distances do not.
+    there = "fail" if classifier.encoder.embeddings.position is not None else "are read whole"
     return (
         f"{predict}\n```python\nfrom transformers import pipeline\n\n"
         'classify = pipeline("text-classification", "THIS_FOLDER")\n'
         f"classify({text}, truncation=True, max_length={contract.max_length})\n```\n\n"
         f"Without `truncation=True`, texts of more than {classifier.encoder.config.max_positions} tokens "
-        f"fail there; {cut}.\n"
+        f"{there} there; {cut}.\n"
     )

@@ -7,18 +7,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bertune.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
+from bertune.checkpoints.kept_head import Head, head_names, read_head
 from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, write_digests
 from bertune.checkpoints.model_files import find_model_folder
-from bertune.checkpoints.restore import names_in, restore
-from bertune.checkpoints.safetensors_file import TensorFiles
+from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
 from bertune.checkpoints.transformers_classifier import (
     DIGESTS_FILE,
@@ -28,7 +27,6 @@ from bertune.checkpoints.transformers_classifier import (
     is_of_transformers,
     write_contract,
 )
-from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
 from bertune.models.classifier import Classifier, undrawn_model
 from bertune.models.encoder import Encoder
@@ -60,7 +58,7 @@ class LoadedModel:
         labels = ", ".join(map(repr, contract.labels[:4])) + (", …" if len(contract.labels) > 4 else "")
         of = f" of {labels}" if labels else ""
         texts = "pairs of texts" if contract.is_pair else "texts"
-        return f"LoadedModel({contract.kind}{of}; {texts} of up to {contract.max_length} tokens)"
+        return f"{type(self).__name__}({contract.kind}{of}; {texts} of up to {contract.max_length} tokens)"
 
 
 def save(
@@ -96,7 +94,7 @@ def save(
         >>> contract = bertune.Contract(labels=("bad", "good"), is_pair=False, max_length=64)
         >>> folder = bertune.save(classifier, "runs/mine", tokenizer=tokenizer, contract=contract)
         >>> bertune.load(folder)
-        LoadedModel(classification of 'bad', 'good'; texts of up to 64 tokens)
+        Model(classification of 'bad', 'good'; texts of up to 64 tokens)
     """
     folder = Path(directory)
     _check_replaceable(folder)
@@ -125,10 +123,6 @@ def load(directory: str | Path) -> LoadedModel:
     Raises:
         CheckpointError: a file is missing or changed, or the parts do not fit each other.
         DataError: there is no such folder, or no fine-tuned model in it.
-
-    Example:
-        >>> bertune.load("runs/questions/model")
-        LoadedModel(classification of 'different', 'duplicate'; pairs of texts of up to 128 tokens)
     """
     folder = find_model_folder(Path(directory))
     for _ in range(_READINGS):
@@ -164,7 +158,7 @@ def _load(folder: Path) -> LoadedModel:
     classifier, encoder = undrawn_model(config, contract.num_outputs, pooling=contract.pooling)
     check_vocabulary(tokenizer, encoder, folder)
     restore(encoder, folder).assert_consumed()
-    _restore_head(classifier, folder)
+    Head(read_head(classifier, folder)).put_into(classifier)
     return LoadedModel(classifier.eval(), tokenizer, contract)
 
 
@@ -252,19 +246,6 @@ def _check_parts(classifier: Classifier, tokenizer: Tokenizer, contract: Contrac
         )
 
 
-def _restore_head(classifier: Classifier, folder: Path) -> None:
-    files = TensorFiles(find_tensor_files(folder))
-    family = classifier.encoder.family
-    names = names_in(folder, files, family).stored
-    for name, plain in _head_names(classifier).items():
-        parameter = classifier.get_parameter(name)
-        stored = names.get(plain, plain)
-        if stored not in files.tensors or files.tensors[stored].shape != tuple(parameter.shape):
-            raise CheckpointError(f"{folder}: tensor {name} is missing or not {tuple(parameter.shape)}")
-        with torch.no_grad():
-            parameter.copy_(files.read(stored))
-
-
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
     """Returns all weights under the names of the family's classifier in transformers."""
     family = classifier.encoder.family
@@ -277,15 +258,8 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
         tensors |= {family.prefix + target: part.contiguous() for target, part in zip(targets, parts, strict=True)}
     return tensors | {
         stored: classifier.get_parameter(name).detach().float().cpu().contiguous()
-        for name, stored in _head_names(classifier).items()
+        for name, stored in head_names(classifier).items()
     }
-
-
-def _head_names(classifier: Classifier) -> dict[str, str]:
-    """Returns the parameters of the head, and their names in the file."""
-    rows = classifier.encoder.family.head_names.rows
-    there = {name for name, _ in classifier.named_parameters()}
-    return {name: stored for name, (stored,) in rows.items() if name in there}
 
 
 def _write_weights(path: Path, classifier: Classifier) -> None:

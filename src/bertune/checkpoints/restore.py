@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bertune.checkpoints.fit import is_allowed, new_record, raise_problems
 from bertune.checkpoints.plain_names import (
     PlainNames,
     expected_unused_reason,
@@ -17,6 +18,7 @@ from bertune.checkpoints.plain_names import (
 from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
 from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.tensorflow_names import find_prefix
+from bertune.checkpoints.tensorflow_restore import restore_tensorflow
 from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.errors import CheckpointError
 from bertune.models.encoder import Encoder
@@ -56,9 +58,6 @@ def restore(encoder: Encoder, path: str | Path, *, allow_new: Collection[str] = 
     path = Path(path)
     checkpoint = find_prefix(path)
     if checkpoint is not None:
-        # Imported here because it builds on the parts below.
-        from bertune.checkpoints.tensorflow_restore import restore_tensorflow
-
         return restore_tensorflow(encoder, checkpoint, allow_new=allow_new)
     files = TensorFiles(find_tensor_files(path))
     names = names_in(path, files, encoder.family)
@@ -152,11 +151,6 @@ def _copy(encoder: Encoder, files: TensorFiles, records: list[TensorRecord]) -> 
                 parameter.copy_(loaded[name])
 
 
-def new_record(name: str, parameter: nn.Parameter) -> TensorRecord:
-    """Records a parameter that the checkpoint does not have and that was allowed to stay new."""
-    return TensorRecord(name, "new", tuple(parameter.shape), "F32", reason="allowed by name; not in the checkpoint")
-
-
 def _unused_record(plain: str, name: str, files: TensorFiles, encoder: Encoder) -> TensorRecord:
     stored = files.tensors[name]
     reason = expected_unused_reason(plain, encoder.family, has_pooler=encoder.pooler is not None)
@@ -165,33 +159,3 @@ def _unused_record(plain: str, name: str, files: TensorFiles, encoder: Encoder) 
             name, "unused", stored.shape, stored.dtype, reason="no parameter of this encoder", expected=False
         )
     return TensorRecord(name, "unused", stored.shape, stored.dtype, reason=reason)
-
-
-def is_allowed(name: str, allow_new: Collection[str]) -> bool:
-    """Tells whether a parameter, or a beginning of its name, was allowed to be missing in the checkpoint."""
-    return any(name == allowed or name.startswith(allowed + ".") for allowed in allow_new)
-
-
-def raise_problems(path: Path, problems: list[str], total: int) -> None:
-    """Refuses a checkpoint that does not fit.
-
-    Raises:
-        CheckpointError: there is a problem; shows the first five.
-    """
-    if not problems:
-        return
-    shown = "\n".join(f"  {problem}" for problem in problems[:5])
-    more = f"\n  … and {len(problems) - 5} more" if len(problems) > 5 else ""
-    verb = "differs" if len(problems) == 1 else "differ"
-    raise CheckpointError(
-        f"{path} does not fit this encoder: {len(problems)} of {total} tensors {verb}\n{shown}{more}",
-        hint=_hint(problems),
-    )
-
-
-def _hint(problems: list[str]) -> str:
-    if len(problems) == 1 and "embeddings.token.weight" in problems[0]:
-        return "the vocabulary sizes differ; use the config.json and vocab.txt that came with this checkpoint"
-    if all(problem.startswith("missing  pooler") for problem in problems):
-        return "this checkpoint has no pooler: use --pooling mean, or --allow-new pooler to start with a new one"
-    return "use the config.json that came with this checkpoint"

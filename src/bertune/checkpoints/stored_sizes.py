@@ -48,7 +48,7 @@ def fitted_config(config: ConfigT, path: Path) -> ConfigT:
     """
     sizes = _stored_sizes(path, family_of(config))
     for name, found in sizes.items():
-        asked = getattr(config, name)
+        asked = config.num_stored_layers if name == "num_hidden_layers" else getattr(config, name)
         if asked > found:
             if name == "embedding_size" and config.embedding_size == config.hidden_size:
                 name = "hidden_size"  # as its file calls it  # noqa: PLW2901

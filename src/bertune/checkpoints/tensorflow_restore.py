@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bertune.checkpoints.fit import is_allowed, new_record, raise_problems
 from bertune.checkpoints.plain_names import POOLER_REASON
 from bertune.checkpoints.receipt import Receipt, TensorRecord, shape_text
-from bertune.checkpoints.restore import is_allowed, new_record, raise_problems
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import EncoderNames, encoder_names, tensorflow_names
 from bertune.errors import CheckpointError

@@ -2,14 +2,13 @@
 
 import importlib
 import inspect
-import types
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from bertune.errors import ConfigError
-from bertune.hinted_values import fits
+from bertune.hinted_values import described, fits
 from bertune.text.nearest import did_you_mean
 from bertune.toml_file import read_toml
 
@@ -74,18 +73,3 @@ def _settings_of(verb: str) -> dict[str, Any]:
 def _hints(settings: Any) -> dict[str, Any]:
     hints = get_type_hints(settings)
     return {field.name.replace("_", "-"): hints[field.name] for field in fields(settings)}
-
-
-def described(hint: Any) -> str:
-    """Says what a value of a type is, to a reader who knows no Python."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(described(option) for option in arguments if option is not type(None))
-    if origin is Literal:
-        return f"one of {', '.join(map(repr, arguments))}"
-    if origin is tuple:
-        if arguments[-1] is not Ellipsis:
-            return f"a list of {len(arguments)} numbers"
-        return "a list of texts" if arguments[0] is str else "a list of whole numbers"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
-    return words[hint]

@@ -1,15 +1,24 @@
 """`bertune demo`."""
 
-from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertune.cli.demo_options import DemoOptions
+from bertune.cli.shared_options import OutputOptions
 
 
-def demo(*, out: Path = Path("runs/demo"), model: str = "sentence-transformers/all-MiniLM-L6-v2") -> None:
+def demo(
+    *,
+    options: Annotated[DemoOptions, Parameter(name="*")] = DemoOptions(),  # noqa: B008 (frozen)
+    output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
+) -> None:
     """Do the whole job on a small data set: audit, restore, train, score, predict, save, reload.
 
     Args:
-        out: the folder of the run; an earlier demo in it is replaced.
-        model: the encoder to start from.
+        options: what is trained.
+        output: what is printed.
     """
     from bertune.cli.demonstration import run_demo
 
-    run_demo(out, model)
+    run_demo(options, output)

@@ -4,18 +4,24 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from bertune.checkpoints.model_directory import LoadedModel, load
 from bertune.cli.answer_output import answer_table
 from bertune.cli.answer_rows import answer_columns, answer_rows
+from bertune.cli.demo_options import DemoOptions
 from bertune.cli.fetching import FetchingProgress
-from bertune.cli.terminal import say, show
+from bertune.cli.results import finished_values
+from bertune.cli.shared_options import OutputOptions
+from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.errors import BertuneError, ConfigError
 from bertune.evaluation.evaluate import evaluate
 from bertune.evaluation.predictions import predict
 from bertune.json_file import JsonObject
+from bertune.nn.device import DeviceName, choose_device
 from bertune.reports.report import write_report
 from bertune.text.demo_data import demo_folder
 from bertune.text.examples import Columns, Examples
@@ -33,48 +39,69 @@ from bertune.training.training_progress import TrainingProgress
 _COLUMNS = Columns("question1", "question2", "label")
 
 
-def run_demo(out: Path, model: str) -> None:
+def run_demo(options: DemoOptions, output: OutputOptions) -> None:
     """Runs the demo and ends with a line that says what was achieved.
 
     Args:
-        out: the folder of the run.
-        model: the encoder to start from.
+        options: what is trained.
+        output: what is printed.
 
     Raises:
         BertuneError: any step failed, or the reloaded model predicts something else.
     """
     started = time.perf_counter()
+    tell = keep_quiet if output.quiet else say
     folder = demo_folder()
-    _refuse_other_runs(out, folder)
-    say("1. Is the second support question a duplicate of the first? Reading, auditing, restoring")
+    _refuse_other_runs(options.out, folder)
+    tell("1. Is the second support question a duplicate of the first? Reading, auditing, restoring")
     settings = RunSettings(
-        data=_shown(folder), out=out, model=model, text_a="question1", text_b="question2", label="label", overwrite=True
+        data=_shown(folder),
+        out=options.out,
+        model=options.model,
+        text_a="question1",
+        text_b="question2",
+        label="label",
+        device=options.device,
+        overwrite=True,
     )
-    with FetchingProgress() as fetching:
-        prepared = prepare(settings, TrainingConfig(), say=say, on_fetch=fetching.show)
-    say("2. Training")
-    with TrainingProgress() as progress:
+    with FetchingProgress(enabled=not output.quiet) as fetching:
+        prepared = prepare(settings, TrainingConfig(precision=options.precision), say=tell, on_fetch=fetching.show)
+    tell("2. Training")
+    with nullcontext() if output.quiet else TrainingProgress() as progress:
         finished = execute(prepared, observer=progress)
     report = write_report(finished.directory.path)
-    say("3. Scores on the test questions, held out from all model selection")
+    tell("3. Scores on the test questions, held out from all model selection")
     loaded = load(finished.directory.model)
+    loaded.classifier.to(choose_device(options.device))
     test = read_examples(folder / "test.csv", _COLUMNS)
     scores, _ = evaluate(loaded, test)
-    show(scores.lines(verbose=False))
-    say("4. New pairs")
+    show_unless_json = _keep_lines if output.json else show
+    show_unless_json(scores.lines(verbose=False))
+    tell("4. New pairs")
     new = read_examples(folder / "new_pairs.tsv", replace(_COLUMNS, label=None), require_label=False)
     columns = answer_columns(loaded.contract, new)
-    show(answer_table(columns, answer_rows(columns, new, predict(loaded, new))))
-    say("5. Reloading in a fresh process")
-    _check_reload(finished, loaded, test, folder / "test.csv")
+    predictions = predict(loaded, new)
+    show_unless_json(answer_table(columns, answer_rows(columns, new, predictions)))
+    tell("5. Reloading in a fresh process")
+    same = _check_reload(finished, loaded, test, folder / "test.csv", options.device)
+    show_unless_json([f"{same} of {same} predictions are equal to the last bit"])
     accuracy = metric_text("accuracy", scores.value("accuracy"))
-    show(
+    show_unless_json(
         [
             f"report: {report}",
             f"done in {time.perf_counter() - started:.0f} s: test accuracy {accuracy} ({scores.rows} pairs), "
             f"the reloaded model gives the same predictions; model in {finished.directory.model}",
         ]
     )
+    if output.json:
+        answered = [prediction.to_dict() for prediction in predictions]
+        told = {"report": str(report), "test": scores.to_dict(), "new_pairs": answered, "equal_after_reloading": same}
+        show_json(finished_values(finished) | told)
+
+
+def _keep_lines(lines: Iterable[str]) -> None:
+    """Takes lines and writes nothing, for --json."""
+    list(lines)
 
 
 def _shown(folder: Path) -> str:
@@ -97,15 +124,16 @@ def _refuse_other_runs(out: Path, data: Path) -> None:
         raise ConfigError(f"{out} holds a run that is not a demo", hint="name another folder with --out")
 
 
-def _check_reload(finished: FinishedRun, model: LoadedModel, examples: Examples, data: Path) -> None:
-    """Predicts in a new Python and compares every probability."""
+def _check_reload(finished: FinishedRun, model: LoadedModel, examples: Examples, data: Path, device: DeviceName) -> int:
+    """Predicts in a new Python on the same device, compares every probability, and returns how many rows that were."""
     command = [sys.executable, "-m", "bertune", "predict", str(finished.directory.path), "--data", str(data)]
+    command += ["--device", device]
     result = subprocess.run([*command, "--json", "--quiet"], capture_output=True, text=True, check=False)  # noqa: S603
     if result.returncode:
         raise BertuneError(f"the reloaded model failed: {result.stderr.strip()}")
     fresh: list[JsonObject] = [json.loads(line) for line in result.stdout.splitlines()]
     own = [prediction.to_dict() for prediction in predict(model, examples)]
-    same = sum(mine["probabilities"] == theirs["probabilities"] for mine, theirs in zip(own, fresh, strict=True))
+    same: int = sum(mine["probabilities"] == theirs["probabilities"] for mine, theirs in zip(own, fresh, strict=True))
     if same != len(own):
         raise BertuneError(f"only {same} of {len(own)} predictions are equal after reloading")
-    show([f"{same} of {len(own)} predictions are equal to the last bit"])
+    return same

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.model_files import tokenizer_folder
-from bertune.cli.encode import EncodeSettings
+from bertune.cli.encode_settings import EncodeSettings
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import EncodingProgress
 from bertune.errors import ConfigError

@@ -1,30 +1,19 @@
 """`bertune export`."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import DataOptions
+from bertune.cli.proof_options import ProofOptions
 from bertune.cli.shared_options import OutputOptions
 from bertune.exports.formats import FormatName
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProofOptions(DataOptions):
-    """Which texts the proof is made on.
-
-    Args:
-        data: a table, a folder with splits, or hf://datasets/…; without it, the questions of the demo.
-        split: which split of a folder, by default test.
-    """
 
 
 def export(
     run: Path,
     out: Path,
-    options: Annotated[ProofOptions, Parameter(name="*")] = ProofOptions(),
+    options: Annotated[ProofOptions, Parameter(name="*")] = ProofOptions(),  # noqa: B008 (frozen)
     *,
     format: FormatName,
     output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bertune.checkpoints.model_directory import load
 from bertune.checkpoints.model_files import find_model_folder
-from bertune.cli.export import ProofOptions
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
+from bertune.cli.proof_options import ProofOptions
 from bertune.errors import ConfigError
 from bertune.exports.agreement import Agreement
 from bertune.exports.export import ExportProgress, export

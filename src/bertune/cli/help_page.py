@@ -36,7 +36,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Model": (
         *("--model", "--tokenizer", "--pooling", "--max-length", "--long-text", "--window-stride"),
-        *("--allow-new", "--skip-probe"),
+        *("--allow-new", "--keep-head", "--skip-probe"),
     ),
     "Search": (
         *("--trials", "--search-learning-rate", "--search-batch-size", "--search-epochs", "--search-seed"),

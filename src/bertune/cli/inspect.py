@@ -91,15 +91,15 @@ def inspect(
         found = inspect_run(Path(what))
     elif folders := record_inspection.reencoded_at(what):
         refuse_flags(f"{what} was encoded before", {"task": task is not None} | about_data)
-        found = record_inspection.inspect_reencoded(folders)
+        found = record_inspection.inspect_reencoded(folders, quiet=output.quiet)
     elif files := record_inspection.record_files_at(what):
         refuse_flags(f"{what} holds records", {"task": task is not None} | about_data)
-        found = record_inspection.inspect_records(files)
+        found = record_inspection.inspect_records(files, quiet=output.quiet)
     elif task is None and data.text_a is None and inspection.is_model(what):
         refuse_flags(f"{what} is a model", about_data)
         from bertune.cli.model_inspection import inspect_model
 
-        found = inspect_model(what)
+        found = inspect_model(what, quiet=output.quiet)
     else:
         from bertune.text.examples import Columns
 
@@ -121,6 +121,7 @@ def inspect(
             reading=data.read_options(),
             model=data.model,
             max_length=data.max_length,
+            quiet=output.quiet,
         )
         found = inspection.inspect_data(what, options)
     if plot is not None:

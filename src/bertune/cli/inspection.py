@@ -13,9 +13,9 @@ from bertune.cli.progress import RowsProgress
 from bertune.errors import DataError
 from bertune.json_file import JsonObject
 from bertune.text.audit import Audit, audit_sources
+from bertune.text.counts import counted
 from bertune.text.examples import Columns, Examples, LabelSet, Task
 from bertune.text.file_kind import name_parts
-from bertune.text.findings import counted
 from bertune.text.glue import find_splits, glue_task
 from bertune.text.header_faults import findings_of_header
 from bertune.text.read_options import ReadOptions
@@ -95,6 +95,7 @@ class AuditOptions:
         reading: how the data are read.
         model: whose tokenizer counts tokens; None counts characters alone.
         max_length: from which on tokens are cut off.
+        quiet: shows no progress.
     """
 
     task: str | None = None
@@ -103,6 +104,7 @@ class AuditOptions:
     reading: ReadOptions = ReadOptions()  # noqa: RUF009 (frozen)
     model: str | None = None
     max_length: int = 128
+    quiet: bool = False
 
 
 def inspect_data(data: str, options: AuditOptions) -> Inspection:
@@ -122,7 +124,7 @@ def inspect_data(data: str, options: AuditOptions) -> Inspection:
     reading = replace(options.reading, on_bad_row="skip", max_bad_rows=1.0)
     sources = {name: RowSource(split, task, options.columns, reading) for name, split in found.items()}
     scans = _token_scans(list(sources), options)
-    with RowsProgress("reading", None) as progress:
+    with RowsProgress("reading", None, enabled=not options.quiet) as progress:
 
         def see(name: str, examples: Examples) -> None:
             if name in scans:
@@ -162,7 +164,7 @@ def _refused_problem(audit: Audit, reading: ReadOptions) -> DataError | None:
 def _token_scans(names: list[str], options: AuditOptions) -> dict[str, TokenScan]:
     if options.model is None:
         return {}
-    with FetchingProgress() as progress:
+    with FetchingProgress(enabled=not options.quiet) as progress:
         folder = resolve_model(options.model, on_progress=progress.show)
     tokenizer = read_tokenizer(tokenizer_folder(folder))
     return {name: TokenScan(tokenizer, options.max_length) for name in names}

@@ -22,7 +22,7 @@ from bertune.models.registry import read_config
 from bertune.reports.run_files import read_scores
 from bertune.studies.study_directory import StudyDirectory
 from bertune.studies.summary import summarize
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.tokens.read_tokenizer import read_tokenizer
 from bertune.training.run_directory import has_ended
 from bertune.training.saved_run import RunScores
@@ -69,9 +69,9 @@ def _whose(scores: RunScores) -> str:
     return whose + since
 
 
-def inspect_model(name: str) -> Inspection:
+def inspect_model(name: str, *, quiet: bool = False) -> Inspection:
     """Restores an encoder and shows its sizes, its tokenizer and the whole receipt."""
-    with FetchingProgress() as progress:
+    with FetchingProgress(enabled=not quiet) as progress:
         folder = resolve_model(name, on_progress=progress.show)
     checkpoint = find_prefix(folder)
     if checkpoint is not None and not config_file(folder).is_file():

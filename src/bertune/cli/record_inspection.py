@@ -32,13 +32,13 @@ def record_files_at(what: str) -> list[Path]:
     return files if files and not splits_in_folder(path, None) else []
 
 
-def inspect_reencoded(folders: Mapping[str, Path]) -> Inspection:
+def inspect_reencoded(folders: Mapping[str, Path], *, quiet: bool = False) -> Inspection:
     """Reads every shard, so that each is known to be what was written, and shows what the folders hold."""
     lines: list[str] = []
     values: JsonObject = {}
     for name, folder in folders.items():
         manifest = read_manifest(folder)
-        with RowsProgress("reading", sum(shard.rows for shard in manifest.shards)) as progress:
+        with RowsProgress("reading", sum(shard.rows for shard in manifest.shards), enabled=not quiet) as progress:
             lengths = token_lengths(folder, manifest, progress.advance).summary()
         lines += [f"{name}: {folder}" if name else str(folder), *_manifest_lines(manifest, lengths)]
         values[name] = {
@@ -77,12 +77,12 @@ def _manifest_lines(manifest: Manifest, lengths: Mapping[str, float]) -> list[st
     return lines
 
 
-def inspect_records(files: Sequence[Path]) -> Inspection:
+def inspect_records(files: Sequence[Path], *, quiet: bool = False) -> Inspection:
     """Reads record files of any tool, checking every checksum, and shows their features."""
     lines: list[str] = []
     values: JsonObject = {}
     for file in files:
-        with RowsProgress("reading", None) as progress:
+        with RowsProgress("reading", None, enabled=not quiet) as progress:
             summary = summarise_records([file], progress.advance)
         lines += _summary_lines(file, summary)
         values[file.name] = _summary_values(summary)

@@ -2,7 +2,7 @@
 
 from bertune.hinted_values import to_json
 from bertune.json_file import JsonObject
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.training.advice import advice_lines
 from bertune.training.run import FinishedRun
 

@@ -10,9 +10,9 @@ from bertune.studies.halving import Trial
 from bertune.studies.sweep import FinishedSweep, shown_value
 from bertune.studies.sweep_settings import Drawn, SweepSettings
 from bertune.text.aligned import aligned
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.metric_text import metric_name, metric_text
-from bertune.training.history import Observer
+from bertune.training.callback import Callback
 from bertune.training.training_progress import TrainingProgress
 
 
@@ -28,7 +28,7 @@ class TrialProgress:
         self._search, self._enabled = search, enabled
 
     @contextmanager
-    def __call__(self, number: int, drawn: Drawn) -> Iterator[Observer | None]:
+    def __call__(self, number: int, drawn: Drawn) -> Iterator[Callback | None]:
         """Gives the observer of one trial."""
         if not self._enabled:
             yield None

@@ -1,76 +1,18 @@
 """What was typed that no verb knows: options, and variables of the environment; with what was most likely meant."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from cyclopts import App
 
+from bertune.api.familiar_names import FAMILIAR
 from bertune.errors import ConfigError
 from bertune.text.nearest import nearest
 
 PREFIX: Final = "BERTUNE_"
 # Read elsewhere than as the value of a flag.
 _OTHER_VARIABLES: Final = ("BERTUNE_TRACEBACK", "BERTUNE_WITHOUT")
-# By what other tools call them, to the flags here, the first that the verb has.
-_FAMILIAR: Final[Mapping[str, tuple[str, ...]]] = {
-    "lr": ("--learning-rate", "--search-learning-rate"),
-    "text": ("--text-a",),
-    "text-column": ("--text-a",),
-    "sentence": ("--text-a",),
-    "text-pair": ("--text-b",),
-    "text2": ("--text-b",),
-    "label-column": ("--label",),
-    "target": ("--label",),
-    "warmup": ("--warmup-fraction",),
-    "warmup-steps": ("--warmup-fraction",),
-    "warmup-ratio": ("--warmup-fraction",),
-    "num-epochs": ("--epochs",),
-    "num-train-epochs": ("--epochs",),
-    "max-steps": ("--epochs",),
-    "batch": ("--batch-size",),
-    "bs": ("--batch-size",),
-    "train-batch-size": ("--batch-size",),
-    "per-device-train-batch-size": ("--batch-size",),
-    "gradient-accumulation-steps": ("--micro-batch-size",),
-    "max-seq-length": ("--max-length",),
-    "max-seq-len": ("--max-length",),
-    "max-grad-norm": ("--max-gradient-norm",),
-    "early-stopping": ("--patience",),
-    "early-stopping-patience": ("--patience",),
-    "metric-for-best-model": ("--metric",),
-    "model": ("--run",),
-    "model-name": ("--model", "--run"),
-    "model-name-or-path": ("--model", "--run"),
-    "checkpoint": ("--model", "--run"),
-    "init-checkpoint": ("--model",),
-    "task-name": ("--task",),
-    "data-dir": ("--data",),
-    "train-file": ("--data",),
-    "train-data": ("--data",),
-    "input": ("--data",),
-    "file": ("--data",),
-    "dev": ("--validation",),
-    "valid": ("--validation",),
-    "eval-data": ("--validation",),
-    "validation-file": ("--validation",),
-    "validation-split": ("--validation",),
-    "test-file": ("--test",),
-    "output": ("--out",),
-    "output-dir": ("--out",),
-    "save-dir": ("--out",),
-    "overwrite-output-dir": ("--overwrite",),
-    "force": ("--overwrite",),
-    "fp16": ("--precision",),
-    "bf16": ("--precision",),
-    "gpu": ("--device",),
-    "cuda": ("--device",),
-    "no-cuda": ("--device",),
-    "sep": ("--delimiter",),
-    "num-seeds": ("--seeds",),
-    "limit": ("--rows",),
-    "help-full": ("--help-all",),
-}
 
 
 def refuse_empty(tokens: Sequence[str]) -> None:
@@ -150,7 +92,7 @@ def unknown_variables(app: App, verb: str, names: Iterable[str]) -> list[str]:
 
 def _meant(option: str, known: set[str]) -> str | None:
     word = option[2:]
-    named = next((flag for flag in _FAMILIAR.get(word, ()) if flag in known), None)
+    named = next((flag for flag in FAMILIAR.get(word, ()) if flag in known), None)
     if named is not None:
         return named
     names = sorted(flag[2:] for flag in known)

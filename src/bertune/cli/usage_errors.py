@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 from cyclopts import CoercionError, CycloptsError, MissingArgumentError, RepeatArgumentError, UnknownCommandError
 from cyclopts.exceptions import UnusedCliTokensError
 
-from bertune.cli.config_file import described
 from bertune.errors import ConfigError
+from bertune.hinted_values import described
 from bertune.text.nearest import did_you_mean, shorten
 
 # What is no verb of its own, or called otherwise elsewhere.

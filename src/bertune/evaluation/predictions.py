@@ -1,7 +1,7 @@
 """A fine-tuned model's answers to texts."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +18,8 @@ from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.json_file import JsonObject
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import Precision, choose_precision
+from bertune.text.counts import counted
 from bertune.text.examples import Examples, LabelSet
-from bertune.text.findings import counted
 from bertune.tokens.encoding import EncodedExamples, encode_examples
 from bertune.tokens.long_texts import LongTexts
 
@@ -88,6 +88,10 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.logits)
+
+    def __getitem__(self, row: int) -> Prediction:
+        one = replace(self, logits=self.logits[[row]])
+        return next(iter(one))
 
     def __iter__(self) -> Iterator[Prediction]:
         if not self.contract.kind.has_labels:

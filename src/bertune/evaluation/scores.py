@@ -34,7 +34,7 @@ from bertune.evaluation.score_parts import (
 from bertune.evaluation.value_scores import judge_values
 from bertune.hinted_values import to_json
 from bertune.json_file import JsonObject
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.markup import table
 from bertune.text.task_kind import TaskKind
 

@@ -10,7 +10,7 @@ from bertune.models.encoder_config import EncoderConfig
 CONFIG_FILE = "bert_config.json"
 CONTRACT_FILE = "contract.json"
 # What Google's files call `gelu`.
-_TANH_GELUS = ("gelu_tanh", "gelu_new", "gelu_pytorch_tanh")
+_TANH_GELUS = ("gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 
 
 def write_config(model: LoadedModel, folder: Path) -> None:

@@ -11,7 +11,7 @@ class ProgramDescription:
     Args:
         layers: of the encoder.
         heads: of each layer.
-        activation: of the feed-forward parts: gelu, gelu_tanh or relu.
+        activation: of the feed-forward parts: gelu, gelu_tanh, relu, silu or quick_gelu.
         norm_epsilon: of the layer norms.
         pooling: cls or mean.
         probabilities: what makes them of logits; None for values.

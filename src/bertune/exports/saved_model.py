@@ -30,7 +30,10 @@ ACTIVATION_KINDS = {
     "gelu_tanh": "gelu_tanh",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
     "relu": "relu",
+    "silu": "silu",
+    "quick_gelu": "quick_gelu",
 }
 # What makes probabilities of logits; values have none.
 _PROBABILITIES: dict[TaskKind, Literal["softmax", "sigmoid"]] = {

@@ -29,6 +29,8 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "gelu": lambda values: tf.nn.gelu(values, approximate=False),
     "gelu_tanh": lambda values: tf.nn.gelu(values, approximate=True),
     "relu": tf.nn.relu,
+    "silu": tf.nn.silu,
+    "quick_gelu": lambda values: values * tf.sigmoid(1.702 * values),
 }
 
 

@@ -41,6 +41,12 @@ def _check(model: LoadedModel) -> None:
             "[CLS]",
             hint="export to saved_model, or train with --pooling cls",
         )
+    activation = model.classifier.encoder.config.hidden_act
+    if activation == "quick_gelu":
+        raise ConfigError(
+            f"a model with hidden_act {activation} cannot become a TensorFlow checkpoint: the Model Garden has none",
+            hint="export to saved_model",
+        )
 
 
 def _warnings(model: LoadedModel) -> tuple[str, ...]:

@@ -220,6 +220,7 @@ class PassPlan:
         workspace, padded = self.workspace, self.shape.padded
         e, h = workspace.encoder.embeddings, workspace.encoder.config.hidden_size
         out = workspace.buffer("embedded", padded, h)
+        assert e.position is not None, "only families with positions are computed"
         self._statistics = tuple(
             workspace.buffer(f"embedded.{name}", padded, dtype=torch.float32) for name in ("mean", "rstd")
         )
@@ -234,6 +235,7 @@ class PassPlan:
     def _embed_backward(self, calls: Calls, first: Tensor, second: Tensor | None, *, accumulate: bool) -> None:
         workspace = self.workspace
         e, h, gradients = workspace.encoder.embeddings, workspace.encoder.config.hidden_size, workspace.gradients
+        assert e.position is not None
         self._sums = workspace.buffer("embedded.sums", self.shape.padded, h, dtype=torch.float32)
         calls.add(
             workspace.kernels.embed_backward,

@@ -5,7 +5,14 @@ from typing import Final, NamedTuple
 
 from torch import Tensor
 
-ACTIVATION_CODES: Final = {"gelu": 0, "gelu_tanh": 1, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2}
+ACTIVATION_CODES: Final = {
+    "gelu": 0,
+    "gelu_tanh": 1,
+    "gelu_new": 1,
+    "gelu_pytorch_tanh": 1,
+    "gelu_fast": 1,
+    "relu": 2,
+}
 # Columns are taken in pairs of vectors, of at most 16 numbers each.
 COLUMN_MULTIPLE: Final = 32
 HEAD_MULTIPLE: Final = 16

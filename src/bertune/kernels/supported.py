@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bertune.kernels.build import NoKernelsError
-from bertune.kernels.interface import COLUMN_MULTIPLE, HEAD_MULTIPLE, MAX_HIDDEN
+from bertune.kernels.interface import ACTIVATION_CODES, COLUMN_MULTIPLE, HEAD_MULTIPLE, MAX_HIDDEN
 from bertune.models.encoder import Encoder
 from bertune.models.encoder_config import EncoderConfig
 from bertune.nn.attention import SelfAttention
@@ -67,6 +67,8 @@ def _check_sizes(config: EncoderConfig) -> None:
     ):
         if size % multiple:
             raise NoKernelsError(f"{name} ({size}) is no multiple of {multiple}")
+    if config.hidden_act not in ACTIVATION_CODES:
+        raise NoKernelsError(f"hidden_act {config.hidden_act} has no kernel")
     if config.hidden_size > MAX_HIDDEN:
         raise NoKernelsError(f"hidden_size ({config.hidden_size}) is above {MAX_HIDDEN}")
 

@@ -59,7 +59,8 @@ class BertConfig(EncoderConfig):
         "add_cross_attention": (False,),
     }
     instead: ClassVar = "take an encoder of one of these families, for instance bert-base-uncased or all-MiniLM-L6-v2"
-    least: ClassVar = {"type_vocab_size": 2}
+    least: ClassVar = {"type_vocab_size": 1}
+    harmless: ClassVar = None
 
     vocab_size: int = 30522
     hidden_size: int = 768

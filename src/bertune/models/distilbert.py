@@ -47,6 +47,8 @@ class DistilBertConfig(EncoderConfig):
         "hidden_dropout_prob": "dropout",
         "attention_probs_dropout_prob": "attention_dropout",
     }
+    # How positions were drawn before training does not matter to the table in the file.
+    harmless: ClassVar = frozenset(("qa_dropout", "sinusoidal_pos_embds", "tie_weights_"))
 
     vocab_size: int = 30522
     hidden_size: int = 768

@@ -46,6 +46,10 @@ class ElectraConfig(EncoderConfig):
     }
     instead: ClassVar = "take an encoder whose config.json says the family that its weights are of"
     least: ClassVar = {"type_vocab_size": 1, "embedding_size": 1}
+    harmless: ClassVar = frozenset(
+        # Of the head for choices between several texts.
+        ("summary_activation", "summary_last_dropout", "summary_type", "summary_use_proj")
+    )
 
     vocab_size: int = 30522
     hidden_size: int = 256

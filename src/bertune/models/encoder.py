@@ -19,6 +19,8 @@ from bertune.nn.exact_products import fast_float32_products
 from bertune.nn.initialization import initialize
 from bertune.nn.norm import Norm
 from bertune.nn.pooling import Pooler
+from bertune.nn.relative_bias import RelativeBias
+from bertune.nn.relative_positions import RelativePositions
 
 _LAYER = re.compile(r"layers\.(\d+)\.")
 
@@ -65,7 +67,10 @@ class Encoder(nn.Module):
         self.config = config
         with without_draws():
             self.embeddings: Embeddings = family.embeddings(config)
-            self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_hidden_layers))
+            shared = family.relative_positions
+            self.relative_positions: RelativePositions | None = None if shared is None else shared(config)
+            self.layers = nn.ModuleList(family.layer(config, index) for index in range(config.num_stored_layers))
+            self.relative: RelativeBias | None = None if family.relative is None else family.relative(config)
             self.final_norm: Norm | None = None if family.final_norm is None else family.final_norm(config)
             self.pooler: Pooler | None = family.pooler(config) if pooler else None
         # The type in which the layers compute; parameters, norms' statistics, softmax and the head stay fp32.
@@ -89,6 +94,16 @@ class Encoder(nn.Module):
         return self.embeddings.token
 
     @property
+    def layers_in_order(self) -> list[nn.Module]:
+        """The layers as they compute, one after another; one that shares its weights with itself is there each time."""
+        return [*self.layers] * (self.config.num_hidden_layers // len(self.layers))
+
+    @property
+    def layer_parameters(self) -> int:
+        """Weights that a token meets in the layers; those that layers share count each time."""
+        return sum(parameter.numel() for layer in self.layers_in_order for parameter in layer.parameters())
+
+    @property
     def device(self) -> torch.device:
         """Where the encoder computes."""
         return self.input_embeddings.weight.device
@@ -96,10 +111,15 @@ class Encoder(nn.Module):
     def depth_of(self, parameter: str) -> int:
         """Returns how deep a parameter lies: 0 for embeddings, 1 for the first layer, and so on to the last.
 
+        What all layers take, as relative positions, is as deep as the embeddings. Layers that share their weights are
+        one.
+
+        The vectors of distances, which every layer reads, count as embeddings.
+
         Args:
             parameter: a name from `named_parameters()`. What stands above the layers is as deep as the last.
         """
-        if parameter.startswith("embeddings."):
+        if parameter.startswith(("embeddings.", "relative.", "relative_positions.")):
             return 0
         match = _LAYER.match(parameter)
         return len(self.layers) if match is None else int(match[1]) + 1
@@ -137,9 +157,13 @@ class Encoder(nn.Module):
         """
         self.embeddings.check_ids(batch)
         hidden_states = self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype)
-        for layer in self.layers[:-1]:
-            hidden_states = layer(hidden_states, batch.layout)
-        last: Tensor = self.layers[-1](hidden_states, batch.layout, first_only=first_only)
+        layout = batch.layout if self.relative is None else self.relative(batch.layout)
+        positions = self.relative_positions
+        shared = {} if positions is None else {"relative": positions(batch.layout, self.compute_dtype)}
+        *below, top = self.layers_in_order
+        for layer in below:
+            hidden_states = layer(hidden_states, layout, **shared)
+        last: Tensor = top(hidden_states, layout, first_only=first_only, **shared)
         return last.float() if self.final_norm is None else self.final_norm(last.float())
 
     def _encode(self, batch: Batch) -> EncoderOutput:

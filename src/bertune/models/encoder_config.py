@@ -7,11 +7,15 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from bertune.errors import ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
+from bertune.models.config_keys import ALWAYS_FALSE, HARMLESS
 
 Pooling = Literal["cls", "mean"]
 
 # Names alone: the functions are in `feed_forward`, and a configuration is read where torch is not wanted.
-ACTIVATION_NAMES: Final = ("gelu", "gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "relu")
+ACTIVATION_NAMES: Final = (
+    *("gelu", "gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "gelu_fast"),
+    *("relu", "silu", "quick_gelu"),
+)
 _MAX_WEIGHTS = 10_000_000_000
 _MAX_NUMBER = 1 << 31
 
@@ -40,15 +44,23 @@ class EncoderConfig:
         instead: what to do where a file has others.
         least: sizes that must be larger than for other families.
         file_keys: of a file, where they are not the names of the sizes: name of a size to its key.
+        harmless: further keys that a file of this family may have and that change nothing; None leaves every key aside
+            that is not known.
 
     Raises:
         ConfigError: a size that cannot work.
+
+    Example:
+        >>> config: bertune.EncoderConfig = bertune.read_config("bert/config.json")
+        >>> config.num_hidden_layers, config.max_positions
+        (2, 128)
     """
 
-    accepted: ClassVar[Mapping[str, tuple[str | bool, ...]]]
+    accepted: ClassVar[Mapping[str, tuple[str | int, ...]]]
     instead: ClassVar[str]
     least: ClassVar[Mapping[str, int]] = {}
     file_keys: ClassVar[Mapping[str, str]] = {}
+    harmless: ClassVar[frozenset[str] | None] = frozenset()
 
     vocab_size: int
     hidden_size: int
@@ -72,12 +84,18 @@ class EncoderConfig:
         """Tokens that a sequence may have."""
         return self.max_position_embeddings
 
+    @property
+    def num_stored_layers(self) -> int:
+        """Layers with weights of their own; a family whose layers share them has fewer than it computes."""
+        return self.num_hidden_layers
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Reads a configuration; keys that do not concern the encoder's sizes (labels, versions) are left aside.
+        """Reads a configuration; keys that do not concern the encoder (labels, versions) are left aside.
 
         Raises:
-            ConfigError: another architecture than this family's, or a size of the wrong kind.
+            ConfigError: another architecture than this family's, a key that is not known and may change what is
+                computed, or a size of the wrong kind.
         """
         for key, expected in cls.accepted.items():
             if values.get(key) not in (*expected, None):
@@ -86,6 +104,8 @@ class EncoderConfig:
                     hint=cls.instead,
                 )
         keys = {field.name: cls.file_keys.get(field.name, field.name) for field in fields(cls)}
+        if cls.harmless is not None:
+            _check_keys(values, HARMLESS.union(cls.accepted, cls.harmless, keys.values()), cls.instead)
         return cls(**{name: values[key] for name, key in keys.items() if values.get(key) is not None})
 
     @classmethod
@@ -132,6 +152,19 @@ class EncoderConfig:
         return self.hidden_dropout_prob
 
 
+def _check_keys(values: Mapping[str, Any], known: frozenset[str], instead: str) -> None:
+    """Refuses keys that nobody has looked at; those without a value set nothing."""
+    for key, value in values.items():
+        if key in known or value in (None, {}, []) or (key in ALWAYS_FALSE and value is False):
+            continue
+        if key in ALWAYS_FALSE:
+            raise ConfigError(f"the configuration says {key} = {value!r:.80}; this encoder is False only", hint=instead)
+        raise ConfigError(
+            f"the configuration says {key!r:.80} = {value!r:.80}, a key that is not known for this family of encoders",
+            hint="it may change what the encoder computes; if it does not, take it out of config.json",
+        )
+
+
 def _check_sizes(config: EncoderConfig) -> None:
     _check_types(config)
     least = {"max_position_embeddings": 2, "type_vocab_size": 0} | dict(config.least)
@@ -165,9 +198,13 @@ def _check_least(config: EncoderConfig, name: str, least: int) -> None:
 def _check_types(config: EncoderConfig) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
+        if value is None and field.default is None:
+            continue
+        if field.type is bool and not isinstance(value, bool):
+            raise ConfigError(f"{field.name} must be true or false, not {value!r:.80}")
         if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
             raise ConfigError(f"{field.name} must be a whole number, not {value!r}")
-        if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if field.type in (float, float | None) and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ConfigError(f"{field.name} must be a number, not {value!r}")
         # A comparison, because math.isfinite fails on integers beyond the largest float.
         if field.type in (int, float) and not -_MAX_NUMBER < value < _MAX_NUMBER:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bertune.nn.norm import Norm
     from bertune.nn.pooling import Pooler
     from bertune.nn.pre_norm_layer import PreNormLayer
+    from bertune.nn.relative_bias import RelativeBias
+    from bertune.nn.relative_positions import RelativePositions
 
 ConfigT = TypeVar("ConfigT", bound=EncoderConfig)
 
@@ -40,12 +42,14 @@ class Family(Generic[ConfigT]):
         fixed_keys: of `config.json`, beside the sizes.
         unused: tensors that a checkpoint may hold and a classifier does not want: a pattern of their names, and the
             reason for the receipt.
+        relative: what adds to the scores of every layer's attention by how far two tokens lie apart; None for nothing.
         pooling_key: of `config.json`, says how transformers' class of the family pools; the pooler then takes either
             pooling's vector. Empty where that class knows the first token alone.
         final_norm: behind the last layer, where a family has one.
         head_is_pretrained: whether a checkpoint may bring the pooler although it is a part of the head: in
             pre-training it stands before the prediction of tokens.
         why_not_kernels: why the compiled kernels do not compute this family; empty where they do.
+        relative_positions: the vectors of distances that all layers share; None for a family without.
     """
 
     name: str
@@ -59,8 +63,9 @@ class Family(Generic[ConfigT]):
     prefix: str
     head_names: NameTable
     architecture: str
-    fixed_keys: Mapping[str, str]
+    fixed_keys: Mapping[str, str | int]
     unused: tuple[tuple[str, str], ...]
+    relative: "Callable[[ConfigT], RelativeBias] | None" = None
     pooling_key: str = ""
     final_norm: "Callable[[ConfigT], Norm] | None" = None
     head_is_pretrained: bool = False
@@ -74,3 +79,5 @@ class Family(Generic[ConfigT]):
     def knows_pooling(self, pooling: Pooling) -> bool:
         """Whether transformers' class of the family computes a pooling, and the pooler takes what it gives."""
         return pooling == "cls" or bool(self.pooling_key)
+
+    relative_positions: "Callable[[ConfigT], RelativePositions] | None" = None

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING
 from bertune.models.encoder_config import EncoderConfig
 
 if TYPE_CHECKING:
+    from bertune.nn.attention import SelfAttention
+    from bertune.nn.disentangled_attention import DisentangledSelfAttention
     from bertune.nn.embeddings import Embeddings
     from bertune.nn.layer import TransformerLayer
     from bertune.nn.pooling import Pooler, PoolerActivation
 
 
-def embeddings(config: EncoderConfig) -> "Embeddings":
-    """Makes embeddings of tokens, positions and, where there are any, types."""
+def embeddings(config: EncoderConfig, *, with_positions: bool = True) -> "Embeddings":
+    """Makes embeddings of tokens and, where there are any, positions and types."""
     from bertune.nn.embeddings import Embeddings, Positions
     from bertune.nn.norm import NormOptions
 
     return Embeddings(
         config.vocab_size,
         config.embedding_size,
-        positions=Positions(config.max_position_embeddings, config.max_position_embeddings - config.max_positions),
+        positions=Positions(
+            config.max_position_embeddings,
+            config.max_position_embeddings - config.max_positions,
+            learned=with_positions,
+        ),
         num_types=config.type_vocab_size,
         norm=NormOptions(config.layer_norm_eps),
         dropout=config.hidden_dropout_prob,
@@ -31,15 +37,25 @@ def embeddings(config: EncoderConfig) -> "Embeddings":
 
 def post_norm_layer(config: EncoderConfig, _index: int) -> "TransformerLayer":
     """Makes a layer of BERT's kind, by its number."""
+    from bertune.nn.attention import SelfAttention
+
+    attention = SelfAttention(
+        config.hidden_size, config.num_attention_heads, dropout=config.attention_probs_dropout_prob
+    )
+    return around_attention(attention, config)
+
+
+def around_attention(
+    attention: "SelfAttention | DisentangledSelfAttention", config: EncoderConfig
+) -> "TransformerLayer":
+    """Makes a layer of BERT's kind around its attention."""
     from bertune.nn.layer import TransformerLayer
 
     return TransformerLayer(
-        config.hidden_size,
-        config.num_attention_heads,
+        attention,
         config.intermediate_size,
         activation=config.hidden_act,
-        hidden_dropout=config.hidden_dropout_prob,
-        attention_dropout=config.attention_probs_dropout_prob,
+        dropout=config.hidden_dropout_prob,
         norm_eps=config.layer_norm_eps,
     )
 

@@ -5,15 +5,21 @@ from typing import Any, Final
 
 from bertune.errors import ConfigError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
+from bertune.models.albert import ALBERT
 from bertune.models.bert import BERT
+from bertune.models.deberta import DEBERTA
 from bertune.models.distilbert import DISTILBERT
 from bertune.models.electra import ELECTRA
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import Family
 from bertune.models.modernbert import MODERNBERT
+from bertune.models.mpnet import MPNET
 from bertune.models.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
 
-FAMILIES: Final[tuple[Family[Any], ...]] = (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MODERNBERT)
+FAMILIES: Final[tuple[Family[Any], ...]] = (
+    *(BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MPNET, ALBERT),
+    *(MODERNBERT, DEBERTA),
+)
 
 
 def family_named(model_type: object) -> Family[Any]:
@@ -56,9 +62,16 @@ def family_of_architecture(names: object) -> Family[Any] | None:
 def read_config(path: str | Path) -> EncoderConfig:
     """Reads the sizes of an encoder of any family from `config.json` or `bert_config.json`.
 
+    Args:
+        path: the file.
+
     Raises:
         CheckpointError: the file is missing or is not a JSON object.
         ConfigError: a family that is not known, or sizes that cannot work.
+
+    Example:
+        >>> bertune.read_config("bert/config.json").hidden_size
+        32
     """
     path = Path(path)
     values = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER)

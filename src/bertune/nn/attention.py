@@ -90,7 +90,7 @@ class SelfAttention(nn.Module):
         Returns:
             (tokens, hidden_size), or (sequences, hidden_size) with `first_only`.
         """
-        if self._kernel_for(hidden_states).name == "varlen":
+        if not layout.is_biased and self._kernel_for(hidden_states).name == "varlen":
             return self._mix_packed(hidden_states, layout, first_only=first_only)
         if first_only:
             return self._mix_first(hidden_states, layout)
@@ -151,7 +151,7 @@ class SelfAttention(nn.Module):
         for one, rows, group in zip(asking, rectangles, plan.groups, strict=True):
             (query,) = self._by_head(one, group.sequences, 1)
             key, value = self._by_head(rows, group.sequences, 2)
-            mixed.append(self._attend(query, key, value, group.mask))
+            mixed.append(self._attend(query, key, value, group.mask, group.bias))
         in_order = torch.empty_like(plan.sequences)
         in_order[plan.sequences] = torch.arange(len(in_order), device=in_order.device)
         output: Tensor = self.output(torch.cat(mixed)[in_order])
@@ -160,25 +160,33 @@ class SelfAttention(nn.Module):
     def _mix(self, qkv: Tensor, group: LengthGroup) -> Tensor:
         """Attends within one rectangle: (cells, 3 x hidden_size) to (cells, hidden_size)."""
         query, key, value = self._by_head(qkv, group.sequences, 3)
-        return self._attend(query, key, value, group.mask)
+        return self._attend(query, key, value, group.mask, group.bias)
 
     def _by_head(self, rows: Tensor, sequences: int, parts: int) -> tuple[Tensor, ...]:
         """Splits rows of `parts` vectors side by side into as many (sequences, heads, length, head size)."""
         size = rows.shape[1] // (parts * self.num_heads)
         return rows.view(sequences, -1, parts, self.num_heads, size).permute(2, 0, 3, 1, 4).unbind(0)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+    ) -> Tensor:
         """Maps (rows, heads, length, head size) to (rows x length of the queries, hidden_size)."""
         dropout = self.dropout.probability if self.training else 0.0
-        if dropout and attention_kernel(query.device, query.dtype, query.shape[-1]).name == "plain":
-            mixed = self._attend_with_dropout(query, key, value, mask)
+        kernel = attention_kernel(query.device, query.dtype, query.shape[-1]) if dropout else None
+        if bias is not None or (kernel is not None and kernel.name == "plain"):
+            mixed = self._attend_plainly(query, key, value, mask, bias)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return mixed.transpose(1, 2).reshape(query.shape[0] * query.shape[2], -1)
 
-    def _attend_with_dropout(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    def _attend_plainly(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
         """Softmax in fp32, then dropout on the probabilities, as in the original."""
         scores = torch.matmul(query * (1 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
+        if bias is not None:
+            # Where only first tokens ask, theirs is the first row.
+            scores = scores + bias[:, : query.shape[2]]
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
         probabilities = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)

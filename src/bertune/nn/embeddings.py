@@ -14,7 +14,7 @@ from bertune.nn.norm import NormOptions
 
 @dataclass(frozen=True)
 class Positions:
-    """The positions of tokens in their sequence.
+    """The positions that a sequence may have, and their learned vectors.
 
     Args:
         rows: of the table of their vectors.
@@ -33,7 +33,7 @@ class Positions:
 
 
 class Embeddings(nn.Module):
-    """Sums the embeddings of a token, of its position and of its type, then normalizes.
+    """Sums the embeddings of a token and, where there are any, of its position and of its type, then normalizes.
 
     Args:
         vocab_size: ids of tokens.

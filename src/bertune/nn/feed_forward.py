@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,13 +11,21 @@ from bertune.nn.dense import Dense
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 
-# transformers calls the tanh approximation by two names.
+
+def _quick_gelu(values: Tensor) -> Tensor:
+    return values * torch.sigmoid(1.702 * values)
+
+
+# transformers calls the tanh approximation by three names.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": _gelu_tanh,
     "gelu_new": _gelu_tanh,
     "gelu_pytorch_tanh": _gelu_tanh,
+    "gelu_fast": _gelu_tanh,
     "relu": F.relu,
+    "silu": F.silu,
+    "quick_gelu": _quick_gelu,
 }
 
 

@@ -47,6 +47,12 @@ def decay_groups(
 
     Raises:
         ConfigError: nothing is trainable, a vector of unknown kind, or a pattern that finds nothing.
+
+    Example:
+        >>> decaying, others = bertune.decay_groups(classifier, weight_decay_rate=0.01)
+        >>> decaying["weight_decay_rate"], others["weight_decay_rate"]
+        (0.01, 0.0)
+        >>> optimizer = bertune.AdamWeightDecay([decaying, others], learning_rate=2e-5)
     """
     _require_matches(model, [*include_in_weight_decay, *exclude_from_weight_decay])
     of_norms = set(_parameters_of_norms(model))

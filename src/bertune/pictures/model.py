@@ -21,7 +21,14 @@ _GAP = 0.34
 _BLOCK_HEIGHT, _SLIM_HEIGHT, _TABLE_HEIGHT = 0.56, 0.34, 0.78
 _TABLE_WIDTH, _TABLE_SPACE = 2.1, 0.25
 _MARGIN = 0.12  # between a box's edge and its text
-_INPUTS = {"embeddings.token": "token ids", "embeddings.position": "positions", "embeddings.token_type": "type ids"}
+_INPUTS = {
+    "embeddings.token": "token ids",
+    "embeddings.position": "positions",
+    "embeddings.token_type": "type ids",
+    "relative": "distances",
+}
+# Places of a row; fewer tables stand in the middle of it.
+_PLACES = 3
 _NOTE = "In the boxes: parameters. Tokens: those of all sequences of a batch, without padding. Sequences: its examples."
 
 
@@ -71,8 +78,8 @@ def _draw(outline: Outline) -> Picture:
     for block in outline.ends:
         _draw_block(pen, block, block.path)
         _flow(pen, block.output)
-    for block in outline.unused:
-        pen.y += 0.12
+    for block in (*outline.shared, *outline.unused):
+        pen.y += 0.12 if block.kind == "unused" else 0.3  # away from the arrow above, which does not lead to it
         _draw_block(pen, block, block.path)
     pen.write(_MIDDLE, pen.y + 0.28, _NOTE, font=Font(8, color=FAINT_INK), align="center")
     height = pen.y + 0.5
@@ -93,8 +100,7 @@ def _draw_title(pen: Pen, outline: Outline) -> None:
 
 def _draw_embeddings(pen: Pen, outline: Outline) -> None:
     top = pen.y
-    # Fewer tables than there are places stand in the middle.
-    before = (len(_INPUTS) - len(outline.tables)) / 2
+    before = max(0, _PLACES - len(outline.tables)) / 2
     for number, table in enumerate(outline.tables):
         left = _FRAME_LEFT + (before + number) * (_TABLE_WIDTH + _TABLE_SPACE)
         middle = left + _TABLE_WIDTH / 2

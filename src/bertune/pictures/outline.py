@@ -10,6 +10,7 @@ from bertune.errors import ConfigError
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
 from bertune.nn.attention import SelfAttention
+from bertune.nn.disentangled_attention import DisentangledSelfAttention
 from bertune.nn.layer import TransformerLayer
 from bertune.nn.pooling import Pooler
 from bertune.nn.pre_norm_layer import PreNormLayer
@@ -78,6 +79,7 @@ class Outline:
         embedding_ends: what follows on their sum: a norm, and a dense layer where they are narrower than the layers.
         layers: the transformer layers.
         hidden: what the last layer gives, for the arrow that leaves it.
+        shared: what the attention of every layer reads, the table of distances.
         ends: blocks after the layers.
         unused: blocks that hold parameters and compute nothing.
         parameters: of the model, the sum over all blocks (a run of layers counts each of its layers).
@@ -91,6 +93,7 @@ class Outline:
     embedding_ends: tuple[Block, ...]
     layers: tuple[LayerRun, ...]
     hidden: str
+    shared: tuple[Block, ...]
     ends: tuple[Block, ...]
     unused: tuple[Block, ...]
     parameters: int
@@ -113,7 +116,8 @@ def outline_of(model: Encoder | Classifier) -> Outline:
     encoder = model if isinstance(model, Encoder) else model.encoder
     tally = _Tally()
     tables, embedding_ends = _embedding_blocks(encoder, tally)
-    layers = tuple(_runs(_steps(layer, encoder, tally) for layer in encoder.layers))
+    shared = tuple(_shared_blocks(encoder, tally))
+    layers = tuple(_runs(_steps(layer, encoder, tally) for layer in encoder.layers_in_order))
     ends = list(_ends(model, encoder, tally))
     unused = [block for block in ends if block.kind == "unused"]
     rest = tally.block([model], "other", "unused", "Other parameters", "of modules added to the model", "")
@@ -126,6 +130,7 @@ def outline_of(model: Encoder | Classifier) -> Outline:
         embedding_ends=embedding_ends,
         layers=layers,
         hidden=_hidden(model, encoder) if encoder.final_norm is None else _per_token(encoder),
+        shared=shared,
         ends=tuple(block for block in ends if block.kind != "unused"),
         unused=tuple(unused),
         parameters=sum(number.numel() for number in numbers),
@@ -163,7 +168,11 @@ def _embedding_blocks(encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...
         )
         if table is not None
     )
-    summed = "Sum, layer norm" if len(tables) > 1 else "Layer norm"
+    if encoder.relative is not None:
+        table, detail = encoder.relative.table, "to attention"
+        size = _product(*table.weight.shape)
+        tables += (tally.block([table], "relative", "embedding", "Relative positions", size, detail),)
+    summed = "Sum, layer norm" if embeddings.position is not None or embeddings.token_type is not None else "Layer norm"
     detail = f"{summed}{_dropout(embeddings.dropout.probability)}"
     norm = tally.block([embeddings.norm], "embeddings.norm", "norm", detail, "", narrow)
     wider = embeddings.projection
@@ -192,6 +201,15 @@ def _steps(layer: nn.Module, encoder: Encoder, tally: _Tally) -> tuple[tuple[Blo
     )
 
 
+def _shared_blocks(encoder: Encoder, tally: _Tally) -> Iterator[Block]:
+    positions = encoder.relative_positions
+    if positions is None:
+        return
+    size = _product(*positions.table.weight.shape)
+    detail = f"{size}{'' if positions.norm is None else ', layer norm'}; every layer's attention reads it"
+    yield tally.block([positions], "relative_positions", "embedding", "Distance embedding", detail, "")
+
+
 def _pre_norm_steps(layer: PreNormLayer, encoder: Encoder, tally: _Tally) -> tuple[tuple[Block, ...], ...]:
     hidden, wide = _per_token(encoder), layer.feed_forward.input_and_gate
     norms = [
@@ -214,14 +232,15 @@ def _pre_norm_steps(layer: PreNormLayer, encoder: Encoder, tally: _Tally) -> tup
     )
 
 
-def _attention(attention: SelfAttention, encoder: Encoder, tally: _Tally) -> Block:
+def _attention(attention: SelfAttention | DisentangledSelfAttention, encoder: Encoder, tally: _Tally) -> Block:
     heads, size = attention.num_heads, encoder.config.hidden_size
     inner = f"{heads} {'head' if heads == 1 else 'heads'} of {size // heads:,}"
     if isinstance(attention, RotaryAttention):
         seen = "whole sequences" if attention.reach is None else f"{attention.reach:,} tokens on each side"
         inner += f", {seen}, rotary positions"
     inner += _dropout(attention.dropout.probability)
-    return tally.block([attention], "attention", "attention", "Self-attention", inner, _per_token(encoder))
+    kind = "Disentangled attention" if isinstance(attention, DisentangledSelfAttention) else "Self-attention"
+    return tally.block([attention], "attention", "attention", kind, inner, _per_token(encoder))
 
 
 def _feed_forward(module: nn.Module, inner: int, gate: str, encoder: Encoder, tally: _Tally) -> Block:

@@ -25,7 +25,8 @@ from bertune.reports.run_metrics import (
 )
 from bertune.reports.words import constant_answer
 from bertune.studies.study_table import EndedStudy
-from bertune.text.findings import Finding, counted
+from bertune.text.counts import counted
+from bertune.text.findings import Finding
 from bertune.text.metric_text import metric_name
 from bertune.training.named_paths import Setting, Settings
 from bertune.training.saved_run import SavedData

@@ -124,7 +124,8 @@ def weights(receipt: CountedReceipt | None) -> list[Html]:
         for tensor in receipt.tensors
     ]
     folded = details(f"Every tensor: {counts}", table(["", "tensor", "shape", "why"], rows, words=4))
-    told = note(f"{receipt.summary}. The classifier head is new.")
+    is_kept = any(tensor.status == "loaded" and tensor.name == "classifier.weight" for tensor in receipt.tensors)
+    told = note(f"{receipt.summary}. The classifier head is {'kept' if is_kept else 'new'}.")
     return [section("weights", "Restored weights", told, folded)]
 
 

@@ -10,7 +10,7 @@ from bertune.reports.kept_evaluations import CHOSEN_ON, KeptEvaluation
 from bertune.reports.page import figure, grid, note, scrolling, section, table
 from bertune.reports.run_metrics import AnswerNumbers, Group, Measure, RunMetrics
 from bertune.reports.words import metric_interval, metric_text, name_of, percent, short
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.markup import Html, element
 from bertune.text.metric_text import interval_methods, loss_text, metric_name
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from bertune.errors import ConfigError
 from bertune.studies.sweep_settings import Drawn, Space
+from bertune.training.callback import Callback
 from bertune.training.history import EpochResult
-from bertune.training.step import StepResult
 
 TrialState = Literal["complete", "stopped", "diverged"]
 # Random draws before the sampler learns from what it saw.
@@ -87,8 +87,8 @@ class StoppedAtRungError(Exception):
     """A trial is not among those that go on."""
 
 
-class Halving:
-    """Draws the settings of one trial, and watches it: an `Observer` of `fit` that stops it at a rung.
+class Halving(Callback):
+    """Draws the settings of one trial, and watches it: a `Callback` of `fit` that stops it at a rung.
 
     Where the settings are finitely many none is drawn twice.
 
@@ -159,12 +159,9 @@ class Halving:
         values, losses = tuple(self.values), tuple(self.losses)
         return Trial(number, self.drawn, state, epochs, values, self.rungs, losses, collapsed)
 
-    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:  # noqa: ARG002 (an observer's)
+    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:  # noqa: ARG002 (a callback's)
         """Notes how many epochs the schedule has."""
         self.epochs = total_steps // steps_per_epoch
-
-    def on_step(self, result: StepResult) -> None:
-        """Does nothing: trials are compared at the ends of epochs."""
 
     def on_epoch(self, result: EpochResult) -> None:
         """Stops the trial if the epoch is a rung's and the trial is not good enough there.

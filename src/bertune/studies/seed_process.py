@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 from bertune.errors import ResourceError
 from bertune.studies.seed_run import run_seed
 from bertune.studies.study_table import SeedResult
-from bertune.training.history import EpochResult, Observer
+from bertune.training.callback import Callback
+from bertune.training.history import EpochResult
 from bertune.training.prepare import PreparedRun
 from bertune.training.step import StepResult
 
@@ -41,7 +42,7 @@ class SeedProcesses:
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopped = False
 
-    def run(self, run: PreparedRun, observer: Observer | None) -> SeedResult:
+    def run(self, run: PreparedRun, observer: Callback | None) -> SeedResult:
         """Does what `run_seed` does, in a new process.
 
         Raises:
@@ -107,8 +108,8 @@ class SeedProcesses:
                     continue  # what was still buffered, for one that has ended
 
 
-class _Reporting:
-    """An observer that sends what it is told through a pipe."""
+class _Reporting(Callback):
+    """A callback that sends what it is told through a pipe."""
 
     def __init__(self, send: Any) -> None:
         self._send = send

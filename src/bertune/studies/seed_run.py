@@ -4,7 +4,7 @@ import time
 
 from bertune.errors import DivergedError
 from bertune.studies.study_table import SeedResult
-from bertune.training.history import Observer
+from bertune.training.callback import Callback
 from bertune.training.prepare import PreparedRun
 from bertune.training.run import execute
 
@@ -14,7 +14,7 @@ def folder_name(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def run_seed(run: PreparedRun, observer: Observer | None) -> SeedResult:
+def run_seed(run: PreparedRun, observer: Callback | None) -> SeedResult:
     """Trains one seed; that it diverges is a result.
 
     Raises:

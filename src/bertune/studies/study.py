@@ -1,9 +1,10 @@
 """A study of seeds: the same run with several seeds, as one result."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +28,8 @@ from bertune.studies.study_table import EndedStudy, KeptModel, SeedResult, Study
 from bertune.studies.summary import Summary, summarize
 from bertune.training.also_scored import score_kept_model
 from bertune.training.calibrated import calibrated
+from bertune.training.callback import Callback
 from bertune.training.config import TrainingConfig
-from bertune.training.history import Observer
 from bertune.training.named_paths import Settings
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
@@ -97,6 +98,7 @@ def prepare_study(
     say: Say,
     verbose: bool = False,
     on_fetch: Report | None = None,
+    frames: Mapping[str, Any] | None = None,
 ) -> PreparedStudy:
     """Reads, checks and encodes once for all seeds; writes nothing.
 
@@ -107,6 +109,7 @@ def prepare_study(
         say: told each fact as a line.
         verbose: tell more of the data and the encoder, as `prepare`.
         on_fetch: told how far the download of a model is.
+        frames: tables in memory, as for `prepare`.
 
     Raises:
         BertuneError: any part that cannot work; nothing has been written.
@@ -119,7 +122,7 @@ def prepare_study(
     directory = StudyDirectory(settings.out)
     earlier = None if settings.overwrite else directory.earlier()
     told = replace(settings, overwrite=settings.overwrite or earlier is not None)
-    run = prepare(told, configs[0], say=say, verbose=verbose, on_fetch=on_fetch)
+    run = prepare(told, configs[0], say=say, verbose=verbose, on_fetch=on_fetch, frames=frames)
     if run.validation is None:
         raise ConfigError(
             "--seeds needs validation data: the best seed is chosen by them",
@@ -133,7 +136,7 @@ def prepare_study(
 
 
 def execute_study(
-    study: PreparedStudy, *, say: Say, observer_of: Callable[[int, int], Observer | None] | None = None
+    study: PreparedStudy, *, say: Say, observer_of: Callable[[int, int], Callback | None] | None = None
 ) -> FinishedStudy:
     """Trains the seeds that are not done yet, and writes the folder of the study.
 
@@ -261,7 +264,7 @@ def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, cl
     directory.write_scores(RunScores(average=kept.recipe, seeds=kept.seeds, validation=judged.scores.saved()))
 
 
-def _trained(study: PreparedStudy, observers: dict[int, Observer | None]) -> Generator[SeedResult]:
+def _trained(study: PreparedStudy, observers: dict[int, Callback | None]) -> Generator[SeedResult]:
     """Yields the result of each seed as it is done."""
 
     def of(seed: int) -> PreparedRun:

@@ -14,17 +14,16 @@ from bertune.studies.sweep_directory import SweepDirectory
 from bertune.studies.sweep_settings import Drawn, Space, SweepSettings, plan_with
 from bertune.text.metric_text import metric_name, metric_text
 from bertune.training.also_scored import score_kept_model
+from bertune.training.callback import Callback, Callbacks
 from bertune.training.config import TrainingConfig
-from bertune.training.history import Observer
 from bertune.training.named_paths import Settings
-from bertune.training.observers import Observers
 from bertune.training.plan import TrainingPlan
 from bertune.training.prepare import PreparedRun, Say, prepare
 from bertune.training.run import execute, resolved_settings
 from bertune.training.run_settings import RunSettings
 
 #: Gives what watches a trial while it runs: its number, and the settings that were drawn for it.
-Watch = Callable[[int, Drawn], AbstractContextManager[Observer | None]]
+Watch = Callable[[int, Drawn], AbstractContextManager[Callback | None]]
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def _run_trial(
     with watch(number, halving.drawn) as observer:
         try:
             # The one that may stop the trial comes last: the terminal has told of the epoch by then.
-            execute(prepared, observer=Observers((observer, halving)))
+            execute(prepared, observer=Callbacks((observer, halving)))
         except StoppedAtRungError:
             state = "stopped"
         except DivergedError:

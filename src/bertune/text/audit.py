@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bertune.errors import DataError
+from bertune.text.counts import counted
 from bertune.text.examples import Examples, LabelSet, ReadReport
-from bertune.text.findings import Finding, counted
+from bertune.text.findings import Finding
 from bertune.text.label_faults import findings_of_labels, label_shift
 from bertune.text.length_counts import length_line
 from bertune.text.metric_text import part_of

@@ -10,6 +10,10 @@ def demo_folder() -> Path:
 
     Raises:
         DataError: it is in neither place.
+
+    Example:
+        >>> list(bertune.find_splits(bertune.demo_folder()))
+        ['train', 'validation', 'test']
     """
     here = Path(__file__).parent / "demo_questions"
     checkout = Path(__file__).parents[3] / "examples" / "data"

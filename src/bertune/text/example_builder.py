@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from bertune.text.counts import counted
 from bertune.text.examples import Examples, ReadReport, RefusedRow
-from bertune.text.findings import counted
 from bertune.text.several_labels import (
     Cell,
     SeveralLabels,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertune.errors import DataError
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.given_values import label_words_in, texts_in
 from bertune.text.labels import LabelSet
 from bertune.text.nearest import did_you_mean, shorten

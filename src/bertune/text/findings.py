@@ -6,8 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bertune.text.metric_text import part_of
-
 CODES = {
     "not_audited": "the texts were not looked at",
     "reading": "the reader took something as it stands that looks wrong",
@@ -100,19 +98,3 @@ def _without_repeated_paths(places: Sequence[str]) -> list[str]:
     paths = [place.rpartition(":")[0] for place in places]
     repeated = [False, *(one == other for one, other in pairwise(paths))]
     return [place.rpartition(":")[2] if again else place for place, again in zip(places, repeated, strict=True)]
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Gives a number with its noun: ``1 row``, ``2 rows``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def share_of(count: int, rows: int) -> str:
-    """Gives ``3 of 40 rows (7.5 %)``."""
-    return f"{count:,} of {counted(rows, 'row')} ({part_of(count, rows)})"
-
-
-def listed(words: Sequence[str], limit: int = 10) -> str:
-    """Gives ``'a', 'b', … (12 in all)``."""
-    more = f", … ({len(words):,} in all)" if len(words) > limit else ""
-    return ", ".join(f"'{word}'" for word in words[:limit]) + more

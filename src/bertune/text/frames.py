@@ -30,7 +30,14 @@ def is_frame(value: object) -> bool:
     return hasattr(value, "__arrow_c_stream__") and (hasattr(value, "columns") or hasattr(value, "column_names"))
 
 
-def read_frame(frame: Any, columns: Columns, *, name: str | None = None) -> Examples:
+def read_frame(
+    frame: Any,
+    columns: Columns,
+    *,
+    name: str | None = None,
+    reading: ReadOptions | None = None,
+    require_label: bool = True,
+) -> Examples:
     """Reads the columns of a table in memory as examples.
 
     They are read as those of a Parquet file: texts must be text; a label may be a number or a truth value; a ClassLabel
@@ -41,6 +48,8 @@ def read_frame(frame: Any, columns: Columns, *, name: str | None = None) -> Exam
             Arrow's C stream interface.
         columns: where texts and label are: names, or numbers from 0 where no column has the number as its name.
         name: how messages call the table; None takes the name of its type.
+        reading: what becomes of bad rows.
+        require_label: whether the column of the label must be there, where one is named.
 
     Returns:
         The examples in the order of the rows, which are counted from 1.
@@ -53,25 +62,45 @@ def read_frame(frame: Any, columns: Columns, *, name: str | None = None) -> Exam
     _check(frame)
     header = _header(frame)
     flags = () if columns.several is None else columns.several.columns
-    wanted = [column for column in (columns.text_a, columns.text_b, columns.label, *flags) if column is not None]
-    places = {column: _place(header, column, shown) for column in wanted}
+    labels = flags if columns.label is None else (columns.label,)
+    if not require_label and not all(label in header for label in labels):
+        columns, flags, labels = replace(columns, label=None, several=None), (), ()
+    texts = [None if text is None else _parts(header, text) for text in (columns.text_a, columns.text_b)]
+    others = [*labels, *([] if columns.group is None else [columns.group])]
+    places = {
+        column: _place(header, column, shown) for column in [*(part for text in texts for part in text or ()), *others]
+    }
     chosen = sorted(set(places.values()))
     table = FrameTable(shown, _arrow_table(frame, chosen, shown), hint=_hint_for_rows(frame))
     if not table.rows_in:
         raise DataError(f"{shown} has no rows")
     number = {column: chosen.index(place) for column, place in places.items()}
+
+    def named(column: str | int | None) -> str | None:
+        return None if column is None else str(header[places[column]])
+
     several = columns.several and replace(columns.several, columns=tuple(str(header[places[flag]]) for flag in flags))
-    if columns.label is not None and table.has_lists(number[columns.label]):
-        several = SeveralLabels(allow_none=True)
-    by_name = Columns(
-        str(header[places[columns.text_a]]),
-        None if columns.text_b is None else str(header[places[columns.text_b]]),
-        None if columns.label is None else str(header[places[columns.label]]),
-        several,
-    )
-    has_label = columns.label is not None or bool(flags)
-    picks = pick_columns(table, by_name, require_label=has_label)
-    return collect(table, picks, reading=ReadOptions(), require_label=has_label, several=several)
+    has_lists = columns.label is not None and table.has_lists(number[columns.label])
+    if has_lists and (several is None or several.separator is not None):
+        several = SeveralLabels(allow_none=several is None or several.allow_none)
+    text_a, text_b = (None if text is None else ",".join(str(header[places[part]]) for part in text) for text in texts)
+    assert text_a is not None
+    by_name = Columns(text_a, text_b, named(columns.label), several, named(columns.group))
+    picks = pick_columns(table, by_name, require_label=bool(labels))
+    how = reading or ReadOptions()
+    return collect(table, picks, reading=how, require_label=bool(labels), several=several)
+
+
+def column_names(frame: Any) -> tuple[str, ...]:
+    """Returns the names of the columns of a table in memory, as texts."""
+    return tuple(str(name) for name in _header(frame))
+
+
+def _parts(header: Sequence[Any], column: str | int) -> list[str | int]:
+    """Returns the columns of a text: one, or those named with commas between them."""
+    if isinstance(column, str) and "," in column and column not in header:
+        return [part.strip() for part in column.split(",")]
+    return [column]
 
 
 class FrameTable(ArrowTable):
@@ -135,8 +164,9 @@ def _place(header: Sequence[Any], column: str | int, shown: str) -> int:
         raise DataError(f"{shown}: two columns are called {column!r}", hint="rename one of them")
     if column in header:
         return header.index(column)
-    if isinstance(column, int) and 0 <= column < len(header):
-        return column
+    number = int(column) if isinstance(column, str) and column.isascii() and column.isdigit() else column
+    if isinstance(number, int) and 0 <= number < len(header):
+        return number
     names = ", ".join(map(repr, header[:_NAMES_SHOWN])) + (", …" if len(header) > _NAMES_SHOWN else "")
     guess = did_you_mean(str(column), map(str, header))
     raise ConfigError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from bertune.errors import ConfigError, DataError
 from bertune.text import hub
 from bertune.text.examples import Columns, Examples, Task, join_examples
+from bertune.text.frames import column_names, read_frame
 from bertune.text.glue_tasks import TASKS, GlueTask, glue_task
 from bertune.text.kept_columns import KeptColumns
 from bertune.text.missing_path import near_path
@@ -208,6 +209,12 @@ def _parts(
     kept: KeptColumns | None = None,
 ) -> Iterator[Examples]:
     """Reads the files of a split in order; labels are still words or numbers as the files have them."""
+    if split.frame is not None:
+        if kept is not None:
+            raise ConfigError(f"{split} is no file, so no columns can be kept")
+        chosen = columns or _columns_for(column_names(split.frame), split)
+        yield read_frame(split.frame, chosen, name=f"{split}", reading=reading, require_label=required)
+        return
     paths = list(split.paths)
     shown = [str(path) for path in paths]
     if split.hub is not None:
@@ -257,21 +264,24 @@ def _counted(chunks: Iterator[Examples]) -> Iterator[Examples]:
         yield replace(before, report=replace(report, notes=[note, *report.notes]))
 
 
-def _columns_for(table: Table, split: Split) -> Columns:
+def _columns_for(table: Table | tuple[str, ...], split: Split) -> Columns:
     """Chooses between the columns of the original files and those of the hub by what the table has."""
     task = split.task
     assert task is not None
     if not isinstance(task, GlueTask):
         return task.columns
-    if table.names is None and task.headless_columns is not None:
+    if not isinstance(table, tuple) and table.names is None and task.headless_columns is not None:
         return task.headless_columns
+
+    def has(column: str | int | None) -> bool:
+        return column is None or (column in table if isinstance(table, tuple) else has_column(table, column))
+
     for candidate in (task.columns, task.hub_columns):
-        texts = (candidate.text_a, candidate.text_b)
-        if all(has_column(table, column) for column in (*texts, candidate.label) if column is not None):
+        if all(has(column) for column in (candidate.text_a, candidate.text_b, candidate.label)):
             return candidate
     # A file without labels: its texts alone must be there.
     for candidate in (task.columns, task.hub_columns):
-        if all(has_column(table, column) for column in (candidate.text_a, candidate.text_b) if column is not None):
+        if all(has(column) for column in (candidate.text_a, candidate.text_b)):
             return candidate
     return task.columns
 

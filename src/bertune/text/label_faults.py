@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bertune.text.findings import PLACES_SHOWN, Finding, counted, listed
+from bertune.text.counts import counted, listed
+from bertune.text.findings import PLACES_SHOWN, Finding
 from bertune.text.metric_text import part_of, percent
 from bertune.text.nearest import shorten
 from bertune.text.split_scan import SplitScan

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.errors import ConfigError
+from bertune.text.counts import counted, share_of
 from bertune.text.examples import Examples
-from bertune.text.findings import Finding, counted, share_of
+from bertune.text.findings import Finding
 from bertune.text.sightings import Sightings
 from bertune.text.text_faults import Where
 from bertune.text.text_keys import normalised

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.text.findings import PLACES_SHOWN, Finding, share_of
+from bertune.text.counts import share_of
+from bertune.text.findings import PLACES_SHOWN, Finding
 from bertune.text.nearest import shorten
 from bertune.text.split_scan import SplitScan
 from bertune.text.text_keys import Keys

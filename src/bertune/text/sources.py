@@ -8,11 +8,11 @@ from typing import IO, Any, TypedDict, Unpack
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.arriving_lines import nothing_in, texts_of_line
+from bertune.text.counts import counted
 from bertune.text.delimited import DelimitedTable
 from bertune.text.example_builder import ExampleBuilder
 from bertune.text.examples import Columns, Examples, RefusedRow
 from bertune.text.excel import ExcelTable
-from bertune.text.findings import counted
 from bertune.text.nearest import shorten
 from bertune.text.read_options import OnBadRow, Quoting, ReadOptions
 from bertune.text.several_labels import Cell, SeveralLabels

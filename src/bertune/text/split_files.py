@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Task
@@ -45,6 +46,7 @@ class Split:
         mrpc: the rule by which MRPC's one file is two splits.
         hub: the files on the hub.
         tfds: the description of a folder prepared by tensorflow-datasets, whose records the files are.
+        frame: a table in memory, which needs no files; see `frames.is_frame`.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Split:
     mrpc: MrpcFilter | None = None
     hub: HubFiles | None = None
     tfds: TfdsFolder | None = None
+    frame: Any = field(default=None, compare=False)
 
     @property
     def is_for_testing(self) -> bool:
@@ -63,6 +66,8 @@ class Split:
     def __str__(self) -> str:
         if self.hub is not None:
             return str(self.hub)
+        if self.frame is not None:
+            return f"{self.name} ({type(self.frame).__name__})"
         return str(self.paths[0]) + (f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else "")
 
 

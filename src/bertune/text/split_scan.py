@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertune.text.counts import counted, share_of
 from bertune.text.examples import Examples, ReadReport, RefusedRow
-from bertune.text.findings import PLACES_SHOWN, Finding, counted, share_of
+from bertune.text.findings import PLACES_SHOWN, Finding
 from bertune.text.label_scan import MISSING, LabelScan
 from bertune.text.length_counts import LengthCounts
 from bertune.text.sightings import Sightings

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from bertune.text.counts import counted, share_of
 from bertune.text.delimited import DELIMITERS, delimiter_flag, delimiter_name
-from bertune.text.findings import Finding, counted, share_of
+from bertune.text.findings import Finding
 from bertune.text.nearest import shorten
 from bertune.text.sightings import Sightings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.byte_files import open_bytes
+from bertune.text.counts import counted
 from bertune.text.examples import Examples
-from bertune.text.findings import counted
 from bertune.text.read_report import RefusedRow
 from bertune.text.table import CELL_LIMIT, Pick, Row
 from bertune.text.text_lines import text_lines, without_ending

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bertune.text.findings import PLACES_SHOWN, Finding, share_of
+from bertune.text.counts import share_of
+from bertune.text.findings import PLACES_SHOWN, Finding
 from bertune.text.length_counts import length_line
 from bertune.text.metric_text import part_of
 

@@ -36,7 +36,7 @@ class PairTemplate:
         ValueError: a text has no place, several, or one that is out of order.
 
     Example:
-        >>> template = PairTemplate("<s> {a} </s>", "<s> {a} </s></s> {b} </s>")
+        >>> template = bertune.PairTemplate("<s> {a} </s>", "<s> {a} </s></s> {b} </s>")
         >>> template.special_count(pairs=True), template.pieces
         (4, ('<s>', '</s>'))
     """

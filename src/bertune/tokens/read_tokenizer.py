@@ -15,5 +15,9 @@ def read_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     Raises:
         CheckpointError: a file is missing or broken, two of them disagree, or they describe a tokenizer that is not
             supported.
+
+    Example:
+        >>> bertune.read_tokenizer("bert").template.special_count(pairs=True)
+        3
     """
     return BertTokenizer.from_directory(directory)

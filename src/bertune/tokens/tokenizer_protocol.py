@@ -37,7 +37,14 @@ class AlignedPiece(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """Text to token ids. It can be pickled: processes that encode get a copy."""
+    """Text to token ids. It can be pickled: processes that encode get a copy.
+
+    Example:
+        >>> tokenizer: bertune.Tokenizer = bertune.read_tokenizer("bert")
+        >>> ids, offsets = tokenizer.encode_flat(["good film", "bad"])
+        >>> len(offsets)
+        3
+    """
 
     @property
     def template(self) -> PairTemplate:

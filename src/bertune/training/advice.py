@@ -14,7 +14,7 @@ from typing import Final, Literal
 from bertune.evaluation.frozen_probe import FrozenComparison
 from bertune.evaluation.scores import Scores
 from bertune.hinted_values import named
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.label_faults import metric_for_rare
 from bertune.text.task_kind import TaskKind
 from bertune.training.loss_bounds import LossBounds

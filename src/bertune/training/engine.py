@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from bertune.batches.batch import Batch
+from bertune.errors import ConfigError
 from bertune.kernels.adamw_step import KernelStep, Source, TableSource
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.classifier import Classifier
 from bertune.nn.pooling import pool_windows
 from bertune.nn.varlen_attention import attention_kernel
+from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.training.objective import Objective
 
@@ -61,7 +63,7 @@ class Engine(ABC):
         """Takes an optimizer step; returns the gradients' norm before clipping."""
 
 
-def engine_for(classifier: Classifier, optimizer: ScheduledAdam, *, in_parts: bool = False) -> Engine:
+def engine_for(classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer, *, in_parts: bool = False) -> Engine:
     """Chooses what computes; the encoder's `compute_dtype` is the type of the layers.
 
     Args:
@@ -82,6 +84,8 @@ def _on_device(classifier: Classifier, device: torch.device) -> str:
     """Says which device computes, and by which attention; why not by a better one."""
     encoder = classifier.encoder
     size = encoder.config.hidden_size // encoder.config.num_attention_heads
+    if encoder.relative is not None:
+        return f"{device.type}, plain attention (a relative bias is added to its scores)"
     kernel = attention_kernel(device, encoder.compute_dtype, size)
     how = {"varlen": "variable-length flash", "padded": "padded", "plain": "plain"}[kernel.name] + " attention"
     return f"{device.type}, {how}" + (f" ({kernel.reason})" if kernel.reason else "")
@@ -90,7 +94,7 @@ def _on_device(classifier: Classifier, device: torch.device) -> str:
 class TorchEngine(Engine):
     """Torch's operators and autograd: every device, every encoder."""
 
-    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam, *, name: str) -> None:
+    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer, *, name: str) -> None:
         self.classifier = classifier
         self.optimizer = optimizer
         self.name = name
@@ -122,7 +126,7 @@ class NativeEngine(Engine):
     def __init__(
         self,
         classifier: Classifier,
-        optimizer: ScheduledAdam,
+        optimizer: ScheduledAdam | GivenOptimizer,
         *,
         in_parts: bool,
     ) -> None:
@@ -138,7 +142,9 @@ class NativeEngine(Engine):
         assert token_gradient is not None
         self._table = TableSource(token_gradient.values, token_gradient.slots)
         table = encoder.input_embeddings.weight
-        self._update = KernelStep(optimizer, self._sources(), {id(table): self._table})
+        self._update: KernelStep | None = None
+        if isinstance(optimizer, ScheduledAdam):
+            self._update = KernelStep(optimizer, self._sources(), {id(table): self._table})
 
     @property
     def device(self) -> torch.device:
@@ -158,7 +164,29 @@ class NativeEngine(Engine):
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table.gradient = token_gradient.values
-        return self._update.step()
+        return self._step_given() if self._update is None else self._update.step()
+
+    def _step_given(self) -> float:
+        """Lets an optimizer of torch take the step: it finds each gradient where autograd would have left it."""
+        assert isinstance(self.optimizer, GivenOptimizer)
+        token_gradient, encoder = self.native.token_gradient, self.classifier.encoder
+        assert token_gradient is not None
+        for name, parameter in encoder.named_parameters():
+            if name in self.native.gradients:
+                parameter.grad = self.native.gradients[name].to(parameter.dtype)
+        table = encoder.embeddings.token.weight
+        table.grad = torch.zeros_like(table)
+        table.grad[torch.from_numpy(token_gradient.touched).long()] = token_gradient.values
+        places = [parameter.data_ptr() for parameter in self._parameters]
+        self.optimizer.step()
+        if places != [parameter.data_ptr() for parameter in self._parameters]:
+            raise ConfigError(
+                f"{type(self.optimizer.optimizer).__name__} gave parameters other memory, where the compiled kernels "
+                "do not look",
+                hint="train without them: BERTUNE_WITHOUT=kernels",
+            )
+        self.native.refresh_shadows()
+        return self.optimizer.last_gradient_norm
 
     def _sources(self) -> dict[int, Source]:
         sources = {}
@@ -188,7 +216,7 @@ class _Encode(torch.autograd.Function):
         return None, None, None, None
 
 
-def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam) -> None:
+def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer) -> None:
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     unused = () if classifier.uses_pooler or classifier.encoder.pooler is None else ("pooler.",)
     for name, parameter in classifier.encoder.named_parameters():

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.evaluation.scores import Scores
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.markup import table
 from bertune.text.metric_text import loss_text, metric_name, metric_text
 from bertune.training.step import StepResult
@@ -97,20 +96,3 @@ def epoch_rows(epochs: Sequence[EpochResult]) -> list[tuple[str, ...]]:
         metrics = (metric_text(name, values[name]) if name in values else "" for name in names)
         rows.append((str(epoch.epoch), loss_text(epoch.train_loss), *metrics, "best" if epoch.epoch == best else ""))
     return rows
-
-
-class Observer(Protocol):
-    """Watches a run: progress bars and journals."""
-
-    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
-        """Called before the first step."""
-
-    def on_step(self, result: StepResult) -> None:
-        """Called after each optimizer step.
-
-        Within an epoch the classifier's token table holds only the rows of the training data; `state_dict` gives the
-        whole one.
-        """
-
-    def on_epoch(self, result: EpochResult) -> None:
-        """Called after each epoch's evaluation, when the best model so far is kept; what it raises ends the run."""

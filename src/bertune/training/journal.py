@@ -12,12 +12,13 @@ from typing import Self, TextIO
 
 from bertune.atomic import errors_naming
 from bertune.json_file import JsonObject
+from bertune.training.callback import Callback
 from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
 
-class Journal:
-    """Writes what a run does, as it does it; an `Observer` of `fit`.
+class Journal(Callback):
+    """Writes what a run does, as it does it; a `Callback` of `fit`.
 
     Args:
         path: the file; an existing one is continued.

@@ -8,20 +8,21 @@ from collections.abc import Callable
 
 from bertune.errors import ConfigError
 from bertune.models.classifier import Classifier, draw_weights
+from bertune.models.encoder_config import EncoderConfig
 
 
 def rate_scale_by_depth(classifier: Classifier, layer_decay: float) -> Callable[[str], float]:
     """Makes what tells a parameter's share of the learning rate from its name.
 
     Head, pooler and top layer have 1, each layer below `layer_decay` times the share of the one above it, and the
-    embeddings count as one more layer below.
+    embeddings count as one more layer below. Layers that share their weights are one layer.
 
     Args:
         classifier: whose layers are counted.
         layer_decay: in (0, 1].
     """
     encoder = classifier.encoder
-    layers = encoder.config.num_hidden_layers
+    layers = encoder.config.num_stored_layers
 
     def scale(name: str) -> float:
         inner = name.removeprefix("encoder.")
@@ -42,17 +43,23 @@ def draw_top_layers(classifier: Classifier, count: int, *, seed: int) -> None:
         ConfigError: the encoder has fewer layers.
     """
     encoder = classifier.encoder
-    layers = encoder.config.num_hidden_layers
-    check_reinit_layers(count, layers)
+    layers = encoder.config.num_stored_layers
+    check_reinit_layers(count, encoder.config)
     names = {name for name, _ in encoder.named_parameters() if encoder.depth_of(name) > layers - count}
     draw_weights(classifier, seed=seed, only={f"encoder.{name}" for name in names})
 
 
-def check_reinit_layers(count: int, layers: int) -> None:
-    """Refuses to draw more layers than there are.
+def check_reinit_layers(count: int, config: EncoderConfig) -> None:
+    """Refuses to draw more layers than there are; layers that share their weights are one.
 
     Raises:
         ConfigError: names both numbers.
     """
+    layers = config.num_stored_layers
+    if count > layers and layers < config.num_hidden_layers:
+        raise ConfigError(
+            f"reinit_layers ({count}) exceeds the encoder's one layer: "
+            f"its {config.num_hidden_layers} share their weights"
+        )
     if count > layers:
         raise ConfigError(f"reinit_layers ({count}) exceeds the encoder's {layers} layers")

@@ -1,7 +1,8 @@
 """The training loop: epochs of steps, an evaluation after each, the best kept."""
 
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
@@ -20,17 +23,19 @@ from bertune.models.encoder import computing_in
 from bertune.nn.precision import choose_precision, name_of
 from bertune.optim.adamw import TorchAdamW
 from bertune.optim.create import create_optimizer
+from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.parameter_groups import decay_groups
 from bertune.optim.schedule import LinearWarmUpDecay
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.text.task import usual_metrics
 from bertune.text.task_kind import TaskKind, TaskKindName
+from bertune.training.callback import Callback, OnBest
 from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.engine import Engine, engine_for
-from bertune.training.history import EpochResult, History, Observer
+from bertune.training.history import EpochResult, History
 from bertune.training.kept_memory import freed_memory_kept
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.objective import Objective, kind_of
@@ -47,15 +52,17 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
     validation: AnyData | None = None,
     *,
     config: TrainingConfig | None = None,
-    optimizer: ScheduledAdam | None = None,
+    optimizer: Optimizer | None = None,
+    scheduler: LRScheduler | None = None,
+    callbacks: Iterable[Callback] = (),
     kind: TaskKind | TaskKindName | None = None,
     metrics: tuple[str, ...] | None = None,
     label_names: tuple[str, ...] | None = None,
     target_range: tuple[float, float] | None = None,
-    observer: Observer | None = None,
-    on_best: Callable[[EpochResult], None] | None = None,
     dynamics: Dynamics | None = None,
     verbose: bool | None = None,
+    observer: Callback | None = None,
+    on_best: Callable[[EpochResult], None] | None = None,
 ) -> History:
     """Trains a classifier and leaves it with the weights of its best epoch, in evaluation mode.
 
@@ -69,25 +76,29 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         validation: scored after each epoch; it never trains.
         config: how to train. What it leaves open is its recipe's; without one everything is chosen by recipe `auto`,
             from the size of the encoder and the number of examples.
-        optimizer: from `create_optimizer`, not yet used; it then decides rates, decay and clip instead of `config`, and
-            what that leaves open is as in the lesson: steps were counted before. None makes one from the configuration.
+        optimizer: decides rates and decay instead of `config`, and what that leaves open is as in the lesson: steps
+            were counted before. One from `create_optimizer`, not yet used, which has a schedule and a clip of its own;
+            or any of torch, whose gradients are clipped to the norm that `config` says. None makes one from the
+            configuration.
+        scheduler: of torch, of the rates of an optimizer of torch; it steps after each optimizer step.
+        callbacks: watch the run: progress, journals, early ends.
         kind: of the task. None takes multi-label for targets of (examples, labels), regression for a classifier with
             one output, else classification.
         metrics: computed on the validation data; the first chooses the best epoch, on equal values the lower loss does.
             None takes the usual ones.
         label_names: of the labels, for scores and class weights.
         target_range: lowest and highest target of a regression; predictions are clipped to it before they are scored.
-        observer: watches.
-        on_best: called each time an epoch is the best so far, while the classifier holds those weights.
         dynamics: records what the model says of each training row when it is trained on it.
         verbose: whether progress is shown: in a notebook below the cell, elsewhere on standard error. None shows it in
-            a notebook and on a terminal, unless an observer is given.
+            a notebook and on a terminal.
+        observer: as one of `callbacks`; deprecated.
+        on_best: as `Callback.on_best`; deprecated.
 
     Returns:
         Losses, rates and gradient norms of the steps, losses and scores of the epochs.
 
     Raises:
-        ConfigError: targets are missing, or the optimizer was used before.
+        ConfigError: targets are missing, or an optimizer or scheduler that cannot be used.
         DataError: targets that are not of the kind, one outside the classifier's labels, or no example.
         DivergedError: the loss is not finite; the classifier then holds the weights before that step.
 
@@ -101,6 +112,9 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         >>> len(history.steps), len(history.epochs)
         (4, 2)
     """
+    if observer is not None or on_best is not None:
+        callbacks = [*callbacks, *_of_arguments(observer, on_best)]
+        verbose = bool(verbose) if observer is not None else verbose
     train_set = as_dataset(train)
     kind = kind_of(classifier, train_set) if kind is None else TaskKind.of(kind)
     objective = Objective(kind, metrics or usual_metrics(kind), label_names, target_range)
@@ -122,12 +136,11 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
     vocabulary = CompactVocabulary(classifier, None if optimizer is not None else train_set.encoded.token_ids)
     if optimizer is None:
         with vocabulary.in_use():
-            optimizer = optimizer_of(classifier, plan, total_steps)
-        vocabulary.follow(optimizer)
-    if optimizer.step_count:
-        raise ConfigError(
-            f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
-        )
+            made = _made_for(optimizer_of(classifier, plan, total_steps), scheduler)
+        vocabulary.follow(made)
+        updates: ScheduledAdam | GivenOptimizer = made
+    else:
+        updates = _taken(optimizer, scheduler, plan)
     device = classifier.device
     objective = replace(
         objective,
@@ -141,14 +154,13 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         freed_memory_kept(),
         computing_in(classifier.encoder, precision),
         _own_draws(device),
-        watched_by(observer, verbose) as observer,
+        watched_by(callbacks, verbose) as told,
     ):
         with vocabulary.in_use():
-            engine = engine_for(classifier, optimizer, in_parts=plan.in_parts)
-        loop = _Loop(classifier, engine, optimizer, train_set, plan, objective, observer, dynamics)
+            engine = engine_for(classifier, updates, in_parts=plan.in_parts)
+        loop = _Loop(classifier, engine, updates, train_set, plan, objective, told, dynamics)
         history.engine = f"{name_of(classifier.encoder.compute_dtype)}, {engine.name}"
-        if observer is not None:
-            observer.on_start(total_steps, total_steps // plan.epochs, history.engine)
+        told.on_start(total_steps, total_steps // plan.epochs, history.engine)
         for epoch in range(1, plan.epochs + 1):
             started = time.perf_counter()
             with vocabulary.in_use():
@@ -166,10 +178,8 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
                 best_weights = None
                 if epoch < plan.epochs:
                     best_weights = {name: value.clone() for name, value in classifier.state_dict().items()}
-                if on_best is not None:
-                    on_best(result)
-            if observer is not None:  # after the model is kept: an observer may end the run here
-                observer.on_epoch(result)
+                told.on_best(result)
+            told.on_epoch(result)  # after the model is kept: a callback may end the run here
             if _is_out_of_patience(history, plan.patience):
                 history.stopped_early = True
                 break
@@ -177,6 +187,48 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
             classifier.load_state_dict(best_weights)
     classifier.eval()
     return history
+
+
+def _made_for(optimizer: ScheduledAdam, scheduler: LRScheduler | None) -> ScheduledAdam:
+    if scheduler is not None:
+        raise ConfigError("the scheduler has no optimizer", hint="give fit the optimizer that it was made with as well")
+    return optimizer
+
+
+def _taken(optimizer: Optimizer, scheduler: LRScheduler | None, plan: TrainingPlan) -> ScheduledAdam | GivenOptimizer:
+    """Takes an optimizer that was given."""
+    if not isinstance(optimizer, ScheduledAdam):
+        return GivenOptimizer(optimizer, scheduler, gradient_clip_norm=plan.max_gradient_norm)
+    if scheduler is not None:
+        raise ConfigError(
+            f"{type(optimizer).__name__} has a schedule of its own",
+            hint="leave the scheduler out, or take torch's AdamW",
+        )
+    if optimizer.step_count:
+        raise ConfigError(
+            f"the optimizer has already taken {optimizer.step_count} steps", hint="make a new one with create_optimizer"
+        )
+    return optimizer
+
+
+def _of_arguments(observer: Callback | None, on_best: Callable[[EpochResult], None] | None) -> list[Callback]:
+    """Makes callbacks of the arguments that were there before them."""
+    warnings.warn(
+        "observer= and on_best= of fit are deprecated: give callbacks=[…] of bertune.Callback",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    found: list[Callback] = [] if observer is None else [_Watched(observer)]
+    return found if on_best is None else [*found, OnBest(on_best)]
+
+
+class _Watched(Callback):
+    """An observer, which has no `on_best`."""
+
+    def __init__(self, observer: Callback) -> None:
+        self.on_start = observer.on_start  # type: ignore[method-assign]
+        self.on_step = observer.on_step  # type: ignore[method-assign]
+        self.on_epoch = observer.on_epoch  # type: ignore[method-assign]
 
 
 def _own_draws(device: torch.device) -> AbstractContextManager[None]:
@@ -221,21 +273,20 @@ class _Loop:
 
     classifier: Classifier
     engine: Engine
-    optimizer: ScheduledAdam
+    updates: ScheduledAdam | GivenOptimizer
     train: Dataset
     plan: TrainingPlan
     objective: Objective
-    observer: Observer | None
+    told: Callback
     dynamics: Dynamics | None
 
     def epoch(self, number: int) -> Iterator[StepResult]:
-        """Trains an epoch, from 1; tells the observer of each step."""
+        """Trains an epoch, from 1; tells the callbacks of each step."""
         self.classifier.train()
         # The order's own count begins at 0, like that of the steps.
         order = epoch_order(len(self.train), seed=self.plan.seed, epoch=number - 1)
         for result in self._steps(number, order):
-            if self.observer is not None:
-                self.observer.on_step(result)
+            self.told.on_step(result)
             yield result
 
     def _steps(self, epoch: int, order: NDArray[np.int64]) -> Iterator[StepResult]:
@@ -248,7 +299,7 @@ class _Loop:
                 self.objective,
                 self.train,
                 indices,
-                place=StepPlace(step, epoch, self.optimizer.learning_rate_at(step)),
+                place=StepPlace(step, epoch, self.updates.learning_rate_at(step)),
                 micro_batch_size=plan.micro_batch_size or plan.batch_size,
                 on_logits=None if self.dynamics is None else self.dynamics.record,
             )

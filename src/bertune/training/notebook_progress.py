@@ -4,8 +4,9 @@ import sys
 import time
 from typing import Any
 
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.markup import table
+from bertune.training.callback import Callback
 from bertune.training.history import EpochResult, epoch_rows
 from bertune.training.pace import Pace
 from bertune.training.step import StepResult
@@ -19,8 +20,8 @@ def in_notebook() -> bool:
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
-class NotebookProgress:
-    """Shows a line that follows the steps, and a row for each epoch; an `Observer` of `fit`.
+class NotebookProgress(Callback):
+    """Shows a line that follows the steps, and a row for each epoch; a `Callback` of `fit`.
 
     It needs no widgets: the same output is shown anew. What is left in the end is the table of the epochs.
     """

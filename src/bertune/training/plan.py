@@ -56,7 +56,7 @@ def plan_of(config: TrainingConfig, classifier: Classifier, rows: int, *, has_va
     given = {field.name: getattr(config, field.name) for field in fields(config)}
     given = {name: value for name, value in given.items() if value is not None}
     if config.recipe == "auto":
-        parameters = sum(parameter.numel() for parameter in classifier.encoder.layers.parameters())
+        parameters = classifier.encoder.layer_parameters
         chosen, reasons = _derived(given, parameters, rows)
     else:
         chosen = _settings(_recipe_file(config.recipe)["train"])

@@ -1,13 +1,15 @@
 """Everything of a run before its first step: data read, audited and encoded, the encoder restored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.download import Report
 from bertune.checkpoints.hub import resolve_model
+from bertune.checkpoints.kept_head import Head, head_of_start
 from bertune.checkpoints.model_directory import check_vocabulary
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.receipt import Receipt
@@ -75,6 +77,7 @@ def prepare(
     say: Say,
     verbose: bool = False,
     on_fetch: Report | None = None,
+    frames: Mapping[str, Any] | None = None,
 ) -> PreparedRun:
     """Reads and checks everything; writes nothing.
 
@@ -84,15 +87,16 @@ def prepare(
         say: told each fact as a line, for the terminal.
         verbose: tell of lengths, tokens, places of findings and restored tensors as well.
         on_fetch: told how far the download of a model from an address is.
+        frames: see `read_training_data`.
 
     Raises:
         BertuneError: any part that cannot work; nothing has been written.
     """
     RunDirectory(settings.out).check(overwrite=settings.overwrite)
     device = choose_device(settings.device)
-    reencoded = read_reencoded_data(settings)
+    reencoded = None if frames else read_reencoded_data(settings)
     if reencoded is None:
-        task, splits, held_out = read_training_data(settings)
+        task, splits, held_out = read_training_data(settings, frames)
         reports = {name: examples.report for name, examples in splits.items()}
     else:
         settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
@@ -114,9 +118,9 @@ def prepare(
     tokenizer = read_tokenizer(tokenizer_folder(words))
     stride = _window_stride(settings, tokenizer.template, is_pair=task.columns.is_pair)
     settings = replace(settings, window_stride=stride, pooling=settings.pooling or _pooling_of(model_folder))
-    classifier, receipt = _restore(settings, config, model_folder, tokenizer, task)
+    classifier, receipt, head = _restore(settings, config, model_folder, tokenizer, task)
     classifier.to(device)
-    say(_encoder_line(settings.model, receipt, verbose=verbose))
+    say(_encoder_line(settings.model, receipt, head, verbose=verbose))
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
         say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
@@ -168,7 +172,7 @@ def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
         out: its folder.
     """
     settings, config = replace(run.settings, out=out), replace(run.config, seed=seed)
-    classifier, receipt = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
+    classifier, receipt, _ = _restore(settings, config, resolve_model(settings.model), run.tokenizer, run.task)
     classifier.to(run.classifier.device)
     return replace(run, settings=settings, config=config, classifier=classifier, receipt=receipt)
 
@@ -183,23 +187,25 @@ def _pooling_of(model: Path) -> Pooling:
 
 def _restore(
     settings: RunSettings, config: TrainingConfig, folder: Path, tokenizer: Tokenizer, task: Task
-) -> tuple[Classifier, Receipt]:
+) -> tuple[Classifier, Receipt, Head]:
     sizes = fitted_config(read_config(config_file(folder)), folder)
     if settings.max_length > sizes.max_positions:
         raise ConfigError(
             f"max_length ({settings.max_length}) exceeds the encoder's {sizes.max_positions} positions",
             hint=f"use --max-length {sizes.max_positions} or less",
         )
-    check_reinit_layers(config.reinit_layers, sizes.num_hidden_layers)
+    check_reinit_layers(config.reinit_layers, sizes)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
     # A part of the head that lies in the encoder is new where the receipt says so.
-    head = {name for name in encoder.family.head_names.rows if not name.startswith("encoder.")}
-    draw_weights(classifier, seed=config.seed, only=new | head)
-    return classifier, receipt
+    of_head = {name for name in encoder.family.head_names.rows if not name.startswith("encoder.")}
+    draw_weights(classifier, seed=config.seed, only=new | of_head)
+    head = head_of_start(classifier, folder, task, tokenizer_digest=tokenizer.digest, forced=settings.keep_head)
+    head.put_into(classifier)
+    return classifier, head.in_receipt(receipt), head
 
 
 def _encode_splits(
@@ -251,12 +257,19 @@ def _token_figures(
     return scan.figures()
 
 
-def _encoder_line(name: str, receipt: Receipt, *, verbose: bool) -> str:
+def _encoder_line(name: str, receipt: Receipt, head: Head, *, verbose: bool) -> str:
     """Says which weights training starts from, and which parts have none."""
     if verbose:
-        return f"restored {name}: {receipt.summary()}; new: the classifier head"
+        return f"restored {name}: {receipt.summary()}; {'kept' if head.is_kept else 'new'}: the {head.account}"
     new = sorted({record.name.partition(".")[0] for record in receipt.having("new")})
-    return f"restored {name}: {receipt.parameters:,} parameters; new: {', '.join([*new, 'classifier head'])}"
+    parts = [f"restored {name}: {receipt.parameters:,} parameters"]
+    if not head.is_kept:
+        new.append(head.account)
+    if new:
+        parts.append(f"new: {', '.join(new)}")
+    if head.is_kept:
+        parts.append(f"kept: {head.account}")
+    return "; ".join(parts)
 
 
 def _window_stride(settings: RunSettings, template: PairTemplate, *, is_pair: bool) -> int | None:

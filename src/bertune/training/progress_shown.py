@@ -1,32 +1,31 @@
 """Whether and where `fit` shows its progress."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from bertune.training.history import Observer
-from bertune.training.observers import Observers
+from bertune.training.callback import Callback, Callbacks
 
 
 @contextmanager
-def watched_by(observer: Observer | None, verbose: bool | None) -> Iterator[Observer | None]:
-    """Gives an observer that shows progress, if wanted, and then tells the one given.
+def watched_by(callbacks: Iterable[Callback], verbose: bool | None) -> Iterator[Callback]:
+    """Gives a callback that shows progress, if wanted, and then tells those given.
 
     Args:
-        observer: given by the caller of `fit`; told after the progress was shown.
-        verbose: None shows progress in a notebook and on a terminal, unless an observer is given.
+        callbacks: told after the progress was shown.
+        verbose: None shows progress in a notebook and on a terminal.
     """
     from bertune.training.notebook_progress import NotebookProgress, in_notebook
 
     notebook = in_notebook()
     if verbose is None:
-        verbose = observer is None and (notebook or (sys.stderr is not None and sys.stderr.isatty()))
+        verbose = notebook or (sys.stderr is not None and sys.stderr.isatty())
     if not verbose:
-        yield observer
+        yield Callbacks(callbacks)
     elif notebook:
-        yield Observers((NotebookProgress(), observer))
+        yield Callbacks((NotebookProgress(), *callbacks))
     else:
         from bertune.training.training_progress import TrainingProgress
 
         with TrainingProgress() as progress:
-            yield Observers((progress, observer))
+            yield Callbacks((progress, *callbacks))

@@ -3,8 +3,10 @@
 import math
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bertune.errors import ConfigError, DataError
 from bertune.text.examples import Columns, Examples, LabelSet, Task, number_in
@@ -37,11 +39,14 @@ TEST = "test"
 _SPLITS_OF_TRAINING = ("train", "validation", ALSO_SCORED, TEST)
 
 
-def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples], HeldOut | None]:
+def read_training_data(
+    settings: RunSettings, frames: Mapping[str, Any] | None = None
+) -> tuple[Task, dict[str, Examples], HeldOut | None]:
     """Reads the splits that training may see.
 
     Args:
         settings: where the data are.
+        frames: tables in memory, by the names of the splits, in the place of what the settings name.
 
     Returns:
         The task, with the labels of the training data; the examples of `train` and, if there are such, `validation` and
@@ -52,7 +57,8 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
         DataError: rows that cannot be used; names file and line.
     """
     task = named_task(settings)
-    found = find_splits(settings.data, task)
+    given = {name: Split(name, (), task, frame=frame) for name, frame in (frames or {}).items()}
+    found = dict(given) if "train" in given else find_splits(settings.data, task)
     if "train" not in found:
         # One file under any name is the training data.
         if Path(settings.data).is_dir() or len(found) != 1:
@@ -64,13 +70,17 @@ def read_training_data(settings: RunSettings) -> tuple[Task, dict[str, Examples]
             f"{by_name} is test data by its name, which training does not read",
             hint=f"score it at the end with --test {shlex.quote(str(by_name.paths[0]))}, or rename it",
         )
-    if settings.validation_data is not None:
+    if "validation" in given:
+        found["validation"] = given["validation"]
+    elif settings.validation_data is not None:
         found["validation"] = _single(settings.validation_data, task, "validation")
-    elif settings.trains_on_all or settings.share is not None:
+    if settings.trains_on_all or settings.share is not None:
         found.pop("validation", None)
     if settings.trains_on_all:
         found.pop(ALSO_SCORED, None)
-    if settings.test is not None:
+    if TEST in given:
+        found[TEST] = given[TEST]
+    elif settings.test is not None:
         found[TEST] = _single(settings.test, task, TEST)
     holds_out = "validation" not in found and not settings.trains_on_all
     if settings.group is not None and not holds_out:

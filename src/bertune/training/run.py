@@ -13,12 +13,12 @@ from bertune.nn.precision import choose_precision, name_of
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.calibrated import calibrated
+from bertune.training.callback import Callback, OnBest
 from bertune.training.dynamics import Dynamics
-from bertune.training.history import EpochResult, History, Observer
+from bertune.training.history import EpochResult, History
 from bertune.training.journal import Journal
 from bertune.training.loop import fit
 from bertune.training.named_paths import Settings
-from bertune.training.observers import Observers
 from bertune.training.prepare import PreparedRun
 from bertune.training.run_advice import advice_on, beside_frozen, frozen_probe_of
 from bertune.training.run_directory import RunDirectory
@@ -51,7 +51,7 @@ class FinishedRun:
     advice: tuple[Advice, ...] = ()
 
 
-def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRun:
+def execute(run: PreparedRun, *, observer: Callback | None = None) -> FinishedRun:
     """Trains, and writes the run folder.
 
     Args:
@@ -112,9 +112,9 @@ def execute(run: PreparedRun, *, observer: Observer | None = None) -> FinishedRu
             metrics=run.contract.metrics,
             label_names=run.contract.labels or None,
             target_range=run.contract.target_range,
-            observer=Observers((journal, curves, observer)),
-            on_best=keep,
+            callbacks=[OnBest(keep), *filter(None, (journal, curves, observer))],
             dynamics=dynamics,
+            verbose=False,
         )
         write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.contract)
         best = best or history.best
@@ -166,6 +166,7 @@ def resolved_settings(run: PreparedRun) -> Settings:
         "overwrite": None,
         # Left out where it is not set, as sweeps and studies from before it was there have it.
         "skip_probe": settings.skip_probe or None,
+        "keep_head": settings.keep_head or None,
     }
     # An empty list in TOML would come back as a list with an empty list in it.
     return {

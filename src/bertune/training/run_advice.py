@@ -58,7 +58,6 @@ def advice_on(
         frozen: the model beside the regression on frozen features.
     """
     contract, encoder = run.contract, run.classifier.encoder
-    layers = sum(parameter.numel() for parameter in encoder.layers.parameters())
     scored = [epoch.scores for epoch in history.epochs if epoch.scores is not None]
     outcome = Outcome(
         kind=contract.kind,
@@ -70,7 +69,7 @@ def advice_on(
         scores=best.scores,
         frozen=frozen,
         label_counts=dict(zip(contract.labels, _label_counts(run), strict=True)),
-        encoder_parameters=layers,
+        encoder_parameters=encoder.layer_parameters,
         stopped_early=history.stopped_early,
     )
     in_use = SettingsInUse(

@@ -31,7 +31,10 @@ class RunSettings(ReadOptions):
             knows its columns. Several tables are named by 'part-*.csv', or with --data before each.
         out: the folder of the run.
         model: a BERT encoder: a folder, a name of the hub, or an address; bert-base-uncased is such a name, and
-            gs://bucket/folder, https://host/folder and https://host/archive.zip are such addresses.
+            gs://bucket/folder, https://host/folder and https://host/archive.zip are such addresses. A fine-tuned model
+            with the same labels keeps its classifier head, others get a new one.
+        keep_head: keep the classifier head of a fine-tuned model whose labels have other names, in their order; there
+            must be as many.
         tokenizer: a folder with the encoder's vocabulary, where it is not beside the weights.
         task: a GLUE task by name, such as mrpc, sst2 or stsb; it knows its columns, labels and metrics.
         validation: a table to choose the best epoch by, a share of the training rows to hold back for that, such as
@@ -79,6 +82,7 @@ class RunSettings(ReadOptions):
     data: str
     out: Path
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    keep_head: bool = False
     tokenizer: str | None = None
     task: str | None = None
     validation: str | float | None = None

@@ -4,22 +4,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bertune.training.callback import Callback
 from bertune.training.event_file import EventFile
 from bertune.training.history import EpochResult
 from bertune.training.step import StepResult
 
 
-class TensorBoard:
-    """Writes `train/…` after each step and `eval/…` after each epoch; an `Observer` of `fit`.
+class TensorBoard(Callback):
+    """Writes `train/…` after each step and `eval/…` after each epoch; a `Callback` of `fit`.
 
     Every tag stands over the number of optimizer steps taken, so that curves of training and evaluation share an axis.
 
     Args:
         folder: of the event file.
+
+    Example:
+        >>> inputs = bertune.encode_examples(["good film", "bad"], None, tokenizer, 16)
+        >>> settings = bertune.TrainingConfig(epochs=2, batch_size=2)
+        >>> with bertune.TensorBoard("runs/curves") as curves:
+        ...     history = bertune.fit(classifier, (inputs, [1, 0]), config=settings, callbacks=[curves])
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file = EventFile(folder)
+    def __init__(self, folder: str | Path) -> None:
+        self._file = EventFile(Path(folder))
         self._steps = 0
 
     def __enter__(self) -> Self:
@@ -29,9 +36,6 @@ class TensorBoard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.__exit__(kind, error, trace)
-
-    def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
-        """Writes nothing: there is no number yet."""
 
     def on_step(self, result: StepResult) -> None:
         """Writes loss, rate and gradient norm of one optimizer step."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bertune.text.findings import counted
+from bertune.text.counts import counted
 from bertune.text.metric_text import loss_text, metric_name, metric_text
 from bertune.text.printed_lines import lines_on, say
+from bertune.training.callback import Callback
 from bertune.training.pace import Pace
 
 # They import torch, which whoever shows other progress need not wait for.
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _SECONDS_WITHOUT_WORD = 30.0
 
 
-class TrainingProgress:
-    """Shows examples a second, loss and time left on standard error; an `Observer` of `fit`.
+class TrainingProgress(Callback):
+    """Shows examples a second, loss and time left on standard error; a `Callback` of `fit`.
 
     Args:
         name: of the run, where there are several: a line begins with it.

@@ -7,6 +7,7 @@ from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.deberta import DebertaV2Config
 
 
 def front_matter(card: str) -> str:
@@ -39,6 +40,14 @@ def test_a_mean_pooled_card_claims_nothing_of_transformers(sizes: BertConfig, co
     assert "library_name: bertune" in front_matter(card)
     assert "does not load there" in card
     assert "from transformers import" not in card
+
+
+def test_only_a_table_of_positions_ends(sizes: BertConfig, contract: Contract) -> None:
+    classifier, _ = classifier_model(sizes, 2)
+    assert "tokens fail there;" in card_text(classifier, contract, None)
+    small = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    without, _ = classifier_model(DebertaV2Config(**small, intermediate_size=32), 2)  # type: ignore[arg-type]
+    assert "tokens are read whole there;" in card_text(without, contract, None)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_an_empty_name_of_the_file_is_refused(capsys: pytest.CaptureFixture[str]
     ("flags", "verbs"),
     [
         ({"precision", "device"}, ("evaluate", "predict", "compare", "calibrate")),
-        ({"json", "quiet"}, tuple(verb for verb in _VERBS if verb != "demo")),
+        ({"json", "quiet"}, tuple(_VERBS)),
     ],
 )
 def test_verbs_that_do_alike_have_the_same_flags(flags: set[str], verbs: tuple[str, ...]) -> None:

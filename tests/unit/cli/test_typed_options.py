@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bertune.api.familiar_names import FAMILIAR
 from bertune.cli.app import _VERBS, main, make_app
-from bertune.cli.typed_options import _FAMILIAR, flags_of, unknown_option
+from bertune.cli.typed_options import flags_of, unknown_option
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import metric_meant, require_metrics
 
@@ -43,7 +44,7 @@ def test_an_unknown_option_comes_before_what_is_missing(
 def test_only_options_of_the_verb_are_suggested(verb: str) -> None:
     app = make_app()
     known = flags_of(app, verb)
-    for word in _FAMILIAR:
+    for word in FAMILIAR:
         error = unknown_option(app, [verb, f"--{word}"])
         if error is not None and "did you mean" in str(error.hint):
             assert str(error.hint).split()[-1].rstrip("?") in known

@@ -17,6 +17,7 @@ from bertune.kernels import build, library
 from bertune.kernels.build import NoKernelsError, load_library
 from bertune.kernels.interface import declare
 from bertune.kernels.self_check import check_numbers
+from bertune.training.callback import Callback
 
 
 @pytest.fixture(autouse=True)
@@ -360,7 +361,7 @@ def test_training_goes_on_without_a_compiler(tmp_path: Path, monkeypatch: pytest
     from bertune.training.config import TrainingConfig
     from bertune.training.loop import fit
 
-    class Listener:
+    class Listener(Callback):
         how = ""
 
         def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
@@ -372,7 +373,7 @@ def test_training_goes_on_without_a_compiler(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
     listener, classifier, data = Listener(), make_classifier(), make_dataset(32, 1)
-    fit(classifier, data, config=TrainingConfig(epochs=1, precision="fp32"), observer=listener)
+    fit(classifier, data, config=TrainingConfig(epochs=1, precision="fp32"), callbacks=[listener])
     assert listener.how == "fp32, torch operators: no C compiler (cc, gcc, clang) on the PATH"
     assert predict_logits(classifier, data).shape == (32, 2)
 

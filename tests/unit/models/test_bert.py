@@ -88,7 +88,7 @@ def test_another_architecture_is_refused(key: str, value: Any) -> None:
         ("num_attention_heads", 0),
         ("intermediate_size", 0),
         ("max_position_embeddings", 1),
-        ("type_vocab_size", 1),
+        ("type_vocab_size", 0),
         ("hidden_dropout_prob", 1.0),
         ("hidden_dropout_prob", -0.1),
         ("hidden_dropout_prob", float("nan")),

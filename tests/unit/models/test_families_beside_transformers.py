@@ -18,6 +18,7 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_directory import load, save
 from bertune.checkpoints.restore import restore
+from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.registry import FAMILIES, read_config
@@ -26,7 +27,7 @@ from bertune.tokens.examples import EncodedExamples
 from bertune.tokens.tokenizer import BertTokenizer
 
 LABELS = 3
-LENGTHS = (5, 64, 17, 2, 40, 33, 1)
+SHORT = (5, 64, 17, 2, 40, 33, 1)
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 BODY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, **STILL}
 # Windows of 8 tokens, so that sequences shorter and longer than one, than three blocks and than many are there.
@@ -40,8 +41,20 @@ MODERN = {
     "pad_token_id": 0,
 }
 BIASES = dict.fromkeys(("attention_bias", "mlp_bias", "norm_bias", "classifier_bias"), True)
+# Of DeBERTa, which has no positions but distances.
+VERSION_3 = {
+    "relative_attention": True,
+    "position_biased_input": False,
+    "pos_att_type": "p2c|c2p",
+    "share_att_key": True,
+    "type_vocab_size": 0,
+}
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "BERT": ("Bert", {**BODY, "max_position_embeddings": 64}),
+    "BERT, one type": (
+        "Bert",
+        {**BODY, "max_position_embeddings": 64, "type_vocab_size": 1, "hidden_act": "gelu_fast"},
+    ),
     "RoBERTa": ("Roberta", {**BODY, "max_position_embeddings": 66, "type_vocab_size": 1}),
     "XLM-RoBERTa": ("XLMRoberta", {**BODY, "max_position_embeddings": 66, "type_vocab_size": 1}),
     "CamemBERT": ("Camembert", {**BODY, "max_position_embeddings": 66, "type_vocab_size": 1}),
@@ -59,7 +72,49 @@ SIZES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "ELECTRA": ("Electra", {**BODY, "embedding_size": 32, "max_position_embeddings": 64}),
+    "DeBERTa-v2, of version 3": (
+        "DebertaV2",
+        {**BODY, **VERSION_3, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "max_position_embeddings": 64},
+    ),
+    "DeBERTa-v2, beyond its buckets": (
+        "DebertaV2",
+        {**BODY, **VERSION_3, "position_buckets": 16, "max_relative_positions": 64, "max_position_embeddings": 256},
+    ),
+    "DeBERTa-v2, beyond its distances": (
+        "DebertaV2",
+        {**BODY, **VERSION_3, "max_relative_positions": 64, "max_position_embeddings": 256},
+    ),
+    "DeBERTa-v2, own products": (
+        "DebertaV2",
+        {
+            **BODY,
+            **VERSION_3,
+            "share_att_key": False,
+            "position_biased_input": True,
+            "type_vocab_size": 2,
+            "max_position_embeddings": 64,
+            "pooler_hidden_act": "tanh",
+        },
+    ),
+    "DeBERTa-v2, content to position": (
+        "DebertaV2",
+        {**BODY, **VERSION_3, "share_att_key": False, "pos_att_type": ["c2p"], "max_position_embeddings": 64},
+    ),
+    "DeBERTa-v2, position to content": (
+        "DebertaV2",
+        {**BODY, **VERSION_3, "pos_att_type": "p2c", "position_buckets": 24, "max_position_embeddings": 64},
+    ),
     "ELECTRA, small": ("Electra", {**BODY, "embedding_size": 16, "max_position_embeddings": 64}),
+    "MPNet": ("MPNet", {**BODY, "max_position_embeddings": 66}),
+    "MPNet, far apart": ("MPNet", {**BODY, "num_attention_heads": 4, "max_position_embeddings": 514}),
+    "ALBERT": (
+        "Albert",
+        {**BODY, "embedding_size": 16, "max_position_embeddings": 64, "classifier_dropout_prob": 0.0},
+    ),
+    "ALBERT, as wide": (
+        "Albert",
+        {**BODY, "embedding_size": 32, "max_position_embeddings": 64, "classifier_dropout_prob": 0.0},
+    ),
     "ModernBERT": ("ModernBert", MODERN),
     "ModernBERT, mean pooling": ("ModernBert", {**MODERN, "classifier_pooling": "mean"}),
     "ModernBERT, biases": ("ModernBert", {**MODERN, **BIASES, "classifier_activation": "relu"}),
@@ -120,13 +175,19 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Pair(theirs, ours.eval(), folder)
 
 
+def lengths_of(pair: Pair) -> tuple[int, ...]:
+    """As long as the encoder has positions; most have 64."""
+    return SHORT if pair.ours.encoder.config.max_positions < 200 else (*SHORT, 200, 130)
+
+
 def texts(pair: Pair) -> tuple[Dataset, dict[str, Tensor]]:
     """Random ids of many lengths, for both."""
     config = pair.ours.encoder.config
+    lengths, longest = lengths_of(pair), max(lengths_of(pair))
     source = np.random.default_rng(2)
-    rows = [source.integers(5, 200, length) for length in LENGTHS]
-    first = [length if config.type_vocab_size < 2 else 1 + length // 2 for length in LENGTHS]
-    padded = {name: torch.zeros(len(rows), max(LENGTHS), dtype=torch.long) for name in ("ids", "mask", "types")}
+    rows = [source.integers(5, 200, length) for length in lengths]
+    first = [length if config.type_vocab_size < 2 else 1 + length // 2 for length in lengths]
+    padded = {name: torch.zeros(len(rows), longest, dtype=torch.long) for name in ("ids", "mask", "types")}
     padded["ids"][:] = config.pad_token_id
     for at, ids in enumerate(rows):
         padded["ids"][at, : len(ids)] = torch.from_numpy(ids)
@@ -135,9 +196,9 @@ def texts(pair: Pair) -> tuple[Dataset, dict[str, Tensor]]:
     given = {"input_ids": padded["ids"], "attention_mask": padded["mask"]}
     if config.type_vocab_size > 1:
         given["token_type_ids"] = padded["types"]
-    offsets = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     flat = np.concatenate(rows).astype(np.int32)
-    encoded = EncodedExamples(flat, offsets, np.array(first, np.int32), np.zeros(len(rows), np.bool_), max(LENGTHS))
+    encoded = EncodedExamples(flat, offsets, np.array(first, np.int32), np.zeros(len(rows), np.bool_), longest)
     return Dataset(encoded, np.arange(len(rows)) % LABELS), given
 
 
@@ -169,13 +230,16 @@ def test_hidden_states_and_logits_are_those_of_transformers(pair: Pair) -> None:
         theirs = pair.theirs(**given)
         hidden = pair.ours.encoder.encode(packed(data))
         logits = pair.ours(packed(data))
-    expected = torch.cat([row[:length] for row, length in zip(body, LENGTHS, strict=True)])
+    expected = torch.cat([row[:length] for row, length in zip(body, lengths_of(pair), strict=True)])
     assert float((hidden - expected).abs().max()) < 1e-5
     assert float((logits - theirs.logits).abs().max()) < 1e-5
 
 
 def kernels_of(classifier: Classifier) -> KernelPass | None:
-    if classifier.encoder.embeddings.projection is not None or classifier.encoder.family.why_not_kernels:
+    encoder = classifier.encoder
+    if encoder.family.why_not_kernels or encoder.embeddings.projection is not None:
+        with pytest.raises(NoKernelsError):
+            KernelPass(encoder, torch.float32)
         return None
     return KernelPass(classifier.encoder, torch.float32)
 
@@ -183,7 +247,7 @@ def kernels_of(classifier: Classifier) -> KernelPass | None:
 def test_the_kernels_compute_every_family_but_those_that_say_why_not(pair: Pair) -> None:
     kernels = kernels_of(pair.ours)
     if kernels is None:
-        assert pair.ours.encoder.family.name in ("ELECTRA", "ModernBERT")
+        assert pair.ours.encoder.family.name in {"ELECTRA", "MPNet", "ALBERT", "ModernBERT", "DeBERTa-v2"}
         return
     data, given = texts(pair)
     with torch.no_grad():

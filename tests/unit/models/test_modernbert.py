@@ -200,7 +200,9 @@ def test_an_encoder_without_the_head_lists_it_as_unused(tmp_path: Path) -> None:
 
 def test_a_head_of_another_size_is_refused(tmp_path: Path) -> None:
     saved(tmp_path, "ForMaskedLM")
-    encoder = Encoder.from_config(replace(read_config(tmp_path / "config.json"), classifier_bias=True))
+    config = read_config(tmp_path / "config.json")
+    assert isinstance(config, ModernBertConfig)
+    encoder = Encoder.from_config(replace(config, classifier_bias=True))
     restore(encoder, tmp_path)
     assert encoder.pooler is not None
     encoder.pooler.dense.weight = torch.nn.Parameter(torch.zeros(8, 8))

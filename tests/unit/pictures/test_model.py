@@ -1,5 +1,6 @@
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from bertune.errors import ConfigError
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
+from bertune.models.family import Family
 from bertune.models.registry import FAMILIES
 from bertune.pictures.model import plot_model
 from bertune.pictures.outline import outline_of
@@ -19,6 +21,8 @@ from bertune.pictures.outline import outline_of
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536}
 TINY = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+DEBERTA = {"model_type": "deberta-v2", "num_hidden_layers": 2}
+DISTILBERT = {"model_type": "distilbert"}
 # Near the most that BertConfig takes.
 HUGE = {
     "vocab_size": 950_000,
@@ -71,6 +75,8 @@ def model(request: pytest.FixtureRequest) -> Encoder | Classifier:
         "mean": lambda: classify(build(MINILM, pooler=False), 3, "mean"),
         "mean with pooler": lambda: classify(build(MINILM), 1000, "mean"),
         "large": lambda: classify(build(LARGE)),
+        "deberta": lambda: classify(build(DEBERTA)),
+        "distilbert": lambda: classify(build(DISTILBERT)),
     }[request.param]()
 
 
@@ -176,7 +182,9 @@ def test_a_parameter_that_two_layers_share_counts_once() -> None:
     assert outline.parameters == size_of(encoder)
 
 
-@pytest.mark.parametrize("sizes", [TINY, MINILM, LARGE, HUGE], ids=["tiny", "minilm", "large", "huge"])
+@pytest.mark.parametrize(
+    "sizes", [TINY, MINILM, LARGE, HUGE, DEBERTA], ids=["tiny", "minilm", "large", "huge", "deberta"]
+)
 @pytest.mark.parametrize("frozen", [False, True], ids=["training", "frozen"])
 def test_every_text_fits_into_its_box_and_touches_no_other(sizes: dict[str, object], frozen: bool) -> None:
     model = classify(build(sizes), 1_000_000, "mean")
@@ -198,6 +206,22 @@ def test_every_text_fits_into_its_box_and_touches_no_other(sizes: dict[str, obje
         if around:
             box = min(around, key=lambda box: box.width * box.height)
             assert all(box.contains(*corner) for corner in extent.corners()), text.get_text()
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_every_family_is_drawn_with_all_its_parameters(family: Family[Any], tmp_path: Path) -> None:
+    sizes = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128, "vocab_size": 50}
+    model = classify(build({"model_type": family.model_types[0], **sizes}))
+    outline = outline_of(model)
+    assert not outline.unused
+    blocks = [*outline.tables, *outline.embedding_ends, *outline.ends]
+    layers = sum(run.count * run.parameters for run in outline.layers)
+    assert sum(block.parameters for block in blocks) + layers == outline.parameters == size_of(model)
+    assert sum(run.count for run in outline.layers) == model.encoder.config.num_hidden_layers
+    plot_model(model, tmp_path / "model.svg")
+    shown = texts(tmp_path / "model.svg")
+    assert "token ids" in shown
+    assert ("type ids" in shown) == (model.encoder.embeddings.token_type is not None)
 
 
 @pytest.mark.parametrize("thing", [nn.Linear(2, 2), "model", None])

@@ -10,7 +10,8 @@ import pytest
 
 from bertune.errors import BertuneError, ConfigError, DataError
 from bertune.text.examples import Columns, Examples
-from bertune.text.frames import is_frame
+from bertune.text.frames import is_frame, read_frame
+from bertune.text.read_options import ReadOptions
 from bertune.text.sources import read_examples
 
 Make = Callable[[dict[str, list[Any]]], Any]
@@ -122,3 +123,25 @@ def test_no_library_of_tables_is_imported_for_a_list() -> None:
         f"print([name for name in {LIBRARIES!r} if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_text_in_several_columns_is_joined_as_of_a_file() -> None:
+    table = pyarrow.table({"title": ["good", "bad"], "body": ["film", ""], "label": ["up", "down"]})
+    assert read_frame(table, Columns("title,body", None, "label")).texts_a == ["good film", "bad"]
+    with pytest.raises(ConfigError, match="no column 'boody'"):
+        read_frame(table, Columns("title,boody", None, "label"))
+
+
+def test_groups_are_read_and_bad_rows_can_be_skipped() -> None:
+    table = pyarrow.table({"text": ["a", None, "c"], "label": ["x", "y", "x"], "author": ["ann", "bob", None]})
+    columns = Columns("text", None, "label", group="author")
+    read = read_frame(table, columns, reading=ReadOptions(on_bad_row="skip"))
+    assert (read.texts_a, read.groups, read.lines) == (["a", "c"], ["ann", None], [1, 3])
+    assert [row.line for row in read.report.refused] == [2]
+
+
+def test_a_label_that_need_not_be_there_is_left_out() -> None:
+    table = pyarrow.table({"text": ["a", "b"]})
+    assert read_frame(table, Columns("text", None, "label"), require_label=False).labels is None
+    with pytest.raises(ConfigError, match="no column 'label'"):
+        read_frame(table, Columns("text", None, "label"))

@@ -15,6 +15,7 @@ from bertune.evaluation.logits import predict_logits
 from bertune.models.classifier import Classifier
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.training import loop
+from bertune.training.callback import Callback
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.history import EpochResult, History
@@ -31,7 +32,7 @@ CONFIG = TrainingConfig(
 ENGINES = {"": "fp32, compiled kernels", "kernels": "fp32, torch operators: compiled kernels are switched off"}
 
 
-class Looker:
+class Looker(Callback):
     """Looks at the classifier while it trains."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -70,7 +71,9 @@ def trained(
         monkeypatch.setattr(loop, "CompactVocabulary", lambda classifier, _: CompactVocabulary(classifier, None))
     classifier = make_classifier(config=STILL)
     looker = Looker(classifier)
-    history = fit(classifier, train, make_dataset(40, 2), config=replace(CONFIG, optimizer=optimizer), observer=looker)
+    history = fit(
+        classifier, train, make_dataset(40, 2), config=replace(CONFIG, optimizer=optimizer), callbacks=[looker]
+    )
     monkeypatch.undo()
     assert looker.how == ENGINES[engine]
     return classifier, history, looker
@@ -124,7 +127,7 @@ def test_within_an_epoch_known_tokens_are_predicted_and_others_refused(
             self.classifier.train()
 
     classifier = make_classifier(config=STILL)
-    fit(classifier, train, config=replace(CONFIG, epochs=1), observer=Predicts(classifier))
+    fit(classifier, train, config=replace(CONFIG, epochs=1), callbacks=[Predicts(classifier)])
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
     assert np.isfinite(predict_logits(classifier, strange)).all()
 
@@ -139,7 +142,7 @@ def test_what_is_changed_between_epochs_stays_changed(train: Dataset) -> None:
     still = replace(CONFIG, epochs=2, learning_rate=1e-30)
     classifier = make_classifier(config=STILL)
     before = classifier.encoder.embeddings.token.weight.detach().clone()
-    fit(classifier, train, config=still, observer=Doubles(classifier))
+    fit(classifier, train, config=still, callbacks=[Doubles(classifier)])
     torch.testing.assert_close(classifier.encoder.embeddings.token.weight.detach(), 4 * before)
 
 
@@ -155,7 +158,7 @@ def test_the_optimizers_state_is_plain_at_every_step(train: Dataset, monkeypatch
             sizes.append((self.table.shape, state["m"].shape, state["v"].shape))
             assert float(state["v"].abs().max()) > 0
 
-    fit(classifier, train, config=replace(CONFIG, epochs=1), observer=Reads(classifier))
+    fit(classifier, train, config=replace(CONFIG, epochs=1), callbacks=[Reads(classifier)])
     rows = len(np.unique(train.encoded.token_ids))
     assert set(sizes) == {((rows, 32), (rows, 32), (rows, 32))}
 

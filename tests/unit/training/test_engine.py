@@ -21,6 +21,7 @@ from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.nn.dropout import Dropout
 from bertune.optim.create import create_optimizer
+from bertune.training.callback import Callback, OnBest
 from bertune.training.config import TrainingConfig
 from bertune.training.engine import NativeEngine, engine_for
 from bertune.training.history import EpochResult, History
@@ -43,7 +44,7 @@ def train() -> Dataset:
     return make_dataset(200, 1)
 
 
-class Watcher:
+class Watcher(Callback):
     """Keeps what a run says and, after each step, the weights."""
 
     def __init__(self, classifier: Classifier | None = None) -> None:
@@ -76,7 +77,7 @@ def run(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BERTUNE_WITHOUT", removed)
         metrics = ("pearson",) if outputs == 1 else ("accuracy",)
-        history = fit(classifier, train, validation, config=config, observer=watcher, metrics=metrics)
+        history = fit(classifier, train, validation, config=config, callbacks=[watcher], metrics=metrics)
     return history, classifier, watcher
 
 
@@ -201,7 +202,7 @@ def test_validation_sees_rows_that_do_not_occur_in_training_decayed(train: Datas
             def keep(result: EpochResult, classifier: Classifier = classifier, seen: list[object] = seen) -> None:
                 seen.append(predict_logits(classifier, strange))
 
-            fit(classifier, train, strange, config=replace(CONFIG, epochs=1), on_best=keep)
+            fit(classifier, train, strange, config=replace(CONFIG, epochs=1), callbacks=[OnBest(keep)])
         logits[removed] = seen[0]
     np.testing.assert_allclose(logits[""], logits["kernels"], atol=2e-4)
 
@@ -214,7 +215,7 @@ def test_a_parameter_that_does_not_train_leaves_the_work_to_torch(train: Dataset
     frozen = classifier.encoder.embeddings.token.weight
     frozen.requires_grad_(False)
     before = frozen.clone()
-    fit(classifier, train, config=replace(CONFIG, epochs=1), observer=watcher)
+    fit(classifier, train, config=replace(CONFIG, epochs=1), callbacks=[watcher])
     assert watcher.how == "fp32, torch operators: the encoder's embeddings.token.weight is not trained"
     assert torch.equal(frozen, before)
 
@@ -222,7 +223,7 @@ def test_a_parameter_that_does_not_train_leaves_the_work_to_torch(train: Dataset
 def test_a_parameter_the_optimizer_does_not_know_leaves_the_work_to_torch(train: Dataset) -> None:
     classifier, watcher = make_classifier(config=STILL), Watcher()
     head = create_optimizer(1e-3, 25, 0, optimizer_type="adamw", model=classifier.classifier)
-    fit(classifier, train, config=replace(CONFIG, epochs=1), optimizer=head, observer=watcher)
+    fit(classifier, train, config=replace(CONFIG, epochs=1), optimizer=head, callbacks=[watcher])
     assert "is not trained" in watcher.how
 
 
@@ -269,7 +270,7 @@ def test_a_run_that_diverges_leaves_the_weights_before_that_step(
         watcher = Poison(classifier)
         monkeypatch.setenv("BERTUNE_WITHOUT", removed)
         with pytest.raises(DivergedError, match="step 31"):
-            fit(classifier, train, config=replace(CONFIG, precision=precision), observer=watcher)
+            fit(classifier, train, config=replace(CONFIG, precision=precision), callbacks=[watcher])
         left.append(classifier)
         last = watcher.weights[-1]
         for name, value in classifier.state_dict().items():
@@ -292,7 +293,7 @@ def test_an_interrupted_run_leaves_rows_that_never_occur_where_torch_would(
         classifier = make_classifier(config=STILL)
         monkeypatch.setenv("BERTUNE_WITHOUT", removed)
         with pytest.raises(KeyboardInterrupt):
-            fit(classifier, train, config=CONFIG, observer=Interrupt())
+            fit(classifier, train, config=CONFIG, callbacks=[Interrupt()])
         tables.append(classifier.encoder.embeddings.token.weight.detach()[40:])
     torch.testing.assert_close(*tables, rtol=1e-6, atol=0)
 

@@ -15,6 +15,7 @@ from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
 from bertune.text.task_kind import TaskKind
 from bertune.training import loop
+from bertune.training.callback import OnBest
 from bertune.training.config import OptimizerName, TrainingConfig
 from bertune.training.history import EpochResult, History
 from bertune.training.loop import fit
@@ -103,7 +104,7 @@ def test_the_classifier_ends_with_the_weights_of_its_best_epoch(train: Dataset, 
 
     # A rate that is too high makes accuracy go up and down, so that the best epoch is not the last.
     config = replace(CONFIG, epochs=8, learning_rate=0.03)
-    history = fit(classifier, train, validation, config=config, on_best=keep)
+    history = fit(classifier, train, validation, config=config, callbacks=[OnBest(keep)])
     ranks = [epoch.scores.rank for epoch in history.epochs if epoch.scores]
     assert history.best.epoch == ranks.index(max(ranks)) + 1
     assert kept[-1][0] == history.best

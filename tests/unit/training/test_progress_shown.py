@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.training.conftest import make_classifier, make_dataset
 
+from bertune.training.callback import Callback
 from bertune.training.config import TrainingConfig
 from bertune.training.history import EpochResult, History
 from bertune.training.loop import fit
@@ -18,7 +19,7 @@ FIRST_LINE = re.compile(r"training 4 steps \(2 epochs of 2\) in \w+, .*\n")
 EPOCH = re.compile(r"epoch (\d)/2  loss \d\.\d{4}  accuracy \d+\.\d %  \d+ examples/s(  best)?\n")
 
 
-class Watcher:
+class Watcher(Callback):
     """Counts what it is told."""
 
     def __init__(self) -> None:
@@ -50,21 +51,23 @@ def test_off_a_terminal_progress_is_shown_only_if_asked_for(capfd: pytest.Captur
     assert len(shown.err.splitlines()) == 3
 
 
-def test_on_a_terminal_progress_is_shown_unless_refused_or_an_observer_is_given(
+def test_on_a_terminal_progress_is_shown_unless_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "dumb")
     train(verbose=False)
-    train(observer=Watcher())
+    with pytest.warns(DeprecationWarning, match="give callbacks"):
+        train(observer=Watcher())  # it may show progress itself
     assert capsys.readouterr().err == ""
-    train()
-    assert "training 4 steps" in capsys.readouterr().err
+    for callbacks in ([], [Watcher()]):
+        train(callbacks=callbacks)
+        assert "training 4 steps" in capsys.readouterr().err
 
 
-def test_an_observer_is_told_beside_the_progress(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_callback_is_told_beside_the_progress(capfd: pytest.CaptureFixture[str]) -> None:
     watcher = Watcher()
-    train(observer=watcher, verbose=True)
+    train(callbacks=[watcher], verbose=True)
     assert watcher.told == ["start", *(["step"] * 2 + ["epoch"]) * 2]
     assert "epoch 2/2" in capfd.readouterr().err
 

@@ -48,7 +48,7 @@ def test_a_run_has_the_usual_tags_with_the_numbers_of_its_history(tmp_path: Path
             make_dataset(24, 2),
             config=TrainingConfig(epochs=2, batch_size=16, precision="fp32"),
             metrics=("accuracy", "f1"),
-            observer=board,
+            callbacks=[board],
         )
     found = read(tmp_path)
     for tag, name in (("loss", "loss"), ("learning_rate", "learning_rate"), ("gradient_norm", "gradient_norm")):
@@ -90,5 +90,5 @@ def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
 def test_without_validation_data_nothing_is_evaluated(tmp_path: Path) -> None:
     with TensorBoard(tmp_path) as board:
         config = TrainingConfig(epochs=1, batch_size=16, precision="fp32")
-        fit(make_classifier(), make_dataset(32, 1), config=config, observer=board)
+        fit(make_classifier(), make_dataset(32, 1), config=config, callbacks=[board])
     assert {tag.partition("/")[0] for tag in read(tmp_path)} == {"train"}

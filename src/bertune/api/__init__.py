@@ -1,0 +1,1 @@
+"""What `import bertune` gives above the rooms: train a table, use a model, scikit-learn."""
