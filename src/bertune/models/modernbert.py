@@ -3,7 +3,6 @@
 Source: Warner et al., 2024 (https://arxiv.org/abs/2412.13663).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
@@ -25,12 +24,6 @@ _GLOBAL_EVERY: Final = 3
 _MOST_LAYERS: Final = 10_000
 _HEAD_ACTIVATIONS: Final = ("gelu", "relu", "tanh")
 _INSTEAD: Final = "take an encoder whose config.json says the family that its weights are of"
-# Keys that begin so say what an encoder computes.
-_OF_THE_ENCODER: Final = re.compile(
-    r"(rope|rotary|attn|attention|global|local|sliding|layer_type|norm|mlp|embedding|classifier|head)(_|s$|$)"
-)
-# These do not: they say how it is computed, or repeat a name of the family's own for readers that know only BERT's.
-_OF_NO_CONCERN: Final = frozenset({"attn_implementation", "head_dim"})
 
 
 @dataclass(frozen=True)
@@ -83,6 +76,23 @@ class ModernBertConfig(EncoderConfig):
         "attention_probs_dropout_prob": "attention_dropout",
         "layer_norm_eps": "norm_eps",
     }
+    # How it is computed or pre-trained; names of BERT's beside this family's own; and what `from_dict` reads itself.
+    harmless: ClassVar = frozenset(
+        (
+            "decoder_bias",
+            "deterministic_flash_attn",
+            "global_attn_every_n_layers",
+            "initializer_cutoff_factor",
+            "layer_norm_eps",
+            "position_embedding_type",
+            "reference_compile",
+            "repad_logits_with_grad",
+            "rope_parameters",
+            "rope_scaling",
+            "sparse_pred_ignore_index",
+            "sparse_prediction",
+        )
+    )
 
     vocab_size: int = 50368
     hidden_size: int = 768
@@ -124,11 +134,6 @@ class ModernBertConfig(EncoderConfig):
         Raises:
             ConfigError: another architecture, a size of the wrong kind, or a key of the encoder that is not known.
         """
-        known = {cls.file_keys.get(name, name) for name in cls.__dataclass_fields__}
-        known |= _OF_NO_CONCERN | {"global_attn_every_n_layers", "rope_parameters", "rope_scaling"}
-        for key, value in values.items():
-            if key not in known and value is not None and _OF_THE_ENCODER.match(key):
-                raise ConfigError(f"the configuration has {key} = {value!r:.80}, which is not known", hint=_INSTEAD)
         return super().from_dict({**values, **_thetas(values), "layer_types": _layer_types(values)})
 
     def file_values(self) -> dict[str, Any]:

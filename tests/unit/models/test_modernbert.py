@@ -8,16 +8,23 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tests.unit.checkpoints.test_stored_sizes import settings_for
 from tests.unit.kernels.encoder_worlds import batch_of
 
+from bertune.checkpoints.model_directory import load
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.stored_sizes import fitted_config
+from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.errors import CheckpointError, ConfigError, DataError
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder, computing_in
+from bertune.models.encoder_config import Pooling
 from bertune.models.modernbert import ModernBertConfig
 from bertune.models.registry import read_config
+from bertune.training.config import TrainingConfig
 from bertune.training.layer_settings import draw_top_layers
+from bertune.training.prepare import prepare
 
 # The keys of ModernBERT-base's file.
 PUBLISHED: dict[str, Any] = {
@@ -122,9 +129,9 @@ def test_a_file_says_the_same_to_transformers_and_comes_back(changed: dict[str, 
             "full_attention have factor, which is not known",
         ),
         ({"rope_parameters": {"rope_theta": 5.0}}, "an object for each of full_attention and sliding_attention"),
-        ({"rope_theta": 5.0}, "rope_theta = 5.0, which is not known"),
-        ({"attention_sinks": 4}, "attention_sinks = 4, which is not known"),
-        ({"mlp_gate": "none"}, "mlp_gate = 'none', which is not known"),
+        ({"rope_theta": 5.0}, "'rope_theta' = 5.0, a key that is not known"),
+        ({"attention_sinks": 4}, "'attention_sinks' = 4, a key that is not known"),
+        ({"mlp_gate": "none"}, "'mlp_gate' = 'none', a key that is not known"),
         ({"is_causal": True}, "is_causal = True"),
         ({"is_decoder": True}, "is_decoder = True"),
         ({"layer_types": ["full_attention"]}, "for each of 22 layers"),
@@ -142,7 +149,7 @@ def test_a_file_says_the_same_to_transformers_and_comes_back(changed: dict[str, 
         ({"mlp_bias": 0}, "mlp_bias must be true or false"),
         ({"classifier_activation": "swish"}, "classifier_activation 'swish' is not known"),
         ({"classifier_pooling": "max"}, "classifier_pooling 'max' is not known"),
-        ({"hidden_activation": "silu"}, "hidden_act 'silu' is not known"),
+        ({"hidden_activation": "mish"}, "hidden_act 'mish' is not known"),
         ({"num_attention_heads": 256}, "must be even"),
         ({"num_hidden_layers": 10**9}, "10,000,000,000"),
         ({"num_hidden_layers": "22"}, "num_hidden_layers must be a whole number"),
@@ -289,3 +296,35 @@ def test_bf16_is_near_float32() -> None:
 def test_mean_pooling_needs_the_head_too() -> None:
     with pytest.raises(ConfigError, match="pooling 'mean' needs an encoder with a pooler"):
         Classifier(Encoder(model_type="modernbert", pooler=False, **SMALL), 2, pooling="mean")
+
+
+def with_vocabulary(folder: Path) -> Path:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(55))]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_classifier_of_transformers_answers_with_its_own_pooling(pooling: str, tmp_path: Path) -> None:
+    theirs = saved(tmp_path, "ForSequenceClassification", classifier_pooling=pooling)
+    model = load(with_vocabulary(tmp_path))
+    assert model.contract.pooling == model.classifier.pooling == pooling
+    batch = batch_of([30])
+    with torch.no_grad():
+        expected = theirs(input_ids=batch.token_ids[None]).logits
+        assert float((model.classifier(batch) - expected).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("own", ["cls", "mean"])
+@pytest.mark.parametrize("asked", [None, "cls", "mean"])
+def test_training_takes_the_files_pooling_unless_another_is_asked_for(
+    own: Pooling, asked: Pooling | None, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    saved(model, "ForMaskedLM", classifier_pooling=own)
+    settings = replace(settings_for(with_vocabulary(model), tmp_path), pooling=asked)
+    run = prepare(settings, TrainingConfig(epochs=1), say=lambda line: None)
+    assert run.classifier.pooling == run.contract.pooling == (asked or own)
+    pooler = run.classifier.encoder.pooler
+    assert pooler is not None
+    assert torch.equal(pooler.dense.weight, TensorFiles(find_tensor_files(model)).read("head.dense.weight"))
