@@ -74,9 +74,11 @@ class DebertaV2Config(EncoderConfig):
     accepted: ClassVar = {
         "model_type": ("deberta-v2", "bertune_mean_pooling_deberta_v2"),
         "relative_attention": (True,),
-        "is_decoder": (False,),
-        "add_cross_attention": (False,),
     }
+    # The convolution is refused by a sentence of its own; `legacy` is of the pre-training head.
+    harmless: ClassVar = frozenset(
+        ("conv_act", "conv_groups", "conv_kernel_size", "legacy", "attention_head_size", *_AS_WIDE)
+    )
     instead: ClassVar = "take an encoder with the attention of its family, for instance microsoft/deberta-v3-base"
 
     vocab_size: int = 128100

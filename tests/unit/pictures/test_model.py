@@ -214,7 +214,7 @@ def test_every_family_is_drawn_with_all_its_parameters(family: Family[Any], tmp_
     model = classify(build({"model_type": family.model_types[0], **sizes}))
     outline = outline_of(model)
     assert not outline.unused
-    blocks = [*outline.tables, *outline.embedding_ends, *outline.ends]
+    blocks = [*outline.tables, *outline.embedding_ends, *outline.shared, *outline.ends]
     layers = sum(run.count * run.parameters for run in outline.layers)
     assert sum(block.parameters for block in blocks) + layers == outline.parameters == size_of(model)
     assert sum(run.count for run in outline.layers) == model.encoder.config.num_hidden_layers
