@@ -102,7 +102,7 @@ def test_every_verb_takes_it(
         ["inspect", str(fine_tuned / "model")],
         ["inspect", str(encoder)],
         ["report", str(fine_tuned)],
-        # The encoder is fine-tuned again, with a new head.
+        # It is fine-tuned again, with its head.
         ["train", *data, *COLUMNS, "--model", str(fine_tuned), "--out", str(tmp_path / "again"), *TRAINING],
         [
             "train",
