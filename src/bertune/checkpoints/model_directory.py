@@ -15,7 +15,7 @@ from torch import Tensor
 from bertune.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_card import card_text, with_answers_of
-from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, write_digests
+from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, present_files, write_digests
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.name_maps import huggingface_names
 from bertune.checkpoints.restore import names_in, restore
@@ -199,7 +199,9 @@ def replace_contract(directory: str | Path, contract: Contract) -> None:
     _check_replaceable(folder)
     check_digests(folder)
     with replaced_folder(folder) as temporary:
-        for name in CHECKED_FILES - {CONTRACT_FILE}:
+        for name in present_files(folder):
+            if name == CONTRACT_FILE:
+                continue
             shutil.copyfile(folder / name, temporary / name)
         _write_json(temporary / CONTRACT_FILE, contract.to_dict())
         card = folder / _CARD_FILE

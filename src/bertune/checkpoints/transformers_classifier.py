@@ -17,7 +17,7 @@ from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.text.labels import LabelSet
 from bertune.text.task import usual_metrics
 from bertune.text.task_kind import TaskKind
-from bertune.tokens.directory import CONFIG_FILE
+from bertune.tokens.tokenizer_files import CONFIG_FILE
 
 ARCHITECTURE: Final = "BertForSequenceClassification"
 # What transformers calls each kind of task.
