@@ -10,6 +10,7 @@ from bertune.errors import CheckpointError
 from bertune.tokens.byte_level_files import special_token
 from bertune.tokens.library_files import LibraryFiles, TokenizerSettings, with_settings
 from bertune.tokens.sentencepiece_model import CONTROL, USER_DEFINED, SentencePieceModel, read_sentencepiece
+from bertune.tokens.tokenizer_steps import SPACES
 
 _Step = dict[str, Any]
 _Vocabulary = list[list[Any]]
@@ -57,14 +58,14 @@ class _Family:
         roles: special tokens where the files beside the model do not say otherwise.
         vocabulary: gives the pieces with their scores, in the order of their ids, and the number of the unknown one.
         normalizers: give what is done to a text before it is split.
-        pre_tokenizers: give what splits it before `Metaspace`; None for nothing.
+        pre_tokenizers: give what splits it before `Metaspace`.
         is_pair_of_four: whether a pair is `<s> a </s></s> b </s>`; else it is written as BERT's.
     """
 
     roles: Mapping[str, str]
     vocabulary: Callable[[_Source], tuple[_Vocabulary, int]]
     normalizers: Callable[[_Source], list[_Step]]
-    pre_tokenizers: Callable[[_Source], list[_Step]] | None
+    pre_tokenizers: Callable[[_Source], list[_Step]]
     is_pair_of_four: bool
 
 
@@ -83,7 +84,6 @@ def read_sentencepiece_files(path: Path, settings: TokenizerSettings) -> Library
     roles = {role: settings.role(role) or token for role, token in family.roles.items()}
     source = _Source(model, settings, roles)
     vocab, unk_id = family.vocabulary(source)
-    splits = [] if family.pre_tokenizers is None else family.pre_tokenizers(source)
     ids = {piece: number for number, (piece, _) in enumerate(vocab)} | dict(settings.ids)
     # DeBERTa's [MASK] is in no file but added_tokens.json, and follows the pieces.
     ids.setdefault(roles["mask_token"], len(ids))
@@ -109,7 +109,7 @@ def read_sentencepiece_files(path: Path, settings: TokenizerSettings) -> Library
     values = {
         "added_tokens": added,
         "normalizer": _sequence("normalizers", family.normalizers(source)),
-        "pre_tokenizer": _sequence("pretokenizers", [*splits, space]),
+        "pre_tokenizer": _sequence("pretokenizers", [*family.pre_tokenizers(source), space]),
         "post_processor": {
             "type": "RobertaProcessing" if family.is_pair_of_four else "BertProcessing",
             "sep": [roles["sep_token"], ids[roles["sep_token"]]],
@@ -163,7 +163,9 @@ def _table(source: _Source) -> list[_Step]:
 
 
 def _collapsed(source: _Source) -> list[_Step]:
-    return [_replaced({"Regex": " {2,}"}, " ")] if source.model.remove_extra_whitespaces else []
+    """Writes several spaces as one and those at the ends as none, as SentencePiece does after its table."""
+    steps = [_replaced({"Regex": pattern}, content) for pattern, content in SPACES.items()]
+    return steps if source.model.remove_extra_whitespaces else []
 
 
 def _replaced(pattern: Mapping[str, str], content: str) -> _Step:
@@ -172,9 +174,7 @@ def _replaced(pattern: Mapping[str, str], content: str) -> _Step:
 
 def _deberta_normalizers(source: _Source) -> list[_Step]:
     lower = [{"type": "Lowercase"}] if source.settings.flag("do_lower_case", default=False) else []
-    strips = source.model.remove_extra_whitespaces
-    strip = [{"type": "Strip", "strip_left": True, "strip_right": True}] if strips else []
-    return [*lower, *strip, *_table(source), *_collapsed(source)]
+    return [*lower, *_table(source), *_collapsed(source)]
 
 
 def _albert_normalizers(source: _Source) -> list[_Step]:
@@ -183,7 +183,7 @@ def _albert_normalizers(source: _Source) -> list[_Step]:
         steps += [{"type": "NFKD"}, {"type": "StripAccents"}]
     if source.settings.flag("do_lower_case", default=True):
         steps += [{"type": "Lowercase"}]
-    return [*steps, *_table(source), *_collapsed(source)]
+    return [*steps, *_table(source)]
 
 
 def _words(source: _Source) -> list[_Step]:
@@ -200,5 +200,5 @@ FAMILIES: Final = {
     "xlm-roberta": _Family(_FAIRSEQ_ROLES, _xlm_roberta_vocabulary, _table, _words, is_pair_of_four=True),
     "camembert": _Family(_FAIRSEQ_ROLES, _camembert_vocabulary, _table, _words, is_pair_of_four=True),
     "deberta-v2": _Family(_BERT_ROLES, _plain_vocabulary, _deberta_normalizers, _punctuation, is_pair_of_four=False),
-    "albert": _Family(_BERT_ROLES, _albert_vocabulary, _albert_normalizers, None, is_pair_of_four=False),
+    "albert": _Family(_BERT_ROLES, _albert_vocabulary, _albert_normalizers, _words, is_pair_of_four=False),
 }

@@ -29,6 +29,8 @@ _KNOWN: Final = {
         },
     ),
 }
+#: Patterns that white space alone is replaced by, with what stands for it.
+SPACES: Final = {"^ +| +$": "", " {2,}": " "}
 # Normalizers that look at no more than one word with the white space around it.
 _OF_WORDS = _KNOWN[NORMALIZER][1] - {"Replace", "Prepend"}
 
@@ -100,14 +102,11 @@ def white_space_of(
 
 
 def _is_spaces(step: Mapping[str, Any]) -> bool:
-    """Whether a replacement only writes several spaces as one, as the conversions of SentencePiece do."""
+    """Whether a replacement only takes away spaces, as SentencePiece does, or is of quotes."""
     pattern = step.get("pattern")
-    return (
-        step["type"] == "Replace"
-        and isinstance(pattern, Mapping)
-        and pattern.get("Regex") == " {2,}"
-        and step.get("content") in (" ", "\u2581")
-    )
+    if step["type"] != "Replace" or not isinstance(pattern, Mapping):
+        return False
+    return pattern.get("Regex") in SPACES or pattern.get("String") in ("``", "''")
 
 
 def _splits_words(step: Mapping[str, Any]) -> bool:
