@@ -10,6 +10,8 @@ from typing import Any, Final
 from bertune.errors import CheckpointError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.tokens.added_tokens import AddedToken, names_of_special, tokens_of_entries, tokens_of_ids
+from bertune.tokens.pair_template import PairTemplate
+from bertune.tokens.post_processor import read_template
 from bertune.tokens.tokenizer_files import ADDED_TOKENS_FILE, CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE
 from bertune.tokens.tokenizer_keys import check_library_keys
 from bertune.tokens.vocabulary import MAX_PIECES
@@ -32,6 +34,7 @@ class LibraryFiles:
     Args:
         path: the file that has the vocabulary, for messages.
         values: as in a tokenizer.json, with the tokens that any of the files adds; without truncation and padding.
+        template: where the special tokens stand, as the post-processor says.
         roles: special tokens by their roles, such as `cls_token`.
         splits_special: whether special tokens in a text are plain text.
         has_types: whether the model takes token types.
@@ -39,6 +42,7 @@ class LibraryFiles:
 
     path: Path
     values: dict[str, Any]
+    template: PairTemplate
     roles: Mapping[str, str]
     splits_special: bool = False
     has_types: bool = True
@@ -143,6 +147,7 @@ def with_settings(
             f"{path}: there is no padding piece: {settings.folder / CONFIG_FILE} names none that is in the vocabulary",
             hint='name it there, such as "pad_token": "<pad>"',
         )
+    template = read_template(path, values.get("post_processor"), known.get)
     inputs = settings.config.get("model_input_names")
     return LibraryFiles(
         path,
@@ -154,6 +159,7 @@ def with_settings(
             **{part: values.get(part) for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder")},
             "model": model,
         },
+        template,
         roles,
         splits_special=settings.flag("split_special_tokens", default=False),
         has_types=not isinstance(inputs, list) or "token_type_ids" in inputs,

@@ -17,7 +17,6 @@ from bertune.tokens.added_tokens import AddedToken, tokens_of_entries
 from bertune.tokens.library_files import LibraryFiles, as_bytes_of, digest_of, write_library_files
 from bertune.tokens.pair_template import PairTemplate
 from bertune.tokens.parallelism import guard_forks
-from bertune.tokens.post_processor import read_template
 from bertune.tokens.surrogates import without_surrogates
 from bertune.tokens.tokenizer_protocol import AlignedPiece, WhiteSpace
 from bertune.tokens.tokenizer_steps import NORMALIZER, PRE_TOKENIZER, steps_of, white_space_of
@@ -57,7 +56,7 @@ class LibraryTokenizer:
         self._white_space = white_space_of(normalizers, pre_tokenizers, tokens=[token.content for token in self._added])
         lower = self._try(lambda: self._pipeline.normalizer.normalize_str("ABC")) if normalizers else "ABC"
         self._do_lower_case = lower == "abc"
-        template = read_template(path, values["post_processor"], self._pipeline.token_to_id)
+        template = files.template
         self._check_template(template)
         # Where the model takes no types, those of the template are never asked for.
         segments = template.has_segments and files.has_types
@@ -155,7 +154,9 @@ class LibraryTokenizer:
         if self._white_space == "unknown":
             starts = [place for place in range(1, len(text)) if text[place - 1].isspace() and not text[place].isspace()]
             numbers = [int(np.searchsorted(starts, end - 1, side="right")) for _, end in found.offsets]
-        aligned = zip(found.tokens, numbers, found.offsets, strict=True)
+        # The library's own `tokens` has the characters themselves where a piece is unknown or was added.
+        pieces = map(self._pipeline.id_to_token, found.ids)
+        aligned = zip(pieces, numbers, found.offsets, strict=True)
         return [AlignedPiece(piece, number, *place) for piece, number, place in aligned]
 
     def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:

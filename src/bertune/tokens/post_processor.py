@@ -51,7 +51,7 @@ def read_template(path: Path, processor: object, id_of: Callable[[str], int | No
 def _only_template(path: Path, processor: object) -> Mapping[str, Any]:
     steps = [processor]
     if isinstance(processor, Mapping) and processor.get("type") == "Sequence":
-        steps = processor.get("processors") or []
+        steps = processor["processors"] if isinstance(processor.get("processors"), list) else []
     # ByteLevel only says which white space belongs to a piece.
     found = [step for step in steps if not (isinstance(step, Mapping) and step.get("type") == "ByteLevel")]
     if len(found) != 1 or not isinstance(found[0], Mapping):

@@ -78,6 +78,12 @@ def _family_files(folder: Path, family: str | None) -> LibraryFiles | None:
         raise _unknown_family(pieces, family, FAMILIES)
     if byte_level.exists() and (folder / MERGES_FILE).exists():
         raise _unknown_family(byte_level, family, ROLES)
+    if family in ROLES or family in FAMILIES:
+        own = (BPE_VOCABULARY_FILE,) if family in ROLES else SENTENCEPIECE_FILES
+        raise CheckpointError(
+            f"{folder}: there is no vocabulary of {family}: neither {TOKENIZER_FILE} nor {' nor '.join(own)} is there",
+            hint="name the folder that has one with --tokenizer FOLDER, or copy the model's files into this one",
+        )
     return None
 
 

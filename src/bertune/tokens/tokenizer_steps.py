@@ -31,6 +31,8 @@ _KNOWN: Final = {
 }
 #: Patterns that white space alone is replaced by, with what stands for it.
 SPACES: Final = {"^ +| +$": "", " {2,}": " "}
+# The same and what transformers writes for them.
+_SPACES_ALONE = {*SPACES, r"\s{2,}|[\n\r\t]"}
 # Normalizers that look at no more than one word with the white space around it.
 _OF_WORDS = _KNOWN[NORMALIZER][1] - {"Replace", "Prepend"}
 
@@ -61,7 +63,7 @@ def _flat(path: Path, step: object, part: str) -> Iterator[Mapping[str, Any]]:
     if isinstance(step, Mapping) and kind == "Sequence" and isinstance(step.get(key), list):
         for inner in step[key]:
             yield from _flat(path, inner, part)
-    elif isinstance(step, Mapping) and kind in known:
+    elif isinstance(step, Mapping) and isinstance(kind, str) and kind in known:
         yield step
     else:
         raise CheckpointError(
@@ -106,7 +108,7 @@ def _is_spaces(step: Mapping[str, Any]) -> bool:
     pattern = step.get("pattern")
     if step["type"] != "Replace" or not isinstance(pattern, Mapping):
         return False
-    return pattern.get("Regex") in SPACES or pattern.get("String") in ("``", "''")
+    return pattern.get("Regex") in _SPACES_ALONE or pattern.get("String") in ("``", "''")
 
 
 def _splits_words(step: Mapping[str, Any]) -> bool:
