@@ -64,7 +64,7 @@ def read_byte_level(settings: TokenizerSettings) -> LibraryFiles:
     byte_level = {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": trim, "use_regex": True}
     values = {
         "added_tokens": [
-            special_token(token, known[token]) for token in dict.fromkeys(roles.values()) if token in known
+            special_token(token, known[token], settings) for token in dict.fromkeys(roles.values()) if token in known
         ],
         "normalizer": None,
         "pre_tokenizer": byte_level,
@@ -86,10 +86,10 @@ def read_byte_level(settings: TokenizerSettings) -> LibraryFiles:
     return with_settings(path, values, settings, pad=roles["pad_token"])
 
 
-def special_token(content: str, number: object) -> dict[str, Any]:
+def special_token(content: str, number: object, settings: TokenizerSettings) -> dict[str, Any]:
     """Returns the entry of a special token in `added_tokens` of a tokenizer.json."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {"id": number, "content": content, "special": True, **flags}
+    return {"id": number, "content": content, **flags, **settings.flags_of(content), "special": True}
 
 
 def _read_merges(path: Path, vocab: dict[str, Any]) -> list[list[str]]:

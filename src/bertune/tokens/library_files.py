@@ -88,6 +88,12 @@ class TokenizerSettings:
         sources = (self.config, self.special_map)
         return next((token for source in sources for token in names_of_special(source.get(name))), None)
 
+    def flags_of(self, token: str) -> dict[str, bool]:
+        """Returns how a special token is looked for, where a file says so beside its role."""
+        roles = (source.get(role) for source in (self.config, self.special_map) for role in _ROLES)
+        found = (role for role in roles if isinstance(role, Mapping) and role.get("content") == token)
+        return {name: role[name] for role in found for name in _FLAGS if isinstance(role.get(name), bool)}
+
 
 def read_settings(folder: Path, family: str | None) -> TokenizerSettings:
     """Reads the small files beside a vocabulary.
@@ -234,7 +240,33 @@ def _ids_of(path: Path, model: Mapping[str, Any]) -> dict[str, int]:
         raise CheckpointError(f"{path}: an id of the vocabulary is no whole number from 0 to {MAX_PIECES - 1:,}")
     if len(set(numbers)) != len(vocab):
         raise CheckpointError(f"{path}: two pieces of the vocabulary have the same id")
+    if model["type"] == "BPE":
+        _check_merges(path, model)
     return dict(vocab)
+
+
+def _check_merges(path: Path, model: Mapping[str, Any]) -> None:
+    """Refuses merges that are not of the vocabulary: on some of them the library ends the whole process."""
+    vocab, merges = model["vocab"], model.get("merges")
+    prefix = model.get("continuing_subword_prefix") or ""
+    if not isinstance(merges, list) or not isinstance(prefix, str):
+        raise CheckpointError(f"{path}: the merges are malformed")
+    for number, merge in enumerate(merges):
+        if isinstance(merge, str) and merge.startswith("#version"):
+            continue
+        parts = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+            raise CheckpointError(f"{path}: the merge {number} is not of two pieces")
+        first, second = parts
+        pieces = (first, second, first + second.removeprefix(prefix))
+        if unknown := next((piece for piece in pieces if piece not in vocab), None):
+            raise CheckpointError(
+                f"{path}: the merge {number}, of {first!r:.60} and {second!r:.60}: {unknown!r:.60} is not in the "
+                "vocabulary",
+                hint=_TOGETHER,
+            )
+        if not second.startswith(prefix):
+            raise CheckpointError(f"{path}: the merge {number}: {second!r:.60} does not begin with {prefix!r:.60}")
 
 
 def _with_added(path: Path, listed: object, ids: Mapping[str, int], settings: TokenizerSettings) -> list[AddedToken]:
@@ -273,7 +305,8 @@ def _with_added(path: Path, listed: object, ids: Mapping[str, int], settings: To
         if name in found:
             continue
         if name in ids:
-            found[name] = AddedToken(name, ids[name], normalized=False, special=True)
+            flags = {"normalized": False} | settings.flags_of(name) | {"special": True}
+            found[name] = AddedToken(name, ids[name], **flags)
         elif name not in roles:
             raise CheckpointError(
                 f"{config_path}: the special token {name!r:.60} has no id: it is no piece of the vocabulary, and no "

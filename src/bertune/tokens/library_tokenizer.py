@@ -155,7 +155,7 @@ class LibraryTokenizer:
             starts = [place for place in range(1, len(text)) if text[place - 1].isspace() and not text[place].isspace()]
             numbers = [int(np.searchsorted(starts, end - 1, side="right")) for _, end in found.offsets]
         # The library's own `tokens` has the characters themselves where a piece is unknown or was added.
-        pieces = map(self._pipeline.id_to_token, found.ids)
+        pieces = (self._pipeline.id_to_token(number) or "" for number in found.ids)
         aligned = zip(pieces, numbers, found.offsets, strict=True)
         return [AlignedPiece(piece, number, *place) for piece, number, place in aligned]
 

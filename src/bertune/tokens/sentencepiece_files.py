@@ -96,7 +96,7 @@ def read_sentencepiece_files(path: Path, settings: TokenizerSettings) -> Library
     controls = {piece.text for piece in model.pieces if piece.kind == CONTROL}
     special = [token for token in dict.fromkeys((*roles.values(), *user)) if token in ids]
     added = [
-        special_token(token, ids[token]) | {"special": token in controls or token in roles.values()}
+        special_token(token, ids[token], settings) | {"special": token in controls or token in roles.values()}
         for token in special
     ]
     prefix = settings.flag("add_prefix_space", default=True) and model.add_dummy_prefix
