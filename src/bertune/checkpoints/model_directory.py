@@ -226,7 +226,7 @@ def check_vocabulary(tokenizer: Tokenizer, encoder: Encoder, where: Path) -> Non
     if not 0 <= rows - words <= MAX_SPARE_ROWS:
         raise CheckpointError(
             f"{where}: the vocabulary has {words} entries, embeddings.token.weight has {rows} rows",
-            hint="use the vocab.txt that came with these weights",
+            hint="use the vocab.txt, or the other files of the tokenizer, that came with these weights",
         )
 
 
