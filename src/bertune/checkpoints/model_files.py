@@ -8,7 +8,7 @@ from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.checkpoints.transformers_classifier import ARCHITECTURE, DIGESTS_FILE, is_of_transformers
 from bertune.errors import DataError
 from bertune.text.missing_path import near_path
-from bertune.tokens.tokenizer_files import VOCABULARY_FILE, VOCABULARY_FILES
+from bertune.tokens.tokenizer_files import VOCABULARY_FILES
 
 _CONFIGS = ("config.json", "bert_config.json")
 # The model folder inside the folder of a run.
@@ -40,8 +40,8 @@ def tokenizer_folder(model: Path) -> Path:
     """Returns the folder of a model's vocabulary: its own, or `assets` of a SavedModel."""
     folder = files_folder(model)
     assets = folder / "assets"
-    has_own = any((folder / name).exists() for name in VOCABULARY_FILES)
-    return assets if not has_own and (assets / VOCABULARY_FILE).is_file() else folder
+    has_own, has_assets = (any((place / name).exists() for name in VOCABULARY_FILES) for place in (folder, assets))
+    return assets if not has_own and has_assets else folder
 
 
 def is_fine_tuned(folder: Path) -> bool:

@@ -106,6 +106,9 @@ def test_every_vocabulary_makes_a_folder_a_models(tmp_path: Path) -> None:
         (folder / name).touch()
         assert holds_model(folder)
         assert tokenizer_folder(folder) == folder
+        (folder / "assets").mkdir()
+        (folder / name).rename(folder / "assets" / name)
+        assert tokenizer_folder(folder) == folder / "assets"
 
 
 def test_no_list_of_files_forgets_one() -> None:
