@@ -17,9 +17,9 @@ from bertune.tokens.added_tokens import AddedToken, tokens_of_entries
 from bertune.tokens.library_files import LibraryFiles, as_bytes_of, digest_of, write_library_files
 from bertune.tokens.pair_template import PairTemplate
 from bertune.tokens.parallelism import guard_forks
-from bertune.tokens.surrogates import without_surrogates
 from bertune.tokens.tokenizer_protocol import AlignedPiece, WhiteSpace
 from bertune.tokens.tokenizer_steps import NORMALIZER, PRE_TOKENIZER, steps_of, white_space_of
+from bertune.tokens.valid_text import valid_text
 from bertune.tokens.vocabulary import MAX_PIECES
 
 # The library keeps much beside the ids of each text until it is asked for them; chunks bound that memory.
@@ -148,7 +148,7 @@ class LibraryTokenizer:
 
         Words are those of the pre-tokenizer; where that does not split a text, they are parted by white space.
         """
-        valid = without_surrogates(text, _REPLACEMENT)
+        valid = valid_text(text, 0, stand_in=_REPLACEMENT)
         found = self._try(lambda: self._pipeline.encode(valid, add_special_tokens=False))
         numbers = [word or 0 for word in found.word_ids]
         if self._white_space == "unknown":
@@ -190,7 +190,7 @@ class LibraryTokenizer:
             raise DataError("expected a sequence of texts, got one string", hint="put it into a list")
         for start in range(0, len(texts), _TEXTS_PER_CHUNK):
             chunk = [
-                without_surrogates(_checked(text, number), _REPLACEMENT)
+                valid_text(text, number, stand_in=_REPLACEMENT)
                 for number, text in enumerate(texts[start : start + _TEXTS_PER_CHUNK], start)
             ]
             encodings = self._try(lambda: self._pipeline.encode_batch_fast(chunk, add_special_tokens=False))  # noqa: B023
@@ -251,11 +251,3 @@ def _refuse(path: Path, what: str, error: BaseException) -> NoReturn:
     raise CheckpointError(
         f"{path}: the tokenizers library {what} ({str(error)[:200]})", hint="copy the tokenizer's files again"
     ) from error
-
-
-def _checked(text: object, number: int) -> str:
-    if not isinstance(text, str):
-        raise DataError(
-            f"text {number} is {type(text).__name__}, expected str", hint="convert or remove cells that are no text"
-        )
-    return text

@@ -156,6 +156,7 @@ _MODEL_TYPES = {
     "albert": "albert",
     "bart": "roberta",
     "camembert": "camembert",
+    "data2vec-text": "roberta",
     "deberta": "deberta",
     "deberta-v2": "deberta-v2",
     "longformer": "roberta",
