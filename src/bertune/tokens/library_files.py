@@ -17,7 +17,7 @@ from bertune.tokens.tokenizer_keys import check_library_keys
 from bertune.tokens.vocabulary import MAX_PIECES
 
 #: The largest of an encoder, that of 256,000 pieces of mmBERT, has 34 MB.
-MAX_TOKENIZER_BYTES: Final = 64_000_000
+MAX_TOKENIZER_BYTES: Final = 40_000_000
 
 _MODELS = ("BPE", "Unigram", "WordPiece")
 _ROLES = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
