@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bertune.bounded_file import read_bounded
 from bertune.errors import CheckpointError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.tokens.added_tokens import AddedToken, names_of_special, tokens_of_entries, tokens_of_ids
@@ -18,6 +19,8 @@ from bertune.tokens.vocabulary import MAX_PIECES
 
 #: The largest of an encoder, that of 256,000 pieces of mmBERT, has 34 MB.
 MAX_TOKENIZER_BYTES: Final = 40_000_000
+# A piece with its score, or a merge, is one; each takes some hundred bytes of memory when it is read.
+_MAX_LISTS: Final = 3_000_000
 
 _MODELS = ("BPE", "Unigram", "WordPiece")
 _ROLES = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
@@ -116,6 +119,9 @@ def read_library_json(path: Path, settings: TokenizerSettings) -> LibraryFiles:
     Raises:
         CheckpointError: a file is broken, two disagree, or they describe what is not supported.
     """
+    content = read_bounded(path, MAX_TOKENIZER_BYTES)
+    if content.count(b"[") + content.count(b"{") > _MAX_LISTS:
+        raise CheckpointError(f"{path}: more than {_MAX_LISTS:,} lists, more than any tokenizer has")
     values = read_json_object(path, max_bytes=MAX_TOKENIZER_BYTES, max_integer=MAX_FOREIGN_INTEGER)
     model = values.get("model")
     if not isinstance(model, dict):

@@ -390,6 +390,9 @@ def test_a_file_too_large_or_too_deep_is_refused_at_once(tmp_path: Path) -> None
         stream.truncate(3_000_000_000)
     with pytest.raises(BertuneError, match="more than 40,000,000 bytes"):
         read_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_bytes(b'{"merges":[' + b"[]," * 3_000_000 + b"[]]}")
+    with pytest.raises(CheckpointError, match="more than 3,000,000 lists"):
+        read_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_bytes(b'{"merges":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
     with pytest.raises(CheckpointError, match="nested too deeply"):
         read_tokenizer(tmp_path)
