@@ -19,11 +19,12 @@ from typing import IO
 from bertune.checkpoints.part_file import disk_errors, full
 from bertune.checkpoints.table_file import AGAIN
 from bertune.errors import CheckpointError
+from bertune.tokens.tokenizer_files import ALL_FILES
 
 _WANTED = re.compile(
-    r"config\.json|bert_config\.json|vocab\.txt|tokenizer\.json|tokenizer_config\.json|checkpoint|saved_model\.pb"
-    r"|added_tokens\.json|special_tokens_map\.json"
-    r"|model\.safetensors|model\.safetensors\.index\.json|model-[\w.-]+\.safetensors"
+    r"config\.json|bert_config\.json|checkpoint|saved_model\.pb|"
+    + "|".join(map(re.escape, ALL_FILES))
+    + r"|model\.safetensors|model\.safetensors\.index\.json|model-[\w.-]+\.safetensors"
     r"|pytorch_model\.bin|pytorch_model\.bin\.index\.json|pytorch_model-[\w.-]+\.bin"
     r"|\w[\w.-]*\.index|\w[\w.-]*\.data-\d{5}-of-\d{5}",
     re.ASCII,

@@ -14,16 +14,10 @@ from bertune.checkpoints.model_cache import fetch_model
 from bertune.checkpoints.model_files import holds_model
 from bertune.errors import CheckpointError
 from bertune.text.missing_path import near_path
+from bertune.tokens.tokenizer_files import ALL_FILES
 
 # What an encoder needs; never code.
-_FILES = [
-    "config.json",
-    "vocab.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "added_tokens.json",
-    "special_tokens_map.json",
-]
+_FILES = ("config.json", *ALL_FILES)
 # Its weights, the first that are there; what torch saved is read as data (`pickle_data`).
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors"),

@@ -7,13 +7,11 @@ from typing import Final
 from bertune.checkpoints.contract import CONTRACT_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE
 from bertune.errors import CheckpointError
-from bertune.tokens.directory import CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILE
+from bertune.tokens.tokenizer_files import ALWAYS_WRITTEN, SOMETIMES_WRITTEN
 
 WEIGHTS_FILE: Final = "model.safetensors"
 # The card is not checked: people may edit it, and nothing else reads it.
-CHECKED_FILES: Final = frozenset(
-    {WEIGHTS_FILE, "config.json", CONTRACT_FILE, VOCABULARY_FILE, TOKENIZER_FILE, CONFIG_FILE}
-)
+CHECKED_FILES: Final = frozenset({WEIGHTS_FILE, "config.json", CONTRACT_FILE}) | ALWAYS_WRITTEN | SOMETIMES_WRITTEN
 
 
 def model_digest(directory: str | Path) -> str:
@@ -47,9 +45,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def present_files(folder: Path) -> list[str]:
+    """Returns the names of a folder's checked files: all that each model has, and others where they are."""
+    return sorted(name for name in CHECKED_FILES if name not in SOMETIMES_WRITTEN or (folder / name).exists())
+
+
 def write_digests(folder: Path) -> None:
     """Writes the list of a folder's files with their digests."""
-    lines = [f"{_digest(folder / name)}  {name}\n" for name in sorted(CHECKED_FILES)]
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in present_files(folder)]
     (folder / DIGESTS_FILE).write_text("".join(lines), encoding="utf-8")
 
 
@@ -66,11 +69,11 @@ def check_digests(folder: Path) -> None:
         raise CheckpointError(f"{path}: cannot be read", hint="copy the whole model folder") from error
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     # A list that lost a line would leave that file unchecked.
-    if unlisted := sorted(CHECKED_FILES - digests.keys()):
+    if unlisted := [name for name in present_files(folder) if name not in digests]:
         raise CheckpointError(
             f"{path}: the list of digests is damaged: it lacks {unlisted[0]}", hint="copy the model folder again"
         )
-    for name in sorted(CHECKED_FILES):
+    for name in sorted(CHECKED_FILES & digests.keys()):
         file = folder / name
         if not file.is_file():
             raise CheckpointError(f"{file}: missing", hint="copy the whole model folder")

@@ -15,7 +15,7 @@ from bertune.atomic import replaced_folder
 from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.kept_head import Head, head_names, read_head
 from bertune.checkpoints.model_card import card_text, with_answers_of
-from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, write_digests
+from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, present_files, write_digests
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
@@ -190,7 +190,9 @@ def replace_contract(directory: str | Path, contract: Contract) -> None:
     _check_replaceable(folder)
     check_digests(folder)
     with replaced_folder(folder) as temporary:
-        for name in CHECKED_FILES - {CONTRACT_FILE}:
+        for name in present_files(folder):
+            if name == CONTRACT_FILE:
+                continue
             shutil.copyfile(folder / name, temporary / name)
         _write_json(temporary / CONTRACT_FILE, contract.to_dict())
         card = folder / _CARD_FILE
@@ -215,7 +217,7 @@ def check_vocabulary(tokenizer: Tokenizer, encoder: Encoder, where: Path) -> Non
     if not 0 <= rows - words <= MAX_SPARE_ROWS:
         raise CheckpointError(
             f"{where}: the vocabulary has {words} entries, embeddings.token.weight has {rows} rows",
-            hint="use the vocab.txt that came with these weights",
+            hint="use the vocab.txt, or the other files of the tokenizer, that came with these weights",
         )
 
 

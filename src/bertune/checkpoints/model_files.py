@@ -9,9 +9,9 @@ from bertune.checkpoints.transformers_classifier import DIGESTS_FILE, is_of_tran
 from bertune.errors import DataError
 from bertune.models.registry import FAMILIES
 from bertune.text.missing_path import near_path
+from bertune.tokens.tokenizer_files import VOCABULARY_FILES
 
 _CONFIGS = ("config.json", "bert_config.json")
-_TOKENIZERS = ("vocab.txt", "tokenizer.json")
 # The model folder inside the folder of a run.
 _MODEL_OF_RUN = "model"
 _RUNS_SHOWN = 5
@@ -30,7 +30,7 @@ def config_file(model: Path) -> Path:
 
 def holds_model(folder: Path) -> bool:
     """Tells whether a folder has any file of a model: a configuration, a vocabulary or weights."""
-    names = (*_CONFIGS, *_TOKENIZERS, "saved_model.pb", "variables/variables.index")
+    names = (*_CONFIGS, *VOCABULARY_FILES, "saved_model.pb", "variables/variables.index")
     return any((folder / name).is_file() for name in names) or any(
         next(folder.glob(pattern), None)
         for pattern in ("*.safetensors", "*.index", "pytorch_model*.bin", "tf_model.h5")
@@ -41,8 +41,8 @@ def tokenizer_folder(model: Path) -> Path:
     """Returns the folder of a model's vocabulary: its own, or `assets` of a SavedModel."""
     folder = files_folder(model)
     assets = folder / "assets"
-    has_own = any((folder / name).exists() for name in _TOKENIZERS)
-    return assets if not has_own and (assets / _TOKENIZERS[0]).is_file() else folder
+    has_own, has_assets = (any((place / name).exists() for name in VOCABULARY_FILES) for place in (folder, assets))
+    return assets if not has_own and has_assets else folder
 
 
 def is_fine_tuned(folder: Path) -> bool:

@@ -18,11 +18,17 @@ from bertune.checkpoints.table_file import AGAIN, read_table
 from bertune.errors import CheckpointError
 from bertune.json_file import read_json_object
 from bertune.protobuf_wire import WireError
+from bertune.tokens.tokenizer_files import (
+    BPE_VOCABULARY_FILE,
+    MERGES_FILE,
+    SENTENCEPIECE_FILES,
+    SIDE_FILES,
+    TOKENIZER_FILE,
+    VOCABULARY_FILE,
+)
 
 # In the order in which a folder on this machine is read, too.
 _CONFIGS = ("config.json", "bert_config.json")
-_VOCABULARIES = ("vocab.txt", "tokenizer.json")
-_TOKENIZER_FILES = ("tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
 _SAVED_MODEL = "variables/variables.index"
 _WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
@@ -52,10 +58,7 @@ def fetch_folder(address: ModelAddress, folder: Path, downloader: Downloader) ->
     """
     files = _Files(address, folder, downloader)
     has_config = files.take_first(_CONFIGS)
-    has_vocabulary = files.take("vocab.txt")
-    has_vocabulary = files.take("tokenizer.json") or has_vocabulary
-    for name in _TOKENIZER_FILES if has_vocabulary else ():
-        files.take(name)
+    has_vocabulary = _take_tokenizer(files)
     if address.checkpoint:
         _take_checkpoint(files, f"{address.checkpoint}.index")
         return files.names
@@ -126,6 +129,19 @@ class _Files:
         if urlsplit(self._address.url).hostname == "huggingface.co":
             hint = "name a model of the hub without its address: owner/name"
         return CheckpointError(f"{self._address.shown}: no BERT model found ({answered})", hint=hint)
+
+
+def _take_tokenizer(files: _Files) -> bool:
+    """Fetches the files of a tokenizer; whether a vocabulary is among them."""
+    has_vocabulary = files.take(VOCABULARY_FILE)
+    has_vocabulary = files.take(TOKENIZER_FILE) or has_vocabulary
+    if not has_vocabulary:
+        has_vocabulary = files.take_first((*SENTENCEPIECE_FILES, BPE_VOCABULARY_FILE)) is not None
+    if BPE_VOCABULARY_FILE in files.names:
+        files.take(MERGES_FILE)
+    for name in SIDE_FILES if has_vocabulary else ():
+        files.take(name)
+    return has_vocabulary
 
 
 def _take_checkpoint(files: _Files, index: str) -> None:

@@ -18,7 +18,7 @@ from bertune.models.registry import family_of_architecture, read_config
 from bertune.text.labels import LabelSet
 from bertune.text.task import usual_metrics
 from bertune.text.task_kind import TaskKind
-from bertune.tokens.directory import CONFIG_FILE
+from bertune.tokens.tokenizer_files import CONFIG_FILE
 
 # What transformers calls each kind of task.
 PROBLEM_TYPES: Final[dict[TaskKind, str]] = {

@@ -9,16 +9,17 @@ from typing import Any
 from bertune.errors import CheckpointError
 from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.tokens.added_tokens import AddedToken, merged, names_of_special, tokens_of_entries, tokens_of_ids
+from bertune.tokens.tokenizer_files import (
+    ADDED_TOKENS_FILE,
+    CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_FILE,
+    VOCABULARY_FILE,
+)
 from bertune.tokens.tokenizer_json import TokenizerJson, read_tokenizer_json
 from bertune.tokens.tokenizer_keys import ROLES, check_class, check_keys
 from bertune.tokens.vocabulary import SPECIAL_TOKENS, looks_cased, read_vocabulary
 
-VOCABULARY_FILE = "vocab.txt"
-TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
-# Written by transformers before its version 5; read where they are there.
-ADDED_TOKENS_FILE = "added_tokens.json"
-SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 _MODEL_CONFIG = "config.json"
 
 # Where the two files name further tokens that are cut out of texts.

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from itertools import chain
@@ -21,11 +20,11 @@ from bertune.tokens.parallelism import guard_forks
 from bertune.tokens.tokenizer_protocol import AlignedPiece, WhiteSpace
 from bertune.tokens.truncation import check_max_length, truncated_lengths
 from bertune.tokens.unicode_tables import UNICODE_VERSION
+from bertune.tokens.valid_text import valid_text
 from bertune.tokens.vocabulary import CLS, PAD, SEP, UNK, read_vocabulary
 
 # The library keeps much beside the ids of each text until it is asked for them; chunks bound that memory.
 _TEXTS_PER_CHUNK = 8192
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class BertTokenizer:
@@ -278,8 +277,4 @@ class BertTokenizer:
 
     def _valid_text(self, text: object, number: int) -> str:
         """The text as the library can take it: UTF-8 has no halves of surrogate pairs."""
-        if not isinstance(text, str):
-            raise DataError(
-                f"text {number} is {type(text).__name__}, expected str", hint="convert or remove cells that are no text"
-            )
-        return text if text.isascii() else _SURROGATES.sub(self._stand_in, text)
+        return valid_text(text, number, stand_in=self._stand_in)

@@ -122,6 +122,69 @@ _HARMLESS_KEYS = frozenset(
         "vocab_size",
     )
 )
+# Classes of transformers whose tokenizers the tokenizers library runs, with the family that their files belong to.
+_FAMILIES = {
+    "AlbertTokenizer": "albert",
+    "BarthezTokenizer": None,
+    "BartTokenizer": "roberta",
+    "BigBirdTokenizer": None,
+    "CamembertTokenizer": "camembert",
+    "CodeGenTokenizer": None,
+    "DebertaTokenizer": "deberta",
+    "DebertaV2Tokenizer": "deberta-v2",
+    "FNetTokenizer": None,
+    "GPT2Tokenizer": None,
+    "GPTNeoXTokenizer": None,
+    "GemmaTokenizer": None,
+    "HerbertTokenizer": None,
+    "LEDTokenizer": "roberta",
+    "LlamaTokenizer": None,
+    "LongformerTokenizer": "roberta",
+    "MPNetTokenizer": "mpnet",
+    "MvpTokenizer": "roberta",
+    "PreTrainedTokenizer": None,
+    "Qwen2Tokenizer": None,
+    "RemBertTokenizer": None,
+    "RobertaTokenizer": "roberta",
+    "T5Tokenizer": None,
+    "TokenizersBackend": None,
+    "XLMRobertaTokenizer": "xlm-roberta",
+    "XLNetTokenizer": None,
+}
+# The same by `model_type` of config.json.
+_MODEL_TYPES = {
+    "albert": "albert",
+    "bart": "roberta",
+    "camembert": "camembert",
+    "data2vec-text": "roberta",
+    "deberta": "deberta",
+    "deberta-v2": "deberta-v2",
+    "longformer": "roberta",
+    "mpnet": "mpnet",
+    "roberta": "roberta",
+    "roberta-prelayernorm": "roberta",
+    "xlm-roberta": "xlm-roberta",
+    "xlm-roberta-xl": "xlm-roberta",
+    "xmod": "xlm-roberta",
+}
+# Of other tokenizers than BERT's: read elsewhere, said by tokenizer.json too, or without a part in the ids of a text.
+_HARMLESS_LIBRARY_KEYS = frozenset(
+    (
+        "extra_ids",
+        "image_token",
+        "keep_accents",
+        "lang",
+        "max_position_embeddings",
+        "merges_file",
+        "remove_space",
+        "sp_model",
+        "spaces_between_special_tokens",
+        "split_by_punct",
+        "trim_offsets",
+        "use_default_system_prompt",
+        "vocab_type",
+    )
+)
 _OTHER = "take a model whose tokenizer is BERT's WordPiece, such as --model bert-base-multilingual-cased"
 
 
@@ -162,6 +225,10 @@ def check_class(path: Path, values: Mapping[str, Any]) -> None:
     given = values.get("tokenizer_class")
     if given is not None and str(given).removesuffix("Fast") not in _CLASSES:
         raise CheckpointError(f"{path}: tokenizer_class is {str(given)[:80]!r}, which is not BERT's", hint=_OTHER)
+    _check_code(path, values)
+
+
+def _check_code(path: Path, values: Mapping[str, Any]) -> None:
     code = values.get("auto_map")
     if isinstance(code, Mapping) and "AutoTokenizer" in code:
         raise CheckpointError(
@@ -169,6 +236,45 @@ def check_class(path: Path, values: Mapping[str, Any]) -> None:
             "which bertune does not run",
             hint=_OTHER,
         )
+
+
+def family_of(values: Mapping[str, Any]) -> str | None:
+    """Tells whose the tokenizer's files are: `bert`, `roberta`, `xlm-roberta` and so on; None where nothing tells.
+
+    Args:
+        values: of tokenizer_config.json, or of config.json.
+    """
+    name = str(values.get("tokenizer_class")).removesuffix("Fast")
+    if family := "bert" if name in _CLASSES - _FAMILIES.keys() else _FAMILIES.get(name):
+        return family
+    return _MODEL_TYPES.get(str(values.get("model_type")))
+
+
+def check_library_keys(path: Path, values: Mapping[str, Any]) -> None:
+    """Refuses what the `tokenizers` library would not do, or what is not known, for other tokenizers than BERT's.
+
+    Raises:
+        CheckpointError: names the key.
+    """
+    given = values.get("tokenizer_class")
+    if given is not None and str(given).removesuffix("Fast") not in _FAMILIES.keys() | _CLASSES:
+        raise CheckpointError(
+            f"{path}: tokenizer_class is {str(given)[:80]!r}, which the tokenizers library does not run",
+            hint="take a model whose tokenizer has a fast class",
+        )
+    _check_code(path, values)
+    known = _HARMLESS_KEYS | _HARMLESS_LIBRARY_KEYS | _HARMLESS_VALUES.keys() | ROLES.keys()
+    if unknown := next((key for key in values if key not in known and not key.endswith("_token")), None):
+        raise CheckpointError(
+            f"{path}: the key {unknown[:60]!r} is not known, and it may change the ids of a text",
+            hint="take it out of the file if it does not",
+        )
+    for key in ("sp_model_kwargs", "never_split"):
+        if values.get(key):
+            raise CheckpointError(
+                f"{path}: {_shown(key, values[key])}, which the tokenizers library does not do",
+                hint="take it out of the file if the model was not trained with it",
+            )
 
 
 def _check_roles(path: Path, values: Mapping[str, Any]) -> None:

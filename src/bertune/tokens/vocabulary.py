@@ -31,7 +31,7 @@ def read_vocabulary(path: Path) -> list[str]:
     """Reads the pieces of a vocab.txt, in the order of their ids.
 
     Lines end in line feeds, or all of them in CRLF. A whole piece may be a white space character beyond ASCII, such as
-    the U+2028 and U+3000 of bert-base-chinese: no word is spelled with it, but it has its id.
+    the U+2028 and ##U+2028 of bert-base-chinese: no word is spelled with it, but it has its id.
 
     Raises:
         CheckpointError: the file is missing, empty, a Git LFS pointer, not UTF-8, begins with a byte order mark, has
@@ -65,7 +65,8 @@ def check_pieces(pieces: Sequence[str], places: Sequence[str], source: str) -> N
     """
     first_place: dict[str, str] = {}
     for piece, place in zip(pieces, places, strict=True):
-        is_space = piece.isspace() and not any(map(str.isascii, piece))
+        body = piece.removeprefix("##")
+        is_space = body.isspace() and not any(map(str.isascii, body))
         if not piece.strip() and not is_space:
             raise CheckpointError(f"{place}: blank, expected one piece", hint=_RESTORE)
         if piece != piece.strip() and not is_space:

@@ -112,7 +112,7 @@ def test_a_revision_is_never_taken_from_a_wheel(monkeypatch: pytest.MonkeyPatch,
 def test_only_data_is_fetched_never_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls = answer(monkeypatch, lambda local_only: model_folder(tmp_path / "fetched"))
     resolve_model("owner/name")
-    assert all(pattern.endswith((".json", ".safetensors", ".txt")) for pattern in calls[0]["allow_patterns"])
+    assert all(pattern.endswith((".json", ".safetensors", ".txt", ".model")) for pattern in calls[0]["allow_patterns"])
 
 
 @pytest.mark.parametrize(

@@ -372,3 +372,21 @@ def test_a_configuration_as_large_as_a_disk_is_refused(
     server.files["/models/small/bert_config.json"] = Served(b" " * 20_000, chunked=True)
     with pytest.raises(CheckpointError, match=r"bert_config\.json: cannot be fetched: more than 10,000 bytes"):
         fetch_model(small)
+
+
+@pytest.mark.parametrize(
+    ("files", "not_taken"),
+    [
+        (["vocab.json", "merges.txt", "tokenizer_config.json"], []),
+        (["spm.model", "added_tokens.json", "special_tokens_map.json"], []),
+        (["sentencepiece.bpe.model"], []),
+        (["tokenizer.json", "tokenizer_config.json"], ["sentencepiece.bpe.model", "vocab.json", "merges.txt"]),
+    ],
+)
+def test_the_tokenizer_of_another_family_is_fetched(
+    server: ModelServer, files: list[str], not_taken: list[str]
+) -> None:
+    for name in ["config.json", *files, *not_taken, "model.safetensors"]:
+        server.files[f"/m/{name}"] = Served(b"{}")
+    folder = fetch_model(f"{server.url}/m")
+    assert names(folder) == sorted(["config.json", *files, "model.safetensors", MANIFEST_FILE])

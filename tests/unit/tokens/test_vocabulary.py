@@ -73,7 +73,7 @@ def test_the_hint_for_mixed_line_ends_is_a_command_that_mends_them(tmp_path: Pat
 
 def test_a_white_space_character_beyond_ascii_may_be_a_piece(tmp_path: Path) -> None:
     path = tmp_path / "vocab.txt"
-    spaces = ["\u2028", "\u2029", "\u0085", "\u3000", "\u00a0"]
+    spaces = ["\u2028", "\u2029", "\u0085", "\u3000", "\u00a0", "##\u2028"]
     path.write_bytes(SPECIAL + "\n".join([*spaces, "\u623f", ""]).encode())
     assert read_vocabulary(path)[5:] == [*spaces, "\u623f"]
 
