@@ -34,6 +34,8 @@ _MODEL_CONFIG: Final = "config.json"
 # What a tokenizer.json has that is not BERT's. A piece cannot look like it: quotes inside of one are escaped.
 _OTHER_MODEL: Final = re.compile(rb'"type"\s*:\s*"(BPE|Unigram|WordLevel|RobertaProcessing)"|"(merges|unk_id)"\s*:')
 
+_MPNET_PIECE: Final = b'"</s>"'
+
 
 def read_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     """Reads the tokenizer that the files of a folder describe.
@@ -55,7 +57,9 @@ def read_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     folder = Path(directory)
     path, family = folder / TOKENIZER_FILE, _family(folder)
     if path.exists():
-        if family == "mpnet" or _OTHER_MODEL.search(read_bounded(path, MAX_TOKENIZER_BYTES)):
+        content = read_bounded(path, MAX_TOKENIZER_BYTES)
+        # A WordPiece of MPNet's has other special pieces than BERT's, which may be used with that body as well.
+        if (family == "mpnet" and _MPNET_PIECE in content) or _OTHER_MODEL.search(content):
             return LibraryTokenizer(read_library_json(path, read_settings(folder, family)))
         return BertTokenizer.from_directory(folder)
     files = _family_files(folder, family)

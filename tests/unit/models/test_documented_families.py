@@ -29,8 +29,8 @@ def documented(types: tuple[str, ...]) -> str:
 
 
 def engine_of(model_type: str) -> str:
-    wide = {"embedding_size": 64} if model_type == "electra" else {}
-    encoder = Encoder(model_type=model_type, **SMALL, **wide)
+    own = {"electra": {"embedding_size": 64}, "modernbert": {"pad_token_id": 0}}.get(model_type, {})
+    encoder = Encoder(model_type=model_type, **SMALL, **own)
     assert next(encoder.parameters()).dtype == torch.float32
     try:
         check_computable(encoder)
