@@ -39,7 +39,7 @@ help:
 	@echo "make test-slow   the tests that take minutes"
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
-	@echo "make mutants     how many small faults in MODULES=\"atomic optim\" the unit tests notice (minutes for each module)"
+	@echo "make mutants     how many small faults in MODULES=\"system/atomic optim\" the unit tests notice (minutes for each module)"
 	@echo "make refactor-proof BASE=main   every verb on that commit and on the working tree: do all files agree? (minutes)"
 	@echo "make lint        ruff, mypy, layers, dead code, workflow and templates"
 	@echo "make docs        the documentation and a reference of all public names as a site: build/docs/index.html"

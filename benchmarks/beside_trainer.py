@@ -24,10 +24,10 @@ from benchmarks.processes import JobError, run_groups, run_worker
 from benchmarks.speed.workload import cross_entropy
 from benchmarks.task_tables import drawn_rows, write_table
 from bertune import BertConfig, BertTokenizer, Contract, classifier_model, resolve_model, restore, save
-from bertune.atomic import write_text
 from bertune.batches.sampler import epoch_order, steps_in_epoch
-from bertune.checkpoints.hub import DEFAULT_MODEL
-from bertune.text.glue import find_splits, glue_task, read_split
+from bertune.data.splits import find_splits, glue_task, read_split
+from bertune.fetch.resolve import DEFAULT_MODEL
+from bertune.system.atomic import write_text
 
 OURS: Final = "bertune"
 PEER: Final = "Trainer"

@@ -20,7 +20,7 @@ from bertune.cli.compared import answered_by
 from bertune.cli.data_options import DataOptions
 from bertune.cli.shared_options import ComputeOptions
 from bertune.cli.terminal import keep_quiet
-from bertune.evaluation.calibrate import held_out_quality
+from bertune.evaluation.calibration import held_out_quality
 from bertune.evaluation.calibration_error import calibration_error
 from bertune.evaluation.saved_calibration import BINS
 from bertune.evaluation.temperature import fit_temperature, log_loss, probabilities_at

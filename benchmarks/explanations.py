@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from bertune import Columns, load, predict, read_examples
-from bertune.checkpoints.model_directory import LoadedModel
 from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.data.examples import Examples
 from bertune.evaluation.explain import STEPS, score_of, targets_of
 from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores, integrated_gradients
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
-from bertune.text.examples import Examples
 
 UNKNOWN = "[UNK]"
 BLANKS = ("[PAD]", "[MASK]", UNKNOWN)

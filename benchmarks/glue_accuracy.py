@@ -19,12 +19,12 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.machine import machine, versions
-from bertune.checkpoints.hub import DEFAULT_MODEL, resolve_model
 from bertune.cli.terminal import keep_quiet
+from bertune.data.examples import Examples
+from bertune.data.glue_tasks import GlueTask
+from bertune.data.splits import find_splits, glue_task, read_split
 from bertune.evaluation.metrics import compute_metrics
-from bertune.text.examples import Examples
-from bertune.text.glue import find_splits, glue_task, read_split
-from bertune.text.glue_tasks import GlueTask
+from bertune.fetch.resolve import DEFAULT_MODEL, resolve_model
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare
 from bertune.training.run import execute

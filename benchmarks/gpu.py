@@ -34,11 +34,11 @@ from benchmarks.speed.flops import Shape, executed_flops, model_flops  # noqa: E
 from benchmarks.speed.ratio import ratio_of_medians  # noqa: E402
 from bertune.batches.dataset import Dataset  # noqa: E402
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch  # noqa: E402
+from bertune.data.task_kind import TaskKind  # noqa: E402
 from bertune.models.bert import BERT, BertConfig  # noqa: E402
 from bertune.models.classifier import Classifier, classifier_model  # noqa: E402
 from bertune.nn.precision import Precision  # noqa: E402
-from bertune.text.task_kind import TaskKind  # noqa: E402
-from bertune.tokens.encoding import EncodedExamples  # noqa: E402
+from bertune.tokenization.encode_texts import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
 from bertune.training.engine import engine_for  # noqa: E402
 from bertune.training.loop import optimizer_of  # noqa: E402

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine, versions
-from bertune.text.demo_data import demo_folder
+from bertune.data.demo_data import demo_folder
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare
 from bertune.training.run import execute

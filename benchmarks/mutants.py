@@ -1,6 +1,6 @@
 """How many small faults in a module its unit tests notice: mutants made by cosmic-ray, a sample for each module.
 
-`make mutants MODULES="atomic optim/schedule" SAMPLE=20`, or `python -m benchmarks.mutants atomic optim --sample 20`; a
+`make mutants MODULES="system/atomic optim/schedule" SAMPLE=20`, or `python -m benchmarks.mutants system/atomic optim --sample 20`; a
 package stands for all modules in it. Works on a copy of the sources, never on the sources themselves.
 
 At each place (an operator, a number, a condition, a decorator) one mutant is drawn of those that cosmic-ray knows for
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = (
-    *("atomic", "folder_lock", "checkpoints/http_client", "optim/schedule", "optim/parameter_groups"),
+    *("system/atomic", "system/folder_lock", "fetch/http_client", "optim/schedule", "optim/parameter_groups"),
     *("evaluation/metrics", "evaluation/class_metrics", "evaluation/label_metrics", "evaluation/value_metrics"),
     *("evaluation/intervals", "evaluation/thresholds", "evaluation/significance"),
 )
 # Where `unit_tests_of` would find too few: tests that are named after another module, or come to it by way of one.
 TESTS = {
-    "atomic": ("test_atomic.py", "test_folder_lock.py"),
+    "system/atomic": ("system/test_atomic.py", "system/test_folder_lock.py"),
     "evaluation/metrics": ("evaluation/test_metrics.py", "evaluation/test_label_scores.py"),
     "evaluation/class_metrics": ("evaluation/test_metrics.py",),
     "evaluation/label_metrics": ("evaluation/test_label_scores.py",),
@@ -45,7 +45,7 @@ TESTS = {
     "evaluation/scores_text": ("evaluation/test_scores.py",),
     "optim/create": ("optim/test_create.py", "optim/test_schedule.py"),
     "optim/parameter_groups": ("optim/test_create.py",),
-    "checkpoints/http_client": ("checkpoints/test_download.py",),
+    "fetch/http_client": ("fetch/test_download.py",),
 }
 COPIED = ("src", "tests", "examples", "benchmarks", "pyproject.toml", "README.md")
 # Of annotations: `int | None` would become `int + None`, and no module could be imported.

@@ -28,8 +28,8 @@ from scipy import stats
 
 from benchmarks.beside_trainer import compare
 from benchmarks.machine import machine
-from bertune.ablation import VARIABLE
-from bertune.checkpoints.hub import DEFAULT_MODEL
+from bertune.fetch.resolve import DEFAULT_MODEL
+from bertune.system.feature_switches import VARIABLE
 
 FAST: Final = "bf16, compiled kernels"
 PLAIN: Final = "fp32, torch operators"

@@ -39,10 +39,10 @@ from benchmarks.job import Job, read_answer, write_job
 from benchmarks.machine import machine, versions
 from benchmarks.processes import JobError, own_variables, run_command, run_groups, run_worker
 from benchmarks.task_tables import TASKS, TaskTable, make_table
-from bertune.atomic import write_text
-from bertune.checkpoints.hub import DEFAULT_MODEL, resolve_model
 from bertune.errors import DivergedError
 from bertune.evaluation.metrics import compute_metrics
+from bertune.fetch.resolve import DEFAULT_MODEL, resolve_model
+from bertune.system.atomic import write_text
 
 AUTO: Final = "auto"
 TRAINER: Final = "trainer"

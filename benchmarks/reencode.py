@@ -37,11 +37,11 @@ def write_table(path: Path, rows: int, vocabulary: Path) -> None:
 
 
 def run_bertune(table: Path, vocabulary: Path, out: Path, processes: int, format: Any) -> None:
-    from bertune.text.examples import Columns, Task
-    from bertune.text.glue import find_splits
-    from bertune.text.row_source import RowSource
-    from bertune.tokens.reencode import reencode
-    from bertune.tokens.tokenizer import BertTokenizer
+    from bertune.data.examples import Columns, Task
+    from bertune.data.row_source import RowSource
+    from bertune.data.splits import find_splits
+    from bertune.shards.reencode import reencode
+    from bertune.tokenization.tokenizer import BertTokenizer
 
     task = Task.for_columns(Columns("first", "second", "label"))
     source = RowSource(find_splits(table, task)["train"], task)
@@ -83,7 +83,7 @@ def measure(options: argparse.Namespace) -> None:
     if options.tool == "original":
         from official.nlp.data import classifier_data_lib  # noqa: F401 (the import is not timed)
     else:
-        import bertune.tokens.reencode  # noqa: F401
+        import bertune.shards.reencode  # noqa: F401
     began = [time.perf_counter(), *_cpu()]
     with tempfile.TemporaryDirectory() as folder:
         if options.tool == "original":

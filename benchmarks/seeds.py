@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.machine import hardware_name, machine, versions
-from bertune.studies.summary import spread_of
+from bertune.experiments.summary import spread_of
 
 METRIC: Final = "accuracy"
 SYSTEMS: Final = ("lesson", "stable --epochs 3", "stable")

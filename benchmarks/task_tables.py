@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows import labels_of
-from bertune.text.examples import Examples
-from bertune.text.glue import find_splits, glue_task, read_split
+from bertune.data.examples import Examples
+from bertune.data.splits import find_splits, glue_task, read_split
 
 ROOT: Final = Path(__file__).parents[1]
 SEED: Final = 7

@@ -16,8 +16,8 @@ from pathlib import Path
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from bertune.checkpoints.hub import DEFAULT_MODEL, resolve_model
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.fetch.resolve import DEFAULT_MODEL, resolve_model
+from bertune.tokenization.tokenizer import BertTokenizer
 
 ROOT = Path(__file__).parents[1]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -37,7 +37,7 @@ def work(shape: str, system: str, engine: str, steps: int) -> None:
     import torch
 
     import bertune
-    from bertune.tokens.encoding import EncodedExamples
+    from bertune.tokenization.encode_texts import EncodedExamples
     from bertune.training import loop
 
     vocabulary, hidden, layers, heads, intermediate, used, batch = SHAPES[shape]

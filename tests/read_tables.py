@@ -4,9 +4,9 @@ import resource
 import sys
 import time
 
+from bertune.data.examples import Columns
+from bertune.data.sources import read_examples
 from bertune.errors import BertuneError
-from bertune.text.examples import Columns
-from bertune.text.sources import read_examples
 
 
 def outcome(path: str) -> str:

@@ -33,7 +33,7 @@ from bertune import (
     write_tf_checkpoint,
 )
 from bertune.batches.sampler import epoch_order
-from bertune.checkpoints.hub import DEFAULT_MODEL
+from bertune.fetch.resolve import DEFAULT_MODEL
 
 ROOT = Path(__file__).parents[2]
 SHAPES = {

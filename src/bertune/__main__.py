@@ -17,7 +17,7 @@ def start() -> int:
     # What is imported stays until the process ends. To look for garbage in it, meanwhile and at the end, takes a tenth
     # of the time of `bertune --help`.
     gc.disable()
-    from bertune.processors import limit_threads
+    from bertune.system.processors import limit_threads
 
     limit_threads(os.environ)
     from bertune.cli import main

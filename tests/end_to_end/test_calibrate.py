@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from tests.end_to_end.world import COLUMNS, TRAINING, Run, write_table
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import replace_contract
+from bertune.checkpoints.model_folder import replace_contract
+from bertune.checkpoints.signature import Contract
 from bertune.cli import calibrating, main
 from bertune.evaluation.answer_kinds import softmax
 

@@ -9,7 +9,7 @@ import torch
 import transformers
 from tests.end_to_end.world import BAD, COLUMNS, GOOD, OTHER, SPECIAL, TRAINING, Run
 
-from bertune.checkpoints.model_directory import load
+from bertune.checkpoints.model_folder import load
 from bertune.errors import ConfigError
 from bertune.exports.saved_model import FORMAT
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.world import COLUMNS, Run, write_encoder
-from tests.unit.tokens.trained import sentencepiece, trained_pieces, write
+from tests.unit.tokenization.trained import sentencepiece, trained_pieces, write
 
 PIECES = trained_pieces()
 #: Fairseq's numbering has one id more, and the mask behind.

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests.end_to_end.world import Run
 
-from bertune.checkpoints.model_directory import load, save
+from bertune.checkpoints.model_folder import load, save
 
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""}
 

@@ -18,8 +18,8 @@ from tests.end_to_end.world import COLUMNS, TRAINING, Run, write_table
 from tests.json_changes import changed
 
 from bertune.errors import CheckpointError, DataError
-from bertune.reports.report import report_page, write_report
 from bertune.reports.run_metrics import RunMetrics
+from bertune.reports.run_report import report_page, write_report
 
 SCRIPT = "<script>document.title='ran'</script>"
 IMAGE = "<img src=x onerror=\"document.title='ran'\">"

@@ -146,7 +146,7 @@ def test_a_thresholds_of_its_own_decides_each_label(
     run: Run, multi_label: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:
     from bertune import load, predict, save
-    from bertune.checkpoints.contract import Contract
+    from bertune.checkpoints.signature import Contract
 
     folder, out = multi_label["write_flags"]
     made = load(out / "model")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.world import COLUMNS, TRAINING, Run
 
-from bertune.text.aligned import cells
+from bertune.wording.aligned import cells
 
 # Moves of the cursor and colours; what is drawn over is not what stands there in the end.
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -16,7 +16,7 @@ from tests.end_to_end.world import Run as Command
 import bertune
 from bertune.api.train_settings import TrainSettings, setting_names
 from bertune.errors import ConfigError, DataError
-from bertune.studies.seed_settings import SeedSettings
+from bertune.experiments.seed_settings import SeedSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 

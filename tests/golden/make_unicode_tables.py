@@ -1,4 +1,4 @@
-"""Writes src/bertune/tokens/unicode_tables.py: the Unicode 14.0.0 classes the tokenizer is built from.
+"""Writes src/bertune/tokenization/unicode_tables.py: the Unicode 14.0.0 classes the tokenizer is built from.
 
 Unicode 14.0.0 is what Python 3.11 carries, the Python under which tf-models-official 2.20.0 made the golden ids.
 

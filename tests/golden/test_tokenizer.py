@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

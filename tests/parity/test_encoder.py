@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bertune.batches.batch import Batch, pack_padded
-from bertune.checkpoints.hub import DEFAULT_MODEL, WHEELS, resolve_model
 from bertune.checkpoints.restore import restore
+from bertune.fetch.resolve import DEFAULT_MODEL, WHEELS, resolve_model
 from bertune.models.bert import BERT, BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from bertune.batches.batch import pack
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load, save
+from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples
 from bertune.evaluation.predictions import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.text.examples import Examples
-from bertune.tokens.encoding import encode_examples
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.encode_texts import encode_examples
+from bertune.tokenization.tokenizer import BertTokenizer
 
 transformers = pytest.importorskip("transformers", reason="the peer package transformers is not installed")
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.tokens.test_family_files import byte_level
-from tests.unit.tokens.trained import CORPUS, KINDS, ROLES, save, write
+from tests.unit.tokenization.test_family_files import byte_level
+from tests.unit.tokenization.trained import CORPUS, KINDS, ROLES, save, write
 
-from bertune.tokens.encoding import encode_examples
-from bertune.tokens.read_tokenizer import read_tokenizer
-from bertune.tokens.tokenizer_protocol import Tokenizer
+from bertune.tokenization.encode_texts import encode_examples
+from bertune.tokenization.read_tokenizer import read_tokenizer
+from bertune.tokenization.tokenizer_protocol import Tokenizer
 
 transformers = pytest.importorskip("transformers", reason="the peer package transformers is not installed")
 spm = pytest.importorskip("sentencepiece", reason="the peer package sentencepiece is not installed")

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from bertune import classifier_model, load, resolve_model, restore, save
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = os.environ.get("BERTUNE_ORIGINAL_PYTHON", "")

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertune.text.glue import find_splits, glue_task
-from bertune.tokens.read_records import read_records
-from bertune.tokens.reencode import reencode
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.data.splits import find_splits, glue_task
+from bertune.shards.read_records import read_records
+from bertune.shards.reencode import reencode
+from bertune.tokenization.tokenizer import BertTokenizer
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -11,13 +11,13 @@ import pyarrow.parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.cli.answer_files import delimited_lines, json_lines, write_answers
 from bertune.cli.answer_rows import AnswerColumns, AnswerRow
+from bertune.data.read_options import ReadOptions
+from bertune.data.table import Pick
+from bertune.data.table_opening import open_table
 from bertune.evaluation.predictions import Prediction
-from bertune.text.read_options import ReadOptions
-from bertune.text.table import Pick
-from bertune.text.table_opening import open_table
 
 # Any text that UTF-8 can write, with what tables are made of more often than by chance.
 TEXTS = st.text(

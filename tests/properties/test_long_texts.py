@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertune.errors import ConfigError
-from bertune.tokens.encoding import EncodedExamples, encode_examples
-from bertune.tokens.long_texts import LongText, LongTexts, checked_stride
-from bertune.tokens.pair_template import BERT
-from bertune.tokens.tokenizer import BertTokenizer
-from bertune.tokens.truncation import truncated_lengths
+from bertune.tokenization.encode_texts import EncodedExamples, encode_examples
+from bertune.tokenization.long_texts import LongText, LongTexts, checked_stride
+from bertune.tokenization.pair_template import BERT
+from bertune.tokenization.tokenizer import BertTokenizer
+from bertune.tokenization.truncation import truncated_lengths
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SEP = SPECIAL.index("[SEP]")

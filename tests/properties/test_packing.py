@@ -14,7 +14,7 @@ from bertune.batches.sampler import batches_by_tokens, epoch_order
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.nn.attention import SelfAttention, _FromCells, _ToCells
-from bertune.tokens.encoding import EncodedExamples, pad
+from bertune.tokenization.encode_texts import EncodedExamples, pad
 
 LENGTHS = st.lists(st.integers(1, 24), min_size=1, max_size=12)
 SIZES = BertConfig(

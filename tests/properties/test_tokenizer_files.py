@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tests.damage import damaged
 from tests.json_changes import changed
-from tests.unit.tokens import trained
-from tests.unit.tokens.test_family_files import byte_level, spm
-from tests.unit.tokens.trained import KINDS, ROLES, TEXTS, bert_pieces, save, sentencepiece, trained_pieces
+from tests.unit.tokenization import trained
+from tests.unit.tokenization.test_family_files import byte_level, spm
+from tests.unit.tokenization.trained import KINDS, ROLES, TEXTS, bert_pieces, save, sentencepiece, trained_pieces
 
 from bertune.errors import BertuneError
-from bertune.tokens.read_tokenizer import read_tokenizer
+from bertune.tokenization.read_tokenizer import read_tokenizer
 
 MUTATIONS = 1000
 SECONDS = 2.0

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bertune.tokens import encoding
-from bertune.tokens.encoding import encode_examples
-from bertune.tokens.store import load_store, save_store
-from bertune.tokens.text_beginning import beginning
-from bertune.tokens.tokenizer import BertTokenizer
-from bertune.tokens.truncation import truncated_lengths
-from bertune.tokens.unicode_tables import UNASSIGNED, UNICODE_VERSION
+from bertune.shards.store import load_store, save_store
+from bertune.tokenization import encode_texts as encoding
+from bertune.tokenization.encode_texts import encode_examples
+from bertune.tokenization.text_beginning import beginning
+from bertune.tokenization.tokenizer import BertTokenizer
+from bertune.tokenization.truncation import truncated_lengths
+from bertune.tokenization.unicode_tables import UNASSIGNED, UNICODE_VERSION
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden"

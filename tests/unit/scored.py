@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.scores import Drawing, Scores, Scoring, score
-from bertune.text.task_kind import TaskKind
 
 
 def scored(

@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from bertune.api.fine_tuned_model import Model, load
 from bertune.api.trained_run import train
+from bertune.data.examples import Columns
+from bertune.data.frames import column_names, is_frame, read_frame
+from bertune.data.given_values import described, is_nothing, listed
+from bertune.data.label_words import label_word
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.given_texts import GivenTexts
 from bertune.nn.device import DeviceName
 from bertune.nn.precision import Precision
-from bertune.text.examples import Columns
-from bertune.text.frames import column_names, is_frame, read_frame
-from bertune.text.given_values import described, is_nothing, listed
-from bertune.text.label_words import label_word
-from bertune.tokens.long_texts import LongText
+from bertune.tokenization.long_texts import LongText
 from bertune.training.config import OptimizerName, RecipeName
 
 try:

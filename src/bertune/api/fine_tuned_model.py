@@ -7,17 +7,17 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bertune.api.hub_upload import upload
-from bertune.checkpoints import model_directory
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints import model_folder as model_directory
+from bertune.checkpoints.model_folder import LoadedModel
 from bertune.errors import ConfigError
-from bertune.evaluation.evaluate import evaluate
+from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.explain import STEPS, Explanation, Method, explain
 from bertune.evaluation.given_texts import GivenLabelled, GivenTexts
 from bertune.evaluation.predictions import Predictions, predict
 from bertune.evaluation.scores import Scores
 from bertune.exports.agreement import Agreement
-from bertune.exports.export import OnProgress, export
 from bertune.exports.formats import FormatName
+from bertune.exports.proved_export import OnProgress, export
 from bertune.nn.device import DeviceName, choose_device
 from bertune.nn.precision import Precision
 

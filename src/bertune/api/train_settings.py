@@ -9,16 +9,16 @@ from typing import Any, Literal, TypedDict, get_type_hints
 import numpy as np
 
 from bertune.api.familiar_names import FAMILIAR
+from bertune.data.read_options import OnBadRow, Quoting
 from bertune.errors import ConfigError
-from bertune.hinted_values import described, fits
+from bertune.experiments.seed_settings import SeedSettings
 from bertune.nn.device import DeviceName
 from bertune.nn.precision import Precision
-from bertune.studies.seed_settings import SeedSettings
-from bertune.text.nearest import did_you_mean
-from bertune.text.read_options import OnBadRow, Quoting
-from bertune.tokens.long_texts import LongText
+from bertune.system.hinted_values import described, fits
+from bertune.tokenization.long_texts import LongText
 from bertune.training.config import OptimizerName, RecipeName, TrainingConfig
 from bertune.training.run_settings import RunSettings
+from bertune.wording.nearest import did_you_mean
 
 _GROUPS = (RunSettings, TrainingConfig, SeedSettings)
 # Given by the arguments of `train` that have no place in a file.

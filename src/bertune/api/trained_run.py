@@ -12,21 +12,21 @@ from typing import Any, Unpack
 from bertune.api.fine_tuned_model import Model, load
 from bertune.api.train_settings import SortedSettings, TrainSettings, sorted_settings
 from bertune.api.training_data import TableData, TrainingData, given_data, given_split
-from bertune.checkpoints.download import FetchProgress
 from bertune.errors import ConfigError
 from bertune.evaluation.scores import Scores
-from bertune.reports.report import write_report
-from bertune.studies.study import execute_study, prepare_study
-from bertune.studies.summary import Summary
-from bertune.text.markup import Html, element, join
-from bertune.text.metric_text import metric_name, metric_text
-from bertune.text.printed_lines import say as say_line
+from bertune.experiments.study import execute_study, prepare_study
+from bertune.experiments.summary import Summary
+from bertune.fetch.download import FetchProgress
+from bertune.reports.run_report import write_report
 from bertune.training.also_scored import score_unchosen
 from bertune.training.history import History
 from bertune.training.prepare import prepare
 from bertune.training.progress_shown import watched_by
 from bertune.training.run import execute
 from bertune.training.run_settings import RunSettings
+from bertune.wording.markup import Html, element, join
+from bertune.wording.metric_text import metric_name, metric_text
+from bertune.wording.printed_lines import say as say_line
 
 _IN_FILES = ("delimiter", "encoding", "no_header", "quoting", "label_file")
 

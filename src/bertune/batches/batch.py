@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bertune.batches.layout import Layout
 from bertune.errors import ConfigError, DataError
-from bertune.tokens.encoding import EncodedExamples
+from bertune.tokenization.encode_texts import EncodedExamples
 
 # To this, tokens of a batch are rounded up on a processor.
 ROW_MULTIPLE = 64

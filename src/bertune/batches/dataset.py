@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bertune.batches.batch import read_padded
 from bertune.errors import ConfigError, DataError
-from bertune.tokens.encoding import EncodedExamples
+from bertune.tokenization.encode_texts import EncodedExamples
 
 
 @dataclass(frozen=True)

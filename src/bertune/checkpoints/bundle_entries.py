@@ -6,7 +6,7 @@ Source: tensorflow/core/protobuf/tensor_bundle.proto and tensorflow/core/lib/str
 import math
 from dataclasses import dataclass
 
-from bertune.protobuf_wire import WireError, as_bytes, as_int, fields
+from bertune.system.protobuf_wire import WireError, as_bytes, as_int, fields
 
 STRING = "STRING"
 # TensorFlow's number of a type -> its name here (that of safetensors) and the bytes of an element.

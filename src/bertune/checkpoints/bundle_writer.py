@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.masked_crc import crc32c, masked
-from bertune.protobuf_wire import delimited, varint
+from bertune.system.masked_crc import crc32c, masked
+from bertune.system.protobuf_wire import delimited, varint
 
 _TYPES = {"float32": 1, "float64": 2, "int32": 3, "int64": 9, "bool": 10, "float16": 19}
 _STRING = 7

@@ -8,18 +8,18 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_files import is_fine_tuned
 from bertune.checkpoints.receipt import Receipt, TensorRecord
 from bertune.checkpoints.restore import names_in
 from bertune.checkpoints.safetensors_file import TensorFiles
+from bertune.checkpoints.signature import CONTRACT_FILE, Contract
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import contract_of
 from bertune.checkpoints.weight_files import find_tensor_files
+from bertune.data.task import Task
 from bertune.errors import CheckpointError, ConfigError
 from bertune.models.classifier import Classifier
-from bertune.text.excerpt import excerpt
-from bertune.text.task import Task
+from bertune.wording.excerpt import excerpt
 
 _LABELS_SHOWN: Final = 4
 _LONGEST_LABEL: Final = 40

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.models.classifier import Classifier
-from bertune.text.metric_text import metric_name, metric_text
-from bertune.text.nearest import shorten
+from bertune.wording.metric_text import metric_name, metric_text
+from bertune.wording.nearest import shorten
 
 _PROBABILITIES = "- probabilities: "
 _THRESHOLDS = "- thresholds: "

@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from bertune.checkpoints.contract import CONTRACT_FILE
+from bertune.checkpoints.signature import CONTRACT_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE
 from bertune.errors import CheckpointError
-from bertune.tokens.tokenizer_files import ALWAYS_WRITTEN, SOMETIMES_WRITTEN
+from bertune.tokenization.tokenizer_files import ALWAYS_WRITTEN, SOMETIMES_WRITTEN
 
 WEIGHTS_FILE: Final = "model.safetensors"
 # The card is not checked: people may edit it, and nothing else reads it.

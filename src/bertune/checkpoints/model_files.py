@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from bertune.atomic import stepped_aside
-from bertune.checkpoints.contract import CONTRACT_FILE
+from bertune.checkpoints.signature import CONTRACT_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE, is_of_transformers
+from bertune.data.missing_path import near_path
 from bertune.errors import DataError
 from bertune.models.registry import FAMILIES
-from bertune.text.missing_path import near_path
-from bertune.tokens.tokenizer_files import VOCABULARY_FILES
+from bertune.system.atomic import stepped_aside
+from bertune.tokenization.tokenizer_files import VOCABULARY_FILES
 
 _CONFIGS = ("config.json", "bert_config.json")
 # The model folder inside the folder of a run.

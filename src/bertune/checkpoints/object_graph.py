@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bertune.protobuf_wire import WireError, as_bytes, as_int, as_text, fields
+from bertune.system.protobuf_wire import WireError, as_bytes, as_int, as_text, fields
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # BERT-large on the hub has 5,000 nodes.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bertune.errors import CheckpointError
-from bertune.hinted_values import to_json
-from bertune.json_file import JsonObject
-from bertune.text.markup import table
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
+from bertune.wording.markup import table
 
 Status = Literal["loaded", "new", "unused"]
 

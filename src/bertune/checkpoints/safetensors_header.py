@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from bertune.errors import CheckpointError
-from bertune.git_pointer import refuse_pointer
+from bertune.system.git_pointer import refuse_pointer
 
 # The format allows 100 MB. BERT-large takes 50 kB; what JSON makes of 2 MB still fits in 64 MB of memory.
 MAX_HEADER_BYTES = 2_000_000

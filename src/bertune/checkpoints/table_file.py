@@ -10,11 +10,11 @@ Source: https://github.com/google/leveldb/blob/main/doc/table_format.md.
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertune.bounded_file import read_bounded
 from bertune.errors import CheckpointError
-from bertune.git_pointer import refuse_pointer
-from bertune.masked_crc import crc32c, masked
-from bertune.protobuf_wire import WireError, read_varint
+from bertune.system.bounded_file import read_bounded
+from bertune.system.git_pointer import refuse_pointer
+from bertune.system.masked_crc import crc32c, masked
+from bertune.system.protobuf_wire import WireError, read_varint
 
 AGAIN = "copy or download the file again and compare its size and checksum"
 # BERT-large with all its optimizer's slots takes 200 kB; the bounds keep hostile files below 64 MB of memory.

@@ -25,8 +25,8 @@ from bertune.checkpoints.bundle_entries import (
 )
 from bertune.checkpoints.table_file import AGAIN, read_table
 from bertune.errors import CheckpointError
-from bertune.masked_crc import crc32c, masked
-from bertune.protobuf_wire import WireError, read_varint
+from bertune.system.masked_crc import crc32c, masked
+from bertune.system.protobuf_wire import WireError, read_varint
 
 _NUMPY = {
     "F32": "<f4",

@@ -14,7 +14,7 @@ from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.weight_files import has_weight_files
 from bertune.errors import CheckpointError
 from bertune.models.bert import TENSORFLOW_NAMES
-from bertune.protobuf_wire import WireError
+from bertune.system.protobuf_wire import WireError
 
 _TABLE = "embeddings/word_embeddings"
 _OPTIMIZER = "state of the optimizer"

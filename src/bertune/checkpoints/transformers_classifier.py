@@ -9,16 +9,16 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from bertune.atomic import write_text
-from bertune.checkpoints.contract import CONTRACT_FILE, Contract
+from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.data.labels import LabelSet
+from bertune.data.task import usual_metrics
+from bertune.data.task_kind import TaskKind
 from bertune.errors import CheckpointError, ConfigError
-from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.registry import family_of_architecture, read_config
-from bertune.text.labels import LabelSet
-from bertune.text.task import usual_metrics
-from bertune.text.task_kind import TaskKind
-from bertune.tokens.tokenizer_files import CONFIG_FILE
+from bertune.system.atomic import write_text
+from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
+from bertune.tokenization.tokenizer_files import CONFIG_FILE
 
 # What transformers calls each kind of task.
 PROBLEM_TYPES: Final[dict[TaskKind, str]] = {

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from bertune.errors import CheckpointError
-from bertune.json_file import read_json_object
+from bertune.system.json_file import read_json_object
 
 WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 """In this order: the weights or, where they are in several files, an index of that name with `.index.json`."""

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from bertune.atomic import replaced_file
 from bertune.cli.answer_options import AnswerFormat
 from bertune.cli.answer_rows import AnswerColumns, AnswerRow
 from bertune.cli.terminal import json_text
 from bertune.errors import DataError
-from bertune.json_file import JsonObject
+from bertune.system.atomic import replaced_file
+from bertune.system.json_file import JsonObject
 
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 # What makes a spreadsheet compute a cell, in ASCII and in the wide forms that it takes for the same.

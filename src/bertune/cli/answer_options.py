@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bertune.errors import ConfigError
-from bertune.text.nearest import did_you_mean
+from bertune.wording.nearest import did_you_mean
 
 AnswerFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 

@@ -7,8 +7,8 @@ from bertune.cli.answer_files import delimited_lines, json_lines
 from bertune.cli.answer_rows import AnswerColumns, AnswerRow
 from bertune.cli.terminal import printable, printable_cells, show
 from bertune.evaluation.predictions import Prediction
-from bertune.text.aligned import aligned, output_width
-from bertune.text.nearest import shown_label
+from bertune.wording.aligned import aligned, output_width
+from bertune.wording.nearest import shown_label
 
 
 class AnswerOutput:

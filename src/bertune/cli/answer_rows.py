@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples
+from bertune.data.kept_columns import KeptColumns
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
+from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.predictions import Prediction
-from bertune.evaluation.reencoded import ReencodedExamples
-from bertune.json_file import JsonObject
-from bertune.text.examples import Examples
-from bertune.text.kept_columns import KeptColumns
-from bertune.text.task_kind import TaskKind
+from bertune.system.json_file import JsonObject
 
 # Their rows are numbered and have no lines.
 _WITHOUT_LINES = re.compile(r"\.(parquet|arrow|feather|tfrecord|array_record|tf_record)\b", re.IGNORECASE)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
 from bertune.cli.answer_files import write_answers
 from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.answer_output import AnswerOutput, answer_line
@@ -15,15 +15,15 @@ from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.terminal import printable, show, show_json
+from bertune.data.examples import Examples
+from bertune.data.formats.arriving_lines import arriving_examples, typed_examples
+from bertune.data.kept_columns import KeptColumns
+from bertune.data.read_report import ReadReport
 from bertune.errors import ConfigError
+from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.predictions import predict
-from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.nn.precision import Precision
-from bertune.text.arriving_lines import arriving_examples, typed_examples
-from bertune.text.examples import Examples
-from bertune.text.kept_columns import KeptColumns
-from bertune.text.nearest import shorten
-from bertune.text.read_report import ReadReport
+from bertune.wording.nearest import shorten
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ import bertune
 from bertune.cli.help_page import HelpPage
 from bertune.cli.terminal import say
 from bertune.cli.typed_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
+from bertune.data.several_names import name_of
 from bertune.errors import BertuneError, ConfigError
-from bertune.text.several_names import name_of
 
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {

@@ -66,13 +66,13 @@ def calibrate(
         compute: where and how the model answers.
         output: what is printed.
     """
-    from bertune.checkpoints.model_directory import read_contract, replace_contract
     from bertune.checkpoints.model_files import find_model_folder
+    from bertune.checkpoints.model_folder import read_contract, replace_contract
     from bertune.cli.calibrating import refuse_link_out, rows_answered_now, rows_of_run, run_with
     from bertune.cli.terminal import keep_quiet, say, show, show_json
-    from bertune.evaluation.calibrate import calibrate as fit
+    from bertune.evaluation.calibration import calibrate as fit
     from bertune.evaluation.thresholds import require_threshold
-    from bertune.folder_lock import only_run_in
+    from bertune.system.folder_lock import only_run_in
     from bertune.training.run_directory import RunDirectory
 
     tell = keep_quiet if output.quiet else say
@@ -107,7 +107,7 @@ def calibrate(
             # The run's scores stay: those of its validation rows by what it had found, which their digests tell.
             RunDirectory(run).write_calibration(found.saved())
     if plot is not None:
-        from bertune.pictures.reliability import plot_reliability
+        from bertune.plots.reliability_plot import plot_reliability
 
         title = f"Reliability on {found.rows:,} rows"
         plot_reliability(found.before.reliability, found.after.reliability, plot, title=title)

@@ -8,17 +8,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load
+from bertune.checkpoints.model_folder import load
+from bertune.checkpoints.signature import Contract
 from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.shared_options import ComputeOptions
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import predict, targets_for
-from bertune.json_file import JsonObject
 from bertune.nn.device import choose_device
 from bertune.reports.compared_runs import read_compared_run, targets_of
+from bertune.system.json_file import JsonObject
 
 _SETTINGS, _VALIDATION = "run.toml", "validation.jsonl"
 

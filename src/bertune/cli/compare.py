@@ -43,13 +43,13 @@ def compare(
         compute: where and how the models answer.
         output: what is printed.
     """
-    from bertune.atomic import write_text
     from bertune.cli.compared import answered_by
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.errors import ConfigError
     from bertune.reports.compared_runs import compare_runs, read_compared_run
     from bertune.reports.comparison_page import comparison_page
     from bertune.reports.comparison_text import comparison_lines, comparison_values
+    from bertune.system.atomic import write_text
 
     tell = keep_quiet if output.quiet else say
     if len(runs) < 2:

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from bertune.checkpoints.model_directory import load
 from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.model_folder import load
 from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.shared_options import ComputeOptions
+from bertune.data.examples import Examples
 from bertune.evaluation.answers import kept_of
+from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.predictions import predict, targets_for
-from bertune.evaluation.reencoded import ReencodedExamples
 from bertune.nn.device import choose_device
 from bertune.reports.compared_runs import ComparedRun
-from bertune.text.examples import Examples
 from bertune.training.saved_run import LabelledRow, Target
 
 

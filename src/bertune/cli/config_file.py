@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from bertune.errors import ConfigError
-from bertune.hinted_values import described, fits
-from bertune.text.nearest import did_you_mean
-from bertune.toml_file import read_toml
+from bertune.system.hinted_values import described, fits
+from bertune.system.toml_file import read_toml
+from bertune.wording.nearest import did_you_mean
 
 # Written by a run for its readers; not a setting.
 _NOT_SETTINGS = {"made_with"}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bertune.data.read_options import ReadOptions
 from bertune.errors import ConfigError
-from bertune.text.read_options import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)

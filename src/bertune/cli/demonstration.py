@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from bertune.checkpoints.model_directory import LoadedModel, load
+from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.cli.answer_output import answer_table
 from bertune.cli.answer_rows import answer_columns, answer_rows
 from bertune.cli.demo_options import DemoOptions
@@ -17,17 +17,16 @@ from bertune.cli.fetching import FetchingProgress
 from bertune.cli.results import finished_values
 from bertune.cli.shared_options import OutputOptions
 from bertune.cli.terminal import keep_quiet, say, show, show_json
+from bertune.data.demo_data import demo_folder
+from bertune.data.examples import Columns, Examples
+from bertune.data.sources import read_examples
 from bertune.errors import BertuneError, ConfigError
-from bertune.evaluation.evaluate import evaluate
+from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.predictions import predict
-from bertune.json_file import JsonObject
 from bertune.nn.device import DeviceName, choose_device
-from bertune.reports.report import write_report
-from bertune.text.demo_data import demo_folder
-from bertune.text.examples import Columns, Examples
-from bertune.text.metric_text import metric_text
-from bertune.text.sources import read_examples
-from bertune.toml_file import read_toml
+from bertune.reports.run_report import write_report
+from bertune.system.json_file import JsonObject
+from bertune.system.toml_file import read_toml
 from bertune.training.config import TrainingConfig
 from bertune.training.named_paths import place_of
 from bertune.training.prepare import prepare
@@ -35,6 +34,7 @@ from bertune.training.run import FinishedRun, execute
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
 from bertune.training.training_progress import TrainingProgress
+from bertune.wording.metric_text import metric_text
 
 _COLUMNS = Columns("question1", "question2", "label")
 

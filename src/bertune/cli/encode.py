@@ -22,7 +22,7 @@ def encode(
         json: print one JSON document with the manifest of each split.
         quiet: print nothing but the result and errors.
     """
-    from bertune.cli.encoding import encode_splits
+    from bertune.cli.encoding_splits import encode_splits
     from bertune.cli.terminal import keep_quiet, say, show, show_json
 
     done = encode_splits(settings, say=keep_quiet if quiet else say, quiet=quiet)

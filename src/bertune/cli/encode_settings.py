@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bertune.text.read_options import ReadOptions
+from bertune.data.read_options import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)

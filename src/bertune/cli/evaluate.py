@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from bertune.cli.data_options import DataOptions
 from bertune.cli.shared_options import ComputeOptions, OutputOptions
 from bertune.errors import BertuneError, ConfigError
-from bertune.json_file import JsonObject
+from bertune.system.json_file import JsonObject
 
 if TYPE_CHECKING:
     from bertune.reports.kept_evaluations import KeptEvaluation
@@ -56,12 +56,12 @@ def evaluate(
         output: what is printed.
         verbose: print how scores were computed and intervals found, and the score of every label.
     """
-    from bertune.checkpoints.model_directory import load
     from bertune.checkpoints.model_files import find_model_folder
+    from bertune.checkpoints.model_folder import load
     from bertune.cli.model_data import also_scored, read_for
     from bertune.cli.progress import RowsProgress
     from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
-    from bertune.evaluation.evaluate import evaluate as evaluate_model
+    from bertune.evaluation.evaluate_model import evaluate as evaluate_model
     from bertune.nn.device import choose_device
     from bertune.reports.kept_evaluations import KeptEvaluation, kept_entry
 
@@ -113,7 +113,7 @@ def evaluate(
 def _keep(run: Path, entries: Sequence["KeptEvaluation"], tell: Callable[[str], None]) -> None:
     """Keeps scores in the run's folder, and shows them in its report; that this fails is no reason to fail."""
     from bertune.reports.kept_evaluations import EVALUATIONS, keep_evaluations
-    from bertune.reports.report import REPORT, write_report
+    from bertune.reports.run_report import REPORT, write_report
 
     problem = keep_evaluations(run, entries)
     if problem is not None:

@@ -2,15 +2,15 @@
 
 import sys
 
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
 from bertune.cli.answer_files import json_line, json_record
 from bertune.cli.answer_rows import answer_columns, answer_rows
 from bertune.cli.explanations import show_explanations
 from bertune.cli.progress import RowsProgress
+from bertune.data.examples import Examples
 from bertune.errors import ConfigError
+from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.explain import Method, explain
-from bertune.evaluation.reencoded import ReencodedExamples
-from bertune.text.examples import Examples
 
 # An explanation costs as much as dozens of predictions.
 _MOST_ROWS = 1000

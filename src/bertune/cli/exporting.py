@@ -5,17 +5,17 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from bertune.checkpoints.model_directory import load
 from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.model_folder import load
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
 from bertune.cli.proof_options import ProofOptions
+from bertune.data.examples import Examples
 from bertune.errors import ConfigError
 from bertune.exports.agreement import Agreement
-from bertune.exports.export import ExportProgress, export
 from bertune.exports.export_folder import check_replaceable
 from bertune.exports.formats import FormatName, find_format
-from bertune.text.examples import Examples
+from bertune.exports.proved_export import ExportProgress, export
 
 _STAGES = {
     "predicting": "the model answers {rows:,} rows",

@@ -7,8 +7,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from bertune.checkpoints.download import FetchProgress
 from bertune.cli.terminal import say
+from bertune.fetch.download import FetchProgress
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -5,7 +5,7 @@ import inspect
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
-from bertune.text.aligned import output_width
+from bertune.wording.aligned import output_width
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel

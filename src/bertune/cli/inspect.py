@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 from bertune.cli.data_options import refuse_flags
 from bertune.cli.shared_options import OutputOptions
+from bertune.data.read_options import ReadOptions
+from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
-from bertune.text.read_options import ReadOptions
-from bertune.text.task_kind import TaskKind, TaskKindName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def inspect(
     from bertune.cli.terminal import say, show, show_json
 
     if plot is not None:
-        from bertune.pictures.picture import check_path
+        from bertune.plots.figure import check_path
 
         check_path(plot)
     task, flags = data.task, data.flags()
@@ -101,7 +101,7 @@ def inspect(
 
         found = inspect_model(what, quiet=output.quiet)
     else:
-        from bertune.text.examples import Columns
+        from bertune.data.examples import Columns
 
         _refuse_without_effect(what, task, flags)
         kind = TaskKind(data.kind)
@@ -125,7 +125,7 @@ def inspect(
         )
         found = inspection.inspect_data(what, options)
     if plot is not None:
-        from bertune.pictures.model import plot_model
+        from bertune.plots.model_plot import plot_model
 
         if found.model is None:
             raise ConfigError(f"--plot draws a model, and {what} holds none that can be built")

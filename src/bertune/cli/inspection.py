@@ -4,27 +4,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertune.checkpoints.contract import CONTRACT_FILE
-from bertune.checkpoints.hub import resolve_model
+from bertune.audit.audit import Audit, audit_sources
+from bertune.audit.header_faults import findings_of_header
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
+from bertune.checkpoints.signature import CONTRACT_FILE
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import RowsProgress
+from bertune.data.examples import Columns, Examples, LabelSet, Task
+from bertune.data.file_kind import name_parts
+from bertune.data.read_options import ReadOptions
+from bertune.data.row_source import RowSource
+from bertune.data.sources import check_refused
+from bertune.data.splits import find_splits, glue_task
+from bertune.data.table_opening import open_table
+from bertune.data.task_kind import TaskKind
 from bertune.errors import DataError
-from bertune.json_file import JsonObject
-from bertune.text.audit import Audit, audit_sources
-from bertune.text.counts import counted
-from bertune.text.examples import Columns, Examples, LabelSet, Task
-from bertune.text.file_kind import name_parts
-from bertune.text.glue import find_splits, glue_task
-from bertune.text.header_faults import findings_of_header
-from bertune.text.read_options import ReadOptions
-from bertune.text.row_source import RowSource
-from bertune.text.sources import check_refused
-from bertune.text.table_opening import open_table
-from bertune.text.task_kind import TaskKind
-from bertune.tokens.read_tokenizer import read_tokenizer
-from bertune.tokens.token_scan import TokenScan
+from bertune.fetch.resolve import resolve_model
+from bertune.system.json_file import JsonObject
+from bertune.tokenization.read_tokenizer import read_tokenizer
+from bertune.tokenization.token_scan import TokenScan
+from bertune.wording.counts import counted
 
 if TYPE_CHECKING:
     from bertune.models.classifier import Classifier

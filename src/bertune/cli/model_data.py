@@ -4,17 +4,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
 from bertune.cli.data_options import DataOptions, refuse_flags
+from bertune.data.examples import Columns, Examples
+from bertune.data.kept_columns import KeptColumns
+from bertune.data.sources import read_lines
+from bertune.data.splits import find_splits, glue_task, read_split
+from bertune.data.table import NoColumnError
 from bertune.errors import ConfigError, DataError
-from bertune.evaluation.reencoded import ReencodedExamples
-from bertune.text.examples import Columns, Examples
-from bertune.text.glue import find_splits, glue_task, read_split
-from bertune.text.kept_columns import KeptColumns
-from bertune.text.sources import read_lines
-from bertune.text.table import NoColumnError
-from bertune.tokens.manifest import find_reencoded_splits
+from bertune.evaluation.encoded_folder import ReencodedExamples
+from bertune.shards.manifest import find_reencoded_splits
 
 
 def read_for(

@@ -3,29 +3,29 @@
 import math
 from pathlib import Path
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.hub import resolve_model
-from bertune.checkpoints.model_directory import load, read_contract
 from bertune.checkpoints.model_files import config_file, files_folder, find_model_folder, tokenizer_folder
+from bertune.checkpoints.model_folder import load, read_contract
 from bertune.checkpoints.receipt import shape_text
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.signature import Contract
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.inspection import Inspection
-from bertune.hinted_values import to_json
+from bertune.experiments.study_directory import StudyDirectory
+from bertune.experiments.summary import summarize
+from bertune.fetch.resolve import resolve_model
 from bertune.models.encoder import Encoder
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.registry import read_config
 from bertune.reports.run_files import read_scores
-from bertune.studies.study_directory import StudyDirectory
-from bertune.studies.summary import summarize
-from bertune.text.counts import counted
-from bertune.tokens.read_tokenizer import read_tokenizer
+from bertune.system.hinted_values import to_json
+from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.training.run_directory import has_ended
 from bertune.training.saved_run import RunScores
+from bertune.wording.counts import counted
 
 
 def inspect_run(path: Path) -> Inspection:

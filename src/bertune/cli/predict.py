@@ -87,13 +87,13 @@ def predict(
         compute: where and how.
         output: what is printed.
     """
-    from bertune.checkpoints.model_directory import load
     from bertune.checkpoints.model_files import find_model_folder
+    from bertune.checkpoints.model_folder import load
     from bertune.cli.answering import Answering, answer_examples, answer_lines, examples_for, tell_reading
     from bertune.cli.explaining import explain_rows
     from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.data.kept_columns import KeptColumns
     from bertune.nn.device import choose_device
-    from bertune.text.kept_columns import KeptColumns
 
     explain, quiet = explaining.explain, output.quiet
     tell = keep_quiet if quiet else say

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bertune.cli.terminal import say
-from bertune.tokens.reencode import ReencodeProgress
+from bertune.shards.reencode import ReencodeProgress
 from bertune.training.training_progress import TrainingProgress, training_bars
 
 _SECONDS_BETWEEN_LINES = 10.0

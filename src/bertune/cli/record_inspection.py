@@ -6,14 +6,14 @@ from pathlib import Path
 from bertune.checkpoints.model_files import config_file
 from bertune.cli.inspection import Inspection
 from bertune.cli.progress import RowsProgress
-from bertune.json_file import JsonObject
-from bertune.text.metric_text import part_of
-from bertune.text.nearest import shown_label
-from bertune.text.record_file import is_record_file
-from bertune.text.split_files import splits_in_folder
-from bertune.text.tfds_folder import find_tfds_folder
-from bertune.tokens.manifest import Manifest, find_reencoded_splits, read_manifest
-from bertune.tokens.record_summary import FeatureSummary, RecordSummary, summarise_records, token_lengths
+from bertune.data.formats.record_file import is_record_file
+from bertune.data.formats.tfds_folder import find_tfds_folder
+from bertune.data.split_files import splits_in_folder
+from bertune.shards.manifest import Manifest, find_reencoded_splits, read_manifest
+from bertune.shards.record_summary import FeatureSummary, RecordSummary, summarise_records, token_lengths
+from bertune.system.json_file import JsonObject
+from bertune.wording.metric_text import part_of
+from bertune.wording.nearest import shown_label
 
 
 def reencoded_at(what: str) -> dict[str, Path]:

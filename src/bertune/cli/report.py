@@ -23,8 +23,8 @@ def report(
         output: what is printed; the JSON document is `metrics.json`.
     """
     from bertune.cli.terminal import show, show_json
-    from bertune.json_file import MAX_OWN_BYTES, read_json_object
-    from bertune.reports.report import NUMBERS, write_report
+    from bertune.reports.run_report import NUMBERS, write_report
+    from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
 
     written = write_report(run)
     if output.json:

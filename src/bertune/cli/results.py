@@ -1,10 +1,10 @@
 """How the result of a run is shown."""
 
-from bertune.hinted_values import to_json
-from bertune.json_file import JsonObject
-from bertune.text.counts import counted
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
 from bertune.training.advice import advice_lines
 from bertune.training.run import FinishedRun
+from bertune.wording.counts import counted
 
 
 def finished_lines(finished: FinishedRun, *, verbose: bool = False) -> list[str]:

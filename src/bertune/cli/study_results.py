@@ -1,9 +1,9 @@
 """How a study of seeds is shown."""
 
-from bertune.hinted_values import to_json
-from bertune.json_file import JsonObject
-from bertune.studies.study import FinishedStudy
-from bertune.text.metric_text import metric_name, metric_text
+from bertune.experiments.study import FinishedStudy
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
+from bertune.wording.metric_text import metric_name, metric_text
 
 
 def study_lines(finished: FinishedStudy) -> list[str]:

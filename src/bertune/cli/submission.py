@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bertune.atomic import write_text
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
 from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_texts_for
 from bertune.cli.progress import RowsProgress
+from bertune.data.splits import find_splits, glue_task
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.glue_submission import other_row_count, submission_lines, submission_name
 from bertune.evaluation.predictions import predict
 from bertune.nn.precision import Precision
-from bertune.text.glue import find_splits, glue_task
+from bertune.system.atomic import write_text
 
 _TESTS = ("test", "test_mismatched")
 

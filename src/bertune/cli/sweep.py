@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.studies.sweep_settings import SweepSettings
+from bertune.experiments.sweep_settings import SweepSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 
@@ -35,8 +35,8 @@ def sweep(
     from bertune.cli.fetching import FetchingProgress
     from bertune.cli.sweep_results import TrialProgress, sweep_lines, sweep_values
     from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
-    from bertune.studies.sweep import run_sweep
-    from bertune.studies.sweep_picture import draw_sweep
+    from bertune.experiments.search import run_sweep
+    from bertune.experiments.sweep_picture import draw_sweep
 
     refuse_both(quiet=quiet, verbose=verbose)
     tell = keep_quiet if quiet else say

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bertune.cli.terminal import say
-from bertune.hinted_values import to_json
-from bertune.json_file import JsonObject
-from bertune.studies.halving import Trial
-from bertune.studies.sweep import FinishedSweep, shown_value
-from bertune.studies.sweep_settings import Drawn, SweepSettings
-from bertune.text.aligned import aligned
-from bertune.text.counts import counted
-from bertune.text.metric_text import metric_name, metric_text
+from bertune.experiments.halving import Trial
+from bertune.experiments.search import FinishedSweep, shown_value
+from bertune.experiments.sweep_settings import Drawn, SweepSettings
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
 from bertune.training.callback import Callback
 from bertune.training.training_progress import TrainingProgress
+from bertune.wording.aligned import aligned
+from bertune.wording.counts import counted
+from bertune.wording.metric_text import metric_name, metric_text
 
 
 class TrialProgress:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bertune.errors import ConfigError
-from bertune.text.printed_lines import lines_on, printable, say
+from bertune.wording.printed_lines import lines_on, printable, say
 
 __all__ = ["keep_quiet", "printable", "refuse_both", "say", "show", "show_json"]
 

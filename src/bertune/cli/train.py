@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.studies.seed_settings import SeedSettings
+from bertune.experiments.seed_settings import SeedSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 
@@ -43,7 +43,7 @@ def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, qu
     from bertune.cli.fetching import FetchingProgress
     from bertune.cli.results import finished_lines, finished_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
-    from bertune.reports.report import write_report
+    from bertune.reports.run_report import write_report
     from bertune.training.prepare import prepare
     from bertune.training.run import execute
     from bertune.training.training_progress import TrainingProgress
@@ -67,8 +67,8 @@ def _train_seeds(
     from bertune.cli.progress import SeedsProgress
     from bertune.cli.study_results import study_lines, study_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
-    from bertune.reports.report import write_report
-    from bertune.studies.study import execute_study, prepare_study
+    from bertune.experiments.study import execute_study, prepare_study
+    from bertune.reports.run_report import write_report
 
     tell = keep_quiet if quiet else say
     with FetchingProgress(enabled=not quiet) as fetching:

@@ -8,7 +8,7 @@ from cyclopts import App
 
 from bertune.api.familiar_names import FAMILIAR
 from bertune.errors import ConfigError
-from bertune.text.nearest import nearest
+from bertune.wording.nearest import nearest
 
 PREFIX: Final = "BERTUNE_"
 # Read elsewhere than as the value of a flag.

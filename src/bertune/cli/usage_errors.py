@@ -8,8 +8,8 @@ from cyclopts import CoercionError, CycloptsError, MissingArgumentError, RepeatA
 from cyclopts.exceptions import UnusedCliTokensError
 
 from bertune.errors import ConfigError
-from bertune.hinted_values import described
-from bertune.text.nearest import did_you_mean, shorten
+from bertune.system.hinted_values import described
+from bertune.wording.nearest import did_you_mean, shorten
 
 # What is no verb of its own, or called otherwise elsewhere.
 _OTHER_VERBS = {

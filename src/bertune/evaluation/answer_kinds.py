@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.evaluation.class_metrics import ClassCounts
 from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
 from bertune.evaluation.value_metrics import WeightedRows
-from bertune.text.task_kind import TaskKind
 
 # Answers or targets: (rows,) ids of labels, (rows, labels) of 0 and 1, or (rows,) values.
 Decisions = npt.NDArray[Any]

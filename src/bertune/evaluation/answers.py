@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.evaluation.answer_kinds import ANSWERS
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.arrays import FloatArray, IntArray
 from bertune.evaluation.class_metrics import ClassCounts
 from bertune.evaluation.intervals import PERFECT, PSEUDO_ROWS, Estimate
@@ -30,7 +31,6 @@ from bertune.evaluation.label_metrics import LabelCounts, label_counts, per_row
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.score_parts import Drawing
 from bertune.evaluation.value_metrics import WeightedRows
-from bertune.text.task_kind import TaskKind
 
 # Numbers worked on at a time: few enough to stay in the processor's cache, which makes it three times faster.
 _CHUNK = 100_000

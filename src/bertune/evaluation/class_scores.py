@@ -13,7 +13,7 @@ from bertune.evaluation.class_metrics import confusion_matrix, count_classes, f1
 from bertune.evaluation.intervals import possible, share_interval
 from bertune.evaluation.metrics import METRICS, compute_metrics
 from bertune.evaluation.score_parts import Baseline, Drawing, JudgedRows, Judgement, LabelScore, MetricScore
-from bertune.text.metric_text import is_percentage
+from bertune.wording.metric_text import is_percentage
 
 
 def judge_classes(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
 from bertune.evaluation.answer_kinds import ANSWERS, Decisions
 from bertune.evaluation.arrays import FloatArray
@@ -20,8 +21,7 @@ from bertune.evaluation.intervals import Interval
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.paired_bootstrap import least_intervals, measure_decisions, paired_samples
 from bertune.evaluation.significance import holm, mcnemar, two_sided
-from bertune.json_file import JsonObject
-from bertune.text.task_kind import TaskKind
+from bertune.system.json_file import JsonObject
 
 LEVEL = 0.05
 SAMPLES = 2000

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
 from bertune.errors import ConfigError
 from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores, integrated_gradients
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.predictions import Prediction, predict
-from bertune.json_file import JsonObject
 from bertune.models.encoder import computing_in
+from bertune.system.json_file import JsonObject
 
 Method = Literal["integrated-gradients", "occlusion"]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bertune.checkpoints.model_directory import LoadedModel
-from bertune.text.examples import Examples
-from bertune.tokens.encoding import EncodedExamples, encode_with_origins
-from bertune.tokens.pair_template import NO_TEXT
-from bertune.tokens.tokenizer_protocol import AlignedPiece
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.data.examples import Examples
+from bertune.tokenization.encode_texts import EncodedExamples, encode_with_origins
+from bertune.tokenization.pair_template import NO_TEXT
+from bertune.tokenization.tokenizer_protocol import AlignedPiece
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.answer_kinds import ANSWERS
 from bertune.evaluation.comparison import compare_decisions
 from bertune.evaluation.mean_features import mean_features
@@ -19,8 +20,7 @@ from bertune.evaluation.paired_bootstrap import measure_decisions
 from bertune.evaluation.saved_scores import FrozenFeatures
 from bertune.evaluation.score_parts import Scoring
 from bertune.models.encoder import Encoder
-from bertune.text.metric_text import metric_name, metric_text
-from bertune.text.task_kind import TaskKind
+from bertune.wording.metric_text import metric_name, metric_text
 
 PENALTIES: Final = (0.01, 0.1, 1.0, 10.0)
 """Of the squared weights beside the mean loss; one is chosen by cross-validation on the training rows."""

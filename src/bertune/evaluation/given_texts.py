@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Protocol
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Columns, Examples
+from bertune.data.frames import is_frame, read_frame
+from bertune.data.given_values import described, listed, texts_in
 from bertune.errors import ConfigError, DataError
-from bertune.text.examples import Columns, Examples
-from bertune.text.frames import is_frame, read_frame
-from bertune.text.given_values import described, listed, texts_in
 
 
 class ArrowStream(Protocol):

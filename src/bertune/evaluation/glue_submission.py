@@ -8,8 +8,8 @@ Source: https://gluebenchmark.com/faq and the sample submission that is offered 
 
 from collections.abc import Iterator
 
+from bertune.data.glue_tasks import GlueTask
 from bertune.evaluation.predictions import Predictions
-from bertune.text.glue_tasks import GlueTask
 
 _IN_WORDS = ("mnli", "qnli", "rte")
 _MNLI_FILES = {"test": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"}

@@ -16,7 +16,7 @@ from bertune.kernels.encoder_pass import KernelPass, require_kernels
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import name_of
-from bertune.tokens.examples import EncodedExamples
+from bertune.tokenization.encoded_examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
 _BATCH_TOKENS = 4096

@@ -13,7 +13,7 @@ from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.encoder import Encoder, computing_in
 from bertune.nn.pooling import mean_pool
-from bertune.tokens.examples import EncodedExamples
+from bertune.tokenization.encoded_examples import EncodedExamples
 
 _BATCH_TOKENS = 4096
 # Laying out the weights takes about as long as it saves in so many tokens.

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
 from bertune.evaluation import class_metrics, label_metrics, value_metrics
 from bertune.evaluation.arrays import FloatArray, as_classes, as_label_rows, as_values, require_same_rows
-from bertune.text.nearest import nearest
-from bertune.text.task_kind import TaskKind
+from bertune.wording.nearest import nearest
 
 Measure = Callable[[Any], FloatArray]
 

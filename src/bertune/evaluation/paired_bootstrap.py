@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.answer_kinds import ANSWERS, Decisions
 from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.intervals import PSEUDO_ROWS, Interval
 from bertune.evaluation.metrics import METRICS
-from bertune.text.task_kind import TaskKind
 
 # Numbers worked on at a time.
 _CHUNK = 1_000_000

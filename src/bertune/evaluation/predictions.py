@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples, LabelSet
 from bertune.evaluation import answers
 from bertune.evaluation.arrays import require_finite_logits
+from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import computed_by, predict_logits
-from bertune.evaluation.reencoded import ReencodedExamples
-from bertune.json_file import JsonObject
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import Precision, choose_precision
-from bertune.text.counts import counted
-from bertune.text.examples import Examples, LabelSet
-from bertune.tokens.encoding import EncodedExamples, encode_examples
-from bertune.tokens.long_texts import LongTexts
+from bertune.system.json_file import JsonObject
+from bertune.tokenization.encode_texts import EncodedExamples, encode_examples
+from bertune.tokenization.long_texts import LongTexts
+from bertune.wording.counts import counted
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from bertune.hinted_values import LEFT_OUT
+from bertune.system.hinted_values import LEFT_OUT
 
 BINS: Final = 15
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.score_parts import Baseline, LabelScore, MetricScore
-from bertune.hinted_values import LEFT_OUT, NOT_EMPTY
-from bertune.text.task_kind import TaskKind
+from bertune.system.hinted_values import LEFT_OUT, NOT_EMPTY
 
 
 @dataclass(frozen=True)

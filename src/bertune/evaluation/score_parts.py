@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
 from bertune.evaluation.arrays import FloatArray, IntArray
-from bertune.hinted_values import LEFT_OUT
-from bertune.text.task_kind import TaskKind
+from bertune.system.hinted_values import LEFT_OUT
 
 Array = TypeVar("Array", FloatArray, IntArray)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import scores_text
 from bertune.evaluation.answer_kinds import ANSWERS
@@ -32,11 +33,10 @@ from bertune.evaluation.score_parts import (
     Scoring,
 )
 from bertune.evaluation.value_scores import judge_values
-from bertune.hinted_values import to_json
-from bertune.json_file import JsonObject
-from bertune.text.counts import counted
-from bertune.text.markup import table
-from bertune.text.task_kind import TaskKind
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
+from bertune.wording.counts import counted
+from bertune.wording.markup import table
 
 #: Of more, a file holds the cells of the confusion matrix that are not empty.
 MOST_LABELS_OF_MATRIX = 100

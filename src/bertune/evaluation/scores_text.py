@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bertune.text.aligned import aligned, cells, output_width
-from bertune.text.metric_text import interval_methods, loss_text, metric_interval, metric_name, metric_text, percent
-from bertune.text.nearest import shorten, shown_label
-from bertune.text.task_kind import TaskKind
+from bertune.data.task_kind import TaskKind
+from bertune.wording.aligned import aligned, cells, output_width
+from bertune.wording.metric_text import interval_methods, loss_text, metric_interval, metric_name, metric_text, percent
+from bertune.wording.nearest import shorten, shown_label
 
 if TYPE_CHECKING:
     from bertune.evaluation.scores import Scores

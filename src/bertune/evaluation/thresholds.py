@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
 from bertune.evaluation.arrays import FloatArray
 from bertune.evaluation.class_metrics import ClassCounts
 from bertune.evaluation.metrics import METRICS
 from bertune.evaluation.saved_calibration import SavedThreshold, SavedThresholds
 from bertune.evaluation.temperature import halves
-from bertune.text.task_kind import TaskKind
 
 DEFAULT_THRESHOLD = 0.5
 # The gain of one halving hangs on the halving; that of ten gives a steady mean.

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import BertuneError
-from bertune.json_file import JsonObject
 from bertune.models.classifier import Classifier
-from bertune.text.task_kind import TaskKind
+from bertune.system.json_file import JsonObject
 
 AGREEMENT_FILE = "agreement.json"
 FORMAT_VERSION = 1

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bertune.atomic import replaced_folder
 from bertune.errors import CheckpointError, ConfigError
 from bertune.exports.agreement import AGREEMENT_FILE, FORMAT_VERSION, Agreement
-from bertune.json_file import read_json_object
+from bertune.system.atomic import replaced_folder
+from bertune.system.json_file import read_json_object
 
 _NEW_FOLDER = "name a folder that does not exist yet"
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
 from bertune.models.classifier import Classifier
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bertune.errors import ConfigError
-from bertune.text.nearest import did_you_mean
+from bertune.wording.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bertune.checkpoints.model_directory import LoadedModel
+    from bertune.checkpoints.model_folder import LoadedModel
     from bertune.exports.padded_rows import ProofRows
 
 FormatName = Literal["transformers", "tf_checkpoint", "saved_model"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bertune.errors import BertuneError, ResourceError
-from bertune.json_file import JsonObject
+from bertune.system.json_file import JsonObject
 
 # The parent's own path: neither the folder one stands in nor a missing PYTHONPATH decides which code runs.
 _START = (

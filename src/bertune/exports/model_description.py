@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from bertune.checkpoints.model_directory import LoadedModel
-from bertune.json_file import JsonObject
+from bertune.checkpoints.model_folder import LoadedModel
 from bertune.models.encoder_config import EncoderConfig
+from bertune.system.json_file import JsonObject
 
 CONFIG_FILE = "bert_config.json"
 CONTRACT_FILE = "contract.json"

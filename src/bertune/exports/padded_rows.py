@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.tokens.examples import EncodedExamples
+from bertune.tokenization.encoded_examples import EncodedExamples
 
 # Batches of one row, of a few and of many follow one another; a runtime that fixed a size would be found out.
 _BATCH_ROWS = (1, 7, 32)

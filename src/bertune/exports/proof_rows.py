@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.data.demo_data import demo_folder
+from bertune.data.examples import Columns, Examples
+from bertune.data.sources import read_examples
 from bertune.evaluation.predictions import encode_for
 from bertune.exports.padded_rows import ProofRows
 from bertune.models.encoder_config import EncoderConfig
-from bertune.text.demo_data import demo_folder
-from bertune.text.examples import Columns, Examples
-from bertune.text.sources import read_examples
-from bertune.tokens.examples import EncodedExamples, offsets_of
+from bertune.tokenization.encoded_examples import EncodedExamples, offsets_of
 
 LEAST_ROWS = 1000
 _LEAST_RANDOM_ROWS = 128

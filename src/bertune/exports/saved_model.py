@@ -9,8 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.tensorflow_names import tensorflow_names
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, ResourceError
 from bertune.exports.formats import Answers, Format
 from bertune.exports.fresh_answers import answers_of
@@ -18,9 +19,8 @@ from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
 from bertune.exports.program_description import ProgramDescription
-from bertune.hinted_values import to_json
 from bertune.models.bert import BERT
-from bertune.text.task_kind import TaskKind
+from bertune.system.hinted_values import to_json
 
 _TOLERANCE = 1e-4
 _PROGRAM = "bertune.exports.tensorflow_program"

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from bertune.exports.padded_rows import ProofRows
 from bertune.exports.program_description import ProgramDescription
-from bertune.hinted_values import from_json
+from bertune.system.hinted_values import from_json
 
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 _NORM = {"gamma": "gamma", "beta": "beta"}

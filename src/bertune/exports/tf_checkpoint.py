@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint

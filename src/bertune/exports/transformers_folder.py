@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertune.checkpoints.model_directory import LoadedModel, load, save
+from bertune.checkpoints.model_folder import LoadedModel, load, save
 from bertune.errors import ConfigError
 from bertune.evaluation.logits import predict_logits
 from bertune.exports.formats import Answers, Format

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bertune.atomic import remove_leftovers, replaced_file
+from bertune.system.atomic import remove_leftovers, replaced_file
 
 _FOLDER: Final = Path(__file__).parent / "c"
 # No errno and no traps, so that square roots become vector instructions; sums keep the order they are written in.

@@ -7,7 +7,6 @@ buffers that are kept from step to step, and draws dropout's random bits again i
 import torch
 from torch import Tensor
 
-from bertune.ablation import without
 from bertune.batches.batch import Batch
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.calls import Calls, Shape, shape_of
@@ -21,6 +20,7 @@ from bertune.kernels.workspace import Workspace
 from bertune.models.encoder import Encoder
 from bertune.nn.dense import rows_of
 from bertune.nn.layer import TransformerLayer
+from bertune.system.feature_switches import without
 
 # Shapes whose calls are kept at a time, at most.
 _MOST_PLANS = 128

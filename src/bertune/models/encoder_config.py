@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 from bertune.errors import ConfigError
-from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.models.config_keys import ALWAYS_FALSE, HARMLESS
+from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
 
 Pooling = Literal["cls", "mean"]
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from bertune.errors import ConfigError
-from bertune.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.models.albert import ALBERT
 from bertune.models.bert import BERT
 from bertune.models.deberta import DEBERTA
@@ -15,6 +14,7 @@ from bertune.models.family import Family
 from bertune.models.modernbert import MODERNBERT
 from bertune.models.mpnet import MPNET
 from bertune.models.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
+from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
 
 FAMILIES: Final[tuple[Family[Any], ...]] = (
     *(BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MPNET, ALBERT),

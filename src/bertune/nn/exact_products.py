@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bertune.ablation import without
+from bertune.system.feature_switches import without
 
 # Rounding float32 inputs to bfloat16 would show at 2e-3; sums in another order at 1e-6.
 _TOLERANCE = 1e-5

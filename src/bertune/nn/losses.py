@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertune.text.task_kind import TaskKind
+from bertune.data.task_kind import TaskKind
 
 
 def loss_of(

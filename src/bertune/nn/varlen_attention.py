@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertune.ablation import without
+from bertune.system.feature_switches import without
 
 _FORWARD: Final = (
     *("query", "key", "value", "cum_seq_q", "cum_seq_k", "max_q", "max_k"),

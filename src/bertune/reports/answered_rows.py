@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.evaluation import answers
 from bertune.evaluation.calibration_error import calibration_error, reliability_of
 from bertune.evaluation.intervals import Estimate, share_interval

@@ -8,7 +8,7 @@ from bertune.reports.charts import Axes, Series, legend, line_chart
 from bertune.reports.page import figure, grid, note, section, table
 from bertune.reports.run_metrics import RunMetrics
 from bertune.reports.words import name_of, percent
-from bertune.text.markup import Html, element
+from bertune.wording.markup import Html, element
 
 
 def calibration(numbers: RunMetrics) -> list[Html]:

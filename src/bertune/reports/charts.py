@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from bertune.text.markup import Html, element, join
+from bertune.wording.markup import Html, element, join
 
 _WIDTH: Final = 360.0
 _HEIGHT: Final = 210.0

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import answers
 from bertune.evaluation.answer_kinds import ANSWERS
 from bertune.evaluation.comparison import Comparison, compare_decisions
-from bertune.hinted_values import MisfitError, from_json
-from bertune.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.experiments.study_table import KeptModel
 from bertune.reports.run_files import RunFiles, read_run
-from bertune.studies.study_table import KeptModel
+from bertune.system.hinted_values import MisfitError, from_json
+from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.training.saved_run import LabelledRow
 
 _SHOWN = 60

@@ -14,8 +14,8 @@ from bertune.reports.comparison_text import (
 )
 from bertune.reports.page import details, note, page, paragraph, section, table
 from bertune.reports.words import answer_text, metric_text, place_of, texts_of
-from bertune.text.markup import Html, element
-from bertune.text.metric_text import is_percentage, metric_name
+from bertune.wording.markup import Html, element
+from bertune.wording.metric_text import is_percentage, metric_name
 
 MOST_ROWS = 200
 _WIDTH, _HALF = 240.0, 112.0

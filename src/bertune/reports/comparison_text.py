@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from bertune.evaluation.answers import words_of
 from bertune.evaluation.comparison import Comparison, Difference, Pair
-from bertune.hinted_values import to_json
-from bertune.json_file import JsonObject
 from bertune.reports.compared_runs import ComparedRun, decisions_of
 from bertune.reports.words import answer_text
-from bertune.text.aligned import aligned
-from bertune.text.excerpt import excerpt
-from bertune.text.metric_text import is_percentage, metric_name, metric_text
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
 from bertune.training.saved_run import LabelledRow
+from bertune.wording.aligned import aligned
+from bertune.wording.excerpt import excerpt
+from bertune.wording.metric_text import is_percentage, metric_name, metric_text
 
 _MINUS = "\N{MINUS SIGN}"
 _LONGEST_TEXT = 300

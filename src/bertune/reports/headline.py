@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
+from bertune.experiments.study_table import EndedStudy
 from bertune.reports import charts
 from bertune.reports.page import code, note, notes, warning
 from bertune.reports.run_metrics import RunMetrics, Warned
 from bertune.reports.words import constant_answer, metric_interval, metric_text
-from bertune.studies.study_table import EndedStudy
-from bertune.text.markup import Html, element, join
-from bertune.text.metric_text import is_percentage, metric_name
+from bertune.wording.markup import Html, element, join
+from bertune.wording.metric_text import is_percentage, metric_name
 
 
 def headline(numbers: RunMetrics) -> list[Html]:

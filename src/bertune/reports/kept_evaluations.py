@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from bertune.atomic import write_text
 from bertune.checkpoints.model_digests import model_digest
+from bertune.data.examples import Examples
 from bertune.errors import BertuneError, CheckpointError
-from bertune.evaluation.reencoded import ReencodedExamples
+from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.scores import Scores
-from bertune.folder_lock import only_run_in
-from bertune.hinted_values import LEFT_OUT, to_json
 from bertune.reports.run_files import read_file, read_settings
-from bertune.text.examples import Examples
+from bertune.system.atomic import write_text
+from bertune.system.folder_lock import only_run_in
+from bertune.system.hinted_values import LEFT_OUT, to_json
 from bertune.training.named_paths import place_of, started_in
 from bertune.training.saved_run import SavedData
 

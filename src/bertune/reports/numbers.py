@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final, get_args
 
 import bertune
+from bertune.audit.findings import Finding
 from bertune.checkpoints.receipt import SavedReceipt, Status
 from bertune.evaluation.saved_scores import SavedScores
+from bertune.experiments.study_table import EndedStudy
 from bertune.reports.answered_rows import answer_numbers
 from bertune.reports.curves import curve_numbers
 from bertune.reports.kept_evaluations import read_evaluations
@@ -24,12 +26,10 @@ from bertune.reports.run_metrics import (
     Warned,
 )
 from bertune.reports.words import constant_answer
-from bertune.studies.study_table import EndedStudy
-from bertune.text.counts import counted
-from bertune.text.findings import Finding
-from bertune.text.metric_text import metric_name
 from bertune.training.named_paths import Setting, Settings
 from bertune.training.saved_run import SavedData
+from bertune.wording.counts import counted
+from bertune.wording.metric_text import metric_name
 
 MOST_DOUBTFUL: Final = 25
 _FEW_ROWS: Final = 100

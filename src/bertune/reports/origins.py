@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bertune.audit.audit import SplitAudit
+from bertune.audit.findings import Finding
+from bertune.audit.length_counts import length_line
 from bertune.reports.page import code, details, facts, note, section, table
 from bertune.reports.run_metrics import CountedReceipt, RunMetrics
 from bertune.reports.words import name_of
-from bertune.text.audit import SplitAudit
-from bertune.text.excerpt import excerpt
-from bertune.text.findings import Finding
-from bertune.text.length_counts import length_line
-from bertune.text.markup import Html, element
 from bertune.training.saved_run import SavedData
+from bertune.wording.excerpt import excerpt
+from bertune.wording.markup import Html, element
 
 _LONGEST_VALUE: Final = 300
 _TASK: Final = {

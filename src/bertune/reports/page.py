@@ -5,7 +5,7 @@ from typing import Final
 
 import bertune
 from bertune.reports.style import STYLE
-from bertune.text.markup import Html, element, join, text
+from bertune.wording.markup import Html, element, join, text
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 

@@ -7,7 +7,7 @@ from bertune.reports.charts import spark
 from bertune.reports.page import note, paragraph, section
 from bertune.reports.run_metrics import AnswerNumbers, DoubtfulNumbers, DoubtfulRowMean, ErrorRow
 from bertune.reports.words import answer_text, percent, place_of, texts_of
-from bertune.text.markup import Html, element
+from bertune.wording.markup import Html, element
 
 _FEW_EPOCHS: Final = 3
 

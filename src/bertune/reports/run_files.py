@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from bertune.checkpoints.contract import CONTRACT_FILE, Contract
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
 from bertune.checkpoints.receipt import SavedReceipt
+from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.data.missing_path import near_path
 from bertune.errors import CheckpointError, ConfigError, DataError
 from bertune.evaluation.saved_calibration import SavedCalibration
-from bertune.hinted_values import MisfitError, from_json
-from bertune.json_file import MAX_OWN_BYTES, JsonObject, parse_json, read_json_object
-from bertune.studies.study_table import EndedStudy
-from bertune.text.missing_path import near_path
-from bertune.toml_file import read_toml
+from bertune.experiments.study_table import EndedStudy
+from bertune.system.hinted_values import MisfitError, from_json
+from bertune.system.json_file import MAX_OWN_BYTES, JsonObject, parse_json, read_json_object
+from bertune.system.toml_file import read_toml
 from bertune.training.run_directory import has_ended
 from bertune.training.saved_run import (
     AnsweredRow,

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.receipt import SavedReceipt
+from bertune.checkpoints.signature import Contract
 from bertune.evaluation.saved_calibration import SavedBins, SavedCalibration
 from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
-from bertune.hinted_values import LEFT_OUT, from_json, named, to_json
-from bertune.json_file import JsonObject
+from bertune.experiments.study_table import EndedStudy
 from bertune.reports.kept_evaluations import KeptEvaluation
-from bertune.studies.study_table import EndedStudy
+from bertune.system.hinted_values import LEFT_OUT, from_json, named, to_json
+from bertune.system.json_file import JsonObject
 from bertune.training.advice import Advice
 from bertune.training.named_paths import Setting, Settings
 from bertune.training.saved_run import DoubtfulRow, LabelledRow, SavedData, Target

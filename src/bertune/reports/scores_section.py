@@ -10,9 +10,9 @@ from bertune.reports.kept_evaluations import CHOSEN_ON, KeptEvaluation
 from bertune.reports.page import figure, grid, note, scrolling, section, table
 from bertune.reports.run_metrics import AnswerNumbers, Group, Measure, RunMetrics
 from bertune.reports.words import metric_interval, metric_text, name_of, percent, short
-from bertune.text.counts import counted
-from bertune.text.markup import Html, element
-from bertune.text.metric_text import interval_methods, loss_text, metric_name
+from bertune.wording.counts import counted
+from bertune.wording.markup import Html, element
+from bertune.wording.metric_text import interval_methods, loss_text, metric_name
 
 _BASELINE: Final = {"majority": "the majority", "mean": "the mean", "constant": "by the label counts"}
 _MOST_LABELS_IN_MATRIX: Final = 12

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from bertune.experiments.study_table import EndedStudy, KeptModel, SavedAverage, SeedResult, Spread
 from bertune.reports.page import note, section, table
 from bertune.reports.run_metrics import RunMetrics
 from bertune.reports.words import metric_interval, metric_text
-from bertune.studies.study_table import EndedStudy, KeptModel, SavedAverage, SeedResult, Spread
-from bertune.text.excerpt import excerpt
-from bertune.text.markup import Html, element
-from bertune.text.metric_text import loss_text, metric_name
+from bertune.wording.excerpt import excerpt
+from bertune.wording.markup import Html, element
+from bertune.wording.metric_text import loss_text, metric_name
 
 
 def seeds_section(numbers: RunMetrics) -> list[Html]:

@@ -6,8 +6,8 @@ from bertune.reports.charts import Axes, Series, legend, line_chart
 from bertune.reports.page import figure, grid, note, section
 from bertune.reports.run_metrics import Curve, RunMetrics, StepCurves
 from bertune.reports.words import metric_text, percent, short
-from bertune.text.markup import Html
-from bertune.text.metric_text import metric_name
+from bertune.wording.markup import Html
+from bertune.wording.metric_text import metric_name
 
 
 def training(numbers: RunMetrics) -> list[Html]:

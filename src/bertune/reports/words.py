@@ -3,10 +3,10 @@
 from typing import Final
 
 from bertune.evaluation.score_parts import Baseline
-from bertune.text import metric_text as plain
-from bertune.text.excerpt import excerpt
-from bertune.text.markup import Html, element, join, text
 from bertune.training.saved_run import PlacedRow, Target
+from bertune.wording import metric_text as plain
+from bertune.wording.excerpt import excerpt
+from bertune.wording.markup import Html, element, join, text
 
 _SPACE: Final = "\N{NARROW NO-BREAK SPACE}"
 # Labels, columns and file names are words; what is longer is no name, and would push all else off the page.

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from bertune.audit.label_faults import metric_for_rare
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.frozen_probe import FrozenComparison
 from bertune.evaluation.scores import Scores
-from bertune.hinted_values import named
-from bertune.text.counts import counted
-from bertune.text.label_faults import metric_for_rare
-from bertune.text.task_kind import TaskKind
+from bertune.system.hinted_values import named
 from bertune.training.loss_bounds import LossBounds
+from bertune.wording.counts import counted
 
 Code = Literal["collapsed", "near_chance", "below_frozen", "still_falling", "few_steps"]
 

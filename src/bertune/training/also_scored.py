@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from bertune.atomic import write_text
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load
-from bertune.evaluation.evaluate import score_logits
+from bertune.checkpoints.model_folder import load
+from bertune.checkpoints.signature import Contract
+from bertune.evaluation.evaluate_model import score_logits
 from bertune.evaluation.scores import Scores
-from bertune.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.models.classifier import Classifier
+from bertune.system.atomic import write_text
+from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun
 from bertune.training.reading import TEST

@@ -4,9 +4,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bertune.checkpoints.contract import Contract
-from bertune.evaluation.calibrate import Calibration, calibrate
-from bertune.evaluation.evaluate import score_logits
+from bertune.checkpoints.signature import Contract
+from bertune.evaluation.calibration import Calibration, calibrate
+from bertune.evaluation.evaluate_model import score_logits
 from bertune.evaluation.scores import Scores
 from bertune.training.run_settings import RunSettings
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
-from bertune.text.nearest import did_you_mean
-from bertune.text.task_kind import TaskKind
+from bertune.wording.nearest import did_you_mean
 
 BALANCED = "balanced"
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bertune.data.choices import refuse_unknown_choices
 from bertune.errors import ConfigError
 from bertune.nn.precision import Precision
-from bertune.text.choices import refuse_unknown_choices
 
 OptimizerName = Literal["adamw", "adamw_torch"]
 RecipeName = Literal["auto", "lesson", "stable"]

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertune.data.task_kind import TaskKind
 from bertune.nn.losses import agreement_of
-from bertune.text.task_kind import TaskKind
 
 
 class Dynamics:

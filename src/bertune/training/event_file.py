@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bertune.atomic import errors_naming
-from bertune.protobuf_wire import FIXED32, FIXED64, VARINT, delimited, varint
-from bertune.text.record_file import frame_record
+from bertune.data.formats.record_file import frame_record
+from bertune.system.atomic import errors_naming
+from bertune.system.protobuf_wire import FIXED32, FIXED64, VARINT, delimited, varint
 
 _VERSION = b"brain.Event:2"
 

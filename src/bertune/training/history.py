@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.evaluation.scores import Scores
-from bertune.text.counts import counted
-from bertune.text.markup import table
-from bertune.text.metric_text import loss_text, metric_name, metric_text
 from bertune.training.step import StepResult
+from bertune.wording.counts import counted
+from bertune.wording.markup import table
+from bertune.wording.metric_text import loss_text, metric_name, metric_text
 
 
 @dataclass(frozen=True)

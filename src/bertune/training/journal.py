@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from bertune.atomic import errors_naming
-from bertune.json_file import JsonObject
+from bertune.system.atomic import errors_naming
+from bertune.system.json_file import JsonObject
 from bertune.training.callback import Callback
 from bertune.training.history import EpochResult
 from bertune.training.step import StepResult

@@ -16,6 +16,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
+from bertune.data.task import usual_metrics
+from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
 from bertune.evaluation.scores import Scores
 from bertune.models.classifier import Classifier
@@ -27,8 +29,6 @@ from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.parameter_groups import decay_groups
 from bertune.optim.schedule import LinearWarmUpDecay
 from bertune.optim.scheduled_adam import ScheduledAdam
-from bertune.text.task import usual_metrics
-from bertune.text.task_kind import TaskKind, TaskKindName
 from bertune.training.callback import Callback, OnBest
 from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.text.task_kind import TaskKind
+from bertune.data.task_kind import TaskKind
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ import sys
 import time
 from typing import Any
 
-from bertune.text.counts import counted
-from bertune.text.markup import table
 from bertune.training.callback import Callback
 from bertune.training.history import EpochResult, epoch_rows
 from bertune.training.pace import Pace
 from bertune.training.step import StepResult
+from bertune.wording.counts import counted
+from bertune.wording.markup import table
 
 _SECONDS_BETWEEN_UPDATES = 0.5
 

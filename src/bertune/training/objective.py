@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.scores import Scores, Scoring, score
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import computing_in
 from bertune.nn.losses import loss_of, weight_of
-from bertune.text.task_kind import TaskKind
 
 
 @dataclass(frozen=True)

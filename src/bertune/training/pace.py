@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Final
 
-from bertune.text.metric_text import loss_text
+from bertune.wording.metric_text import loss_text
 
 # It imports torch, which whoever shows other progress need not wait for.
 if TYPE_CHECKING:

@@ -5,44 +5,44 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bertune.audit.audit import Audit, audit_splits, warning_lines
+from bertune.audit.token_figures import TokenFigures
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import CONTRACT_FILE, Contract
-from bertune.checkpoints.download import Report
-from bertune.checkpoints.hub import resolve_model
 from bertune.checkpoints.kept_head import Head, head_of_start
-from bertune.checkpoints.model_directory import check_vocabulary
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
+from bertune.checkpoints.model_folder import check_vocabulary
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.signature import CONTRACT_FILE, Contract
 from bertune.checkpoints.stored_sizes import fitted_config
+from bertune.data.examples import Examples, ReadReport, Task
+from bertune.data.held_out import HeldOut
 from bertune.errors import ConfigError
 from bertune.evaluation.frozen_probe import FrozenProbe
+from bertune.fetch.download import Report
+from bertune.fetch.resolve import resolve_model
 from bertune.models.classifier import Classifier, draw_weights, undrawn_model
 from bertune.models.encoder_config import Pooling
 from bertune.models.registry import read_config
 from bertune.nn.device import choose_device
-from bertune.text.audit import Audit, audit_splits, warning_lines
-from bertune.text.examples import Examples, ReadReport, Task
-from bertune.text.held_out import HeldOut
-from bertune.text.token_figures import TokenFigures
-from bertune.tokens.examples import EncodedExamples
-from bertune.tokens.long_texts import LongTexts, checked_stride
-from bertune.tokens.pair_template import BERT, PairTemplate
-from bertune.tokens.read_tokenizer import read_tokenizer
-from bertune.tokens.store_cache import encode_cached
-from bertune.tokens.token_scan import TokenScan
-from bertune.tokens.tokenizer_protocol import Tokenizer
+from bertune.shards.store_cache import encode_cached
+from bertune.tokenization.encoded_examples import EncodedExamples
+from bertune.tokenization.long_texts import LongTexts, checked_stride
+from bertune.tokenization.pair_template import BERT, PairTemplate
+from bertune.tokenization.read_tokenizer import read_tokenizer
+from bertune.tokenization.token_scan import TokenScan
+from bertune.tokenization.tokenizer_protocol import Tokenizer
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
+from bertune.training.encoded_data import read_reencoded_data
 from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.plan import TrainingPlan, plan_of
 from bertune.training.reading import ALSO_SCORED, TEST, positive_line, read_training_data
-from bertune.training.reencoded import read_reencoded_data
 from bertune.training.run_checks import check_settings
-from bertune.training.run_contract import contract_of_run
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import Describe, DescribeExamples
 from bertune.training.run_settings import RunSettings
+from bertune.training.run_signature import contract_of_run
 
 Say = Callable[[str], None]
 

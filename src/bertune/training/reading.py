@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bertune.data.examples import Columns, Examples, LabelSet, Task, number_in
+from bertune.data.held_out import HeldOut, hold_out
+from bertune.data.several_names import names_in
+from bertune.data.splits import Split, find_splits, glue_task, read_split
 from bertune.errors import ConfigError, DataError
-from bertune.text.examples import Columns, Examples, LabelSet, Task, number_in
-from bertune.text.glue import Split, find_splits, glue_task, read_split
-from bertune.text.held_out import HeldOut, hold_out
-from bertune.text.nearest import shorten
-from bertune.text.several_names import names_in
 from bertune.training.run_settings import RunSettings
+from bertune.wording.nearest import shorten
 
 # More different whole numbers than these are values, unless they are consecutive.
 _MOST_NUMBERS = 20

@@ -3,13 +3,13 @@
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import save
-from bertune.evaluation.calibrate import Calibration
+from bertune.checkpoints.model_folder import save
+from bertune.checkpoints.signature import Contract
+from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
-from bertune.hinted_values import to_json
 from bertune.nn.precision import choose_precision, name_of
+from bertune.system.hinted_values import to_json
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.calibrated import calibrated

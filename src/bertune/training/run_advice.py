@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.evaluation.answers import decisions
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, probe
 from bertune.evaluation.score_parts import Scoring

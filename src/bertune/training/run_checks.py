@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from bertune.ablation import check_variable
+from bertune.data.task import Task
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import METRICS, metric_meant, require_classes
 from bertune.evaluation.thresholds import require_threshold
-from bertune.text.task import Task
+from bertune.system.feature_switches import check_variable
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 

@@ -15,7 +15,11 @@ from typing import Final
 import tomli_w
 import torch
 
-from bertune.atomic import (
+from bertune.checkpoints.model_digests import model_digest, weights_file_digest
+from bertune.checkpoints.transformers_classifier import is_of_transformers
+from bertune.errors import BertuneError, ConfigError, ResourceError
+from bertune.evaluation.saved_calibration import SavedCalibration
+from bertune.system.atomic import (
     is_leftover,
     place_aside,
     remove_leftovers,
@@ -24,14 +28,10 @@ from bertune.atomic import (
     temporary_name,
     write_text,
 )
-from bertune.checkpoints.model_digests import model_digest, weights_file_digest
-from bertune.checkpoints.transformers_classifier import is_of_transformers
-from bertune.errors import BertuneError, ConfigError, ResourceError
-from bertune.evaluation.saved_calibration import SavedCalibration
-from bertune.folder_lock import is_alive, only_run_in, refuse_second_run
-from bertune.hinted_values import to_json
-from bertune.json_file import JsonObject
-from bertune.toml_file import read_toml
+from bertune.system.folder_lock import is_alive, only_run_in, refuse_second_run
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
+from bertune.system.toml_file import read_toml
 from bertune.training.named_paths import Settings, started_in
 from bertune.training.saved_run import RunScores
 

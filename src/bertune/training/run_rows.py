@@ -13,15 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.atomic import replaced_file
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples
 from bertune.evaluation.answers import kept_of
-from bertune.hinted_values import to_json
-from bertune.text.examples import Examples
-from bertune.text.excerpt import excerpt
+from bertune.system.atomic import replaced_file
+from bertune.system.hinted_values import to_json
 from bertune.training.dynamics import Dynamics
 from bertune.training.saved_run import AnsweredRow, DoubtfulRow, LabelledRow, PlacedRow
+from bertune.wording.excerpt import excerpt
 
 MOST_VALIDATION_ROWS: Final = 100_000
 MOST_DOUBTFUL_ROWS: Final = 100

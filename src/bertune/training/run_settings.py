@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from bertune.data.examples import number_in
+from bertune.data.formats.record_file import refuse_records
+from bertune.data.formats.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
+from bertune.data.held_out import checked_share
+from bertune.data.read_options import ReadOptions
+from bertune.data.several_names import names_in
+from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
 from bertune.nn.device import DeviceName
-from bertune.text.examples import number_in
-from bertune.text.held_out import checked_share
-from bertune.text.read_options import ReadOptions
-from bertune.text.record_file import refuse_records
-from bertune.text.several_names import names_in
-from bertune.text.task_kind import TaskKind, TaskKindName
-from bertune.text.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
-from bertune.tokens.long_texts import LongText, checked_stride
-from bertune.tokens.manifest import find_reencoded
-from bertune.tokens.pair_template import BERT
+from bertune.shards.manifest import find_reencoded
+from bertune.tokenization.long_texts import LongText, checked_stride
+from bertune.tokenization.pair_template import BERT
 
 NO_VALIDATION: Final = "none"
 

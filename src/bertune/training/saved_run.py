@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal, Self
 
+from bertune.audit.audit import SplitAudit
+from bertune.audit.findings import Finding
+from bertune.audit.repeated_texts import Overlap
+from bertune.data.held_out import SavedHeldOut
+from bertune.data.read_report import ReadReport
 from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
-from bertune.hinted_values import LEFT_OUT, NOT_EMPTY, MisfitError, Rule, from_json, to_json
-from bertune.json_file import JsonObject
-from bertune.text.audit import SplitAudit
-from bertune.text.findings import Finding
-from bertune.text.held_out import SavedHeldOut
-from bertune.text.read_report import ReadReport
-from bertune.text.repeated_texts import Overlap
-from bertune.tokens.long_texts import LongTexts
+from bertune.system.hinted_values import LEFT_OUT, NOT_EMPTY, MisfitError, Rule, from_json, to_json
+from bertune.system.json_file import JsonObject
+from bertune.tokenization.long_texts import LongTexts
 from bertune.training.advice import Advice
 from bertune.training.named_paths import Setting, Settings
 

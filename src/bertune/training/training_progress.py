@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bertune.text.counts import counted
-from bertune.text.metric_text import loss_text, metric_name, metric_text
-from bertune.text.printed_lines import lines_on, say
 from bertune.training.callback import Callback
 from bertune.training.pace import Pace
+from bertune.wording.counts import counted
+from bertune.wording.metric_text import loss_text, metric_name, metric_text
+from bertune.wording.printed_lines import lines_on, say
 
 # They import torch, which whoever shows other progress need not wait for.
 if TYPE_CHECKING:

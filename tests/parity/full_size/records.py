@@ -13,9 +13,9 @@ from inputs import GLUE, MAX_LENGTH, Table, pair_tables, uncased_vocabulary
 from make_tfrecords import generate, prepare
 from rows import Row, arrays_row
 
-from bertune.text.glue import Split, find_splits, glue_task
-from bertune.tokens.reencode import reencode
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.data.splits import Split, find_splits, glue_task
+from bertune.shards.reencode import reencode
+from bertune.tokenization.tokenizer import BertTokenizer
 
 SPLITS = ("train", "validation")
 

@@ -15,8 +15,8 @@ from official.nlp.tools.tokenization import FullTokenizer
 from original import features_of
 from rows import Row, arrays_row, equal_row
 
-from bertune.tokens.encoding import bert_encode
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.encode_texts import bert_encode
+from bertune.tokenization.tokenizer import BertTokenizer
 
 
 def tokenize(folder: Path) -> list[Row]:

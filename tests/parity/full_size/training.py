@@ -43,8 +43,8 @@ def ours(folder: Path) -> None:
     from bertune.models.encoder import Encoder
     from bertune.nn.losses import loss_of
     from bertune.optim.create import create_optimizer
-    from bertune.tokens.encoding import encode_examples, pad
-    from bertune.tokens.tokenizer import BertTokenizer
+    from bertune.tokenization.encode_texts import encode_examples, pad
+    from bertune.tokenization.tokenizer import BertTokenizer
 
     model = uncased_vocabulary().parent
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "hidden_act": "gelu_tanh"}

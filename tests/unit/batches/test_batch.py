@@ -7,7 +7,7 @@ import torch
 
 from bertune.batches.batch import pack, pack_padded
 from bertune.errors import ConfigError, DataError
-from bertune.tokens.encoding import EncodedExamples, pad
+from bertune.tokenization.encode_texts import EncodedExamples, pad
 
 
 def encoded_examples(lengths: list[int], first_lengths: list[int]) -> EncodedExamples:

@@ -6,7 +6,7 @@ import torch
 
 from bertune.batches.dataset import Dataset, as_dataset
 from bertune.errors import ConfigError, DataError
-from bertune.tokens.encoding import EncodedExamples, pad
+from bertune.tokenization.encode_texts import EncodedExamples, pad
 
 ENCODED = EncodedExamples(
     token_ids=np.array([2, 9, 3, 2, 8, 3, 7, 3], np.int32),

@@ -3,7 +3,7 @@
 import pytest
 from benchmarks.mutants import DEFAULT, ROOT, TESTS, modules_of, unit_tests_of
 
-ROOMS = ["atomic", "folder_lock", "optim", "evaluation", "training", "studies", "checkpoints/http_client"]
+ROOMS = ["system/atomic", "system/folder_lock", "optim", "evaluation", "training", "experiments", "fetch/http_client"]
 
 
 def test_every_module_has_tests_that_are_there() -> None:
@@ -19,8 +19,8 @@ def test_every_module_has_tests_that_are_there() -> None:
 
 def test_a_module_is_tested_by_its_own_tests_or_by_those_that_import_it() -> None:
     assert unit_tests_of("optim/schedule") == ["tests/unit/optim/test_schedule.py"]
-    assert "tests/unit/evaluation/test_calibrate.py" in unit_tests_of("evaluation/calibrate")
-    assert unit_tests_of("studies/of_a_new_module") == ["tests/unit/studies"]
+    assert "tests/unit/evaluation/test_calibration.py" in unit_tests_of("evaluation/calibration")
+    assert unit_tests_of("experiments/of_a_new_module") == ["tests/unit/experiments"]
 
 
 def test_what_is_not_there_is_told() -> None:

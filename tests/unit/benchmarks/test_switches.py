@@ -6,7 +6,7 @@ from typing import get_args
 
 from benchmarks.paired_seeds import SYSTEMS
 
-from bertune.ablation import VARIABLE, Trick
+from bertune.system.feature_switches import VARIABLE, Trick
 
 ROOT = Path(__file__).parents[3]
 

@@ -17,7 +17,7 @@ from benchmarks.task_tables import (
     write_table,
 )
 
-from bertune.text.examples import Examples
+from bertune.data.examples import Examples
 
 
 def test_all_rows_keep_their_order_and_fewer_are_the_beginning_of_the_permutation() -> None:

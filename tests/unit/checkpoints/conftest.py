@@ -6,11 +6,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.models.bert import BERT, BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 SMALL_VOCAB = Path(__file__).parents[2] / "golden" / "small_cased_vocab.txt"
 SIZES = BertConfig(

@@ -9,15 +9,15 @@ from safetensors.torch import load_file, save_file
 from tests.unit.checkpoints.conftest import randomized
 from tests.unit.models.toy_family import ToyConfig, know_toy
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load, save
+from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.signature import Contract
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.errors import CheckpointError
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 
 @pytest.fixture

@@ -8,20 +8,20 @@ import pytest
 import torch
 from tests.unit.checkpoints.test_transformers_classifier import as_transformers_saves
 
-from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.kept_head import Head, head_names, head_of_start
-from bertune.checkpoints.model_directory import save
+from bertune.checkpoints.model_folder import save
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.signature import Contract
+from bertune.data.labels import LabelSet
+from bertune.data.task import Columns, Task
+from bertune.data.task_kind import TaskKind
 from bertune.errors import CheckpointError, ConfigError
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder_config import Pooling
 from bertune.models.family import Family
 from bertune.models.registry import FAMILIES
-from bertune.text.labels import LabelSet
-from bertune.text.task import Columns, Task
-from bertune.text.task_kind import TaskKind
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 NEW = {"vocab_size": 1008, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 

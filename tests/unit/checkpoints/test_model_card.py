@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bertune.checkpoints.contract import Contract
 from bertune.checkpoints.model_card import card_text, with_answers_of
+from bertune.checkpoints.signature import Contract
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.deberta import DebertaV2Config

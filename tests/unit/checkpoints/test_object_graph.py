@@ -16,7 +16,7 @@ from bertune.checkpoints.tensorflow_names import encoder_names, find_prefix, ten
 from bertune.errors import CheckpointError
 from bertune.models.bert import BERT, BertConfig
 from bertune.models.encoder import Encoder
-from bertune.protobuf_wire import WireError
+from bertune.system.protobuf_wire import WireError
 
 Tree = dict[str, "Tree | str"]
 

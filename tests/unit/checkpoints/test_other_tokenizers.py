@@ -8,21 +8,21 @@ import pytest
 import torch
 from bertune.encoder.config import BertConfig
 from bertune.heads.classifier import Classifier, classifier_model
-from tests.unit.tokens import trained
-from tests.unit.tokens.test_family_files import byte_level, spm
-from tests.unit.tokens.trained import TEXTS, save, sentencepiece, trained_pieces
+from tests.unit.tokenization import trained
+from tests.unit.tokenization.test_family_files import byte_level, spm
+from tests.unit.tokenization.trained import TEXTS, save, sentencepiece, trained_pieces
 
 from bertune import encode_examples, predict
 from bertune.batches.batch import pack
-from bertune.checkpoints import model_directory
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints import model_folder as model_directory
 from bertune.checkpoints.model_digests import model_digest
-from bertune.checkpoints.model_directory import load, replace_contract
 from bertune.checkpoints.model_files import holds_model, tokenizer_folder
+from bertune.checkpoints.model_folder import load, replace_contract
+from bertune.checkpoints.signature import Contract
 from bertune.errors import CheckpointError, ConfigError
-from bertune.tokens.read_tokenizer import read_tokenizer
-from bertune.tokens.tokenizer_files import ALL_FILES, VOCABULARY_FILES
-from bertune.tokens.tokenizer_protocol import Tokenizer
+from bertune.tokenization.read_tokenizer import read_tokenizer
+from bertune.tokenization.tokenizer_files import ALL_FILES, VOCABULARY_FILES
+from bertune.tokenization.tokenizer_protocol import Tokenizer
 
 FILES = {"README.md", "SHA256SUMS", "bertune.json", "config.json", "model.safetensors"}
 TOKENIZER_FILES = {"tokenizer.json", "tokenizer_config.json"}
@@ -113,7 +113,8 @@ def test_every_vocabulary_makes_a_folder_a_models(tmp_path: Path) -> None:
 
 def test_no_list_of_files_forgets_one() -> None:
     """The hub, archives and addresses take their names from one place."""
-    from bertune.checkpoints import archive, hub
+    from bertune.fetch import archive
+    from bertune.fetch import resolve as hub
 
     assert set(ALL_FILES) <= set(hub._FILES)
     assert all(archive._WANTED.fullmatch(name) for name in ALL_FILES)

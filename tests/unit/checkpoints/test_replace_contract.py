@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load, replace_contract, save
+from bertune.checkpoints.model_folder import load, replace_contract, save
+from bertune.checkpoints.signature import Contract
 from bertune.errors import CheckpointError, ConfigError
 from bertune.models.classifier import Classifier
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_files_of_the_users_own_are_not_lost(folder: Path) -> None:
 
 def test_an_error_leaves_the_folder_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load(folder)
-    monkeypatch.setattr("bertune.checkpoints.model_directory.write_digests", lambda folder: 1 / 0)
+    monkeypatch.setattr("bertune.checkpoints.model_folder.write_digests", lambda folder: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         replace_contract(folder, replace(loaded.contract, temperature=2.0))
     again = load(folder)

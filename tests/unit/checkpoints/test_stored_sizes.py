@@ -11,7 +11,7 @@ from torch import Tensor
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.errors import CheckpointError
 from bertune.models.bert import BertConfig
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare
 from bertune.training.run import resolved_settings

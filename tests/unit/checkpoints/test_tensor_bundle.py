@@ -13,8 +13,8 @@ from bertune.checkpoints.bundle_writer import _MAGIC, _append_block, message, ta
 from bertune.checkpoints.table_file import read_table
 from bertune.checkpoints.tensor_bundle import TensorBundle, _overlap
 from bertune.errors import CheckpointError
-from bertune.masked_crc import crc32c, masked
-from bertune.protobuf_wire import WireError, fields, read_varint, varint
+from bertune.system.masked_crc import crc32c, masked
+from bertune.system.protobuf_wire import WireError, fields, read_varint, varint
 
 HEADER = message((1, 1))
 DATA = np.arange(6, dtype=np.float32).tobytes()

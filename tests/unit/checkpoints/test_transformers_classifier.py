@@ -11,17 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bertune.batches.batch import pack
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load, read_contract, replace_contract, save
 from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.model_folder import load, read_contract, replace_contract, save
+from bertune.checkpoints.signature import Contract
 from bertune.cli.model_inspection import inspect_model
+from bertune.data.examples import Examples
 from bertune.errors import CheckpointError, DataError
 from bertune.evaluation.predictions import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.text.examples import Examples
-from bertune.tokens.encoding import encode_examples
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.encode_texts import encode_examples
+from bertune.tokenization.tokenizer import BertTokenizer
 
 TEXTS = ["the run of the", "un run"]
 

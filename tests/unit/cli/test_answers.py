@@ -11,20 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.cli.answer_files import delimited_lines, json_lines, write_answers
 from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.answer_output import answer_line, answer_table
 from bertune.cli.answer_rows import AnswerColumns, AnswerRow, answer_columns, answer_rows, text_names
 from bertune.cli.answering import examples_for, tell_reading
 from bertune.cli.data_options import DataOptions
+from bertune.data.examples import Columns, Examples
+from bertune.data.kept_columns import KeptColumns
+from bertune.data.read_options import ReadOptions
+from bertune.data.splits import Split, read_split
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.predictions import Prediction, Predictions
-from bertune.text.examples import Columns, Examples
-from bertune.text.glue import Split, read_split
-from bertune.text.kept_columns import KeptColumns
-from bertune.text.read_options import ReadOptions
-from bertune.tokens.long_texts import LongTexts
+from bertune.tokenization.long_texts import LongTexts
 
 LABELS = Contract(("no", "yes"), is_pair=False, max_length=8, text_a="body")
 MANY = Contract(("a;b", "c", "d"), is_pair=False, max_length=8, kind="multi-label", metrics=("f1_micro",))

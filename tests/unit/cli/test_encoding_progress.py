@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bertune.cli.progress import EncodingProgress
-from bertune.tokens.reencode import ReencodeProgress
+from bertune.shards.reencode import ReencodeProgress
 
 
 def test_a_line_every_ten_seconds_says_rate_and_time_left(

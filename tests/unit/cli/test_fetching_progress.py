@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from bertune.checkpoints.download import FetchProgress
 from bertune.cli.fetching import FetchingProgress
+from bertune.fetch.download import FetchProgress
 
 
 def test_a_line_every_ten_seconds_says_rate_and_time_left(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_for
+from bertune.data.kept_columns import KeptColumns
 from bertune.errors import ConfigError
-from bertune.text.kept_columns import KeptColumns
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_an_interrupt_that_is_ignored_stays_ignored() -> None:
 def test_an_interrupt_before_the_command_line_is_there_shows_no_traceback() -> None:
     early = """
 import os, signal, sys
-import bertune.processors
+import bertune.system.processors
 from bertune.__main__ import start
 
 def imported(_environment):
@@ -63,7 +63,7 @@ def imported(_environment):
     except BaseException:  # an import that swallows what it does not know
         pass
 
-bertune.processors.limit_threads = imported
+bertune.system.processors.limit_threads = imported
 sys.exit(start())
 """
     done = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bertune.cli.app import main
-from bertune.text.nearest import shorten
+from bertune.wording.nearest import shorten
 
 _PAIR = ["--data", "a", "--out", "b"]
 SEVERAL = "hint: name several tables by a pattern in quotes, --data 'part-*.csv', or with --data before each"

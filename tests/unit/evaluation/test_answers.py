@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 from scipy.special import softmax as scipy_softmax
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.evaluation.answers import decide, probabilities, values
 from bertune.evaluation.predictions import Prediction, Predictions
 

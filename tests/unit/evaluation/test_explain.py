@@ -12,16 +12,16 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples, LabelSet
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import explain as module
 from bertune.evaluation.explain import Explanation, Method, WordReason, explain
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.text.examples import Examples, LabelSet
-from bertune.tokens.encoding import encode_examples
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.encode_texts import encode_examples
+from bertune.tokenization.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.loop import fit
 

@@ -10,12 +10,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from tests.unit.training.conftest import make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, _fit, probe, rows_for_probe
 from bertune.evaluation.mean_features import mean_features
 from bertune.evaluation.score_parts import Scoring
 from bertune.models.encoder import Encoder
-from bertune.text.task_kind import TaskKind
-from bertune.tokens.examples import EncodedExamples
+from bertune.tokenization.encoded_examples import EncodedExamples
 
 SOURCE = np.random.default_rng(0)
 FEATURES = SOURCE.standard_normal((150, 12))

@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow
 import pytest
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples
 from bertune.errors import BertuneError, ConfigError, DataError
-from bertune.evaluation.evaluate import evaluate
+from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.explain import explain
 from bertune.evaluation.given_texts import examples_of, labelled_examples_of
 from bertune.evaluation.predictions import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.text.examples import Examples
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 TEXTS = ["a b", "c", "d e f"]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
+from bertune.data.glue_tasks import TASKS
 from bertune.evaluation.glue_submission import other_row_count, submission_lines, submission_name
 from bertune.evaluation.predictions import Predictions
-from bertune.text.glue_tasks import TASKS
 
 # Names of files and ways of answering as the leaderboard's own sample submission has them.
 SAMPLE = {

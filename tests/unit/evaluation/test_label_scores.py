@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.scored import scored
 
+from bertune.data.task import MULTI_LABEL_METRICS
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.metrics import compute_metrics
-from bertune.text.task import MULTI_LABEL_METRICS
 
 NAMES = ("toxic", "insult", "threat", "never")
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from bertune.data.task import METRICS_OF_KIND
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.metrics import (
     METRICS,
@@ -22,7 +23,6 @@ from bertune.evaluation.metrics import (
     require_metrics,
     spearman,
 )
-from bertune.text.task import METRICS_OF_KIND
 
 CLASSES = st.integers(2, 6)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples, ReadReport
 from bertune.errors import DataError
 from bertune.evaluation.given_texts import examples_of
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.predictions import encode_for, predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.text.examples import Examples, ReadReport
-from bertune.tokens.encoding import pad
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.encode_texts import pad
+from bertune.tokenization.tokenizer import BertTokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 TEXTS = [("a b", "c"), ("d", "e f g h"), ("h", "h"), ("g f e d c", "b a"), ("b", "d")]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import save
+from bertune.checkpoints.model_folder import save
+from bertune.checkpoints.signature import Contract
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 SMALL_VOCAB = Path(__file__).parents[2] / "golden" / "small_cased_vocab.txt"
 SIZES = BertConfig(

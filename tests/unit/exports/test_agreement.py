@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import BertuneError
 from bertune.exports import agreement
 from bertune.exports.agreement import compare
-from bertune.text.task_kind import TaskKind
 
 MODEL = np.array([[1.0, -1.0], [0.5, 0.50001], [-2.0, 3.0]], dtype=np.float32)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertune.checkpoints.model_directory import load
+from bertune.checkpoints.model_folder import load
+from bertune.data.examples import Examples
 from bertune.errors import ConfigError
 from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import rows_for
-from bertune.text.examples import Examples
 
 
 def test_without_data_the_texts_of_the_demo_and_random_rows_make_at_least_1000(make_model: Callable[..., Path]) -> None:

@@ -11,13 +11,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from bertune import export, load, predict
-from bertune.checkpoints.model_directory import LoadedModel
+from bertune.checkpoints.model_folder import LoadedModel
 from bertune.cli import main
 from bertune.errors import BertuneError, ConfigError
 from bertune.evaluation.answer_kinds import sigmoid, softmax
 from bertune.exports import transformers_folder
 from bertune.exports.tf_checkpoint import read_classifier
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 
 FILES = {
     "README.md",

@@ -18,7 +18,7 @@ from bertune.kernels import prepacked, workspace
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.kernels.prepacked import LatestProduct, PackedMatrix, can_prepack
 from bertune.models.classifier import Classifier
-from bertune.tokens.examples import EncodedExamples
+from bertune.tokenization.encoded_examples import EncodedExamples
 
 BF16 = torch.bfloat16
 

@@ -14,7 +14,7 @@ from bertune.kernels.encoder_pass import KernelPass
 from bertune.kernels.supported import check_computable
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
-from bertune.tokens.encoding import EncodedExamples
+from bertune.tokenization.encode_texts import EncodedExamples
 
 
 def layer(encoder: Encoder, index: int = 0) -> nn.Module:

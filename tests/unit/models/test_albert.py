@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from tests.unit.kernels.encoder_worlds import batch_of
 
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load, save
+from bertune.checkpoints.model_folder import load, save
+from bertune.checkpoints.signature import Contract
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.errors import CheckpointError, ConfigError
 from bertune.kernels.build import NoKernelsError
@@ -17,7 +17,7 @@ from bertune.kernels.supported import check_computable
 from bertune.models.albert import AlbertConfig
 from bertune.models.classifier import classifier_model
 from bertune.models.encoder import Encoder
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.layer_settings import check_reinit_layers, draw_top_layers, rate_scale_by_depth
 from bertune.training.loop import optimizer_of

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bertune.errors import CheckpointError, ConfigError
-from bertune.json_file import read_json_object
 from bertune.models.bert import BertConfig
+from bertune.system.json_file import read_json_object
 
 
 def test_the_defaults_are_bert_base_uncased() -> None:

@@ -13,7 +13,7 @@ from bertune.errors import ConfigError
 from bertune.models.deberta import DebertaV2Config
 from bertune.models.encoder import Encoder
 from bertune.models.registry import read_config
-from bertune.pictures.outline import outline_of
+from bertune.plots.outline import outline_of
 
 # microsoft/deberta-v3-small, as released.
 SMALL: dict[str, Any] = {

@@ -46,4 +46,4 @@ def test_a_family_is_one_file_and_one_line_of_the_registry() -> None:
         for path in (ROOT / "src" / "bertune").rglob("*.py")
         if re.search(r"distilbert", path.read_text(encoding="utf-8"), re.IGNORECASE)
     }
-    assert named - {"tokens/tokenizer_keys.py"} == {"models/distilbert.py", "models/registry.py"}
+    assert named - {"tokenization/tokenizer_keys.py"} == {"models/distilbert.py", "models/registry.py"}

@@ -15,16 +15,16 @@ from transformers import PreTrainedModel
 
 from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load, save
+from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.restore import restore
+from bertune.checkpoints.signature import Contract
+from bertune.data.task_kind import TaskKind
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.registry import FAMILIES, read_config
-from bertune.text.task_kind import TaskKind
-from bertune.tokens.examples import EncodedExamples
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.encoded_examples import EncodedExamples
+from bertune.tokenization.tokenizer import BertTokenizer
 
 LABELS = 3
 SHORT = (5, 64, 17, 2, 40, 33, 1)

@@ -11,7 +11,7 @@ import transformers
 from tests.unit.checkpoints.test_stored_sizes import settings_for
 from tests.unit.kernels.encoder_worlds import batch_of
 
-from bertune.checkpoints.model_directory import load
+from bertune.checkpoints.model_folder import load
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.safetensors_file import TensorFiles
 from bertune.checkpoints.stored_sizes import fitted_config

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from bertune.batches.layout import Layout
+from bertune.data.task_kind import TaskKind
 from bertune.nn.losses import loss_of, weight_of
 from bertune.nn.pooling import mean_pool
-from bertune.text.task_kind import TaskKind
 
 
 def test_cross_entropy_is_the_mean_of_minus_log_probability() -> None:

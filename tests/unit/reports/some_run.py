@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.score_parts import Baseline, MetricScore
 from bertune.reports.run_metrics import RunMetrics
-from bertune.text.task_kind import TaskKind
 
 SCORES = SavedScores(
     verdict="accuracy 70 %",

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.reports.answered_rows import answer_numbers
 from bertune.reports.run_metrics import Group
 from bertune.training.saved_run import AnsweredRow, Target

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.text.test_markup import HOSTILE, Tags
+from tests.unit.wording.test_markup import HOSTILE, Tags
 
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.errors import ConfigError, DataError
-from bertune.hinted_values import to_json
 from bertune.reports.compared_runs import ComparedRun, compare_runs, read_compared_run
 from bertune.reports.comparison_page import comparison_page
 from bertune.reports.comparison_text import comparison_lines, comparison_values
+from bertune.system.hinted_values import to_json
 from bertune.training.saved_run import LabelledRow
 
 LABELS = ("no", "yes")

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from tests.unit.reports.some_run import RUN, SCORES, with_accuracy
 
+from bertune.audit.audit import SplitAudit
+from bertune.audit.findings import Finding
 from bertune.evaluation.saved_scores import FrozenFeatures
 from bertune.reports.headline import headline
 from bertune.reports.numbers import warnings_of
-from bertune.text.audit import SplitAudit
-from bertune.text.findings import Finding
-from bertune.text.markup import join
 from bertune.training.advice import Advice
 from bertune.training.saved_run import SavedData
+from bertune.wording.markup import join
 
 FEW = Advice("few_steps", "30 optimizer steps are few", ("--recipe auto", "--epochs 6"))
 COLLAPSED = Advice("collapsed", "this run collapsed: every answer is 'ham'", ())

@@ -7,7 +7,7 @@ import torch
 from bertune.batches.dataset import Dataset
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
-from bertune.tokens.encoding import EncodedExamples
+from bertune.tokenization.encode_texts import EncodedExamples
 
 SIZES = BertConfig(
     vocab_size=40,

@@ -9,10 +9,10 @@ import pytest
 from tests.unit.scored import scored
 
 from bertune.cli.app import make_app
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.frozen_probe import FrozenComparison
 from bertune.evaluation.scores import Scores
-from bertune.hinted_values import from_json, to_json
-from bertune.text.task_kind import TaskKind
+from bertune.system.hinted_values import from_json, to_json
 from bertune.training.advice import Advice, Code, Outcome, SettingsInUse, advice_lines, advice_of_seeds, advise
 from bertune.training.loss_bounds import LossBounds, loss_bounds
 

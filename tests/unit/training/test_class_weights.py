@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import sklearn.utils.class_weight
 
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
-from bertune.text.task_kind import TaskKind
 from bertune.training.class_weights import class_weights_of
 
 NAMES = ("no", "yes", "a=b")

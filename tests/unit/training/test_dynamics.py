@@ -8,9 +8,9 @@ import torch
 from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
+from bertune.data.task_kind import TaskKind
 from bertune.evaluation.answer_kinds import softmax
 from bertune.evaluation.logits import predict_logits
-from bertune.text.task_kind import TaskKind
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.loop import fit

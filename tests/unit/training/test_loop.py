@@ -11,9 +11,9 @@ from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import epoch_order
+from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
-from bertune.text.task_kind import TaskKind
 from bertune.training import loop
 from bertune.training.callback import OnBest
 from bertune.training.config import OptimizerName, TrainingConfig
@@ -160,7 +160,7 @@ def test_one_output_makes_a_regressor(train: Dataset) -> None:
 
 @pytest.mark.usefixtures("_both_engines")
 def test_the_lessons_padded_arrays_train_like_the_packed_ones(train: Dataset) -> None:
-    from bertune.tokens.encoding import pad
+    from bertune.tokenization.encode_texts import pad
 
     packed, padded = make_classifier(), make_classifier()
     config = replace(CONFIG, epochs=1)

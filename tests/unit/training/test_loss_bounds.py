@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from bertune.data.task_kind import TaskKind
 from bertune.nn.losses import loss_of
-from bertune.text.task_kind import TaskKind
 from bertune.training.loss_bounds import loss_bounds
 
 SOURCE = np.random.default_rng(0)

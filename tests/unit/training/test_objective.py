@@ -6,7 +6,7 @@ import torch
 from tests.unit.training.conftest import make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
+from bertune.checkpoints.signature import Contract
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
 from bertune.training.objective import Objective, kind_of

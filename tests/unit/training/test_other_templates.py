@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.end_to_end.world import SPECIAL, write_encoder
-from tests.unit.tokens.byte_level import VOCABULARY, ByteLevelTokenizer
+from tests.unit.tokenization.byte_level import VOCABULARY, ByteLevelTokenizer
 
 from bertune.errors import ConfigError
-from bertune.tokens.encoding import encode_examples
+from bertune.tokenization.encode_texts import encode_examples
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import PreparedRun, prepare
 from bertune.training.run_settings import RunSettings

@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.conftest import model, tables
 
 from bertune.reports.kept_evaluations import _seen_as
-from bertune.reports.report import write_report
+from bertune.reports.run_report import write_report
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare
 from bertune.training.run import execute

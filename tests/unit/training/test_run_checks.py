@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from bertune.data.labels import LabelSet
+from bertune.data.several_labels import SeveralLabels
+from bertune.data.task import Columns, Task
 from bertune.errors import ConfigError
-from bertune.text.labels import LabelSet
-from bertune.text.several_labels import SeveralLabels
-from bertune.text.task import Columns, Task
 from bertune.training.config import TrainingConfig
 from bertune.training.run_checks import check_settings
 from bertune.training.run_settings import RunSettings

@@ -9,9 +9,9 @@ import torch
 from tests.unit.training.conftest import make_dataset
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
-from bertune.text.examples import Examples
-from bertune.text.task_kind import TaskKind, TaskKindName
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples
+from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.training import run_rows
 from bertune.training.dynamics import Dynamics
 from bertune.training.run_rows import DescribeExamples, write_dynamics, write_validation_rows

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.unit.training.conftest import make_classifier, make_dataset
 
+from bertune.data.formats.record_file import read_records_of
 from bertune.errors import DataError
-from bertune.text.record_file import read_records_of
 from bertune.training.config import TrainingConfig
 from bertune.training.event_file import EventFile
 from bertune.training.loop import fit

@@ -14,16 +14,16 @@ from tests.unit.training.conftest import SIZES, make_classifier
 
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.contract import Contract
-from bertune.checkpoints.model_directory import load, save
-from bertune.evaluation.evaluate import evaluate
+from bertune.checkpoints.model_folder import load, save
+from bertune.checkpoints.signature import Contract
+from bertune.data.examples import Examples
+from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.predictions import predict
 from bertune.models.classifier import Classifier
-from bertune.text.examples import Examples
-from bertune.tokens.encoding import encode_examples
-from bertune.tokens.long_texts import LongText
-from bertune.tokens.tokenizer import BertTokenizer
+from bertune.tokenization.encode_texts import encode_examples
+from bertune.tokenization.long_texts import LongText
+from bertune.tokenization.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.engine import TorchEngine, engine_for
 from bertune.training.loop import fit, optimizer_of

@@ -1,0 +1,1 @@
+"""Rows in, examples out: columns, tasks, labels, splits."""

@@ -1,0 +1,42 @@
+"""One seed of a study: an ordinary run, and what it came to."""
+
+import time
+
+from bertune.errors import DivergedError
+from bertune.experiments.study_table import SeedResult
+from bertune.training.callback import Callback
+from bertune.training.prepare import PreparedRun
+from bertune.training.run import execute
+
+
+def folder_name(seed: int) -> str:
+    """Returns the name of a seed's run folder."""
+    return f"seed-{seed}"
+
+
+def run_seed(run: PreparedRun, observer: Callback | None) -> SeedResult:
+    """Trains one seed; that it diverges is a result.
+
+    Raises:
+        BertuneError: anything else that went wrong.
+    """
+    seed, started = run.config.seed, time.perf_counter()
+    folder = run.settings.out.name
+    try:
+        finished = execute(run, observer=observer)
+    except DivergedError as error:
+        seconds = time.perf_counter() - started
+        return SeedResult(seed, folder, "diverged", seconds, reason=error.message.removeprefix("training diverged: "))
+    scores = finished.best.scores
+    assert scores is not None, "a study has validation data"
+    return SeedResult(
+        seed,
+        folder,
+        "finished",
+        time.perf_counter() - started,
+        best_epoch=finished.best.epoch,
+        metrics=scores.values,
+        loss=scores.mean_loss,
+        collapsed=scores.is_majority,
+        advice=finished.advice,
+    )

@@ -1,0 +1,169 @@
+"""Exports a fine-tuned model to the files of another runtime, proved before they are kept."""
+
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.model_folder import LoadedModel, load
+from bertune.checkpoints.signature import Contract
+from bertune.evaluation.given_texts import GivenTexts, examples_of
+from bertune.evaluation.logits import predict_logits
+from bertune.exports.agreement import Agreement, compare, weights_digest
+from bertune.exports.export_folder import check_replaceable, digests, new_export, write_agreement
+from bertune.exports.folding import probabilities_account, with_folded_temperature
+from bertune.exports.formats import FormatName, find_format
+from bertune.exports.padded_rows import ProofRows
+from bertune.exports.proof_rows import rows_for
+
+_BETWEEN = ".between"
+# A weight that is divided is rounded again.
+_FOLDED_TOLERANCE = 1e-4
+
+Stage = Literal["writing", "predicting", "checking"]
+
+
+@dataclass(frozen=True)
+class ExportProgress:
+    """Progress of an export.
+
+    Args:
+        stage: `predicting` has the model answer the rows of the proof, `writing` writes the export, `checking` has the
+            export answer them in a fresh process.
+        rows: done in this stage.
+        total: rows of this stage; 0 for `writing`.
+    """
+
+    stage: Stage
+    rows: int
+    total: int
+
+
+OnProgress = Callable[[ExportProgress], None]
+
+
+def export(
+    model: str | Path | LoadedModel,
+    out: str | Path,
+    *,
+    format: FormatName,
+    proof_rows: GivenTexts | None = None,
+    on_progress: OnProgress | None = None,
+) -> Agreement:
+    """Exports a fine-tuned model, after having proved that the export equals it.
+
+    The model's temperature is folded into the head of the export, so that softmax (of several labels a row the sigmoid)
+    of its logits gives the calibrated probabilities in any program; see `with_folded_temperature`.
+
+    The export is written beside its place, read again in a fresh process, and has to answer at least 1,000 rows as the
+    model does; then it is moved into place. Otherwise nothing is left behind. See `rows_for` and `compare`.
+
+    Args:
+        model: a run folder, a model folder, or what `load` returned.
+        out: a new folder, or that of an earlier export, which is replaced.
+        format: `transformers` for a model folder that transformers and `load` read; `tf_checkpoint` for a TF2
+            checkpoint with `bert_config.json` and `vocab.txt`, which needs no TensorFlow; `saved_model` for a
+            SavedModel with the signature `serving_default`, which needs bertune[tensorflow].
+        proof_rows: texts on which the two are compared beside random rows, in a form that `predict` takes; None takes
+            the questions of the demo.
+        on_progress: told how far it is.
+
+    Returns:
+        What the proof found, as `agreement.json` in the folder has it.
+
+    Raises:
+        ConfigError: no such format, its package is not installed, the model has no such form, or the folder holds
+            something else.
+        CheckpointError, DataError: the model or the rows cannot be read.
+        ResourceError: not enough disk or memory.
+        BertuneError: the export does not equal the model; says by how much.
+
+    Example:
+        >>> agreement = bertune.export("runs/questions/model", "exported", format="tf_checkpoint")
+        >>> agreement.rows >= 1000, agreement.max_difference <= agreement.tolerance
+        (True, True)
+    """
+    chosen = find_format(format)
+    folder = Path(out)
+    check_replaceable(folder)
+    loaded = model if isinstance(model, LoadedModel) else load(find_model_folder(Path(model)))
+    chosen.check(loaded)
+    given = None if proof_rows is None else examples_of(loaded.contract, proof_rows)
+    rows = rows_for(loaded, given)
+    temperature, folded = loaded.contract.temperature, with_folded_temperature(loaded)
+    tolerance = chosen.tolerance if temperature == 1.0 else max(chosen.tolerance, _FOLDED_TOLERANCE)
+    expected = _logits(loaded, rows, _counter("predicting", len(rows), on_progress))
+    with new_export(folder) as temporary:
+        between = temporary / _BETWEEN
+        between.mkdir()
+        _counter("writing", 0, on_progress)
+        chosen.write(folded, temporary, between)
+        answers = chosen.answer(rows, temporary, between, _counter("checking", len(rows), on_progress))
+        # In the size of the model's own logits: at a low temperature the last bits of those are large in the export.
+        answered = answers.logits * np.float32(temperature)
+        difference = compare(expected, answered, tolerance=tolerance, kind=loaded.contract.kind)
+        shutil.rmtree(between)
+        agreement = Agreement(
+            format=chosen.name,
+            rows=len(rows),
+            text_rows=rows.texts,
+            max_difference=difference.largest,
+            tolerance=tolerance,
+            tied_rows=difference.tied_rows,
+            weights_digest=weights_digest(loaded.classifier),
+            tokenizer_digest=loaded.tokenizer.digest,
+            versions=_versions() | dict(answers.versions),
+            probabilities=probabilities_account(folded.contract),
+            warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.contract)),
+            files=digests(temporary),
+        )
+        write_agreement(temporary, agreement)
+    return agreement
+
+
+def _about_long_texts(contract: Contract) -> tuple[str, ...]:
+    """An export takes token ids: whoever makes them has to cut texts as training did."""
+    if contract.long_text == "first":
+        return ()
+    averaged = " and average their logits" if contract.long_text == "windows" else ""
+    return (
+        f"texts over {contract.max_length} tokens: {contract.long_text_account()}; this export takes one sequence a "
+        f"row and knows nothing of that, so give it such sequences{averaged}",
+    )
+
+
+def _logits(model: LoadedModel, rows: ProofRows, on_rows: Callable[[int], None]) -> NDArray[np.float32]:
+    """The model's own answers, in fp32 whatever it was trained in."""
+    encoder = model.classifier.encoder
+    trained_in, encoder.compute_dtype = encoder.compute_dtype, torch.float32
+    try:
+        return predict_logits(model.classifier, rows.encoded, on_batch=on_rows)
+    finally:
+        encoder.compute_dtype = trained_in
+
+
+def _counter(stage: Stage, total: int, on_progress: OnProgress | None) -> Callable[[int], None]:
+    """Starts a stage, and returns what counts its rows."""
+    done = 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if on_progress is not None:
+            on_progress(ExportProgress(stage, done, total))
+
+    count(0)
+    return count
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: metadata.version(name) for name in ("bertune", "torch", "numpy")}
+    return {"python": platform.python_version(), **packages}

@@ -1,0 +1,1 @@
+"""Models from elsewhere: names, addresses, caches, downloads."""

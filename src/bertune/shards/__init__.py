@@ -1,0 +1,1 @@
+"""Data sets on disk: encoded once, read many times."""

@@ -1,0 +1,78 @@
+"""One shard of a re-encoded data set while it is written."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import IO, Final
+
+from bertune.errors import ResourceError
+from bertune.shards.chunk_encoding import EncodedChunk
+from bertune.shards.manifest import Manifest, Shard
+from bertune.shards.store_writer import StoreWriter
+
+_BLOCK_BYTES: Final = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Hashes a file, a block at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class ShardFile:
+    """A shard being written: under a temporary name until it is finished.
+
+    Args:
+        folder: where it will be.
+        name: what it will be called.
+        manifest: of the data set.
+    """
+
+    def __init__(self, folder: Path, name: str, manifest: Manifest) -> None:
+        self._final = folder / name
+        self._partial = folder / f".partial-{name}"
+        self._store: StoreWriter | None = None
+        self._file: IO[bytes] | None = None
+        self.rows = self._tokens = self._truncated = 0
+        if manifest.recipe.format == "store":
+            metadata = {"tokenizer_digest": manifest.recipe.tokenizer_digest, "shard": name}
+            self._store = StoreWriter(self._partial, metadata)
+        else:
+            self._file = self._partial.open("wb")
+
+    def __enter__(self) -> "ShardFile":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._store is not None:
+            self._store.close()
+        self._partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ResourceError(f"{self._final} cannot be written: {error}", hint="check the free space") from error
+
+    def add(self, chunk: EncodedChunk) -> None:
+        """Appends a chunk."""
+        if self._file is not None:
+            self._file.write(chunk.records)
+        elif self._store is not None and chunk.encoded is not None:
+            self._store.add(chunk.encoded, chunk.targets)
+        self.rows += chunk.rows
+        self._tokens += chunk.tokens
+        self._truncated += chunk.truncated
+
+    def finish(self) -> Shard:
+        """Flushes to disk, gives the file its name, and describes it."""
+        if self._store is not None:
+            self._store.finish()
+        if self._file is not None:
+            self._file.close()
+        with self._partial.open("rb") as file:
+            os.fsync(file.fileno())
+        digest, size = sha256_of(self._partial), self._partial.stat().st_size
+        self._partial.replace(self._final)
+        return Shard(self._final.name, self.rows, self._tokens, self._truncated, size, digest)

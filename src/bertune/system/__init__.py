@@ -1,0 +1,1 @@
+"""The machine: atomic files, locks, processors, feature switches, and plain file formats."""

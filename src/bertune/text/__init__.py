@@ -1,1 +1,0 @@
-"""Examples and where they come from: tables, GLUE files, hub data sets. No torch."""

@@ -1,1 +1,0 @@
-"""From text to token ids, exactly as Google's FullTokenizer. No torch."""
