@@ -181,8 +181,8 @@ def with_settings(
 def digest_of(files: LibraryFiles, *also: object) -> str:
     """Returns the SHA-256, hexadecimal, over all that decides the ids of a text, and over what else is given."""
     parts = {key: value for key, value in files.values.items() if key not in ("decoder", "model", "version")}
-    head = json.dumps([parts, files.splits_special, *map(str, also)], sort_keys=True)
-    return hashlib.sha256(f"library {head} {json.dumps(files.model)}".encode()).hexdigest()
+    head = json.dumps([parts, files.splits_special, *map(str, also)], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(f"library {head} {json.dumps(files.model, allow_nan=False)}".encode()).hexdigest()
 
 
 def write_library_files(folder: Path, files: LibraryFiles, *, has_segments: bool, model_max_length: int) -> None:

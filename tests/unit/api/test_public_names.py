@@ -18,6 +18,7 @@ INTERNAL = {
     "AdamWeightDecay.coefficients return": "for the compiled step",
     "ScheduledAdam.coefficients return": "for the compiled step",
     "Layout.attention_plan return": "for the encoder",
+    "Layout.window_plan return": "for the encoder",
     "Encoder.family return": "for files and kernels",
     "Encoder.input_embeddings return": "a module of torch",
     **{
