@@ -1,8 +1,8 @@
 """How many small faults in a module its unit tests notice: mutants made by cosmic-ray, a sample for each module.
 
 `make mutants MODULES="system/atomic optim/schedule" SAMPLE=20`, or
-`python -m benchmarks.mutants system/atomic optim --sample 20`; a package stands for all modules in it. Works on a copy of
-the sources, never on the sources themselves.
+`python -m benchmarks.mutants system/atomic optim --sample 20`; a package stands for all modules in it. Works on a copy
+of the sources, never on the sources themselves.
 
 At each place (an operator, a number, a condition, a decorator) one mutant is drawn of those that cosmic-ray knows for
 it, so that an addition, which can become eleven other things, counts no more than a `not`; then so many of the places.
