@@ -86,19 +86,41 @@ def faults_of(name: str, documented: griffe.Object | griffe.Alias) -> Iterator[s
         yield f"{name}: no docstring"
     else:
         parameters = {each.name.lstrip("*") for each in getattr(documented, "parameters", [])} - {"self", "cls"}
-        described = {
-            each.name.lstrip("*")
-            for section in documented.docstring.parse("google")
-            if section.kind is griffe.DocstringSectionKind.parameters
-            for each in section.value
-        }
+        parameters -= set(class_variables(documented))
+        if documented.is_class and any("NamedTuple" in str(base) for base in documented.bases):
+            parameters |= {member.name for member in documented.members.values() if member.is_attribute}
+        described = described_in(documented, griffe.DocstringSectionKind.parameters)
         yield from (f"{name}: no parameter {each}" for each in sorted(described - parameters))
         if "." not in name:
+            # What a base class says holds for those that are derived from it.
+            for of_class in [documented, *documented.mro()] if documented.is_class else []:
+                described |= described_in(of_class, *griffe.DocstringSectionKind)
             yield from (f"{name}: parameter {each} is not documented" for each in sorted(parameters - described))
     if documented.is_class:
         for member in documented.members.values():
             if member.is_function and not member.name.startswith("_") and not member.inherited:
                 yield from faults_of(f"{name}.{member.name}", member)
+
+
+def class_variables(documented: griffe.Object | griffe.Alias) -> Iterator[str]:
+    """Yields what a class has for all of its objects, which griffe takes for parameters of a dataclass."""
+    classes = [documented, *documented.mro()] if documented.is_class else []
+    for of_class in classes:
+        for name, member in of_class.members.items():
+            if "ClassVar" in str(getattr(member, "annotation", "")):
+                yield name
+
+
+def described_in(documented: griffe.Object | griffe.Alias, *kinds: griffe.DocstringSectionKind) -> set[str]:
+    """The names of parameters, or of attributes, that a docstring describes."""
+    sections = documented.docstring.parse("google") if documented.docstring else []
+    named = (griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes)
+    return {
+        each.name.lstrip("*")
+        for section in sections
+        if section.kind in kinds and section.kind in named
+        for each in section.value
+    }
 
 
 def navigation() -> Nav:

@@ -38,7 +38,14 @@ _LABELS_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One text or pair of texts, with its label word, or all its label words, if they are known."""
+    """One text or pair of texts, with its label word, or all its label words, if they are known.
+
+    Args:
+        text_a: the text, or the first of a pair.
+        text_b: the second text of a pair; None for single texts.
+        label: its label word; None where it is not known, or where there are several.
+        labels: all its label words, where a row may have several; None where it may not.
+    """
 
     text_a: str
     text_b: str | None

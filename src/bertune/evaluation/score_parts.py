@@ -124,7 +124,15 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """How one label fares: precision, recall and F1 (0.0 where undefined), and how many rows truly have it."""
+    """How one label fares.
+
+    Args:
+        label: its name.
+        precision: share of the rows that were given it that have it; 0.0 where there are none.
+        recall: share of the rows that have it that were given it; 0.0 where there are none.
+        f1: harmonic mean of the two; 0.0 where it is undefined.
+        support: rows that truly have it.
+    """
 
     label: str
     precision: float
