@@ -82,7 +82,7 @@ def one_layer_too_many(world: World) -> None:
 
 def other_architecture(world: World) -> None:
     config = json.loads((world.model / "config.json").read_text())
-    (world.model / "config.json").write_text(json.dumps(config | {"model_type": "roberta"}))
+    (world.model / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
 
 
 def write_train(text: str) -> Callable[[World], None]:
@@ -113,7 +113,7 @@ CASES: dict[str, tuple[Callable[[World], object], int, list[str]]] = {
     "weights that are not finite": (not_finite, 3, ["embeddings.LayerNorm.bias"]),
     "a missing layer": (without_a_layer, 3, ["layers.1.output_norm.weight"]),
     "a layer too many": (one_layer_too_many, 3, ["encoder.layer.1"]),
-    "another architecture": (other_architecture, 2, ["roberta", "model_type"]),
+    "another architecture": (other_architecture, 2, ["gpt2", "model_type"]),
     "no vocabulary": (lambda w: (w.model / "vocab.txt").unlink(), 3, ["vocab.txt"]),
     "a configuration that is no JSON": (lambda w: (w.model / "config.json").write_text("{"), 3, ["config.json"]),
 }
