@@ -49,6 +49,7 @@ class TrainSettings(TypedDict, total=False):
     threshold_for: str | None
     allow_new: Sequence[str]
     skip_probe: bool
+    keep_head: bool
     strict: bool
     tensorboard: bool
     overwrite: bool

@@ -77,7 +77,8 @@ class Head:
             record
             for record in receipt.records
             if not (record.status == "unused" and record.name in taken)
-            and not (record.status == "new" and record.name in inner)
+            # A part of the head that lies in the encoder is new there, or was loaded with it (`head_is_pretrained`).
+            and not (record.status != "unused" and record.name in inner)
         ]
         loaded = [
             TensorRecord(

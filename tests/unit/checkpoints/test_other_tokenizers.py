@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from bertune.encoder.config import BertConfig
-from bertune.heads.classifier import Classifier, classifier_model
 from tests.unit.tokenization import trained
 from tests.unit.tokenization.test_family_files import byte_level, spm
 from tests.unit.tokenization.trained import TEXTS, save, sentencepiece, trained_pieces
@@ -20,6 +18,8 @@ from bertune.checkpoints.model_files import holds_model, tokenizer_folder
 from bertune.checkpoints.model_folder import load, replace_contract
 from bertune.checkpoints.signature import Contract
 from bertune.errors import CheckpointError, ConfigError
+from bertune.models.bert import BertConfig
+from bertune.models.classifier import Classifier, classifier_model
 from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.tokenizer_files import ALL_FILES, VOCABULARY_FILES
 from bertune.tokenization.tokenizer_protocol import Tokenizer
