@@ -250,7 +250,16 @@ _HOMES = {
 # What `from bertune import *` takes; without scikit-learn its estimators cannot be had.
 _NEEDS_SKLEARN = ("TextClassifier", "TextRegressor")
 __all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604 (all are strings)
-if importlib.util.find_spec("sklearn") is None:
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:  # of a finder that refuses the name
+        return False
+
+
+if not _is_installed("sklearn"):
     __all__ = [name for name in __all__ if name not in _NEEDS_SKLEARN]
 
 
