@@ -75,7 +75,10 @@ class TensorFiles:
                 tensor = source.get_tensor(name).to(torch.float32)
         # The extremes carry NaN and infinity, and are found several times faster than isfinite looks at each number.
         if tensor.numel() and not all(torch.isfinite(extreme) for extreme in torch.aminmax(tensor)):
-            raise CheckpointError(f"{stored.file}: tensor {name} holds NaN or infinite numbers")
+            raise CheckpointError(
+                f"{stored.file}: tensor {name} holds NaN or infinite numbers",
+                hint="its training diverged or the file is damaged: take an earlier checkpoint, or download it again",
+            )
         return tensor
 
 

@@ -116,7 +116,10 @@ class TensorBundle:
             values: NDArray[np.float32] = self.read(name).astype(np.float32, copy=False)
         # The sum of a whole row tells of NaN and infinity without an array of truth values.
         if not np.isfinite(values.sum(dtype=np.float64)):
-            raise CheckpointError(f"{self.index}: tensor {name} holds NaN or infinite numbers")
+            raise CheckpointError(
+                f"{self.index}: tensor {name} holds NaN or infinite numbers",
+                hint="its training diverged or the file is damaged: take an earlier checkpoint, or download it again",
+            )
         return values
 
     def read_strings(self, name: str) -> list[bytes]:

@@ -55,7 +55,8 @@ def read_json_object(
     try:
         values = parse_json(content, max_integer=max_integer, any_text=any_text)
     except ValueError as problem:
-        raise error(f"{path}: not a JSON file ({problem})") from problem
+        hint = "bring it back from a copy, or download it again"
+        raise error(f"{path}: not a JSON file ({problem})", hint=hint) from problem
     if not isinstance(values, dict):
         raise error(f"{path}: expected a JSON object, found {type(values).__name__}")
     return values

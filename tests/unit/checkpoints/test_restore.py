@@ -226,8 +226,9 @@ def test_a_number_that_is_none_changes_nothing_in_the_encoder(
 ) -> None:
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
     tensors["pooler.dense.bias"][3] = value  # the last tensor to be read
-    with pytest.raises(CheckpointError, match=r"tensor pooler\.dense\.bias holds NaN or infinite"):
+    with pytest.raises(CheckpointError, match=r"tensor pooler\.dense\.bias holds NaN or infinite") as refused:
         restore(fresh, write(tensors))
+    assert "an earlier checkpoint" in (refused.value.hint or "")
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
 
 

@@ -167,8 +167,9 @@ def test_numbers_that_are_not_finite_or_no_floats_are_refused(tmp_path: Path) ->
     write_bundle(tmp_path / "x", values.items())
     bundle = TensorBundle(tmp_path / "x")
     for name in ("nan", "too large"):
-        with pytest.raises(CheckpointError, match=f"tensor {name} holds NaN or infinite"):
+        with pytest.raises(CheckpointError, match=f"tensor {name} holds NaN or infinite") as refused:
             bundle.read_float(name)
+        assert "an earlier checkpoint" in (refused.value.hint or "")
     with pytest.raises(CheckpointError, match="tensor whole is I32, expected a floating-point type"):
         bundle.read_float("whole")
 

@@ -35,6 +35,14 @@ def test_json_that_nothing_can_use_is_refused(content: bytes, says: str) -> None
         parse_json(content)
 
 
+def test_a_file_cut_short_is_named_and_says_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    file.write_bytes(b'{"model": {"type": "BPE"')
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: not a JSON file") as refused:
+        read_json_object(file, error=CheckpointError)
+    assert "download it again" in (refused.value.hint or "")
+
+
 def test_json_keeps_what_is_sound() -> None:
     content = b'{"a": [1, 9223372036854775807, -0.5, 1e300, "\\ud83d\\ude00", null, true], "": {}}'
     assert parse_json(content) == {"a": [1, 2**63 - 1, -0.5, 1e300, "\U0001f600", None, True], "": {}}
