@@ -25,8 +25,8 @@ SAMPLE ?= 20
 BASE ?= HEAD
 EXPECTED ?=
 
-# Parts that BERTUNE_WITHOUT takes away, one at a time.
-TRICKS := kernels,kept-memory,kernels+kept-memory
+# Parts that BERTUNE_DISABLE takes away, one at a time.
+SWITCHES := kernels,kept-memory,kernels+kept-memory
 # How threads wait and where they run, and larger pages, beside what they are left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
 
@@ -152,7 +152,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed --model minilm
 	$(BIN)/python -m benchmarks.speed --model tiny
 	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
-	$(BIN)/python -m benchmarks.speed --systems bertune --without $(TRICKS) --tag ablation
+	$(BIN)/python -m benchmarks.speed --systems bertune --without $(SWITCHES) --tag ablation
 	$(BIN)/python -m benchmarks.speed --model tiny --systems bertune --without kernels --tag ablation
 	$(BIN)/python -m benchmarks.speed --systems bertune --without kernels --settings $(SETTINGS) --tag settings
 	$(BIN)/python -m benchmarks.speed --systems bertune-fp32 --without fp32-products --tag ablation,fp32

@@ -23,7 +23,7 @@ from benchmarks.machine import machine
 from benchmarks.processes import JobError, run_groups, run_worker
 from benchmarks.speed.workload import cross_entropy
 from benchmarks.task_tables import drawn_rows, write_table
-from bertune import BertConfig, BertTokenizer, Contract, classifier_model, resolve_model, restore, save
+from bertune import BertConfig, BertTokenizer, ModelSignature, classifier_model, resolve_model, restore, save
 from bertune.batches.sampler import epoch_order, steps_in_epoch
 from bertune.data.splits import find_splits, glue_task, read_split
 from bertune.fetch.resolve import DEFAULT_MODEL
@@ -161,9 +161,9 @@ class Comparison:
         classifier, encoder = classifier_model(config, len(self._labels), seed=seed)
         restore(encoder, self._encoder).assert_consumed()
         is_pair = self._train.texts_b is not None
-        contract = Contract(tuple(self._labels), is_pair=is_pair, max_length=self._settings.max_length)
+        signature = ModelSignature(tuple(self._labels), is_pair=is_pair, max_length=self._settings.max_length)
         tokenizer = BertTokenizer.from_directory(self._encoder)
-        save(classifier, folder / "model", tokenizer=tokenizer, contract=contract)
+        save(classifier, folder / "model", tokenizer=tokenizer, signature=signature)
         return np.stack([epoch_order(rows, seed=seed, epoch=epoch) for epoch in range(self._settings.epochs)])
 
     def _trained(self, system: str, folder: Path, rows: int, seed: int, order: NDArray[np.int64]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from bertune.reports.compared_runs import ComparedRun, read_compared_run, target
 
 
 def measure(run: ComparedRun, splits: int) -> dict[str, Any]:
-    targets = targets_of(run.rows, run.contract)
+    targets = targets_of(run.rows, run.signature)
     plain = probabilities_at(run.logits, 1.0, multi_label=targets.ndim == 2)
     before = calibration_error(plain, targets)
     held_out = [held_out_quality(run.logits, targets, seed=seed) for seed in range(splits)]

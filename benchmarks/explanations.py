@@ -50,7 +50,7 @@ def main() -> None:
 
 def explained(model: LoadedModel, examples: Examples) -> Iterator[tuple[ReadTexts, Score]]:
     for row, prediction in enumerate(predict(model, examples)):
-        yield read_texts(model, examples, row), score_of(model.contract, targets_of(model.contract, prediction)[:1])
+        yield read_texts(model, examples, row), score_of(model.signature, targets_of(model.signature, prediction)[:1])
 
 
 def explanations(model: LoadedModel, texts: ReadTexts, score: Score) -> dict[str, FloatArray]:

@@ -233,12 +233,12 @@ SYSTEMS: dict[str, Callable[[Job], Any]] = {
 
 @contextmanager
 def removed(tricks: tuple[str, ...]) -> Iterator[None]:
-    before = os.environ.get("BERTUNE_WITHOUT", "")
-    os.environ["BERTUNE_WITHOUT"] = ",".join(tricks)
+    before = os.environ.get("BERTUNE_DISABLE", "")
+    os.environ["BERTUNE_DISABLE"] = ",".join(tricks)
     try:
         yield
     finally:
-        os.environ["BERTUNE_WITHOUT"] = before
+        os.environ["BERTUNE_DISABLE"] = before
 
 
 # ---- measuring ------------------------------------------------------------------------------------------------------
@@ -390,7 +390,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=MRPC_STEPS, help="of a round")
     parser.add_argument("--systems", help=f"names with commas between, of: {', '.join(SYSTEMS)}")
-    parser.add_argument("--without", help="tricks to take away, one system for each; see `BERTUNE_WITHOUT`")
+    parser.add_argument("--without", help="tricks to take away, one system for each; see `BERTUNE_DISABLE`")
     parser.add_argument("--out", type=Path, help="without suffix; by default in benchmarks/results")
     return parser.parse_args()
 

@@ -107,7 +107,7 @@ def measure(table: str, setting: Setting, seed: int, data: Path) -> dict[str, An
     run = with_seed(prepared(table.partition(":")[0], data, pooling), seed, Path("runs/recipe-choice"))
     train, validation = rows_of(table, run)
     epochs = max(1, round(STEPS / -(-len(train) // BATCH)))
-    objective = Objective.of(run.contract)
+    objective = Objective.of(run.signature)
     best = BestOfSix(run.classifier, objective.checked(validation, "validation", run.classifier), objective, epochs)
     config = TrainingConfig(epochs=epochs, batch_size=BATCH, learning_rate=rate, layer_decay=decay, seed=seed)
     started = time.perf_counter()

@@ -17,7 +17,7 @@ processor's time instead: for bertune its seconds by the share of the processor 
 keeps its best epoch by the validation rows, the Trainer its last. Test rows choose nothing.
 
 NAME.jsonl gets a line a run as it ends; started again, what has a line is not repeated. NAME.json and NAME.md are
-written anew after each. Seeds are outermost, so that a stop in the middle leaves every task with as many seeds as the
+written again after each. Seeds are outermost, so that a stop in the middle leaves every task with as many seeds as the
 others. A seed's systems of one task run one after the other, so `trainer` finds auto's time; `--jobs 2` runs two tasks
 at a time.
 """

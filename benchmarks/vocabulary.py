@@ -88,7 +88,7 @@ def measure(shape: str, system: str, engine: str, options: argparse.Namespace, s
     variables = os.environ | {
         "PYTHONPATH": f"{sources}{os.pathsep}{ROOT}",
         "OMP_NUM_THREADS": str(options.threads),
-        "BERTUNE_WITHOUT": "" if engine == "kernels" else "kernels",
+        "BERTUNE_DISABLE": "" if engine == "kernels" else "kernels",
     }
     command = [sys.executable, "-m", "benchmarks.vocabulary", "--work", shape, system, engine, str(options.steps)]
     done = subprocess.run(command, env=variables, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)

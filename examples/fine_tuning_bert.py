@@ -319,12 +319,12 @@ assert my_logits.argmax(axis=0).shape == (2,)  # an example for each class
 # %% [markdown]
 # ## Save and reload
 #
-# A model folder holds all that its use needs: weights, tokenizer, and a contract with the labels in their order, the
+# A model folder holds all that its use needs: weights, tokenizer, and a signature with the labels in their order, the
 # number of texts and the length. transformers loads it too.
 
 # %%
-contract = bertune.Contract(labels=labels.names, is_pair=True, max_length=MAX_LENGTH)
-bertune.save(classifier, OUT / "model", tokenizer=tokenizer, contract=contract)
+signature = bertune.ModelSignature(labels=labels.names, is_pair=True, max_length=MAX_LENGTH)
+bertune.save(classifier, OUT / "model", tokenizer=tokenizer, signature=signature)
 sorted(path.name for path in (OUT / "model").iterdir())
 
 # %% [markdown]

@@ -119,7 +119,7 @@ class Chromium:
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
             part = os.read(self._read, 1 << 16)
-            assert part, "the browser went away"
+            assert part, "the browser ended"
             self._rest += part
         line, _, self._rest = self._rest.partition(b"\0")
         message: dict[str, Any] = json.loads(line)

@@ -12,7 +12,7 @@ _NONSENSE = tuple(
 
 
 def damaged(content: bytes, count: int, seed: str) -> Iterator[bytes]:
-    """Damages a file so many times, each time anew and once; the same seed gives the same ones.
+    """Damages a file so many times, each time again and once; the same seed gives the same ones.
 
     Args:
         content: of the sound file, at least 16 bytes.

@@ -133,5 +133,5 @@ def worker_environment(system: System, threads: int) -> dict[str, str]:
     added = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     added |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}  # or the log lacks what was printed last
     if system.without:
-        added["BERTUNE_WITHOUT"] = ",".join(system.without)
+        added["BERTUNE_DISABLE"] = ",".join(system.without)
     return kept | added | dict(system.settings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 # The backward pass of a product is two products of the same size: one for its input, one for its weights.
 TRAINING_FACTOR = 3
-# The names by which `BERTUNE_WITHOUT` switches off the shorter last layer, and the compiled kernels.
+# The names by which `BERTUNE_DISABLE` switches off the shorter last layer, and the compiled kernels.
 FIRST_ONLY = "first-only"
 KERNELS = "kernels"
 

@@ -18,9 +18,9 @@ from bertune import (
     BertConfig,
     BertTokenizer,
     Columns,
-    Contract,
     Examples,
     LabelSet,
+    ModelSignature,
     classifier_model,
     encode_examples,
     find_splits,
@@ -121,8 +121,8 @@ def write_weights(folder: Path, model: str, source: Path, tokenizer: BertTokeniz
     classifier, encoder = classifier_model(config, 2, seed=HYPER_PARAMETERS["seed"])
     if model == "minilm":
         restore(encoder, source).assert_consumed()
-    contract = Contract(("no", "yes"), is_pair=True, max_length=HYPER_PARAMETERS["max_length"])
-    save(classifier, folder / "model", tokenizer=tokenizer, contract=contract)
+    signature = ModelSignature(("no", "yes"), is_pair=True, max_length=HYPER_PARAMETERS["max_length"])
+    save(classifier, folder / "model", tokenizer=tokenizer, signature=signature)
     tensorflow = folder / "tensorflow"
     tensorflow.mkdir()
     write_tf_checkpoint(classifier, tensorflow / "classifier")

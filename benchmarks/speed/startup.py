@@ -36,7 +36,7 @@ def commands() -> list[dict[str, Any]]:
         title = "`bertune train --task mrpc` until its first step is done, tokens and kernels in the cache"
         train = [own, "-m", "bertune", "train", "--data", str(data), "--task", "mrpc", "--quiet"]
         found.append({"name": "first-step", "title": title, "command": train})
-        cold = {"BERTUNE_WITHOUT": "token-cache"}
+        cold = {"BERTUNE_DISABLE": "token-cache"}
         title = "the same without tokens in the cache"
         found.append({"name": "first-step~token-cache", "title": title, "command": train, "settings": cold})
         title = "the same, and encoded by one thread"
@@ -48,7 +48,7 @@ def commands() -> list[dict[str, Any]]:
 def measure_startup(runs: int) -> list[dict[str, Any]]:
     """Returns each command with its seconds; the file cache is warm."""
     measured: list[dict[str, Any]] = [entry | {"seconds": []} for entry in commands()]
-    dropped = ("OMP_", "BERTUNE_WITHOUT", "TOKENIZERS_")
+    dropped = ("OMP_", "BERTUNE_DISABLE", "TOKENIZERS_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     for number in range(runs + _WARM_UPS):
         for entry in measured:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bertune.checkpoints.receipt import Receipt as Receipt
     from bertune.checkpoints.receipt import TensorRecord as TensorRecord
     from bertune.checkpoints.restore import restore as restore
-    from bertune.checkpoints.signature import Contract as Contract
+    from bertune.checkpoints.signature import ModelSignature as ModelSignature
     from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint as write_tf_checkpoint
     from bertune.data.demo_data import demo_folder as demo_folder
     from bertune.data.examples import Columns as Columns
@@ -146,7 +146,7 @@ _HOMES = {
     "Classifier": "models.classifier",
     "Columns": "data.examples",
     "ConfigError": "errors",
-    "Contract": "checkpoints.signature",
+    "ModelSignature": "checkpoints.signature",
     "DataError": "errors",
     "Dataset": "batches.dataset",
     "DivergedError": "errors",
@@ -249,6 +249,9 @@ _HOMES = {
 
 # What `from bertune import *` takes; without scikit-learn its estimators cannot be had.
 _NEEDS_SKLEARN = ("TextClassifier", "TextRegressor")
+# Public names of the release before, by what they are called now.
+_RENAMED = {"Contract": "ModelSignature"}
+
 __all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604 (all are strings)
 
 
@@ -266,6 +269,11 @@ if not _is_installed("sklearn"):
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return importlib.import_module("bertune.errors")
+    if name in _RENAMED:
+        from bertune.system.renamed import warn_renamed
+
+        warn_renamed(f"bertune.{name}", f"bertune.{_RENAMED[name]}")
+        return getattr(importlib.import_module("bertune"), _RENAMED[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'bertune' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"bertune.{_HOMES[name]}"), name)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from tests.end_to_end.world import COLUMNS, TRAINING, Run, write_table
 
-from bertune.checkpoints.model_folder import replace_contract
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.model_folder import replace_signature
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli import calibrating, main
 from bertune.evaluation.answer_kinds import softmax
 
@@ -81,17 +81,17 @@ def test_the_scores_of_the_run_are_those_of_a_later_evaluation(noisy: Path, run:
     assert f"expected calibration error {100 * later['calibration_error']:.1f} %" in shown
 
 
-def test_calibrating_anew_takes_the_place_of_what_was_there(noisy: Path, run: Run, tmp_path: Path) -> None:
+def test_calibrating_again_takes_the_place_of_what_was_there(noisy: Path, run: Run, tmp_path: Path) -> None:
     folder = copied(noisy, tmp_path)
     weights = (folder / "model" / "model.safetensors").read_bytes()
-    before = Contract.read(folder / "model")
+    before = ModelSignature.read(folder / "model")
     again = run("calibrate", str(folder), "--data", str(noisy / "validation.csv"), "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["temperature"] == pytest.approx(before.temperature, rel=1e-4)
     picture = tmp_path / "reliability.svg"
     other = run("calibrate", str(folder), "--data", str(noisy / "test.csv"), "--plot", str(picture))
     assert other.returncode == 0, other.stderr
-    after = Contract.read(folder / "model")
+    after = ModelSignature.read(folder / "model")
     assert after.temperature != pytest.approx(before.temperature, rel=1e-4)
     assert replace(after, temperature=before.temperature) == before
     assert f"temperature {after.temperature:.3g}, fitted on these 120 rows" in other.stdout
@@ -100,16 +100,16 @@ def test_calibrating_anew_takes_the_place_of_what_was_there(noisy: Path, run: Ru
     assert "<svg" in picture.read_text()
     assert run("evaluate", str(folder), "--data", str(noisy / "test.csv")).returncode == 0
     shown = run("inspect", str(folder)).stdout
-    assert "before it was calibrated anew" in shown
-    assert "before it was calibrated anew" not in run("inspect", str(noisy / "run")).stdout
+    assert "before it was recalibrated" in shown
+    assert "before it was recalibrated" not in run("inspect", str(noisy / "run")).stdout
     assert run("report", str(folder)).returncode == 0
-    assert "before the model was calibrated anew" in (folder / "report.html").read_text()
+    assert "before the model was recalibrated" in (folder / "report.html").read_text()
 
 
 def test_without_data_a_run_is_calibrated_on_its_own_validation_rows(noisy: Path, run: Run, tmp_path: Path) -> None:
     folder = copied(noisy, tmp_path)
-    fitted = Contract.read(folder / "model")
-    replace_contract(folder / "model", replace(fitted, temperature=1.0))
+    fitted = ModelSignature.read(folder / "model")
+    replace_signature(folder / "model", replace(fitted, temperature=1.0))
     chosen = ["--threshold", "auto", "--threshold-for", "accuracy", "--json"]
     of_data = json.loads(run("calibrate", str(folder), "--data", str(noisy / "validation.csv"), *chosen).stdout)
     done = run("calibrate", str(folder), *chosen)
@@ -123,7 +123,7 @@ def test_without_data_a_run_is_calibrated_on_its_own_validation_rows(noisy: Path
         assert own[name]["log_loss"] == pytest.approx(of_data[name]["log_loss"], rel=1e-5)
         assert own[name]["calibration_error"] == pytest.approx(of_data[name]["calibration_error"], abs=1e-5)
     # To the last bit what training found on these rows.
-    assert own["temperature"] == fitted.temperature == Contract.read(folder / "model").temperature
+    assert own["temperature"] == fitted.temperature == ModelSignature.read(folder / "model").temperature
     assert own["temperature"] == pytest.approx(of_data["temperature"], rel=1e-4)
 
 
@@ -174,7 +174,7 @@ def test_no_run_can_put_another_model_there_while_one_is_calibrated(
 
 def test_a_stored_threshold_decides_every_answer(noisy: Path, run: Run, tmp_path: Path) -> None:
     folder = copied(noisy, tmp_path)
-    replace_contract(folder / "model", replace(Contract.read(folder / "model"), thresholds=(0.9,)))
+    replace_signature(folder / "model", replace(ModelSignature.read(folder / "model"), thresholds=(0.9,)))
     data = ["--data", str(noisy / "test.csv")]
     answers = [json.loads(line) for line in run("predict", str(folder), *data, "--json", "--quiet").stdout.splitlines()]
     shares = [answer["probabilities"]["up"] for answer in answers]
@@ -195,9 +195,9 @@ def test_thresholds_are_chosen_when_asked_and_said_what_they_are_worth(noisy: Pa
     assert "accuracy" in done.stdout.split("threshold of 'up': ")[1]
     chosen = read(folder / "calibration.json")["thresholds"]
     assert chosen["metric"] == "accuracy"
-    assert list(Contract.read(folder / "model").thresholds) == chosen["values"]
+    assert list(ModelSignature.read(folder / "model").thresholds) == chosen["values"]
     run("calibrate", str(folder), *data)
-    assert Contract.read(folder / "model").thresholds == ()
+    assert ModelSignature.read(folder / "model").thresholds == ()
 
 
 def test_too_few_rows_are_refused_and_the_model_stays_as_it_was(noisy: Path, run: Run, tmp_path: Path) -> None:

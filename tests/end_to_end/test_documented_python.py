@@ -116,9 +116,11 @@ def files(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
         ("questions", ("different", "duplicate"), ("question1", "question2")),
         ("mrpc", ("not_equivalent", "equivalent"), ("sentence1", "sentence2")),
     ):
-        contract = bertune.Contract(labels=labels, is_pair=True, max_length=128, text_a=columns[0], text_b=columns[1])
+        signature = bertune.ModelSignature(
+            labels=labels, is_pair=True, max_length=128, text_a=columns[0], text_b=columns[1]
+        )
         tokenizer = bertune.BertTokenizer(model / "vocab.txt")
-        bertune.save(classifier, folder / "runs" / name / "model", tokenizer=tokenizer, contract=contract)
+        bertune.save(classifier, folder / "runs" / name / "model", tokenizer=tokenizer, signature=signature)
     (folder / "glue" / "MRPC").mkdir(parents=True)
     for split in ("train", "validation"):
         with (folder / "glue" / "MRPC" / f"{split}.csv").open("w", newline="") as stream:

@@ -82,11 +82,11 @@ def test_transformers_gives_the_same_logits(fine_tuned: Path, family: str, table
     text = " ".join([*GOOD[:2], *OTHER[:3]])
     with torch.no_grad():
         logits = theirs(**tokenizer(text, return_tensors="pt")).logits[0].double().numpy()
-    contract = json.loads((fine_tuned / "model" / "bertune.json").read_text())
-    shares = np.exp(logits / contract["temperature"])
+    signature = json.loads((fine_tuned / "model" / "bertune.json").read_text())
+    shares = np.exp(logits / signature["temperature"])
     done = run("predict", str(fine_tuned), text, "--json")
     (answer,) = json.loads(done.stdout) if done.stdout.startswith("[") else [json.loads(done.stdout)]
-    found = [answer["probabilities"][name] for name in contract["labels"]]
+    found = [answer["probabilities"][name] for name in signature["labels"]]
     assert found == pytest.approx((shares / shares.sum()).tolist(), abs=1e-6)
 
 

@@ -228,8 +228,8 @@ def test_a_mean_pooled_run_is_fine_tuned_on_with_its_pooling(
     ):
         done = run("train", *brief, *flags, "--out", str(out))
         assert done.returncode == 0, done.stderr
-    contracts = [json.loads((out / "model" / "bertune.json").read_text()) for out in (first, second, other)]
-    assert [contract["pooling"] for contract in contracts] == ["mean", "mean", "cls"]
+    signatures = [json.loads((out / "model" / "bertune.json").read_text()) for out in (first, second, other)]
+    assert [signature["pooling"] for signature in signatures] == ["mean", "mean", "cls"]
     # Its head goes on with the pooling it was trained with, and not with another.
     head, pooler = {"classifier.weight", "classifier.bias"}, {"pooler.dense.weight", "pooler.dense.bias"}
     for out, expected in ((second, set()), (other, head | pooler)):

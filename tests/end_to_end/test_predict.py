@@ -121,7 +121,7 @@ def test_a_model_whose_answers_are_no_numbers_is_refused(run: Run, trained: Path
     model = load(poisoned / "model")
     with torch.no_grad():
         model.classifier.classifier.weight.fill_(3e38)
-    save(model.classifier, poisoned / "model", tokenizer=model.tokenizer, contract=model.contract)
+    save(model.classifier, poisoned / "model", tokenizer=model.tokenizer, signature=model.signature)
     table, out = str(tables / "test.csv"), tmp_path / "answers.csv"
     calibration = (poisoned / "calibration.json").read_bytes()
     for arguments in (

@@ -146,12 +146,12 @@ def test_a_thresholds_of_its_own_decides_each_label(
     run: Run, multi_label: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:
     from bertune import load, predict, save
-    from bertune.checkpoints.signature import Contract
+    from bertune.checkpoints.signature import ModelSignature
 
     folder, out = multi_label["write_flags"]
     made = load(out / "model")
-    contract = Contract(**(vars(made.contract) | {"thresholds": (0.999, 0.5, 0.001), "temperature": 2.0}))
-    save(made.classifier, tmp_path / "m", tokenizer=made.tokenizer, contract=contract)
+    signature = ModelSignature(**(vars(made.signature) | {"thresholds": (0.999, 0.5, 0.001), "temperature": 2.0}))
+    save(made.classifier, tmp_path / "m", tokenizer=made.tokenizer, signature=signature)
     answers = answers_of(run, tmp_path / "m", folder)
     assert all("bad" not in answer["predicted_labels"] and "loud" in answer["predicted_labels"] for answer in answers)
     given = np.array([[name in answer["predicted_labels"] for name in sorted(WORDS)] for answer in answers], int)

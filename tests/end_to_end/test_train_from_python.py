@@ -312,7 +312,7 @@ def test_columns_may_be_named_by_their_places(of_command: Path, model: Path, tab
     made = bertune.train(as_pandas(tables / "train.csv"), out=tmp_path / "run", quiet=True, **named, **SETTINGS)
     weights = "model/model.safetensors"
     assert (made.folder / weights).read_bytes() == (of_command / weights).read_bytes()
-    assert made.model.contract.text_a == "first"
+    assert made.model.signature.text_a == "first"
 
 
 def test_a_table_without_rows_in_memory_says_what_to_do(model: Path, tmp_path: Path) -> None:

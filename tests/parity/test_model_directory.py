@@ -10,7 +10,7 @@ import torch
 from bertune.batches.batch import pack
 from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.restore import restore
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.evaluation.predictions import predict
 from bertune.models.bert import BertConfig
@@ -44,8 +44,8 @@ def make_classifier(tokenizer: BertTokenizer, pooling: Any = "cls", activation: 
     return classifier_model(sizes, 2, pooling=pooling)[0].eval()
 
 
-def contract_for(*, is_pair: bool) -> Contract:
-    return Contract(labels=("not_equivalent", "equivalent"), is_pair=is_pair, max_length=64, task="mrpc")
+def signature_for(*, is_pair: bool) -> ModelSignature:
+    return ModelSignature(labels=("not_equivalent", "equivalent"), is_pair=is_pair, max_length=64, task="mrpc")
 
 
 def our_logits(classifier: Classifier, tokenizer: BertTokenizer, texts_b: list[str] | None) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_transformers_loads_every_tensor_and_gives_our_logits(
     tmp_path: Path, tokenizer: BertTokenizer, activation: str, is_pair: bool
 ) -> None:
     classifier = make_classifier(tokenizer, activation=activation)
-    save(classifier, tmp_path / "m", tokenizer=tokenizer, contract=contract_for(is_pair=is_pair))
+    save(classifier, tmp_path / "m", tokenizer=tokenizer, signature=signature_for(is_pair=is_pair))
     model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "m", output_loading_info=True
     )
@@ -80,7 +80,7 @@ def test_transformers_loads_every_tensor_and_gives_our_logits(
 
 def test_the_pipeline_gives_our_label_names_and_scores(tmp_path: Path, tokenizer: BertTokenizer) -> None:
     classifier = make_classifier(tokenizer)
-    save(classifier, tmp_path / "m", tokenizer=tokenizer, contract=contract_for(is_pair=True))
+    save(classifier, tmp_path / "m", tokenizer=tokenizer, signature=signature_for(is_pair=True))
     classify = transformers.pipeline("text-classification", str(tmp_path / "m"), device="cpu")
     pairs = [{"text": a, "text_pair": b} for a, b in zip(TEXTS_A, TEXTS_B, strict=True)]
     answers = classify(pairs, top_k=None)
@@ -92,7 +92,7 @@ def test_the_pipeline_gives_our_label_names_and_scores(tmp_path: Path, tokenizer
 
 
 def test_the_tokenizer_of_the_folder_gives_our_ids(tmp_path: Path, tokenizer: BertTokenizer) -> None:
-    save(make_classifier(tokenizer), tmp_path / "m", tokenizer=tokenizer, contract=contract_for(is_pair=True))
+    save(make_classifier(tokenizer), tmp_path / "m", tokenizer=tokenizer, signature=signature_for(is_pair=True))
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
     for first, second in zip(TEXTS_A, TEXTS_B, strict=True):
         encoded = theirs(first, second)
@@ -104,7 +104,7 @@ def test_a_mean_pooled_folder_is_refused_by_transformers_and_loaded_by_us(
     tmp_path: Path, tokenizer: BertTokenizer
 ) -> None:
     classifier = make_classifier(tokenizer, pooling="mean")
-    save(classifier, tmp_path / "m", tokenizer=tokenizer, contract=contract_for(is_pair=True))
+    save(classifier, tmp_path / "m", tokenizer=tokenizer, signature=signature_for(is_pair=True))
     with pytest.raises(ValueError, match="bertune_mean_pooling"):
         transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "m")
     assert "does not load there" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ def test_a_mean_pooled_folder_is_refused_by_transformers_and_loaded_by_us(
 
 def test_what_transformers_saves_again_is_restored_to_the_same_bits(tmp_path: Path, tokenizer: BertTokenizer) -> None:
     classifier = make_classifier(tokenizer)
-    save(classifier, tmp_path / "ours", tokenizer=tokenizer, contract=contract_for(is_pair=True))
+    save(classifier, tmp_path / "ours", tokenizer=tokenizer, signature=signature_for(is_pair=True))
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "ours")
     model.save_pretrained(tmp_path / "theirs")
     other = make_classifier(tokenizer).encoder
@@ -133,8 +133,8 @@ def test_what_transformers_saves_again_is_restored_to_the_same_bits(tmp_path: Pa
 def test_a_regressor_keeps_its_one_output(tmp_path: Path, tokenizer: BertTokenizer) -> None:
     sizes = make_classifier(tokenizer).encoder.config
     regressor, _ = classifier_model(sizes, 1)
-    contract = Contract(labels=(), is_pair=True, max_length=64, kind="regression", metrics=("pearson",))
-    save(regressor.eval(), tmp_path / "m", tokenizer=tokenizer, contract=contract)
+    signature = ModelSignature(labels=(), is_pair=True, max_length=64, kind="regression", metrics=("pearson",))
+    save(regressor.eval(), tmp_path / "m", tokenizer=tokenizer, signature=signature)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "m").eval()
     assert (model.config.num_labels, model.config.problem_type) == (1, "regression")
     inputs = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")(
@@ -148,8 +148,8 @@ def test_a_regressor_keeps_its_one_output(tmp_path: Path, tokenizer: BertTokeniz
 def test_the_pipeline_gives_the_sigmoid_of_each_of_several_labels(tmp_path: Path, tokenizer: BertTokenizer) -> None:
     sizes = make_classifier(tokenizer).encoder.config
     classifier, _ = classifier_model(sizes, 3, seed=4)
-    contract = Contract(labels=("toxic", "insult", "threat"), is_pair=True, max_length=64, kind="multi-label")
-    save(classifier.eval(), tmp_path / "m", tokenizer=tokenizer, contract=contract)
+    signature = ModelSignature(labels=("toxic", "insult", "threat"), is_pair=True, max_length=64, kind="multi-label")
+    save(classifier.eval(), tmp_path / "m", tokenizer=tokenizer, signature=signature)
     classify = transformers.pipeline("text-classification", str(tmp_path / "m"), device="cpu")
     assert classify.model.config.problem_type == "multi_label_classification"
     pairs = [{"text": a, "text_pair": b} for a, b in zip(TEXTS_A, TEXTS_B, strict=True)]

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bertune import classifier_model, load, resolve_model, restore, save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
 from bertune.tokenization.tokenizer import BertTokenizer
@@ -60,11 +60,11 @@ def write_model(
         for parameter in classifier.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     kind = "classification" if labels else "regression"
-    contract = Contract(
+    signature = ModelSignature(
         labels, is_pair, 48, kind, pooling, text_b="sentence2" if is_pair else None,
         metrics=("accuracy",) if labels else ("pearson",), temperature=temperature,
     )  # fmt: skip
-    return save(classifier, folder, tokenizer=BertTokenizer(SMALL_VOCAB, do_lower_case=False), contract=contract)
+    return save(classifier, folder, tokenizer=BertTokenizer(SMALL_VOCAB, do_lower_case=False), signature=signature)
 
 
 def batches() -> list[dict[str, np.ndarray]]:
@@ -114,7 +114,7 @@ def test_tensorflow_serves_the_model_without_bertune(kind: str, tmp_path: Path) 
     model = load(folder)
     outputs = model.classifier.num_labels
     assert seen["inputs"] == {name: ["int32", [None, None]] for name in INPUTS}
-    names = ["logits"] if model.contract.kind == "regression" else ["logits", "probabilities"]
+    names = ["logits"] if model.signature.kind == "regression" else ["logits", "probabilities"]
     assert seen["outputs"] == {name: ["float32", [None, outputs]] for name in names}
     # That TensorFlow alone serves it shows that every operation is its own; these call back into Python.
     assert not {"PyFunc", "PyFuncStateless", "EagerPyFunc"} & set(seen["operations"])
@@ -132,9 +132,9 @@ def test_tensorflow_serves_the_model_without_bertune(kind: str, tmp_path: Path) 
     for number, batch in enumerate(batches()):
         with torch.no_grad():
             # The temperature is folded into the head.
-            logits = model.classifier(batch) / model.contract.temperature
+            logits = model.classifier(batch) / model.signature.temperature
         np.testing.assert_allclose(answers[f"{number}|logits"], logits.numpy(), rtol=0, atol=1e-5)
-        if model.contract.labels:
+        if model.signature.labels:
             probabilities = torch.softmax(logits, dim=-1).numpy()
             np.testing.assert_allclose(answers[f"{number}|probabilities"], probabilities, rtol=0, atol=1e-5)
 
@@ -178,9 +178,9 @@ def test_a_real_encoder_is_equal_on_a_thousand_real_rows(tmp_path: Path) -> None
     with torch.no_grad():
         # A head of the size that training gives it: its first weights would make all logits nearly equal.
         classifier.classifier.weight.mul_(10)
-    contract = Contract(("not_equivalent", "equivalent"), True, 128, task="mrpc")
+    signature = ModelSignature(("not_equivalent", "equivalent"), True, 128, task="mrpc")
     tokenizer = BertTokenizer.from_directory(encoder_folder)
-    folder = save(classifier, tmp_path / "model", tokenizer=tokenizer, contract=contract)
+    folder = save(classifier, tmp_path / "model", tokenizer=tokenizer, signature=signature)
     data = ["--data", str(MRPC), "--split", "test"] if MRPC.is_dir() else []
     done = in_peer(
         "-m", "bertune", "export", str(folder), str(tmp_path / "out"), "--format", "saved_model", "--json", *data

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.golden.tf_checkpoints_folder import outputs, unpack
 
-from bertune import BertTokenizer, Contract, LoadedModel, classifier_model, export
+from bertune import BertTokenizer, LoadedModel, ModelSignature, classifier_model, export
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.models.bert import BertConfig
 
@@ -32,8 +32,8 @@ def test_the_original_restores_what_bertune_writes(tmp_path: Path) -> None:
     classifier.eval()
     write_tf_checkpoint(encoder, folder / "encoder")
     write_tf_checkpoint(classifier, folder / "classifier")
-    contract = Contract(("a", "b", "c"), is_pair=True, max_length=32)
-    model = LoadedModel(classifier, BertTokenizer(folder / "vocab.txt"), contract)
+    signature = ModelSignature(("a", "b", "c"), is_pair=True, max_length=32)
+    model = LoadedModel(classifier, BertTokenizer(folder / "vocab.txt"), signature)
     assert export(model, folder / "exported", format="tf_checkpoint").warnings == ()
     inputs = {name: golden[name] for name in INPUTS}
     with torch.no_grad():

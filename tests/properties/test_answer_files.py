@@ -11,7 +11,7 @@ import pyarrow.parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.answer_files import delimited_lines, json_lines, write_answers
 from bertune.cli.answer_rows import AnswerColumns, AnswerRow
 from bertune.data.read_options import ReadOptions
@@ -28,7 +28,7 @@ ROWS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5)
 
 
 def answered(rows: Sequence[tuple[str, str]], labels: Sequence[str]) -> tuple[AnswerColumns, list[AnswerRow]]:
-    columns = AnswerColumns(("row", "line"), ("id", "text"), Contract(tuple(labels), is_pair=False, max_length=8))
+    columns = AnswerColumns(("row", "line"), ("id", "text"), ModelSignature(tuple(labels), is_pair=False, max_length=8))
     shares = {label: 1 / 3**number for number, label in enumerate(labels, start=1)}
     prediction = Prediction(labels[0], shares[labels[0]], shares)
     return columns, [AnswerRow((number, number + 1), row, prediction) for number, row in enumerate(rows, start=1)]

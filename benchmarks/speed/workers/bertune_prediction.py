@@ -30,7 +30,7 @@ def main() -> None:
     slices.ready(
         versions=versions("bertune", "torch", "tokenizers"),
         precision=name_of(dtype),
-        without=[name for name in os.environ.get("BERTUNE_WITHOUT", "").split(",") if name],
+        without=[name for name in os.environ.get("BERTUNE_DISABLE", "").split(",") if name],
     )
     while True:
         count = slices.wait()["examples"]

@@ -1,6 +1,6 @@
 """bertune's `fit`, on the workload's folder; `--precision auto` takes bf16 where the processor multiplies it.
 
-Tricks are switched off by `BERTUNE_WITHOUT`, which bertune reads itself.
+Tricks are switched off by `BERTUNE_DISABLE`, which bertune reads itself.
 """
 
 from benchmarks.speed.slices import Slices
@@ -60,7 +60,7 @@ def main() -> None:
         versions=versions("bertune", "torch", "tokenizers", "numpy"),
         first_batch_loss=loss,
         precision=precision,
-        without=[name for name in os.environ.get("BERTUNE_WITHOUT", "").split(",") if name],
+        without=[name for name in os.environ.get("BERTUNE_DISABLE", "").split(",") if name],
     )
     slices.wait()
     names = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "max_gradient_norm", "seed")

@@ -33,7 +33,7 @@ class Model(LoadedModel):
     Args:
         classifier: in evaluation mode.
         tokenizer: the one it was trained with.
-        contract: its labels, texts and lengths.
+        signature: its labels, texts and lengths.
 
     Example:
         >>> model = bertune.load("runs/questions")
@@ -47,12 +47,12 @@ class Model(LoadedModel):
     @classmethod
     def of(cls, loaded: LoadedModel) -> "Model":
         """Takes what was loaded or built elsewhere."""
-        return cls(loaded.classifier, loaded.tokenizer, loaded.contract)
+        return cls(loaded.classifier, loaded.tokenizer, loaded.signature)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the labels in the order of the probabilities; empty for regression."""
-        return self.contract.labels
+        return self.signature.labels
 
     def to(self, device: DeviceName) -> "Model":
         """Moves the model to a device, where it then answers; `auto` is the GPU where torch finds one.
@@ -87,7 +87,7 @@ class Model(LoadedModel):
         Raises:
             ConfigError: the model predicts values.
         """
-        if self.contract.kind == "regression":
+        if self.signature.kind == "regression":
             raise ConfigError("a model of values has no probabilities", hint="predict gives the values")
         return self.predict(texts, text_a=text_a, text_b=text_b, precision=precision).probabilities
 
@@ -133,7 +133,7 @@ class Model(LoadedModel):
         Returns:
             The folder.
         """
-        return model_directory.save(self.classifier, out, tokenizer=self.tokenizer, contract=self.contract)
+        return model_directory.save(self.classifier, out, tokenizer=self.tokenizer, signature=self.signature)
 
     def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
         """Uploads the model folder to the Hugging Face hub, into a repository that is made where there is none.
@@ -155,7 +155,7 @@ class Model(LoadedModel):
     def _several(self, texts: Any) -> Any:
         if isinstance(texts, str):
             return [texts]
-        is_pair = self.contract.is_pair and isinstance(texts, tuple) and len(texts) == 2
+        is_pair = self.signature.is_pair and isinstance(texts, tuple) and len(texts) == 2
         return [texts] if is_pair and all(isinstance(text, str) for text in texts) else texts
 
 

@@ -170,7 +170,7 @@ def _train_once(
 ) -> Run:
     prepared = prepare(settings.run, settings.training, say=say, verbose=verbose, on_fetch=_teller(say), frames=frames)
     with watched_by((), not quiet) as progress:
-        finished = execute(prepared, observer=progress)
+        finished = execute(prepared, callback=progress)
     folder = finished.directory.path
     return Run(folder, write_report(folder), finished.best.scores, finished.also, finished.history)
 
@@ -189,7 +189,7 @@ def _train_seeds(
     )
     with ExitStack() as shown:
         finished = execute_study(
-            study, say=say, observer_of=lambda _seed, _place: shown.enter_context(watched_by((), not quiet))
+            study, say=say, callback_of=lambda _seed, _place: shown.enter_context(watched_by((), not quiet))
         )
     folder = finished.directory.path
     also = {} if finished.test is None else {"test": finished.test}
@@ -197,7 +197,7 @@ def _train_seeds(
     kept = load(folder)
     assert study.run.validation is not None
     judged = replace(study.run, also_scored={"validation": study.run.validation})
-    scores = score_unchosen(judged, "validation", kept.classifier, kept.contract)
+    scores = score_unchosen(judged, "validation", kept.classifier, kept.signature)
     return Run(folder, report, scores, also, seeds=finished.summary)
 
 

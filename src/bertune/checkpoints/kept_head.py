@@ -12,9 +12,9 @@ from bertune.checkpoints.model_files import is_fine_tuned
 from bertune.checkpoints.receipt import Receipt, TensorRecord
 from bertune.checkpoints.restore import names_in
 from bertune.checkpoints.safetensors_file import TensorFiles
-from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
 from bertune.checkpoints.tensorflow_names import find_prefix
-from bertune.checkpoints.transformers_classifier import contract_of
+from bertune.checkpoints.transformers_classifier import signature_of
 from bertune.checkpoints.weight_files import find_tensor_files
 from bertune.data.task import Task
 from bertune.errors import CheckpointError, ConfigError
@@ -111,7 +111,7 @@ def head_of_start(classifier: Classifier, folder: Path, task: Task, *, tokenizer
         CheckpointError: forced, and it cannot be read.
     """
     try:
-        earlier = _contract(folder, tokenizer_digest)
+        earlier = _signature(folder, tokenizer_digest)
     except CheckpointError:
         if forced:
             raise
@@ -182,13 +182,13 @@ def head_names(classifier: Classifier) -> dict[str, str]:
     return {name: stored for name, (stored,) in rows.items() if name in there}
 
 
-def _contract(folder: Path, tokenizer_digest: str) -> Contract | None:
+def _signature(folder: Path, tokenizer_digest: str) -> ModelSignature | None:
     """Returns what the start answered; None for an encoder. The heads of TensorFlow's checkpoints are not read."""
     if not folder.is_dir() or not is_fine_tuned(folder) or find_prefix(folder) is not None:
         return None
-    if (folder / CONTRACT_FILE).is_file():
-        return Contract.read(folder)
-    return contract_of(folder, tokenizer_digest=tokenizer_digest)
+    if (folder / SIGNATURE_FILE).is_file():
+        return ModelSignature.read(folder)
+    return signature_of(folder, tokenizer_digest=tokenizer_digest)
 
 
 def _answers(kind: str, labels: Sequence[str]) -> str:

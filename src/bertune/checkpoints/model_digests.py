@@ -4,18 +4,18 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from bertune.checkpoints.signature import CONTRACT_FILE
+from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE
 from bertune.errors import CheckpointError
 from bertune.tokenization.tokenizer_files import ALWAYS_WRITTEN, SOMETIMES_WRITTEN
 
 WEIGHTS_FILE: Final = "model.safetensors"
 # The card is not checked: people may edit it, and nothing else reads it.
-CHECKED_FILES: Final = frozenset({WEIGHTS_FILE, "config.json", CONTRACT_FILE}) | ALWAYS_WRITTEN | SOMETIMES_WRITTEN
+CHECKED_FILES: Final = frozenset({WEIGHTS_FILE, "config.json", SIGNATURE_FILE}) | ALWAYS_WRITTEN | SOMETIMES_WRITTEN
 
 
 def model_digest(directory: str | Path) -> str:
-    """Returns a digest of a model folder's files, weights and contract among them: another model has another.
+    """Returns a digest of a model folder's files, weights and signature among them: another model has another.
 
     Raises:
         CheckpointError: the folder has no list of its files' digests.

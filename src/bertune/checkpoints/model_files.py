@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bertune.checkpoints.signature import CONTRACT_FILE
+from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE, is_of_transformers
 from bertune.data.missing_path import near_path
 from bertune.errors import DataError
@@ -47,7 +47,7 @@ def tokenizer_folder(model: Path) -> Path:
 
 def is_fine_tuned(folder: Path) -> bool:
     """Tells whether a folder holds a classifier: one of bertune's, or one that transformers saved."""
-    return (folder / CONTRACT_FILE).is_file() or is_of_transformers(folder)
+    return (folder / SIGNATURE_FILE).is_file() or is_of_transformers(folder)
 
 
 def find_model_folder(path: Path) -> Path:
@@ -63,11 +63,11 @@ def find_model_folder(path: Path) -> Path:
         raise DataError(
             f"{path}: no such folder", hint=near_path(path) or "name a run or a model folder that bertune train made"
         )
-    # One of bertune's that lost its contract has digests still.
+    # One of bertune's that lost its signature has digests still.
     if config_file(path).is_file() and not (path / DIGESTS_FILE).is_file():
         known = " or ".join(family.architecture for family in FAMILIES)
         raise DataError(
-            f"{path}: an encoder, or a model for another task, without a classifier of texts (no {CONTRACT_FILE}, and "
+            f"{path}: an encoder, or a model for another task, without a classifier of texts (no {SIGNATURE_FILE}, and "
             f"its {config_file(path).name} does not name {known})",
             hint=f"fine-tune it first: bertune train --model {path} --data FILE --text-a NAME --label NAME --out RUN",
         )
@@ -85,6 +85,6 @@ def find_model_folder(path: Path) -> Path:
             hint=f"the earlier run is in {earlier} until the new one ends",
         )
     raise DataError(
-        f"{path}: no model in this folder (no {CONTRACT_FILE}, and no {_MODEL_OF_RUN}/{CONTRACT_FILE})",
+        f"{path}: no model in this folder (no {SIGNATURE_FILE}, and no {_MODEL_OF_RUN}/{SIGNATURE_FILE})",
         hint="name a run or a model folder that bertune train made; did the run end before its first epoch?",
     )

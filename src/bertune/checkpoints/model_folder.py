@@ -1,4 +1,4 @@
-"""The folder of a fine-tuned model: what transformers loads, plus the contract and the files' digests."""
+"""The folder of a fine-tuned model: what transformers loads, plus the signature and the files' digests."""
 
 import json
 import shutil
@@ -16,21 +16,22 @@ from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, present_files, write_digests
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.restore import restore
-from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
 from bertune.checkpoints.transformers_classifier import (
     DIGESTS_FILE,
     PROBLEM_TYPES,
     WRITTEN_BY_BERTUNE,
-    contract_of,
     is_of_transformers,
-    write_contract,
+    signature_of,
+    write_signature,
 )
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
 from bertune.models.classifier import Classifier, undrawn_model
 from bertune.models.encoder import Encoder
 from bertune.models.registry import read_config
 from bertune.system.atomic import replaced_folder
+from bertune.system.renamed import RenamedAttribute, takes_renamed
 from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.tokenizer_protocol import Tokenizer
 
@@ -46,27 +47,31 @@ class LoadedModel:
     Args:
         classifier: in evaluation mode.
         tokenizer: the one it was trained with.
-        contract: its labels, texts and lengths.
+        signature: its labels, texts and lengths.
     """
 
     classifier: Classifier
     tokenizer: Tokenizer
-    contract: Contract
+    signature: ModelSignature
 
     def __repr__(self) -> str:
-        contract = self.contract
-        labels = ", ".join(map(repr, contract.labels[:4])) + (", …" if len(contract.labels) > 4 else "")
+        signature = self.signature
+        labels = ", ".join(map(repr, signature.labels[:4])) + (", …" if len(signature.labels) > 4 else "")
         of = f" of {labels}" if labels else ""
-        texts = "pairs of texts" if contract.is_pair else "texts"
-        return f"{type(self).__name__}({contract.kind}{of}; {texts} of up to {contract.max_length} tokens)"
+        texts = "pairs of texts" if signature.is_pair else "texts"
+        return f"{type(self).__name__}({signature.kind}{of}; {texts} of up to {signature.max_length} tokens)"
+
+    # By its earlier name.
+    contract = RenamedAttribute("signature")
 
 
+@takes_renamed("contract", "signature")
 def save(
     classifier: Classifier,
     directory: str | Path,
     *,
     tokenizer: Tokenizer,
-    contract: Contract,
+    signature: ModelSignature,
     scores: dict[str, Any] | None = None,
 ) -> Path:
     """Writes a model folder that `load` reads, and transformers where its class of the family has the pooling.
@@ -77,36 +82,36 @@ def save(
         classifier: whose weights are written, as fp32.
         directory: a new folder, or one that `save` wrote.
         tokenizer: the one the classifier was trained with.
-        contract: labels, texts and lengths; pooling and the tokenizer's digest are filled in.
+        signature: labels, texts and lengths; pooling and the tokenizer's digest are filled in.
         scores: for the model card: `metrics` and `rows` of the validation data.
 
     Returns:
         The folder.
 
     Raises:
-        ConfigError: the folder holds something else, or contract, classifier and tokenizer do not fit each other.
+        ConfigError: the folder holds something else, or signature, classifier and tokenizer do not fit each other.
         ResourceError: the weights cannot be written.
 
     Example:
         >>> config = bertune.BertConfig.from_json_file("bert/config.json")
         >>> classifier, encoder = bertune.classifier_model(config, num_labels=2, seed=1)
         >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
-        >>> contract = bertune.Contract(labels=("bad", "good"), is_pair=False, max_length=64)
-        >>> folder = bertune.save(classifier, "runs/mine", tokenizer=tokenizer, contract=contract)
+        >>> signature = bertune.ModelSignature(labels=("bad", "good"), is_pair=False, max_length=64)
+        >>> folder = bertune.save(classifier, "runs/mine", tokenizer=tokenizer, signature=signature)
         >>> bertune.load(folder)
         Model(classification of 'bad', 'good'; texts of up to 64 tokens)
     """
     folder = Path(directory)
     _check_replaceable(folder)
-    _check_parts(classifier, tokenizer, contract)
+    _check_parts(classifier, tokenizer, signature)
     config = classifier.encoder.config
-    values = contract.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
+    values = signature.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
     with replaced_folder(folder) as temporary:
         _write_weights(temporary / WEIGHTS_FILE, classifier)
-        _write_json(temporary / "config.json", _config_values(classifier, contract))
+        _write_json(temporary / "config.json", _config_values(classifier, signature))
         tokenizer.save(temporary, model_max_length=config.max_positions)
-        _write_json(temporary / CONTRACT_FILE, values)
-        (temporary / _CARD_FILE).write_text(card_text(classifier, contract, scores), encoding="utf-8")
+        _write_json(temporary / SIGNATURE_FILE, values)
+        (temporary / _CARD_FILE).write_text(card_text(classifier, signature, scores), encoding="utf-8")
         write_digests(temporary)
     return folder
 
@@ -148,36 +153,36 @@ def _identity(folder: Path) -> tuple[int, int, int] | None:
 
 
 def _load(folder: Path) -> LoadedModel:
-    contract = read_contract(folder)
+    signature = read_signature(folder)
     if not is_of_transformers(folder):
         check_digests(folder)
     tokenizer = read_tokenizer(folder)
-    if tokenizer.digest != contract.tokenizer_digest:
+    if tokenizer.digest != signature.tokenizer_digest:
         raise CheckpointError(f"{folder}: the tokenizer is not the one this model was trained with")
     config = fitted_config(read_config(folder / "config.json"), folder)
-    classifier, encoder = undrawn_model(config, contract.num_outputs, pooling=contract.pooling)
+    classifier, encoder = undrawn_model(config, signature.num_outputs, pooling=signature.pooling)
     check_vocabulary(tokenizer, encoder, folder)
     restore(encoder, folder).assert_consumed()
     Head(read_head(classifier, folder)).put_into(classifier)
-    return LoadedModel(classifier.eval(), tokenizer, contract)
+    return LoadedModel(classifier.eval(), tokenizer, signature)
 
 
-def read_contract(folder: Path) -> Contract:
-    """Returns the contract of a model folder; that of a classifier of transformers is put together from its files.
+def read_signature(folder: Path) -> ModelSignature:
+    """Returns the signature of a model folder; that of a classifier of transformers is put together from its files.
 
     Raises:
         CheckpointError: it cannot be read, or its labels cannot be told.
     """
     if not is_of_transformers(folder):
-        return Contract.read(folder)
-    return contract_of(folder, tokenizer_digest=read_tokenizer(folder).digest)
+        return ModelSignature.read(folder)
+    return signature_of(folder, tokenizer_digest=read_tokenizer(folder).digest)
 
 
-def replace_contract(directory: str | Path, contract: Contract) -> None:
-    """Gives a model folder another contract, and its card the lines that follow from it; the weights stay.
+def replace_signature(directory: str | Path, signature: ModelSignature) -> None:
+    """Gives a model folder another signature, and its card the lines that follow from it; the weights stay.
 
     It is written beside its place and moved there when complete, as by `save`. A folder of transformers gets the
-    contract as one more file.
+    signature as one more file.
 
     Raises:
         CheckpointError: a file of the folder is missing or changed.
@@ -185,21 +190,21 @@ def replace_contract(directory: str | Path, contract: Contract) -> None:
     """
     folder = Path(directory)
     if is_of_transformers(folder):
-        write_contract(folder, contract)
+        write_signature(folder, signature)
         return
     _check_replaceable(folder)
     check_digests(folder)
     with replaced_folder(folder) as temporary:
         for name in present_files(folder):
-            if name == CONTRACT_FILE:
+            if name == SIGNATURE_FILE:
                 continue
             shutil.copyfile(folder / name, temporary / name)
-        _write_json(temporary / CONTRACT_FILE, contract.to_dict())
+        _write_json(temporary / SIGNATURE_FILE, signature.to_dict())
         card = folder / _CARD_FILE
         if card.is_file():
             text = card.read_text(encoding="utf-8", errors="surrogateescape")
             (temporary / _CARD_FILE).write_text(
-                with_answers_of(text, contract), encoding="utf-8", errors="surrogateescape"
+                with_answers_of(text, signature), encoding="utf-8", errors="surrogateescape"
             )
         write_digests(temporary)
 
@@ -226,7 +231,7 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if not folder.is_dir() or (names and CONTRACT_FILE not in names):
+    if not folder.is_dir() or (names and SIGNATURE_FILE not in names):
         raise ConfigError(f"{folder} exists and is not a model folder", hint="name a folder that does not exist yet")
     others = sorted(names - CHECKED_FILES - {_CARD_FILE, DIGESTS_FILE})
     if others:
@@ -235,12 +240,12 @@ def _check_replaceable(folder: Path) -> None:
         )
 
 
-def _check_parts(classifier: Classifier, tokenizer: Tokenizer, contract: Contract) -> None:
-    if contract.num_outputs != classifier.num_labels:
-        raise ConfigError(f"the contract has {contract.num_outputs} outputs, the classifier {classifier.num_labels}")
+def _check_parts(classifier: Classifier, tokenizer: Tokenizer, signature: ModelSignature) -> None:
+    if signature.num_outputs != classifier.num_labels:
+        raise ConfigError(f"the signature has {signature.num_outputs} outputs, the classifier {classifier.num_labels}")
     config = classifier.encoder.config
-    if contract.max_length > config.max_positions:
-        raise ConfigError(f"max_length ({contract.max_length}) exceeds the encoder's {config.max_positions} positions")
+    if signature.max_length > config.max_positions:
+        raise ConfigError(f"max_length ({signature.max_length}) exceeds the encoder's {config.max_positions} positions")
     if tokenizer.vocab_size > config.vocab_size:
         raise ConfigError(
             f"the tokenizer has {tokenizer.vocab_size} pieces, the encoder has room for {config.vocab_size}",
@@ -273,8 +278,8 @@ def _write_weights(path: Path, classifier: Classifier) -> None:
         raise ResourceError(f"{path}: cannot be written ({error})", hint="check the free space") from error
 
 
-def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]:
-    names = contract.labels or ("value",)
+def _config_values(classifier: Classifier, signature: ModelSignature) -> dict[str, Any]:
+    names = signature.labels or ("value",)
     family = classifier.encoder.family
     is_known = family.knows_pooling(classifier.pooling)
     values: dict[str, Any] = {
@@ -285,7 +290,7 @@ def _config_values(classifier: Classifier, contract: Contract) -> dict[str, Any]
         **family.fixed_keys,
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
-        "problem_type": PROBLEM_TYPES[contract.kind],
+        "problem_type": PROBLEM_TYPES[signature.kind],
         "dtype": "float32",
         WRITTEN_BY_BERTUNE: metadata.version("bertune"),
     }

@@ -15,13 +15,13 @@ from bertune.models.encoder_config import Pooling
 from bertune.system.json_file import read_json_object
 from bertune.tokenization.long_texts import LongText
 
-CONTRACT_FILE = "bertune.json"
+SIGNATURE_FILE = "bertune.json"
 FORMAT_VERSION = 1
 _PAIR_HINT = "name the second text's column with --text-b"
 
 
 @dataclass(frozen=True)
-class Contract:
+class ModelSignature:
     """The agreement between a fine-tuned model and its users.
 
     Args:
@@ -61,8 +61,8 @@ class Contract:
         ConfigError: the entries do not fit together.
 
     Example:
-        >>> contract = bertune.load("runs/questions/model").contract
-        >>> contract.labels, contract.is_pair, contract.max_length
+        >>> signature = bertune.load("runs/questions/model").signature
+        >>> signature.labels, signature.is_pair, signature.max_length
         (('different', 'duplicate'), True, 128)
     """
 
@@ -194,15 +194,15 @@ class Contract:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads the contract of a model folder.
+        """Reads the signature of a model folder.
 
         Raises:
             CheckpointError: the file is missing, of a later version, or malformed.
         """
-        path = folder / CONTRACT_FILE
+        path = folder / SIGNATURE_FILE
         if not path.is_file():
             raise CheckpointError(
-                f"{folder}: no {CONTRACT_FILE} in this folder, so it is not a model that bertune fine-tuned",
+                f"{folder}: no {SIGNATURE_FILE} in this folder, so it is not a model that bertune fine-tuned",
                 hint="fine-tune an encoder first: bertune train --model …",
             )
         values = read_json_object(path)

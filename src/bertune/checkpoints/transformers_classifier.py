@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
 from bertune.data.labels import LabelSet
 from bertune.data.task import usual_metrics
 from bertune.data.task_kind import TaskKind
@@ -43,7 +43,7 @@ def is_of_transformers(folder: Path) -> bool:
     return family_of_architecture(values.get("architectures")) is not None
 
 
-def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
+def signature_of(folder: Path, *, tokenizer_digest: str) -> ModelSignature:
     """Puts together what a classifier of transformers expects and answers; `bertune.json` decides where it is there.
 
     Args:
@@ -53,8 +53,8 @@ def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
     Raises:
         CheckpointError: labels or kind cannot be told, or are none that a classifier can have.
     """
-    if (folder / CONTRACT_FILE).is_file():
-        return Contract.read(folder)
+    if (folder / SIGNATURE_FILE).is_file():
+        return ModelSignature.read(folder)
     path = folder / "config.json"
     values = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER)
     labels = _labels(path, values)
@@ -65,7 +65,7 @@ def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
         raise CheckpointError(f"{path}: a regression of {len(labels)} values, which bertune does not know")
     try:
         config = read_config(path)
-        return Contract(
+        return ModelSignature(
             labels=labels if kind.has_labels else (),
             is_pair=None,
             max_length=_max_length(folder, config),
@@ -81,10 +81,10 @@ def contract_of(folder: Path, *, tokenizer_digest: str) -> Contract:
         raise CheckpointError(f"{path}: {error.message}") from error
 
 
-def write_contract(folder: Path, contract: Contract) -> None:
-    """Adds a contract to a folder that transformers wrote, whose other files stay."""
-    content = json.dumps(contract.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(folder / CONTRACT_FILE, content + "\n", follow=False)
+def write_signature(folder: Path, signature: ModelSignature) -> None:
+    """Adds a signature to a folder that transformers wrote, whose other files stay."""
+    content = json.dumps(signature.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(folder / SIGNATURE_FILE, content + "\n", follow=False)
 
 
 def _labels(path: Path, values: dict[str, Any]) -> tuple[str, ...]:

@@ -125,8 +125,8 @@ def _without_formula(text: str) -> str:
 
 def _separator(columns: AnswerColumns) -> str | None:
     """Returns what stands between several labels in a cell; None where a list of JSON must stand there."""
-    separator = columns.contract.label_separator or _USUAL_SEPARATOR
-    return None if any(separator in label for label in columns.contract.labels) else separator
+    separator = columns.signature.label_separator or _USUAL_SEPARATOR
+    return None if any(separator in label for label in columns.signature.labels) else separator
 
 
 def _answer_text(value: Any, separator: str | None) -> str:

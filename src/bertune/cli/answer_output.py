@@ -46,11 +46,11 @@ def answer_table(columns: AnswerColumns, rows: Iterable[AnswerRow]) -> list[str]
     is_placed = columns.has_not_read or not columns.kept
     place = [name for name in columns.place if name != "line"] if is_placed else []
     shares = {"classification": ["label", "probability"], "multi-label": ["labels", "probabilities"]}
-    names = shares.get(columns.contract.kind, ["value"])
+    names = shares.get(columns.signature.kind, ["value"])
     names = ["labels", "probabilities"] if columns.top_k is not None and len(names) > 1 else names
     table = [[*place, *names, *columns.kept]]
     # Answers that come one by one stand below each other.
-    widest = max(map(len, map(shown_label, columns.contract.labels)), default=0)
+    widest = max(map(len, map(shown_label, columns.signature.labels)), default=0)
     for row in rows:
         answer = _cells(columns, row.prediction)
         if len(names) > 1 and "labels" not in names:
@@ -77,7 +77,7 @@ def answer_line(columns: AnswerColumns, answer: Prediction) -> str:
 def _cells(columns: AnswerColumns, answer: Prediction | None) -> list[str]:
     """Returns label and probability, several of both with semicolons between them, or a value."""
     if answer is None:
-        return ["not read"] + [""] * columns.contract.kind.has_labels
+        return ["not read"] + [""] * columns.signature.kind.has_labels
     if answer.value is not None:
         return [f"{answer.value:.4f}"]
     given = _given(columns, answer)

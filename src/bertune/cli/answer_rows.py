@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.task_kind import TaskKind
@@ -46,19 +46,19 @@ class AnswerColumns:
     Args:
         place: names of what tells a row: the file where there are several, row number, line.
         kept: names of the columns that are kept.
-        contract: of the model.
+        signature: of the model.
         top_k: how many labels are given, the most probable first; None gives the probability of each.
         has_not_read: whether there is a column that says why a row was not read.
     """
 
     place: tuple[str, ...]
     kept: tuple[str, ...]
-    contract: Contract
+    signature: ModelSignature
     top_k: int | None = None
     has_not_read: bool = False
 
     def __post_init__(self) -> None:
-        labels = len(self.contract.labels)
+        labels = len(self.signature.labels)
         if self.top_k is None:
             return
         if not labels:
@@ -70,7 +70,7 @@ class AnswerColumns:
     def answer(self) -> str:
         """The name of the column that answers: by the kind of task a label, labels, or a value."""
         names = {TaskKind.MULTI_LABEL: "predicted_labels", TaskKind.REGRESSION: "predicted_value"}
-        return names.get(self.contract.kind, "predicted_label")
+        return names.get(self.signature.kind, "predicted_label")
 
     @property
     def names(self) -> list[str]:
@@ -117,13 +117,13 @@ class AnswerColumns:
 
     def _answer_names(self) -> list[str]:
         names = [self.answer]
-        if self.contract.kind.has_one_label:
+        if self.signature.kind.has_one_label:
             names.append("probability")
         if self.top_k is not None:
             for number in range(1, self.top_k + 1):
                 names += [f"top_{number}_label", f"top_{number}_probability"]
         else:
-            names += [f"probability_{label}" for label in self.contract.labels]
+            names += [f"probability_{label}" for label in self.signature.labels]
         return [*names, NOT_READ] if self.has_not_read else names
 
     def top(self, answer: Prediction) -> list[tuple[str, float]]:
@@ -137,7 +137,7 @@ class AnswerColumns:
 
 
 def answer_columns(
-    contract: Contract,
+    signature: ModelSignature,
     examples: Examples | ReencodedExamples,
     kept: KeptColumns | None = None,
     *,
@@ -148,7 +148,7 @@ def answer_columns(
     """Names the columns of the answers to examples.
 
     Args:
-        contract: of the model.
+        signature: of the model.
         examples: what is answered.
         kept: the columns to keep; None keeps the texts, under the names that their columns have, or else had in
             training.
@@ -157,17 +157,17 @@ def answer_columns(
         has_lines: False where the lines of the examples are no lines of a file.
     """
     if isinstance(examples, ReencodedExamples):
-        return AnswerColumns(("example_id",), (), contract, top_k)
+        return AnswerColumns(("example_id",), (), signature, top_k)
     place: tuple[str, ...] = ("file",) if examples.paths is not None else ()
     has_lines = has_lines and not any(map(_WITHOUT_LINES.search, {examples.report.path, *(examples.paths or ())}))
     place += ("row", "line") if has_lines else ("row",)
-    names = text_names(contract, examples.report.header) if kept is None else kept.names
-    return AnswerColumns(place, names, contract, top_k, has_not_read)
+    names = text_names(signature, examples.report.header) if kept is None else kept.names
+    return AnswerColumns(place, names, signature, top_k, has_not_read)
 
 
-def text_names(contract: Contract, header: Sequence[str] = ()) -> tuple[str, ...]:
+def text_names(signature: ModelSignature, header: Sequence[str] = ()) -> tuple[str, ...]:
     """Returns how the texts are called: by a header, else as in training, else by their role."""
-    named = [contract.text_a, contract.text_b] if contract.is_pair else [contract.text_a]
+    named = [signature.text_a, signature.text_b] if signature.is_pair else [signature.text_a]
     if len(header) >= len(named):
         return tuple(header[: len(named)])
     words = ["" if name is None else str(name) for name in named]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.answer_files import write_answers
 from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.answer_output import AnswerOutput, answer_line
@@ -59,7 +59,7 @@ def examples_for(
     for text in texts:
         if len(text) < 4096 and "\0" not in text and Path(text).is_file():
             raise ConfigError(f"{text} is a file, not a text", hint=f"to predict its rows: --data {text}")
-    if not model.contract.is_pair:
+    if not model.signature.is_pair:
         return Examples.from_lists(texts, name="command line")
     if len(texts) != 2:
         raise ConfigError(
@@ -70,14 +70,14 @@ def examples_for(
 
 
 def tell_reading(
-    examples: Examples | ReencodedExamples, options: DataOptions, contract: Contract, tell: Callable[[str], None]
+    examples: Examples | ReencodedExamples, options: DataOptions, signature: ModelSignature, tell: Callable[[str], None]
 ) -> None:
     """Tells how many rows were read, and what looks wrong about them."""
     report = examples.report
     tell(report.summary())
     for warning in report.warnings:
         tell(f"warning: {warning}")
-    column = contract.text_a if options.text_a is None else options.text_a
+    column = signature.text_a if options.text_a is None else options.text_a
     if isinstance(examples, Examples) and report.header and str(column).isdecimal() and str(column) != report.header[0]:
         first = ", ".join(f"'{shorten(name)}'" for name in report.header)
         tell(f"warning: {report.path}: the first row was taken as the names of columns and is not answered: {first}")
@@ -93,7 +93,7 @@ def answer_examples(
 ) -> None:
     """Answers what was read, and writes or shows all answers."""
     columns = answer_columns(
-        model.contract,
+        model.signature,
         examples,
         kept,
         top_k=answers.top_k,
@@ -123,15 +123,15 @@ def answer_lines(model: LoadedModel, answers: AnswerOptions, how: Answering) -> 
         DataError: a line that cannot be used; those before are answered.
     """
     stream = sys.stdin.buffer
-    names = text_names(model.contract)
-    columns = AnswerColumns(("row",), names, model.contract, answers.top_k)
+    names = text_names(model.signature)
+    columns = AnswerColumns(("row",), names, model.signature, answers.top_k)
     output = AnswerOutput(columns, as_json=how.as_json)
     is_typed = sys.stdin.isatty()
     if is_typed:
         how.tell("type a text and Enter; Ctrl-D ends")
         batches = typed_examples(stream, _ask, names)
     else:
-        batches = arriving_examples(stream, pair=model.contract.is_pair is True)
+        batches = arriving_examples(stream, pair=model.signature.is_pair is True)
     rows = blank = 0
     long_texts = None
     computed_by = ""

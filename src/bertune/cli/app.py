@@ -29,7 +29,7 @@ _VERBS = {
     "evaluate": "Score a fine-tuned model on labelled texts; of a folder its validation split, if no other is named.",
     "predict": "Predict texts with a fine-tuned model: of a table or folder, or the lines of standard input.",
     "encode": "Encode a data set of any size once, into shards that training reads at once.",
-    "calibrate": "Fit temperature and thresholds of a fine-tuned model anew.",
+    "calibrate": "Refit temperature and thresholds of a fine-tuned model.",
     "compare": "Compare runs on the same rows: is one better, or was it luck?",
     "export": "Export a fine-tuned model to transformers or TensorFlow, and prove that it is equal.",
     "report": "Write the report of a run again, from the files of its folder.",
@@ -132,7 +132,7 @@ def _code_of(tokens: list[str]) -> int:
         _heed_no_more_signals()
         return _fail("interrupted", _with_notes(None, error), 130)
     except BrokenPipeError:
-        # The reader of a pipe went away, as `head` does; nothing is left to say to it.
+        # The reader of a pipe has closed it, as `head` does; nothing is left to say to it.
         return 0
     except MemoryError:
         return _fail("not enough memory", _MEMORY_HINT, 4)
@@ -297,7 +297,7 @@ def _message_lines(message: str) -> list[str]:
 
 
 def _drop_what_cannot_be_written() -> None:
-    """Lets go of what is left for a reader that went away: Python would try once more at the end, and exit with 120."""
+    """Drops what is left for a reader that has closed: Python would try once more at the end, and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -52,7 +52,7 @@ def calibrate(
     compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
     output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    """Fit temperature and thresholds of a fine-tuned model anew, on rows it was not trained on.
+    """Refit temperature and thresholds of a fine-tuned model, on rows it was not trained on.
 
     `bertune train` does so by itself with its validation data. What the model had is replaced; its weights stay.
     Without --data the run's own validation rows are taken, as its model answered them in training.
@@ -67,7 +67,7 @@ def calibrate(
         output: what is printed.
     """
     from bertune.checkpoints.model_files import find_model_folder
-    from bertune.checkpoints.model_folder import read_contract, replace_contract
+    from bertune.checkpoints.model_folder import read_signature, replace_signature
     from bertune.cli.calibrating import refuse_link_out, rows_answered_now, rows_of_run, run_with
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.evaluation.calibration import calibrate as fit
@@ -83,26 +83,26 @@ def calibrate(
     refuse_link_out(run, folder)
     # Before anything is read: another run could put other weights there while this model answers.
     with only_run_in(run):
-        contract = read_contract(folder)
-        if not contract.kind.has_labels:
+        signature = read_signature(folder)
+        if not signature.kind.has_labels:
             raise ConfigError(f"{run} answers with values, which have no probabilities to calibrate")
-        if contract.folded_temperature != 1:
+        if signature.folded_temperature != 1:
             raise ConfigError(
                 f"{run} is an export, into whose head a temperature is folded",
                 hint="calibrate its run, and export that again",
             )
-        wanted = None if thresholds.threshold == "default" else thresholds.threshold_for or contract.metrics[0]
+        wanted = None if thresholds.threshold == "default" else thresholds.threshold_for or signature.metrics[0]
         if wanted is not None:
-            require_threshold(contract.kind, contract.labels, wanted)
+            require_threshold(signature.kind, signature.labels, wanted)
         if options.data is None:
-            rows = rows_of_run(run, contract, options, label=label, tell=tell)
+            rows = rows_of_run(run, signature, options, label=label, tell=tell)
         else:
             rows = rows_answered_now(folder, options, label=label, compute=compute, tell=tell, quiet=output.quiet)
-        found = fit(rows.logits, rows.targets, contract.labels, threshold_for=wanted)
+        found = fit(rows.logits, rows.targets, signature.labels, threshold_for=wanted)
         if found.after is None:
             raise DataError(f"{rows.source}: {found.why_none}", hint="the model stays as it was")
-        calibrated = found.applied_to(contract)
-        replace_contract(folder, calibrated)
+        calibrated = found.applied_to(signature)
+        replace_signature(folder, calibrated)
         if folder != run:
             # The run's scores stay: those of its validation rows by what it had found, which their digests tell.
             RunDirectory(run).write_calibration(found.saved())

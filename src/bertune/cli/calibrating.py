@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bertune.checkpoints.model_folder import load
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
 from bertune.cli.progress import RowsProgress
@@ -63,7 +63,7 @@ def refuse_link_out(run: Path, folder: Path) -> None:
 
 
 def rows_of_run(
-    run: Path, contract: Contract, options: DataOptions, *, label: str | None, tell: Callable[[str], None]
+    run: Path, signature: ModelSignature, options: DataOptions, *, label: str | None, tell: Callable[[str], None]
 ) -> AnsweredRows:
     """Reads the validation rows of a run as the model that was kept answered them in training.
 
@@ -82,12 +82,12 @@ def rows_of_run(
             hint="name labelled rows with --data FILE, or the folder of the run",
         )
     kept = read_compared_run(run)
-    if kept.contract.labels != contract.labels:
+    if kept.signature.labels != signature.labels:
         raise ConfigError(f"{run}: its validation rows were answered by another model", hint="use --data FILE")
     path = run / _VALIDATION
     tell(f"{len(kept.rows):,} validation rows of {run}, as its model answered them in training")
     data = {"path": str(path), "rows": len(kept.rows)}
-    return AnsweredRows(str(path), data, None, kept.logits, targets_of(kept.rows, kept.contract))
+    return AnsweredRows(str(path), data, None, kept.logits, targets_of(kept.rows, kept.signature))
 
 
 def rows_answered_now(
@@ -111,7 +111,7 @@ def rows_answered_now(
         tell(line)
     if split == "train":
         tell("train: a model is surer on rows it was trained on than on new ones, so what is fitted here misleads")
-    targets = targets_for(model.contract, examples)
+    targets = targets_for(model.signature, examples)
     with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
         logits = predict(model, examples, precision=compute.precision, on_batch=progress.advance).logits
     return AnsweredRows(str(examples.report.path), examples.report.to_dict(), split, logits, targets)

@@ -45,11 +45,11 @@ def answered_by(
     examples, _ = read_for(model, options, require_label=True, label=label)
     for line in examples.report.lines():
         tell(f"{run}: {line}")
-    targets = targets_for(model.contract, examples)
+    targets = targets_for(model.signature, examples)
     with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
         predictions = predict(model, examples, precision=compute.precision, on_batch=progress.advance)
-    rows = [_row(examples, number, kept_of(target, model.contract)) for number, target in enumerate(targets)]
-    return ComparedRun(str(run), model.contract, rows, predictions.logits)
+    rows = [_row(examples, number, kept_of(target, model.signature)) for number, target in enumerate(targets)]
+    return ComparedRun(str(run), model.signature, rows, predictions.logits)
 
 
 def _row(examples: Examples | ReencodedExamples, number: int, target: Target) -> LabelledRow:

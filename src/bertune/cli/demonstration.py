@@ -68,7 +68,7 @@ def run_demo(options: DemoOptions, output: OutputOptions) -> None:
         prepared = prepare(settings, TrainingConfig(precision=options.precision), say=tell, on_fetch=fetching.show)
     tell("2. Training")
     with nullcontext() if output.quiet else TrainingProgress() as progress:
-        finished = execute(prepared, observer=progress)
+        finished = execute(prepared, callback=progress)
     report = write_report(finished.directory.path)
     tell("3. Scores on the test questions, held out from all model selection")
     loaded = load(finished.directory.model)
@@ -79,7 +79,7 @@ def run_demo(options: DemoOptions, output: OutputOptions) -> None:
     show_unless_json(scores.lines(verbose=False))
     tell("4. New pairs")
     new = read_examples(folder / "new_pairs.tsv", replace(_COLUMNS, label=None), require_label=False)
-    columns = answer_columns(loaded.contract, new)
+    columns = answer_columns(loaded.signature, new)
     predictions = predict(loaded, new)
     show_unless_json(answer_table(columns, answer_rows(columns, new, predictions)))
     tell("5. Reloading in a fresh process")

@@ -54,7 +54,7 @@ def explain_rows(
     chosen = examples if limit is None else examples.select(range(min(limit, len(examples))))
     with RowsProgress("explaining", len(chosen), enabled=not quiet) as progress:
         explanations = explain(model, chosen, method=method, on_row=progress.advance)
-    columns = answer_columns(model.contract, chosen, has_lines=has_lines)
+    columns = answer_columns(model.signature, chosen, has_lines=has_lines)
     answered = answer_rows(columns, chosen, [explanation.prediction for explanation in explanations])
     rows = [row for row in answered if row.prediction is not None]
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bertune.audit.audit import Audit, audit_sources
 from bertune.audit.header_faults import findings_of_header
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
-from bertune.checkpoints.signature import CONTRACT_FILE
+from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.progress import RowsProgress
@@ -70,7 +70,7 @@ class Inspection:
 def is_run(what: str) -> bool:
     """Whether it is a folder that `bertune train` made."""
     path = Path(what)
-    return any((folder / CONTRACT_FILE).is_file() for folder in (path, path / "model"))
+    return any((folder / SIGNATURE_FILE).is_file() for folder in (path, path / "model"))
 
 
 def is_model(what: str) -> bool:

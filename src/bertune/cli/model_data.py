@@ -1,11 +1,11 @@
-"""Reading data for a model that is already there: its contract says which columns."""
+"""Reading data for a model that is already there: its signature says which columns."""
 
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.data.examples import Columns, Examples
 from bertune.data.kept_columns import KeptColumns
@@ -29,7 +29,7 @@ def read_for(
     """Reads examples for a model; without data, lines on standard input.
 
     Args:
-        model: its contract gives task and columns where they are not named.
+        model: its signature gives task and columns where they are not named.
         options: what to read.
         require_label: whether each row needs a label.
         label: its column, if not the one of training.
@@ -49,7 +49,7 @@ def read_for(
             raise ConfigError("standard input is closed", hint="name the texts with --data")
         flags = options.table_flags() | {"split": options.split is not None}
         refuse_flags("without --data, standard input is read", flags)
-        return read_lines(sys.stdin.buffer, pair=model.contract.is_pair is True), None
+        return read_lines(sys.stdin.buffer, pair=model.signature.is_pair is True), None
     folders = find_reencoded_splits(options.data)
     if folders:
         refuse_flags(
@@ -58,10 +58,10 @@ def read_for(
             | {"label": label is not None, "allow_no_label": allow_no_label, "keep": kept is not None},
         )
         return _read_reencoded(model, options.data, options.split, folders, require_label=require_label)
-    if allow_no_label and not model.contract.kind.has_label_sets:
+    if allow_no_label and not model.signature.kind.has_label_sets:
         raise ConfigError("every row has one label in this model's task, so --allow-no-label has no effect")
     return _read_texts(
-        model.contract,
+        model.signature,
         options,
         options.data,
         label,
@@ -73,18 +73,18 @@ def read_for(
 
 def also_scored(model: LoadedModel, options: DataOptions, split: str | None) -> str | None:
     """Names the second validation set (MNLI has two) that belongs to the one just read, where there is one."""
-    if options.data is None or options.split is not None or split != "validation" or not model.contract.task:
+    if options.data is None or options.split is not None or split != "validation" or not model.signature.task:
         return None
     second = "validation_mismatched"
     if find_reencoded_splits(options.data):
         return None
-    return second if second in find_splits(options.data, glue_task(model.contract.task)) else None
+    return second if second in find_splits(options.data, glue_task(model.signature.task)) else None
 
 
 def read_texts_for(model: LoadedModel, options: DataOptions) -> Examples:
     """Reads texts to predict from the data that the options name; raises as `read_for`."""
     assert options.data is not None
-    return _read_texts(model.contract, options, options.data, None, require_label=False, allow_no_label=False)[0]
+    return _read_texts(model.signature, options, options.data, None, require_label=False, allow_no_label=False)[0]
 
 
 def _read_reencoded(
@@ -99,7 +99,7 @@ def _read_reencoded(
 
 
 def _read_texts(
-    contract: Contract,
+    signature: ModelSignature,
     options: DataOptions,
     data: str,
     label: str | None,
@@ -108,17 +108,17 @@ def _read_texts(
     allow_no_label: bool,
     kept: KeptColumns | None = None,
 ) -> tuple[Examples, str | None]:
-    columns = _columns_from(contract, options, label, allow_no_label=allow_no_label)
-    task = glue_task(contract.task) if contract.task and columns is None else None
+    columns = _columns_from(signature, options, label, allow_no_label=allow_no_label)
+    task = glue_task(signature.task) if signature.task and columns is None else None
     if columns is None and task is None:
-        columns = contract.columns(allow_none=allow_no_label)
+        columns = signature.columns(allow_none=allow_no_label)
     found = find_splits(data, task)
     name = _choose(data, list(found), options.split, require_label=require_label)
     try:
         examples = read_split(
             found[name],
             columns=columns,
-            reading=options.read_options().completed_by(contract.reading),
+            reading=options.read_options().completed_by(signature.reading),
             # Predicting needs no labels, wherever the rows come from.
             require_label=require_label,
             kept=kept,
@@ -127,7 +127,7 @@ def _read_texts(
         if options.text_a is not None:
             raise
         # The name is that of training, which nobody has typed here.
-        flags = "--text-a" + (" and --text-b" if contract.is_pair else "") + (" and --label" if require_label else "")
+        flags = "--text-a" + (" and --text-b" if signature.is_pair else "") + (" and --label" if require_label else "")
         naming = f"name the columns of this table with {flags}"
         if error.hint is None:
             raise ConfigError(error.message, hint=naming) from error
@@ -138,18 +138,18 @@ def _read_texts(
 
 
 def _columns_from(
-    contract: Contract, options: DataOptions, label: str | None, *, allow_no_label: bool
+    signature: ModelSignature, options: DataOptions, label: str | None, *, allow_no_label: bool
 ) -> Columns | None:
     """Returns the columns that flags name, the others as in training; None where no flag names one."""
     if options.text_a is None and options.text_b is None and label is None:
         return None
-    usual = contract.columns(allow_none=allow_no_label)
+    usual = signature.columns(allow_none=allow_no_label)
     text_a = usual.text_a if options.text_a is None else options.text_a
     text_b = usual.text_b if options.text_b is None else options.text_b
     if label is None:
         return replace(usual, text_a=text_a, text_b=text_b)
-    separator = contract.label_separator
-    return Columns.of_kind(contract.kind, text_a, text_b, label, separator=separator, allow_none=allow_no_label)
+    separator = signature.label_separator
+    return Columns.of_kind(signature.kind, text_a, text_b, label, separator=separator, allow_none=allow_no_label)
 
 
 def _choose(data: str, names: list[str], wanted: str | None, *, require_label: bool) -> str:

@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 
 from bertune.checkpoints.model_files import config_file, files_folder, find_model_folder, tokenizer_folder
-from bertune.checkpoints.model_folder import load, read_contract
+from bertune.checkpoints.model_folder import load, read_signature
 from bertune.checkpoints.receipt import shape_text
 from bertune.checkpoints.restore import restore
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
@@ -29,12 +29,12 @@ from bertune.wording.counts import counted
 
 
 def inspect_run(path: Path) -> Inspection:
-    """Loads a fine-tuned model, checking every file, and shows its contract and scores."""
+    """Loads a fine-tuned model, checking every file, and shows its signature and scores."""
     folder = find_model_folder(path)
     model = load(folder)
-    contract = model.contract
+    signature = model.signature
     scores = read_scores(path)
-    lines = [f"model: {folder} (all files match their SHA-256)", *_contract_lines(contract)]
+    lines = [f"model: {folder} (all files match their SHA-256)", *_signature_lines(signature)]
     lines += _config_lines(model.classifier.encoder.config)
     if not has_ended(path):
         lines.append("this run did not end: it was interrupted or killed, and this is the model of an epoch before")
@@ -47,7 +47,9 @@ def inspect_run(path: Path) -> Inspection:
                 lines.append(f"{split}, {_whose(scores)}: {scored.verdict}")
     values = {
         "model": str(folder),
-        "contract": contract.to_dict(),
+        "signature": signature.to_dict(),
+        # By its earlier name, for this release.
+        "contract": signature.to_dict(),
         "scores": None if scores is None else scores.to_json(),
         "ended": has_ended(path),
     }
@@ -61,7 +63,7 @@ def inspect_run(path: Path) -> Inspection:
 
 def _whose(scores: RunScores) -> str:
     """Says which weights were scored: those of an epoch, of a seed's epoch, or an average of seeds."""
-    since = ", before it was calibrated anew" if scores.calibrated_since else ""
+    since = ", before it was recalibrated" if scores.calibrated_since else ""
     if scores.average is not None:
         return f"{scores.average} of seeds {', '.join(str(seed) for seed in scores.seeds or ())}{since}"
     epoch = f"epoch {scores.epoch}"
@@ -87,14 +89,15 @@ def inspect_model(name: str, *, quiet: bool = False) -> Inspection:
     if tokenizer.added_tokens:
         more = f", {counted(len(tokenizer.added_tokens), 'added token')} among them{more}"
     lines.append(f"tokenizer: {tokenizer.algorithm}, {tokenizer.vocab_size:,} pieces, {case}{more}")
-    contract = read_contract(folder) if is_of_transformers(folder) else None
-    if contract is not None:
+    signature = read_signature(folder) if is_of_transformers(folder) else None
+    if signature is not None:
         lines.append("fine-tuned by transformers: predict, evaluate, explain and calibrate take this folder")
-        lines += _contract_lines(contract)
+        lines += _signature_lines(signature)
     lines += [f"receipt: {receipt.summary()}", *(f"  {line}" for line in receipt.lines())]
     values = {
         "path": str(folder),
-        "contract": None if contract is None else contract.to_dict(),
+        "signature": None if signature is None else signature.to_dict(),
+        "contract": None if signature is None else signature.to_dict(),
         "config": config.to_dict(),
         "tokenizer": {"pieces": tokenizer.vocab_size, "do_lower_case": tokenizer.do_lower_case},
         "receipt": receipt.to_dict(),
@@ -117,40 +120,41 @@ def _inspect_tensors(bundle: TensorBundle) -> Inspection:
     return Inspection(lines, {"path": str(bundle.prefix), "tensors": tensors, "numbers": numbers})
 
 
-def _contract_lines(contract: Contract) -> list[str]:
-    if contract.is_pair is None:
+def _signature_lines(signature: ModelSignature) -> list[str]:
+    if signature.is_pair is None:
         texts = "single texts or pairs"
-    elif contract.is_pair:
-        texts = f"pairs ({contract.text_a}, {contract.text_b})"
+    elif signature.is_pair:
+        texts = f"pairs ({signature.text_a}, {signature.text_b})"
     else:
-        texts = f"single texts ({contract.text_a})"
-    answers = f"labels in this order: {', '.join(contract.labels)}" if contract.labels else "a value"
+        texts = f"single texts ({signature.text_a})"
+    answers = f"labels in this order: {', '.join(signature.labels)}" if signature.labels else "a value"
     return [
-        f"task: {contract.task or 'own table'}, {contract.kind}, {answers}",
-        f"takes {texts}, at most {contract.max_length} tokens; pooling {contract.pooling}; from {contract.base_model}",
-        *_further_lines(contract),
+        f"task: {signature.task or 'own table'}, {signature.kind}, {answers}",
+        f"takes {texts}, at most {signature.max_length} tokens; pooling {signature.pooling}; "
+        f"from {signature.base_model}",
+        *_further_lines(signature),
     ]
 
 
-def _further_lines(contract: Contract) -> list[str]:
+def _further_lines(signature: ModelSignature) -> list[str]:
     """Says what is unusual about how texts are read and answers made."""
     lines = []
-    if contract.long_text != "first":
-        lines.append(f"longer texts: {contract.long_text_account()}")
-    if contract.temperature != 1:
-        lines.append(f"logits are divided by {contract.temperature:.3g} before they become probabilities")
-    if contract.folded_temperature != 1:
+    if signature.long_text != "first":
+        lines.append(f"longer texts: {signature.long_text_account()}")
+    if signature.temperature != 1:
+        lines.append(f"logits are divided by {signature.temperature:.3g} before they become probabilities")
+    if signature.folded_temperature != 1:
         lines.append(
-            f"a temperature of {contract.folded_temperature:.3g} is folded into the head: probabilities are calibrated"
+            f"a temperature of {signature.folded_temperature:.3g} is folded into the head: probabilities are calibrated"
         )
-    if contract.thresholds:
-        names = contract.labels[-len(contract.thresholds) :]
-        given = zip(names, contract.thresholds, strict=True)
+    if signature.thresholds:
+        names = signature.labels[-len(signature.thresholds) :]
+        given = zip(names, signature.thresholds, strict=True)
         lines.append("given from: " + ", ".join(f"'{name}' {threshold:.3g}" for name, threshold in given))
-    if named := contract.reading.named():
+    if named := signature.reading.named():
         lines.append(f"tables are read as those of training: {named}")
-    if contract.target_range is not None:
-        low, high = contract.target_range
+    if signature.target_range is not None:
+        low, high = signature.target_range
         lines.append(f"values stay between {low:g} and {high:g}")
     return lines
 

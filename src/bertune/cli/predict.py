@@ -133,7 +133,7 @@ def predict(
     kept = None if answers.keep is None else KeptColumns(answers.kept_names)
     examples = examples_for(model, options, texts, kept)
     if not texts:
-        tell_reading(examples, options, model.contract, tell)
+        tell_reading(examples, options, model.signature, tell)
     if explain:
         method, has_lines = explaining.explain_by or "integrated-gradients", options.data is not None
         explain_rows(model, examples, method, explaining.limit, has_lines=has_lines, as_json=output.json, quiet=quiet)

@@ -35,7 +35,7 @@ class SeedsProgress:
         if self._progress is not None:
             self._progress.stop()
 
-    def observer_of(self, seed: int, place: int) -> TrainingProgress | None:
+    def callback_of(self, seed: int, place: int) -> TrainingProgress | None:
         """Makes what shows one seed.
 
         Args:

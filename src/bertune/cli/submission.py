@@ -44,11 +44,11 @@ def write_submission(
         ConfigError: no GLUE model, no test set, or one file for two test sets.
         DataError: a row cannot be used: without it the leaderboard refuses the whole file.
     """
-    if not model.contract.task:
+    if not model.signature.task:
         raise ConfigError("--glue-submission is for models of a GLUE task", hint="train one with --task")
     if options.data is None:
         raise ConfigError("--glue-submission needs the files of the task", hint="use --data FOLDER")
-    task = glue_task(model.contract.task)
+    task = glue_task(model.signature.task)
     found = find_splits(options.data, task)
     splits = [name for name in _TESTS if name in found and options.split in (None, name)]
     if not splits and options.split is not None:

@@ -29,7 +29,7 @@ class TrialProgress:
 
     @contextmanager
     def __call__(self, number: int, drawn: Drawn) -> Iterator[Callback | None]:
-        """Gives the observer of one trial."""
+        """Gives the callback of one trial."""
         if not self._enabled:
             yield None
             return

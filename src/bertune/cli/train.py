@@ -52,7 +52,7 @@ def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, qu
         tell = keep_quiet if quiet else say
         prepared = prepare(settings, config, say=tell, verbose=verbose, on_fetch=fetching.show)
     with nullcontext() if quiet else TrainingProgress() as progress:
-        finished = execute(prepared, observer=progress)
+        finished = execute(prepared, callback=progress)
     report = write_report(finished.directory.path)
     if json:
         show_json(finished_values(finished) | {"report": str(report)})
@@ -74,7 +74,7 @@ def _train_seeds(
     with FetchingProgress(enabled=not quiet) as fetching:
         prepared = prepare_study(settings, config, seeds, say=tell, verbose=verbose, on_fetch=fetching.show)
     with SeedsProgress(len(prepared.seeds), enabled=not quiet) as progress:
-        finished = execute_study(prepared, say=tell, observer_of=progress.observer_of)
+        finished = execute_study(prepared, say=tell, callback_of=progress.callback_of)
     report = write_report(finished.directory.path)
     if json:
         show_json(study_values(finished) | {"report": str(report)})

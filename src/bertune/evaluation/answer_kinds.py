@@ -31,7 +31,7 @@ class AnswerKind(ABC):
 
         Args:
             probabilities: as above.
-            thresholds: as in `Contract`.
+            thresholds: as in `ModelSignature`.
         """
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Standard errors by the bootstrap: how much the metrics vary over other rows drawn from the same source.
 
-Rows are drawn anew with replacement, again and again; the metrics' standard deviation over these sets of rows is their
+Rows are resampled with replacement many times; the metrics' standard deviation over these sets of rows is their
 standard error. It answers for the choice of the rows alone, not for another seed of training.
 
 Where every row is right, so is every drawn set: the plain bootstrap finds no error at all. So metrics of classes and

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import ConfigError
 from bertune.evaluation.arrays import FloatArray, require_finite_logits
 from bertune.evaluation.calibration_error import (
@@ -79,12 +79,12 @@ class Calibration:
 
     @property
     def threshold_values(self) -> tuple[float, ...]:
-        """What the contract stores."""
+        """What the signature stores."""
         return () if self.thresholds is None else self.thresholds.values
 
-    def applied_to(self, contract: Contract) -> Contract:
-        """Returns a contract with this temperature and these thresholds in the place of its own."""
-        return replace(contract, temperature=self.temperature, thresholds=self.threshold_values)
+    def applied_to(self, signature: ModelSignature) -> ModelSignature:
+        """Returns a signature with this temperature and these thresholds in the place of its own."""
+        return replace(signature, temperature=self.temperature, thresholds=self.threshold_values)
 
     def saved(self) -> SavedCalibration:
         """Returns what `calibration.json` holds."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.read_report import ReadReport
 from bertune.errors import ConfigError, DataError
 from bertune.shards.manifest import NO_WINDOWS, Manifest, check_tokenizer, read_manifest
@@ -70,7 +70,7 @@ class ReencodedExamples:
         check_fits(model, self.folder, self.manifest)
         return self.records.encoded
 
-    def targets_for(self, contract: Contract) -> NDArray[Any]:
+    def targets_for(self, signature: ModelSignature) -> NDArray[Any]:
         """Gives class ids in the model's label order, whatever the folder's order is, or values.
 
         Raises:
@@ -78,10 +78,10 @@ class ReencodedExamples:
             DataError: there are no labels, one that the model does not have, or a value out of range; names the row.
         """
         kind, targets = self.manifest.recipe.kind, self.records.targets
-        if kind != contract.kind:
-            raise ConfigError(f"{self.folder} was encoded for {kind}, the model does {contract.kind}")
-        if not contract.kind.has_labels:
-            return self.records.values(self.folder, contract.target_range)
+        if kind != signature.kind:
+            raise ConfigError(f"{self.folder} was encoded for {kind}, the model does {signature.kind}")
+        if not signature.kind.has_labels:
+            return self.records.values(self.folder, signature.target_range)
         if targets is None:
             raise DataError(f"{self.folder} has no labels", hint="encode rows with labels: --label")
         if targets.dtype.kind == "f":
@@ -89,13 +89,13 @@ class ReencodedExamples:
         names = self.manifest.recipe.labels
         if len(targets) and not 0 <= targets.min() <= targets.max() < len(names):
             raise DataError(f"{self.folder}: the labels are not the ids 0 to {len(names) - 1}")
-        in_model = np.array([contract.labels.index(name) if name in contract.labels else -1 for name in names])
+        in_model = np.array([signature.labels.index(name) if name in signature.labels else -1 for name in names])
         ids: NDArray[Any] = in_model[targets]
         unknown = np.flatnonzero(ids < 0)
         if len(unknown):
             raise DataError(
                 f"{self.folder}: row {unknown[0]}: label '{names[targets[unknown[0]]]}' is none of "
-                + ", ".join(f"'{name}'" for name in contract.labels),
+                + ", ".join(f"'{name}'" for name in signature.labels),
                 hint="these are the labels of the training data",
             )
         return ids
@@ -107,18 +107,18 @@ def check_fits(model: LoadedModel, folder: Path, manifest: Manifest) -> None:
     Raises:
         ConfigError: another tokenizer or length, or one text instead of two; says which.
     """
-    contract = model.contract
-    check_tokenizer(folder, manifest, model.tokenizer.digest, model=contract.base_model or "the model")
-    contract.check_texts(given_pair=manifest.recipe.is_pair, where=str(folder))
-    if manifest.recipe.max_length != contract.max_length:
+    signature = model.signature
+    check_tokenizer(folder, manifest, model.tokenizer.digest, model=signature.base_model or "the model")
+    signature.check_texts(given_pair=manifest.recipe.is_pair, where=str(folder))
+    if manifest.recipe.max_length != signature.max_length:
         raise ConfigError(
-            f"{folder} was encoded with max_length {manifest.recipe.max_length}, the model has {contract.max_length}",
-            hint=f"encode the data again: bertune encode --max-length {contract.max_length} …",
+            f"{folder} was encoded with max_length {manifest.recipe.max_length}, the model has {signature.max_length}",
+            hint=f"encode the data again: bertune encode --max-length {signature.max_length} …",
         )
-    if manifest.recipe.long_text != contract.long_text:
+    if manifest.recipe.long_text != signature.long_text:
         raise ConfigError(
-            f"{folder} was encoded with long_text {manifest.recipe.long_text}, the model has {contract.long_text}",
+            f"{folder} was encoded with long_text {manifest.recipe.long_text}, the model has {signature.long_text}",
             hint=NO_WINDOWS
-            if contract.long_text == "windows"
-            else f"encode the data again: bertune encode --long-text {contract.long_text} …",
+            if signature.long_text == "windows"
+            else f"encode the data again: bertune encode --long-text {signature.long_text} …",
         )

@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.answers import decisions, scaled
 from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.given_texts import GivenLabelled, labelled_examples_of
@@ -54,25 +54,25 @@ def evaluate(
         (2, 2, ['accuracy'])
     """
     if not isinstance(examples, ReencodedExamples):
-        examples = labelled_examples_of(model.contract, examples, text_a=text_a, text_b=text_b, label=label)
-    targets = targets_for(model.contract, examples)
+        examples = labelled_examples_of(model.signature, examples, text_a=text_a, text_b=text_b, label=label)
+    targets = targets_for(model.signature, examples)
     predictions = predict(model, examples, precision=precision, on_batch=on_batch)
-    return score_logits(predictions.logits, targets, model.contract), predictions
+    return score_logits(predictions.logits, targets, model.signature), predictions
 
 
-def score_logits(logits: NDArray[Any], targets: NDArray[Any], contract: Contract) -> Scores:
+def score_logits(logits: NDArray[Any], targets: NDArray[Any], signature: ModelSignature) -> Scores:
     """Scores the answers of a model, by its temperature, thresholds and range.
 
     Args:
         logits: (rows, labels), as the model gives them.
         targets: of the same rows, as `targets_for` gives them.
-        contract: of the model.
+        signature: of the model.
     """
-    decided = decisions(logits, contract)
+    decided = decisions(logits, signature)
     return score(
-        scaled(logits, contract) if contract.kind.has_labels else decided,
+        scaled(logits, signature) if signature.kind.has_labels else decided,
         targets,
-        Scoring(contract.kind, contract.metrics, contract.labels or None),
-        train_targets=baseline_of(contract),
-        decisions=decided if contract.kind.has_labels else None,
+        Scoring(signature.kind, signature.metrics, signature.labels or None),
+        train_targets=baseline_of(signature),
+        decisions=decided if signature.kind.has_labels else None,
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import ConfigError
 from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores, integrated_gradients
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
@@ -162,7 +162,7 @@ def explain(
         raise ConfigError(f"method {method!r} is none of {', '.join(get_args(Method))}")
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, not {steps}")
-    examples = examples_of(model.contract, texts, text_a=text_a, text_b=text_b)
+    examples = examples_of(model.signature, texts, text_a=text_a, text_b=text_b)
     explanations = []
     with computing_in(model.classifier.encoder, torch.float32):
         for row, prediction in enumerate(predict(model, examples)):
@@ -173,8 +173,8 @@ def explain(
 
 
 def _explain(model: LoadedModel, texts: ReadTexts, prediction: Prediction, method: Method, steps: int) -> Explanation:
-    targets = targets_of(model.contract, prediction)
-    score = score_of(model.contract, targets)
+    targets = targets_of(model.signature, prediction)
+    score = score_of(model.signature, targets)
     blank_id, words = model.tokenizer.pad_id, texts.words()
     read, nothing = texts.read_pieces, np.empty(0, np.int64)
     alone = [] if method == "integrated-gradients" else [*read.reshape(-1, 1), *words]
@@ -192,7 +192,7 @@ def _explain(model: LoadedModel, texts: ReadTexts, prediction: Prediction, metho
         of_words = scores[:, :1] - scores[:, 2 + len(read) :]
     reasons = [
         Reason(
-            model.contract.labels[target] if model.contract.labels else None,
+            model.signature.labels[target] if model.signature.labels else None,
             float(scores[row, 0]),
             float(scores[row, 1]),
             _word_reasons(texts, words, of_pieces[row], of_words[row]),
@@ -202,28 +202,28 @@ def _explain(model: LoadedModel, texts: ReadTexts, prediction: Prediction, metho
     return Explanation(texts.texts, prediction, method, tuple(reasons), texts.unread)
 
 
-def targets_of(contract: Contract, prediction: Prediction) -> list[int]:
+def targets_of(signature: ModelSignature, prediction: Prediction) -> list[int]:
     """Returns the numbers of the outputs that are explained."""
-    if not contract.kind.has_labels:
+    if not signature.kind.has_labels:
         return [0]
     if prediction.labels is not None:
         most_probable = max(prediction.probabilities, key=prediction.probabilities.__getitem__)
-        return [contract.labels.index(label) for label in prediction.labels or (most_probable,)]
+        return [signature.labels.index(label) for label in prediction.labels or (most_probable,)]
     assert prediction.label is not None
-    return [contract.labels.index(prediction.label)]
+    return [signature.labels.index(prediction.label)]
 
 
-def score_of(contract: Contract, targets: list[int]) -> Score:
+def score_of(signature: ModelSignature, targets: list[int]) -> Score:
     """Returns what maps logits (rows, labels) to the explained scores, (rows, targets).
 
     Log-odds rather than logits: to add the same number to all logits changes no answer, and must not explain one.
     """
 
     def score(logits: Tensor) -> Tensor:
-        if not contract.kind.has_labels:
+        if not signature.kind.has_labels:
             return logits
-        scaled = logits / contract.temperature
-        if contract.kind.has_label_sets:
+        scaled = logits / signature.temperature
+        if signature.kind.has_label_sets:
             return scaled[:, targets]
         others = [[label for label in range(scaled.shape[1]) if label != target] for target in targets]
         return scaled[:, targets] - torch.stack([scaled[:, rest].logsumexp(dim=1) for rest in others], dim=1)

@@ -63,9 +63,9 @@ def read_texts(model: LoadedModel, examples: Examples, row: int) -> ReadTexts:
         one.texts_a,
         one.texts_b,
         model.tokenizer,
-        model.contract.max_length,
-        long_text=model.contract.long_text,
-        window_stride=model.contract.window_stride,
+        model.signature.max_length,
+        long_text=model.signature.long_text,
+        window_stride=model.signature.window_stride,
     )
     return ReadTexts(
         texts=texts,

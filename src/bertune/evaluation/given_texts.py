@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Protocol
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Columns, Examples
 from bertune.data.frames import is_frame, read_frame
 from bertune.data.given_values import described, listed, texts_in
@@ -24,12 +24,12 @@ GivenLabelled = Examples | ArrowStream | tuple[GivenTexts, Iterable[Any]]
 
 
 def examples_of(
-    contract: Contract, given: object, *, text_a: str | int | None = None, text_b: str | int | None = None
+    signature: ModelSignature, given: object, *, text_a: str | int | None = None, text_b: str | int | None = None
 ) -> Examples:
     """Takes texts, pairs of texts, or columns of a table in memory, as examples without labels.
 
     Args:
-        contract: of the model, which says whether it takes pairs and what the columns were called in training.
+        signature: of the model, which says whether it takes pairs and what the columns were called in training.
         given: see `predict`.
         text_a: column of the (first) texts, for a table; None takes that of training.
         text_b: column of the second texts, for a table.
@@ -42,16 +42,16 @@ def examples_of(
     hint = "give pairs: [(text, second text), …]"
     if _is_table(given):
         hint = "name the second text's column: text_b=…"
-        examples = read_frame(given, _columns(contract, text_a, text_b))
+        examples = read_frame(given, _columns(signature, text_a, text_b))
     else:
         _refuse_columns(given, text_a=text_a, text_b=text_b)
         examples = given if isinstance(given, Examples) else _of_list(given)
-    contract.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path, pair_hint=hint)
+    signature.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path, pair_hint=hint)
     return examples
 
 
 def labelled_examples_of(
-    contract: Contract,
+    signature: ModelSignature,
     given: object,
     *,
     text_a: str | int | None = None,
@@ -61,7 +61,7 @@ def labelled_examples_of(
     """Takes texts with labels, or columns of a table in memory.
 
     Args:
-        contract: of the model.
+        signature: of the model.
         given: a pair of texts and labels, a table, or examples.
         text_a: as for `examples_of`.
         text_b: as for `examples_of`.
@@ -72,7 +72,7 @@ def labelled_examples_of(
         DataError: as `examples_of` does; or a label is missing, or there are more or fewer labels than texts.
     """
     if _is_table(given):
-        return read_frame(given, _with_label(contract, _columns(contract, text_a, text_b), label))
+        return read_frame(given, _with_label(signature, _columns(signature, text_a, text_b), label))
     _refuse_columns(given, text_a=text_a, text_b=text_b, label=label)
     if isinstance(given, Examples):
         return given
@@ -80,10 +80,10 @@ def labelled_examples_of(
         raise ConfigError(
             f"expected texts with labels, got {described(given)}", hint="give (texts, labels), or a table with columns"
         )
-    texts = examples_of(contract, given[0])
+    texts = examples_of(signature, given[0])
     examples = Examples.from_lists(texts.texts_a, texts.texts_b, given[1], name=texts.report.path)
-    if (examples.label_sets is not None) != contract.kind.has_label_sets:
-        expected = "a list of labels" if contract.kind.has_label_sets else "one label"
+    if (examples.label_sets is not None) != signature.kind.has_label_sets:
+        expected = "a list of labels" if signature.kind.has_label_sets else "one label"
         raise DataError(f"labels[0] is {described(given[1][0])}, expected {expected} for each text of this model")
     return examples
 
@@ -99,22 +99,22 @@ def _refuse_columns(given: object, **columns: str | int | None) -> None:
         raise ConfigError(f"{named[0]} names a column of a table, but the texts are {described(given)}")
 
 
-def _columns(contract: Contract, text_a: str | int | None, text_b: str | int | None) -> Columns:
-    first = _column("text_a", text_a, contract.text_a)
-    if not contract.is_pair and text_b is None:
+def _columns(signature: ModelSignature, text_a: str | int | None, text_b: str | int | None) -> Columns:
+    first = _column("text_a", text_a, signature.text_a)
+    if not signature.is_pair and text_b is None:
         return Columns(first)
-    return Columns(first, _column("text_b", text_b, contract.text_b))
+    return Columns(first, _column("text_b", text_b, signature.text_b))
 
 
-def _with_label(contract: Contract, columns: Columns, label: str | int | None) -> Columns:
-    if not contract.kind.has_label_sets:
-        return replace(columns, label=_column("label", label, contract.label))
-    of_training = contract.columns(allow_none=not contract.label_columns)
+def _with_label(signature: ModelSignature, columns: Columns, label: str | int | None) -> Columns:
+    if not signature.kind.has_label_sets:
+        return replace(columns, label=_column("label", label, signature.label))
+    of_training = signature.columns(allow_none=not signature.label_columns)
     if label is None and of_training.label is None:
         return replace(columns, several=of_training.several)
     # A column of another name may hold lists, whatever the separator was in training.
     several = of_training.several if label is None else None
-    return replace(columns, label=_column("label", label, contract.label), several=several)
+    return replace(columns, label=_column("label", label, signature.label), several=several)
 
 
 def _column(option: str, given: str | int | None, of_training: str | int | None) -> str | int:

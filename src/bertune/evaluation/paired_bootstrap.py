@@ -1,4 +1,4 @@
-"""The paired bootstrap: metrics of several models on the same rows drawn anew, so that what they share cancels out.
+"""The paired bootstrap: metrics of several models on the same resampled rows, so that what they share cancels out.
 
 Drawing the rows for each model by itself would take easy and hard samples of rows for a difference of the models.
 """

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples, LabelSet
 from bertune.evaluation import answers
 from bertune.evaluation.arrays import require_finite_logits
@@ -19,6 +19,7 @@ from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import Precision, choose_precision
 from bertune.system.json_file import JsonObject
+from bertune.system.renamed import RenamedAttribute
 from bertune.tokenization.encode_texts import EncodedExamples, encode_examples
 from bertune.tokenization.long_texts import LongTexts
 from bertune.wording.counts import counted
@@ -57,33 +58,35 @@ class Predictions:
 
     Args:
         logits: (examples, labels), fp32, as the model gives them.
-        contract: of the model: what makes answers of logits.
+        signature: of the model: what makes answers of logits.
         long_texts: how many examples were too long, and what became of them.
         computed_by: in which precision, and by what; see `logits.computed_by`.
     """
 
     logits: NDArray[np.float32]
-    contract: Contract
+    signature: ModelSignature
     long_texts: LongTexts
     computed_by: str = ""
+    # By its earlier name.
+    contract = RenamedAttribute("signature")
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the labels; empty for regression."""
-        return self.contract.labels
+        return self.signature.labels
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """(examples, labels); there are none for regression."""
-        return answers.probabilities(self.logits, self.contract)
+        return answers.probabilities(self.logits, self.signature)
 
     @cached_property
     def decisions(self) -> NDArray[Any]:
         """What is answered: (examples,) label ids; (examples, labels) of 0 and 1 for multi-label; values."""
-        return answers.decisions(self.logits, self.contract)
+        return answers.decisions(self.logits, self.signature)
 
     def __repr__(self) -> str:
-        of = f"labels {', '.join(map(repr, self.labels[:4]))}" if self.contract.kind.has_labels else "values"
+        of = f"labels {', '.join(map(repr, self.labels[:4]))}" if self.signature.kind.has_labels else "values"
         return f"Predictions({counted(len(self), 'row')}, {of}{', …' if len(self.labels) > 4 else ''})"
 
     def __len__(self) -> int:
@@ -94,12 +97,12 @@ class Predictions:
         return next(iter(one))
 
     def __iter__(self) -> Iterator[Prediction]:
-        if not self.contract.kind.has_labels:
+        if not self.signature.kind.has_labels:
             yield from (Prediction(None, None, {}, float(value)) for value in self.decisions)
             return
         for shares, decided in zip(self.probabilities, self.decisions, strict=True):
             by_name = dict(zip(self.labels, shares.tolist(), strict=True))
-            given = answers.kept_of(decided, self.contract)
+            given = answers.kept_of(decided, self.signature)
             if isinstance(given, tuple):
                 yield Prediction(None, None, by_name, labels=given)
             else:
@@ -147,14 +150,14 @@ def predict(
     if isinstance(texts, ReencodedExamples):
         encoded, long_texts = texts.encoded_for(model), texts.long_texts
     else:
-        encoded = encode_for(model, examples_of(model.contract, texts, text_a=text_a, text_b=text_b))
-        long_texts = LongTexts.of(encoded, model.contract.long_text)
+        encoded = encode_for(model, examples_of(model.signature, texts, text_a=text_a, text_b=text_b))
+        long_texts = LongTexts.of(encoded, model.signature.long_text)
     device = model.classifier.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         how = computed_by(model.classifier)
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
     require_finite_logits(logits, texts.where if isinstance(texts, Examples) else "row {}".format)
-    return Predictions(logits, model.contract, long_texts, how)
+    return Predictions(logits, model.signature, long_texts, how)
 
 
 def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
@@ -163,18 +166,18 @@ def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
     Raises:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
-    model.contract.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
+    model.signature.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
     return encode_examples(
         examples.texts_a,
         examples.texts_b,
         model.tokenizer,
-        model.contract.max_length,
-        long_text=model.contract.long_text,
-        window_stride=model.contract.window_stride,
+        model.signature.max_length,
+        long_text=model.signature.long_text,
+        window_stride=model.signature.window_stride,
     )
 
 
-def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> NDArray[Any]:
+def targets_for(signature: ModelSignature, examples: Examples | ReencodedExamples) -> NDArray[Any]:
     """Returns class ids, or rows of 0 and 1, in the model's label order, or values for regression.
 
     Raises:
@@ -183,19 +186,19 @@ def targets_for(contract: Contract, examples: Examples | ReencodedExamples) -> N
             line.
     """
     if isinstance(examples, ReencodedExamples):
-        return examples.targets_for(contract)
-    labels = LabelSet(contract.labels) if contract.kind.has_labels else None
-    return examples.targets_for(contract.kind, labels, contract.target_range)
+        return examples.targets_for(signature)
+    labels = LabelSet(signature.labels) if signature.kind.has_labels else None
+    return examples.targets_for(signature.kind, labels, signature.target_range)
 
 
-def baseline_of(contract: Contract) -> NDArray[Any] | None:
+def baseline_of(signature: ModelSignature) -> NDArray[Any] | None:
     """Returns targets with the training data's majority or mean, for a baseline; None where not recorded."""
-    if not contract.kind.has_labels:
-        return None if contract.target_mean is None else np.array([contract.target_mean], dtype=np.float32)
-    if not contract.label_counts:
+    if not signature.kind.has_labels:
+        return None if signature.target_mean is None else np.array([signature.target_mean], dtype=np.float32)
+    if not signature.label_counts:
         return None
-    if contract.kind.has_label_sets:
+    if signature.kind.has_label_sets:
         # Rows that have each label as often as the training data: a constant answer is judged by nothing else.
-        rows = np.arange(contract.train_rows or 0)
-        return rows[:, None] < np.array(contract.label_counts)
-    return np.repeat(np.arange(len(contract.label_counts)), contract.label_counts)
+        rows = np.arange(signature.train_rows or 0)
+        return rows[:, None] < np.array(signature.label_counts)
+    return np.repeat(np.arange(len(signature.label_counts)), signature.label_counts)

@@ -72,7 +72,7 @@ class Thresholds:
 
     @property
     def values(self) -> tuple[float, ...]:
-        """What the contract stores: a number a label, or nothing where all stay at 0.5."""
+        """What the signature stores: a number a label, or nothing where all stay at 0.5."""
         if not any(label.is_kept for label in self.labels):
             return ()
         return tuple(label.chosen if label.is_kept else DEFAULT_THRESHOLD for label in self.labels)

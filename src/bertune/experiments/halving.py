@@ -1,6 +1,6 @@
 """Which settings to try next, and which trials to stop early: optuna, asked through one narrow place.
 
-The study is made anew of the trials that are done before each trial, and the draws of each trial have a seed of their
+The study is made again of the trials that are done before each trial, and the draws of each trial have a seed of their
 own. So an interrupted sweep goes on exactly as one that was not.
 """
 

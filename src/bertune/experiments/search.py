@@ -87,7 +87,7 @@ def run_sweep(
             hint="name some with --validation FILE, or hold training rows back: --validation 0.1",
         )
     space = sweep.space(first.config.learning_rate)
-    metric, common = first.contract.metrics[0], _common(first, sweep, space)
+    metric, common = first.signature.metrics[0], _common(first, sweep, space)
     plan = first.config
     data = digest_of_data(first)
     goes_on = not settings.overwrite and directory.earlier() is not None
@@ -154,10 +154,10 @@ def _run_trial(
     own = replace(settings, out=directory.run_of(number), overwrite=False, test=None, skip_probe=True)
     prepared = prepare(own, plan, say=_say_nothing)
     state: TrialState = "complete"
-    with watch(number, halving.drawn) as observer:
+    with watch(number, halving.drawn) as callback:
         try:
             # The one that may stop the trial comes last: the terminal has told of the epoch by then.
-            execute(prepared, observer=Callbacks((observer, halving)))
+            execute(prepared, callback=Callbacks((callback, halving)))
         except StoppedAtRungError:
             state = "stopped"
         except DivergedError:

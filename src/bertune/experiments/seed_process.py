@@ -42,7 +42,7 @@ class SeedProcesses:
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopped = False
 
-    def run(self, run: PreparedRun, observer: Callback | None) -> SeedResult:
+    def run(self, run: PreparedRun, callback: Callback | None) -> SeedResult:
         """Does what `run_seed` does, in a new process.
 
         Raises:
@@ -62,8 +62,8 @@ class SeedProcesses:
                         return result
                     if event == "error":
                         raise content[0]
-                    if observer is not None:
-                        getattr(observer, event)(*content)
+                    if callback is not None:
+                        getattr(callback, event)(*content)
             except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
                 raise ResourceError(
                     f"the process that trains seed {run.config.seed} ended unexpectedly",

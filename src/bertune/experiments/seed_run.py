@@ -14,7 +14,7 @@ def folder_name(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def run_seed(run: PreparedRun, observer: Callback | None) -> SeedResult:
+def run_seed(run: PreparedRun, callback: Callback | None) -> SeedResult:
     """Trains one seed; that it diverges is a result.
 
     Raises:
@@ -23,7 +23,7 @@ def run_seed(run: PreparedRun, observer: Callback | None) -> SeedResult:
     seed, started = run.config.seed, time.perf_counter()
     folder = run.settings.out.name
     try:
-        finished = execute(run, observer=observer)
+        finished = execute(run, callback=callback)
     except DivergedError as error:
         seconds = time.perf_counter() - started
         return SeedResult(seed, folder, "diverged", seconds, reason=error.message.removeprefix("training diverged: "))

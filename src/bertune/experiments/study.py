@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bertune.checkpoints.model_folder import save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import ConfigError, DivergedError
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.scores import Scores
@@ -136,7 +136,7 @@ def prepare_study(
 
 
 def execute_study(
-    study: PreparedStudy, *, say: Say, observer_of: Callable[[int, int], Callback | None] | None = None
+    study: PreparedStudy, *, say: Say, callback_of: Callable[[int, int], Callback | None] | None = None
 ) -> FinishedStudy:
     """Trains the seeds that are not done yet, and writes the folder of the study.
 
@@ -145,7 +145,7 @@ def execute_study(
     Args:
         study: what was prepared.
         say: told what is found and kept.
-        observer_of: makes what watches a seed, from its number and its place among all, from 1.
+        callback_of: makes what watches a seed, from its number and its place among all, from 1.
 
     Raises:
         ConfigError: the folder holds something else.
@@ -167,7 +167,7 @@ def execute_study(
         done = {result.seed for result in results}
         places = {seed: place for place, seed in enumerate(study.seeds, start=1)}
         waiting = {
-            seed: None if observer_of is None else observer_of(seed, places[seed])
+            seed: None if callback_of is None else callback_of(seed, places[seed])
             for seed in study.seeds
             if seed not in done
         }
@@ -203,7 +203,7 @@ def _conclude(study: PreparedStudy, directory: StudyDirectory, results: list[See
     else:
         _keep_average(study.run, directory, kept, classifier)
     test = score_kept_model(study.run, directory.path)
-    metric = study.run.contract.metrics[0]
+    metric = study.run.signature.metrics[0]
     ended = EndedStudy(
         chosen_by=f"validation {metric}",
         test="not used" if test is None else "scored once, at the end",
@@ -237,34 +237,34 @@ class _Judged:
 
     logits: NDArray[np.float32]
     scores: Scores
-    contract: Contract
+    signature: ModelSignature
     calibration: Calibration | None
 
 
 def _judge(run: PreparedRun, classifier: Classifier) -> _Judged:
     assert run.validation is not None
-    objective = Objective.of(run.contract)
+    objective = Objective.of(run.signature)
     validation = objective.checked(run.validation, "validation", classifier)
     assert validation.targets is not None
     _, logits = objective.score(classifier, validation, run.train.targets)
-    contract, scores, found = calibrated(run.contract, logits, validation.targets, run.settings)
-    return _Judged(logits, scores, contract, found)
+    signature, scores, found = calibrated(run.signature, logits, validation.targets, run.settings)
+    return _Judged(logits, scores, signature, found)
 
 
 def _keep_average(run: PreparedRun, directory: StudyDirectory, kept: Average, classifier: Classifier) -> None:
     """Makes an average the study's model, with everything that a run writes about the model it keeps."""
     judged = _judge(run, classifier)
     scores = {"metrics": judged.scores.values, "rows": judged.scores.rows}
-    save(classifier, directory.model, tokenizer=run.tokenizer, contract=judged.contract, scores=scores)
+    save(classifier, directory.model, tokenizer=run.tokenizer, signature=judged.signature, scores=scores)
     if judged.calibration is not None:
         directory.write_calibration(judged.calibration.saved())
     assert run.validation is not None
     path, describe = directory.path / "validation.jsonl", run.describe["validation"]
-    write_validation_rows(path, describe, run.validation, judged.logits, run.contract)
+    write_validation_rows(path, describe, run.validation, judged.logits, run.signature)
     directory.write_scores(RunScores(average=kept.recipe, seeds=kept.seeds, validation=judged.scores.saved()))
 
 
-def _trained(study: PreparedStudy, observers: dict[int, Callback | None]) -> Generator[SeedResult]:
+def _trained(study: PreparedStudy, callbacks: dict[int, Callback | None]) -> Generator[SeedResult]:
     """Yields the result of each seed as it is done."""
 
     def of(seed: int) -> PreparedRun:
@@ -276,15 +276,15 @@ def _trained(study: PreparedStudy, observers: dict[int, Callback | None]) -> Gen
         return replace(run, settings=replace(run.settings, overwrite=True, test=None), also_scored=unchosen)
 
     if study.parallel == 1:
-        for seed, observer in observers.items():
-            yield run_seed(of(seed), observer)
+        for seed, callback in callbacks.items():
+            yield run_seed(of(seed), callback)
         return
     processes = SeedProcesses(study.threads)
     with ThreadPoolExecutor(study.parallel, thread_name_prefix="seed") as pool:
         try:
             futures = [
-                pool.submit(lambda s, o: processes.run(of(s), o), seed, observer)
-                for seed, observer in observers.items()
+                pool.submit(lambda s, o: processes.run(of(s), o), seed, callback)
+                for seed, callback in callbacks.items()
             ]
             for future in as_completed(futures):
                 yield future.result()

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertune.checkpoints.signature import CONTRACT_FILE
+from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.errors import DataError
 from bertune.experiments.interrupted import ANOTHER, Interrupted
 from bertune.experiments.study_table import EndedStudy, SeedResult, StudyTable
@@ -81,7 +81,7 @@ class StudyDirectory(RunDirectory):
 
     def _is_whole(self, result: SeedResult) -> bool:
         """Whether the model of a seed that is said to be done is there."""
-        return result.status == "diverged" or (self.model_of(result) / CONTRACT_FILE).is_file()
+        return result.status == "diverged" or (self.model_of(result) / SIGNATURE_FILE).is_file()
 
     def model_of(self, result: SeedResult) -> Path:
         """The model folder of a seed."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tomli_w
 
-from bertune.checkpoints.signature import CONTRACT_FILE
+from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.errors import ConfigError, DataError
 from bertune.experiments.halving import Trial
 from bertune.experiments.interrupted import ANOTHER, Interrupted
@@ -140,7 +140,7 @@ class SweepDirectory(RunDirectory):
             kept = read_json_object(self.path / _SCORES, max_bytes=MAX_OWN_BYTES, error=DataError)["trial"]
         except (DataError, KeyError):
             return False
-        return bool(kept == trial.number) and (self.model / CONTRACT_FILE).is_file()
+        return bool(kept == trial.number) and (self.model / SIGNATURE_FILE).is_file()
 
     def keep(self, trial: Trial) -> None:
         """Makes the model of a trial, and its scores, those of the sweep.
@@ -174,4 +174,4 @@ class SweepDirectory(RunDirectory):
 
     def _is_whole(self, trial: Trial) -> bool:
         """Whether the model of a trial that has one is there."""
-        return not trial.values or (self.run_of(trial.number) / _MODEL / CONTRACT_FILE).is_file()
+        return not trial.values or (self.run_of(trial.number) / _MODEL / SIGNATURE_FILE).is_file()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.models.classifier import Classifier
 
 
@@ -18,7 +18,7 @@ def with_folded_temperature(model: LoadedModel) -> LoadedModel:
     Args:
         model: left as it is.
     """
-    temperature = model.contract.temperature
+    temperature = model.signature.temperature
     if temperature == 1.0:
         return model
     given = model.classifier
@@ -29,15 +29,15 @@ def with_folded_temperature(model: LoadedModel) -> LoadedModel:
         for name, parameter in given.classifier.named_parameters():
             # Rounded once, from a division in float64.
             folded.classifier.get_parameter(name).data = (parameter.detach().double() / temperature).to(parameter.dtype)
-    before = model.contract.folded_temperature
-    contract = replace(model.contract, temperature=1.0, folded_temperature=before * temperature)
-    return LoadedModel(folded, model.tokenizer, contract)
+    before = model.signature.folded_temperature
+    signature = replace(model.signature, temperature=1.0, folded_temperature=before * temperature)
+    return LoadedModel(folded, model.tokenizer, signature)
 
 
-def probabilities_account(contract: Contract) -> str:
-    """Says of an export's contract which probabilities its logits give."""
-    if not contract.kind.has_labels:
+def probabilities_account(signature: ModelSignature) -> str:
+    """Says of an export's signature which probabilities its logits give."""
+    if not signature.kind.has_labels:
         return "none, a regression has nothing to fold"
-    if contract.folded_temperature == 1.0:
+    if signature.folded_temperature == 1.0:
         return "those of the model, whose temperature is 1"
-    return f"calibrated, temperature {contract.folded_temperature:.4g} is folded into the head"
+    return f"calibrated, temperature {signature.folded_temperature:.4g} is folded into the head"

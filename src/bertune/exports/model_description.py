@@ -1,4 +1,4 @@
-"""Files beside the weights of an export: configuration, tokenizer, contract."""
+"""Files beside the weights of an export: configuration, tokenizer, signature."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from bertune.models.encoder_config import EncoderConfig
 from bertune.system.json_file import JsonObject
 
 CONFIG_FILE = "bert_config.json"
-CONTRACT_FILE = "contract.json"
+SIGNATURE_FILE = "contract.json"
 # What Google's files call `gelu`.
 _TANH_GELUS = ("gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 
@@ -27,7 +27,7 @@ def write_texts(model: LoadedModel, folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     before = set(folder.iterdir())
     model.tokenizer.save(folder, model_max_length=model.classifier.encoder.config.max_position_embeddings)
-    _write_json(folder / CONTRACT_FILE, model.contract.to_dict())
+    _write_json(folder / SIGNATURE_FILE, model.signature.to_dict())
     return sorted(set(folder.iterdir()) - before)
 
 

@@ -27,13 +27,13 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
     128 and as many as make 1,000 rows in all.
 
     Args:
-        model: for its tokenizer, contract and sizes.
+        model: for its tokenizer, signature and sizes.
         examples: texts of the user's; None takes the questions of the demo.
 
     Raises:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
-    given = _demo_examples(is_pair=model.contract.is_pair is True) if examples is None else examples
+    given = _demo_examples(is_pair=model.signature.is_pair is True) if examples is None else examples
     texts = encode_for(model, given).sequences  # an export answers one window a row
     config = model.classifier.encoder.config
     random = np.random.default_rng(_SEED)

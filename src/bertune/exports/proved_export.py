@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.model_folder import LoadedModel, load
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.given_texts import GivenTexts, examples_of
 from bertune.evaluation.logits import predict_logits
 from bertune.exports.agreement import Agreement, compare, weights_digest
@@ -96,9 +96,9 @@ def export(
     check_replaceable(folder)
     loaded = model if isinstance(model, LoadedModel) else load(find_model_folder(Path(model)))
     chosen.check(loaded)
-    given = None if proof_rows is None else examples_of(loaded.contract, proof_rows)
+    given = None if proof_rows is None else examples_of(loaded.signature, proof_rows)
     rows = rows_for(loaded, given)
-    temperature, folded = loaded.contract.temperature, with_folded_temperature(loaded)
+    temperature, folded = loaded.signature.temperature, with_folded_temperature(loaded)
     tolerance = chosen.tolerance if temperature == 1.0 else max(chosen.tolerance, _FOLDED_TOLERANCE)
     expected = _logits(loaded, rows, _counter("predicting", len(rows), on_progress))
     with new_export(folder) as temporary:
@@ -109,7 +109,7 @@ def export(
         answers = chosen.answer(rows, temporary, between, _counter("checking", len(rows), on_progress))
         # In the size of the model's own logits: at a low temperature the last bits of those are large in the export.
         answered = answers.logits * np.float32(temperature)
-        difference = compare(expected, answered, tolerance=tolerance, kind=loaded.contract.kind)
+        difference = compare(expected, answered, tolerance=tolerance, kind=loaded.signature.kind)
         shutil.rmtree(between)
         agreement = Agreement(
             format=chosen.name,
@@ -121,21 +121,21 @@ def export(
             weights_digest=weights_digest(loaded.classifier),
             tokenizer_digest=loaded.tokenizer.digest,
             versions=_versions() | dict(answers.versions),
-            probabilities=probabilities_account(folded.contract),
-            warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.contract)),
+            probabilities=probabilities_account(folded.signature),
+            warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.signature)),
             files=digests(temporary),
         )
         write_agreement(temporary, agreement)
     return agreement
 
 
-def _about_long_texts(contract: Contract) -> tuple[str, ...]:
+def _about_long_texts(signature: ModelSignature) -> tuple[str, ...]:
     """An export takes token ids: whoever makes them has to cut texts as training did."""
-    if contract.long_text == "first":
+    if signature.long_text == "first":
         return ()
-    averaged = " and average their logits" if contract.long_text == "windows" else ""
+    averaged = " and average their logits" if signature.long_text == "windows" else ""
     return (
-        f"texts over {contract.max_length} tokens: {contract.long_text_account()}; this export takes one sequence a "
+        f"texts over {signature.max_length} tokens: {signature.long_text_account()}; this export takes one sequence a "
         f"row and knows nothing of that, so give it such sequences{averaged}",
     )
 

@@ -78,7 +78,7 @@ def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
         activation=ACTIVATION_KINDS[config.hidden_act],
         norm_epsilon=config.layer_norm_eps,
         pooling=model.classifier.pooling,
-        probabilities=_PROBABILITIES.get(model.contract.kind),
+        probabilities=_PROBABILITIES.get(model.signature.kind),
         assets=tuple(str(path) for path in assets),
     )
 

@@ -28,7 +28,7 @@ def _check(model: LoadedModel) -> None:
 
 
 def _write(model: LoadedModel, folder: Path, between: Path) -> None:
-    made = save(model.classifier, between / "model", tokenizer=model.tokenizer, contract=model.contract)
+    made = save(model.classifier, between / "model", tokenizer=model.tokenizer, signature=model.signature)
     for path in made.iterdir():
         shutil.move(path, folder / path.name)
 

@@ -21,11 +21,11 @@ class Source:
 
     Args:
         gradient: in the parameter's shape, float32 or bfloat16; for a table, the rows that were touched.
-        shadow: bfloat16 copy that follows the parameter; None for none.
+        bf16_copy: bfloat16 copy that follows the parameter; None for none.
     """
 
     gradient: Tensor
-    shadow: Tensor | None = None
+    bf16_copy: Tensor | None = None
 
 
 @dataclass
@@ -154,7 +154,7 @@ class KernelStep:
             entry.count, entry.width = parameter.shape
         else:
             source = self.sources.get(id(parameter))
-            entry.shadow = pointer(source.shadow if source else None)
+            entry.bf16_copy = pointer(source.bf16_copy if source else None)
             entry.count, entry.width = 1, parameter.numel()
         return entry
 

@@ -20,7 +20,7 @@ from bertune.kernels.workspace import Workspace
 from bertune.models.encoder import Encoder
 from bertune.nn.dense import rows_of
 from bertune.nn.layer import TransformerLayer
-from bertune.system.feature_switches import without
+from bertune.system.feature_switches import is_disabled
 
 # Shapes whose calls are kept at a time, at most.
 _MOST_PLANS = 128
@@ -32,7 +32,7 @@ def require_kernels(encoder: Encoder, dtype: torch.dtype) -> None:
     Raises:
         NoKernelsError: there are none here, or none for such an encoder; says why.
     """
-    if without("kernels"):
+    if is_disabled("kernels"):
         raise NoKernelsError("compiled kernels are switched off")
     check_computable(encoder)
     kernels_for(dtype)
@@ -44,7 +44,7 @@ class KernelPass:
     Args:
         encoder: on the CPU, its parameters float32; they are read where they lie, at each pass.
         dtype: of activations and matrix products, bfloat16 or float32. With bfloat16 a copy of each matrix is kept in
-            `shadows`; whoever changes the parameters refreshes it.
+            `bf16_copies`; whoever changes the parameters refreshes it.
         prepack: whether to lay out each matrix for its product instead, where that can be had: worth it for many
             tokens. There is no backward pass then, and the parameters must not change.
 
@@ -61,9 +61,9 @@ class KernelPass:
         self._current: PassPlan | None = None
         self.workspace = Workspace(encoder, dtype, prepack=prepack, on_growth=self._forget_plans)
 
-    def refresh_shadows(self) -> None:
+    def refresh_bf16_copies(self) -> None:
         """Copies the matrices to the type of the activations; nothing to do for float32 or where they are packed."""
-        self.workspace.refresh_shadows()
+        self.workspace.refresh_bf16_copies()
 
     @property
     def prepacked(self) -> bool:
@@ -71,9 +71,9 @@ class KernelPass:
         return self.workspace.prepacked
 
     @property
-    def shadows(self) -> dict[str, Tensor]:
+    def bf16_copies(self) -> dict[str, Tensor]:
         """The matrices in bfloat16, by their names below `layers`; empty for float32."""
-        return self.workspace.shadows
+        return self.workspace.bf16_copies
 
     @property
     def gradients(self) -> dict[str, Tensor]:

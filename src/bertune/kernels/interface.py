@@ -86,7 +86,7 @@ class Parameter(ctypes.Structure):
         ("gradient", _P),
         ("m", _P),
         ("v", _P),
-        ("shadow", _P),
+        ("bf16_copy", _P),
         ("slot_of", _P),
         ("count", ctypes.c_int64),
         ("width", ctypes.c_int64),

@@ -221,9 +221,9 @@ def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         (value, before), (m, mv), (v, _), (wide, _) = (draw.wide(_PARAMETERS) for _ in range(4))
         g = wide.to(kind)
         gv, vv = _value(g), _value(v.abs_())
-        shadow = torch.empty(_PARAMETERS, dtype=torch.bfloat16)
+        bf16_copy = torch.empty(_PARAMETERS, dtype=torch.bfloat16)
         entry = Parameter(
-            *(pointer(tensor) for tensor in (value, g, m, v, shadow)),
+            *(pointer(tensor) for tensor in (value, g, m, v, bf16_copy)),
             *(0, 1, _PARAMETERS, _PARAMETERS, int(kind == torch.bfloat16)),
         )
         squares = kernels.sum_of_squares(ctypes.byref(entry), 1, draw.threads)
@@ -234,4 +234,4 @@ def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         yield value, before * (1 - decay) - rate * first / (np.sqrt(second) * root + epsilon)
         yield m, first
         yield v, second
-        yield shadow, _value(value.to(torch.bfloat16))
+        yield bf16_copy, _value(value.to(torch.bfloat16))

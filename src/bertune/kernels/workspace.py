@@ -31,7 +31,7 @@ class Workspace:
             let go.
 
     Attributes:
-        shadows: with bfloat16, a copy of each matrix by its name below `layers`; whoever changes the parameters
+        bf16_copies: with bfloat16, a copy of each matrix by its name below `layers`; whoever changes the parameters
             refreshes them.
         gradients: by the parameters' names in the encoder.
         part_gradients: of one part of a batch, where parts are added up in another type than they are computed in.
@@ -46,7 +46,7 @@ class Workspace:
         self.threads = torch.get_num_threads()
         self.prepacked = prepack and can_prepack(dtype)
         self.product = LatestProduct()
-        self.shadows: dict[str, Tensor] = {}
+        self.bf16_copies: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         self.part_gradients: dict[str, Tensor] = {}
         self.token_gradient: TokenGradient | None = None
@@ -55,21 +55,21 @@ class Workspace:
         self._seeds: dict[int, c_uint64] = {}
         self._packed: dict[str, PackedMatrix] = {}
         self._buffers: dict[str, Tensor] = {}
-        self.refresh_shadows()
+        self.refresh_bf16_copies()
 
-    def refresh_shadows(self) -> None:
+    def refresh_bf16_copies(self) -> None:
         """Copies the matrices to the type of the activations; nothing to do for float32 or where they are packed."""
         if self.dtype == torch.float32 or self.prepacked:
             return
         for name, parameter in self.encoder.layers.named_parameters():
             if parameter.dim() == 2:
-                if name not in self.shadows:
-                    self.shadows[name] = torch.empty_like(parameter, dtype=self.dtype)
-                self.shadows[name].copy_(parameter.detach())
+                if name not in self.bf16_copies:
+                    self.bf16_copies[name] = torch.empty_like(parameter, dtype=self.dtype)
+                self.bf16_copies[name].copy_(parameter.detach())
 
     def matrix(self, name: str, parameter: Tensor) -> Tensor:
         """Returns a weight in the type of the activations."""
-        return parameter.detach() if self.dtype == torch.float32 else self.shadows[name]
+        return parameter.detach() if self.dtype == torch.float32 else self.bf16_copies[name]
 
     def packed(self, name: str, parameter: Tensor) -> PackedMatrix:
         """Returns a weight laid out for its product, as it was when it was first asked for."""

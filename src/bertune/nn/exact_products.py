@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bertune.system.feature_switches import without
+from bertune.system.feature_switches import is_disabled
 
 # Rounding float32 inputs to bfloat16 would show at 2e-3; sums in another order at 1e-6.
 _TOLERANCE = 1e-5
@@ -41,7 +41,7 @@ def _oneDNN() -> Iterator[None]:  # noqa: N802 (its name)
 
 @cache
 def _helps() -> bool:
-    return not without("fp32-products") and _is_amd() and is_exact()
+    return not is_disabled("fp32-products") and _is_amd() and is_exact()
 
 
 def is_exact() -> bool:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertune.system.feature_switches import without
+from bertune.system.feature_switches import is_disabled
 
 _FORWARD: Final = (
     *("query", "key", "value", "cum_seq_q", "cum_seq_k", "max_q", "max_k"),
@@ -56,7 +56,7 @@ def attention_kernel(device: torch.device, dtype: torch.dtype, head_size: int) -
         dtype: of queries, keys and values.
         head_size: columns of a head.
     """
-    return _PLAIN if device.type != "cuda" else _chosen(device, dtype, head_size, without("varlen-attention"))
+    return _PLAIN if device.type != "cuda" else _chosen(device, dtype, head_size, is_disabled("varlen-attention"))
 
 
 @cache

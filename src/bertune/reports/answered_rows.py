@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation import answers
 from bertune.evaluation.calibration_error import calibration_error, reliability_of
 from bertune.evaluation.intervals import Estimate, share_interval
@@ -22,21 +22,21 @@ _MOST_GROUPS: Final = 5
 _ROWS_A_GROUP: Final = 20
 
 
-def answer_numbers(rows: Sequence[AnsweredRow], contract: Contract) -> AnswerNumbers:
-    """Returns all numbers about the rows of `validation.jsonl`, by the contract's temperature and thresholds.
+def answer_numbers(rows: Sequence[AnsweredRow], signature: ModelSignature) -> AnswerNumbers:
+    """Returns all numbers about the rows of `validation.jsonl`, by the signature's temperature and thresholds.
 
     Intervals are of 95 %, Agresti-Coull's for shares, the normal one for errors.
 
     Args:
         rows: at least one.
-        contract: of the model that answered.
+        signature: of the model that answered.
     """
     logits = np.array([row.logits for row in rows])
     tokens = np.array([row.tokens for row in rows])
-    targets = answers.targets_of([row.target for row in rows], contract)
-    if not contract.kind.has_labels:
-        given = answers.values(logits, contract)
-        measured, sureness = np.abs(given - targets), np.abs(given - targets)
+    targets = answers.targets_of([row.target for row in rows], signature)
+    if not signature.kind.has_labels:
+        given = answers.values(logits, signature)
+        measured, confidence = np.abs(given - targets), np.abs(given - targets)
         told: list[Target] = given.tolist()
         chosen = _evenly(len(rows), _MOST_POINTS)
         measure: Measure = "mean absolute error"
@@ -45,18 +45,18 @@ def answer_numbers(rows: Sequence[AnsweredRow], contract: Contract) -> AnswerNum
             points=tuple((targets[row].item(), given[row].item()) for row in chosen),
         )
     else:
-        shares = answers.probabilities(logits, contract)
-        decided = answers.decide(shares, contract)
-        measured, sureness = _right(decided, targets), _sureness_of_the_wrong(shares, decided, targets)
-        told = [answers.kept_of(ids, contract) for ids in decided]
+        shares = answers.probabilities(logits, signature)
+        decided = answers.decide(shares, signature)
+        measured, confidence = _right(decided, targets), _confidence_of_the_wrong(shares, decided, targets)
+        told = [answers.kept_of(ids, signature) for ids in decided]
         measure = "all labels right" if targets.ndim == 2 else "right"
         more = _OfKind(
-            by_target=None if targets.ndim == 2 else _by_label(measured, targets, contract.labels),
+            by_target=None if targets.ndim == 2 else _by_label(measured, targets, signature.labels),
             calibration_error=calibration_error(shares, targets),
             reliability=reliability_of(shares, targets).saved(),
         )
-    wrong = np.flatnonzero(sureness > 0)
-    surest = wrong[np.argsort(-sureness[wrong], kind="stable")][:MOST_ERRORS].tolist()
+    wrong = np.flatnonzero(confidence > 0)
+    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_ERRORS].tolist()
     return AnswerNumbers(
         measure=measure,
         **vars(more),
@@ -64,7 +64,7 @@ def answer_numbers(rows: Sequence[AnsweredRow], contract: Contract) -> AnswerNum
         wrong=len(wrong),
         overall=_summary(measured),
         by_length=_groups(tokens, measured),
-        errors=tuple(_error(rows[row], told[row], float(sureness[row])) for row in surest),
+        errors=tuple(_error(rows[row], told[row], float(confidence[row])) for row in most_confident),
     )
 
 
@@ -87,10 +87,10 @@ def _right(decided: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np
     return np.asarray(same.all(axis=1)) if same.ndim == 2 else same
 
 
-def _sureness_of_the_wrong(
+def _confidence_of_the_wrong(
     shares: NDArray[np.float64], decided: NDArray[np.int64], targets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """(rows,) the probability that the model gave to its wrong answer (the surest one, for multi-label); 0 if right."""
+    """(rows,) the probability of the wrong answer (of the most confident one, for multi-label); 0 if right."""
     if targets.ndim == 2:
         of_answers = np.where(decided == 1, shares, 1 - shares)
         worst: NDArray[np.float64] = np.where(decided == targets, 0.0, of_answers).max(axis=1)
@@ -134,9 +134,9 @@ def _summary(measured: NDArray[Any]) -> Group:
     return Group(rows=count, value=mean, low=low, high=high)
 
 
-def _error(row: AnsweredRow, told: Target, sureness: float) -> ErrorRow:
+def _error(row: AnsweredRow, told: Target, confidence: float) -> ErrorRow:
     texts = {"text_a": row.text_a, "text_b": row.text_b}
-    return ErrorRow(where=row.where, **texts, tokens=row.tokens, target=row.target, answer=told, sureness=sureness)
+    return ErrorRow(where=row.where, **texts, tokens=row.tokens, target=row.target, answer=told, confidence=confidence)
 
 
 def _evenly(count: int, most: int) -> Iterable[int]:

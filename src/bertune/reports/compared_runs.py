@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import answers
 from bertune.evaluation.answer_kinds import ANSWERS
@@ -30,13 +30,13 @@ class ComparedRun:
 
     Args:
         name: how the user called it.
-        contract: of the model.
+        signature: of the model.
         rows: where each stands, its texts, and what it truly is.
         logits: (rows, labels).
     """
 
     name: str
-    contract: Contract
+    signature: ModelSignature
     rows: Sequence[LabelledRow]
     logits: NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def read_compared_run(path: Path) -> ComparedRun:
         DataError: a file of it is damaged.
     """
     files = read_run(_run_of(path))
-    if files.contract is None or not files.validation:
+    if files.signature is None or not files.validation:
         raise ConfigError(
             f"{path} has no answers to validation rows",
             hint="name labelled rows with --data, and its model answers them",
@@ -58,10 +58,10 @@ def read_compared_run(path: Path) -> ComparedRun:
         logits = np.array([row.logits for row in files.validation], dtype=np.float32)
     except ValueError as error:
         raise DataError(f"{files.path / 'validation.jsonl'}: not as it was written: {error}") from error
-    if logits.shape != (len(files.validation), files.contract.num_outputs):
+    if logits.shape != (len(files.validation), files.signature.num_outputs):
         raise DataError(f"{files.path / 'validation.jsonl'}: logits of shape {logits.shape} do not fit the model")
     _require_whole(files, logits)
-    return ComparedRun(str(path), files.contract, files.validation, logits)
+    return ComparedRun(str(path), files.signature, files.validation, logits)
 
 
 def _require_whole(files: RunFiles, logits: NDArray[np.float32]) -> None:
@@ -89,13 +89,13 @@ def compare_runs(runs: Sequence[ComparedRun], *, seed: int = 0) -> Comparison:
     for other in runs[1:]:
         _require_same_task(first, other)
         _require_same_rows(first, other)
-    kind, labels = first.contract.kind, first.contract.labels
+    kind, labels = first.signature.kind, first.signature.labels
     return compare_decisions(
         [decisions_of(run, labels) for run in runs],
-        targets_of(first.rows, first.contract),
+        targets_of(first.rows, first.signature),
         kind=kind,
-        metrics=first.contract.metrics,
-        num_labels=first.contract.num_outputs,
+        metrics=first.signature.metrics,
+        num_labels=first.signature.num_outputs,
         seed=seed,
     )
 
@@ -110,19 +110,19 @@ def decisions_of(run: ComparedRun, labels: tuple[str, ...]) -> NDArray[Any]:
     Returns:
         Label ids, (rows,); for multi-label 0 and 1, (rows, labels); or values, (rows,).
     """
-    contract = run.contract
-    given = answers.decisions(run.logits, contract)
-    return ANSWERS[contract.kind].reordered(given, contract.labels, labels)
+    signature = run.signature
+    given = answers.decisions(run.logits, signature)
+    return ANSWERS[signature.kind].reordered(given, signature.labels, labels)
 
 
-def targets_of(rows: Sequence[LabelledRow], contract: Contract) -> NDArray[Any]:
+def targets_of(rows: Sequence[LabelledRow], signature: ModelSignature) -> NDArray[Any]:
     """Returns what rows truly are, in the form of `decisions_of`.
 
     Raises:
         DataError: a label that the model does not have.
     """
     try:
-        return answers.targets_of([row.target for row in rows], contract)
+        return answers.targets_of([row.target for row in rows], signature)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the validation rows hold a target that the model does not know: {error}") from error
 
@@ -147,12 +147,12 @@ class _StudyModel:
 
 
 def _require_same_task(first: ComparedRun, other: ComparedRun) -> None:
-    if other.contract.kind != first.contract.kind:
+    if other.signature.kind != first.signature.kind:
         raise ConfigError(
-            f"{first.name} does {first.contract.kind}, {other.name} {other.contract.kind}: they cannot be compared"
+            f"{first.name} does {first.signature.kind}, {other.name} {other.signature.kind}: they cannot be compared"
         )
-    if set(other.contract.labels) != set(first.contract.labels):
-        only = sorted(set(first.contract.labels) ^ set(other.contract.labels))
+    if set(other.signature.labels) != set(first.signature.labels):
+        only = sorted(set(first.signature.labels) ^ set(other.signature.labels))
         raise ConfigError(f"{first.name} and {other.name} do not have the same labels: {only[0]!r} is only in one")
 
 

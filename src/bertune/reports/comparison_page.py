@@ -48,7 +48,7 @@ def comparison_page(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
 
 
 def _scores(comparison: Comparison, runs: Sequence[ComparedRun]) -> Html:
-    labels, metrics = runs[0].contract.labels, list(comparison.pairs[0].metrics)
+    labels, metrics = runs[0].signature.labels, list(comparison.pairs[0].metrics)
     rows = [
         [run.name, *(metric_text(name, scores[name]) for name in metrics)]
         for run, scores in zip(runs, comparison.scores, strict=True)
@@ -58,7 +58,7 @@ def _scores(comparison: Comparison, runs: Sequence[ComparedRun]) -> Html:
 
 
 def _pair(number: int, pair: Pair, runs: Sequence[ComparedRun]) -> Html:
-    labels = runs[0].contract.labels
+    labels = runs[0].signature.labels
     # All strips of percentages share one scale, and all of other numbers.
     widest = {
         kind: max(

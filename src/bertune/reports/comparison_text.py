@@ -48,7 +48,7 @@ def verdict(pair: Pair, runs: Sequence[ComparedRun], *, pairs: int) -> str:
     name, difference = next(iter(pair.metrics.items()))
     first, second = runs[pair.first].name, runs[pair.second].name
     points = " points" if is_percentage(name) else ""
-    spoken = metric_name(name, runs[0].contract.labels)
+    spoken = metric_name(name, runs[0].signature.labels)
     corrected = f" after Holm's correction for {pairs} pairs" if pairs > 1 else ""
     found = (
         f"{spoken} {difference_text(name, difference.value)}{points} "
@@ -71,7 +71,7 @@ def comparison_lines(comparison: Comparison, runs: Sequence[ComparedRun], *, mos
     pairs = comparison.pairs
     lines = [verdict(pair, runs, pairs=len(pairs)) for pair in pairs]
     metrics = list(pairs[0].metrics)
-    labels = runs[0].contract.labels
+    labels = runs[0].signature.labels
     table = [("run", *(metric_name(name, labels) for name in metrics))]
     for run, scores in zip(runs, comparison.scores, strict=True):
         table.append((run.name, *(metric_text(name, scores[name]) for name in metrics)))
@@ -114,8 +114,8 @@ def flipped_rows(rows: Sequence[int], pair: Pair, runs: Sequence[ComparedRun]) -
         pair: the two models.
         runs: all that are compared.
     """
-    contract = runs[0].contract
-    given = [decisions_of(runs[place], contract.labels) for place in (pair.first, pair.second)]
+    signature = runs[0].signature
+    given = [decisions_of(runs[place], signature.labels) for place in (pair.first, pair.second)]
     for row in rows:
         kept = runs[0].rows[row]
         yield FlippedRow(
@@ -123,7 +123,7 @@ def flipped_rows(rows: Sequence[int], pair: Pair, runs: Sequence[ComparedRun]) -
             text_a=kept.text_a,
             text_b=kept.text_b,
             target=kept.target,
-            answers=tuple(words_of(decisions[row], contract) for decisions in given),
+            answers=tuple(words_of(decisions[row], signature) for decisions in given),
         )
 
 
@@ -136,7 +136,7 @@ def flipped_titles(pair: Pair, runs: Sequence[ComparedRun]) -> tuple[str, str]:
 
 
 def _pair_lines(pair: Pair, runs: Sequence[ComparedRun]) -> list[str]:
-    labels = runs[0].contract.labels
+    labels = runs[0].signature.labels
     table = [(f"{runs[pair.first].name} -> {runs[pair.second].name}", "difference", "95 % interval", "bootstrap")]
     for name, difference in pair.metrics.items():
         points = " points" if is_percentage(name) else ""

@@ -107,7 +107,7 @@ def _measured_on(numbers: RunMetrics, scores: SavedScores, name: str) -> list[Ht
 
 def _when(numbers: RunMetrics) -> str:
     """Which weights were measured."""
-    since = ", before the model was calibrated anew" if numbers.calibrated_since else ""
+    since = ", before the model was recalibrated" if numbers.calibrated_since else ""
     if numbers.seeds is not None and numbers.seeds.is_average:
         return f", an average of seeds{since}"
     seed = "" if numbers.seeds is None else f" of seed {numbers.seeds.summary.best}"

@@ -59,7 +59,7 @@ def report_numbers(folder: Path) -> RunMetrics:
         made_with=run.settings.made_with,
         settings=run.settings.of_verb,
         command=command_of(run.settings.of_verb, run.settings.verb),
-        model=run.contract,
+        model=run.signature,
         ended=run.ended,
         of_the_model=run.of_the_model,
         best_epoch=None if scores is None else scores.epoch,
@@ -71,7 +71,7 @@ def report_numbers(folder: Path) -> RunMetrics:
         advice=() if scores is None or scores.advice is None else scores.advice,
         seeds=run.seeds,
         curves=tuple(curve_numbers(each, journal) for each, journal in journals.items()),
-        answers=answer_numbers(run.validation, run.contract) if run.validation and run.contract else None,
+        answers=answer_numbers(run.validation, run.signature) if run.validation and run.signature else None,
         calibration=run.calibration,
         doubtful=_doubtful(run),
         receipt=_receipt(run.receipt),
@@ -137,7 +137,7 @@ def warnings_of(numbers: RunMetrics) -> list[Warned]:
         warnings.append(Warned("note", told))
     if _decides_otherwise_now(scores, answers):
         told = (
-            "The model was calibrated anew after training: the metrics are of before, errors and scores by length "
+            "The model was recalibrated after training: the metrics are of before, errors and scores by length "
             "and class of the model as it is now. `bertune evaluate` scores it."
         )
         warnings.append(Warned("caution", told))

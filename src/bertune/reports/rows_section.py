@@ -1,4 +1,4 @@
-"""Single rows worth reading: the surest errors, and training rows whose labels may be wrong."""
+"""Single rows worth reading: the most confident errors, and training rows whose labels may be wrong."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -22,14 +22,14 @@ def errors(answers: AnswerNumbers | None) -> list[Html]:
         title, told = "Largest errors", "The rows whose predicted value is farthest from the true one."
     else:
         title = "Most confident errors"
-        told = f"{answers.wrong:,} of {answers.rows:,} rows are answered wrong. These are the surest of them."
+        told = f"{answers.wrong:,} of {answers.rows:,} rows are answered wrong. These are the most confident of them."
     items = (_error(row, is_value=answers.is_of_values) for row in answers.errors)
     advice = "Read them: some are hard, and some of the given labels may be wrong."
     return [section("errors", title, note(told, " ", advice), _list(items))]
 
 
 def _error(row: ErrorRow, *, is_value: bool) -> Html:
-    how = f"off by {row.sureness:.3f}" if is_value else f"{percent(row.sureness)} sure"
+    how = f"off by {row.confidence:.3f}" if is_value else f"{percent(row.confidence)} sure"
     told = element(
         "div",
         "true ",

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
 from bertune.checkpoints.receipt import SavedReceipt
-from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
 from bertune.data.missing_path import near_path
 from bertune.errors import CheckpointError, ConfigError, DataError
 from bertune.evaluation.saved_calibration import SavedCalibration
@@ -44,7 +44,7 @@ class RunFiles:
         validation: `validation.jsonl`: the validation rows with the logits of the best epoch.
         doubtful: `doubtful.jsonl`: the training rows that were believed least.
         calibration: `calibration.json`.
-        contract: of the model; None before the first epoch ended.
+        signature: of the model; None before the first epoch ended.
         seeds: `seeds.json` of a study of seeds that has ended; None for a single run.
         journals: of a study: the journal of each seed by its folder's name.
         ended: whether the run came to its end.
@@ -61,7 +61,7 @@ class RunFiles:
     validation: tuple[AnsweredRow, ...]
     doubtful: tuple[DoubtfulRow, ...]
     calibration: SavedCalibration | None
-    contract: Contract | None
+    signature: ModelSignature | None
     seeds: EndedStudy | None = None
     journals: dict[str, tuple[JournalEntry, ...]] = field(default_factory=dict)
     ended: bool = True
@@ -75,7 +75,7 @@ def read_run(path: Path) -> RunFiles:
         ConfigError: the folder is not one of a run.
         DataError: a file of it is damaged; names file and line.
     """
-    contract = path / "model" / CONTRACT_FILE
+    signature = path / "model" / SIGNATURE_FILE
     scores = _scores_in(path)
     belongs = _is_of_the_model(scores, path)
     calibration = read_file(path / "calibration.json", SavedCalibration)
@@ -90,7 +90,7 @@ def read_run(path: Path) -> RunFiles:
         validation=_rows(path / "validation.jsonl", AnsweredRow) if belongs else (),
         doubtful=_rows(path / "doubtful.jsonl", DoubtfulRow),
         calibration=calibration if is_current else None,
-        contract=Contract.read(path / "model") if contract.is_file() else None,
+        signature=ModelSignature.read(path / "model") if signature.is_file() else None,
         ended=has_ended(path),
         of_the_model=belongs,
     )
@@ -144,7 +144,7 @@ def _what_is_needed(path: Path) -> str:
     """Says which folder has what a report is made of; that of a model alone has not."""
     if (path.parent / "run.toml").is_file():
         return f"name the run itself: bertune report {path.parent}"
-    if (path / CONTRACT_FILE).is_file():
+    if (path / SIGNATURE_FILE).is_file():
         return "a model alone has no record of its training; bertune evaluate scores it"
     near = None if path.is_dir() else near_path(path)
     return near or "name the folder that bertune train --out made"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from bertune.checkpoints.receipt import SavedReceipt
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.saved_calibration import SavedBins, SavedCalibration
 from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
 from bertune.experiments.study_table import EndedStudy
@@ -130,11 +130,11 @@ class ErrorRow(LabelledRow):
 
     Args:
         answer: what was answered.
-        sureness: the probability that the model gave to its wrong answer; of values the absolute error.
+        confidence: the probability that the model gave to its wrong answer; of values the absolute error.
     """
 
     answer: Target
-    sureness: float
+    confidence: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class AnswerNumbers:
         wrong: how many of them wrong; of values, not exactly right.
         overall: all rows.
         by_length: by the number of tokens.
-        errors: the surest of the wrong answers, the surest first.
+        errors: the most confident wrong answers, the most confident first.
     """
 
     measure: Measure
@@ -222,12 +222,12 @@ class RunMetrics:
         made_with: the versions, and the number of threads, that made the run.
         settings: of the run, by the names of the flags.
         command: that repeats it, as a shell takes it.
-        model: its contract; None before the first epoch ended.
+        model: its signature; None before the first epoch ended.
         ended: whether the run came to its end.
         of_the_model: whether scores, validation rows and calibration were those of the model that is there.
         best_epoch: from 1; None for an average of several seeds.
         validation: scores on the validation rows.
-        calibrated_since: whether the model was calibrated anew since.
+        calibrated_since: whether the model was recalibrated since.
         also_scored: on rows that nothing was chosen by, by the name of the split.
         evaluations: of `bertune evaluate`.
         frozen_features: what the run is held against.
@@ -248,7 +248,7 @@ class RunMetrics:
     made_with: dict[str, Setting]
     settings: Settings
     command: str
-    model: Contract | None
+    model: ModelSignature | None
     ended: bool
     of_the_model: bool
     best_epoch: int | None

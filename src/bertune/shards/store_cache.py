@@ -10,7 +10,7 @@ from bertune.errors import BertuneError
 from bertune.shards.store import load_store, save_store, store_key
 from bertune.system.atomic import remove_leftovers
 from bertune.system.cache_folder import cache_folder
-from bertune.system.feature_switches import without
+from bertune.system.feature_switches import is_disabled
 from bertune.tokenization.encode_texts import encode_examples
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.long_texts import LongText, checked_stride
@@ -53,7 +53,7 @@ def encode_cached(
     # The stride that is meant, whether it was named or not.
     is_pair = texts_b is not None
     stride = checked_stride(long_text, window_stride, template=tokenizer.template, max_length=max_length, pairs=is_pair)
-    if len(texts_a) < _LEAST_EXAMPLES or without("token-cache"):
+    if len(texts_a) < _LEAST_EXAMPLES or is_disabled("token-cache"):
         return encode_examples(
             texts_a, texts_b, tokenizer, max_length, long_text=long_text, window_stride=stride
         ), False

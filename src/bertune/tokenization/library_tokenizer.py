@@ -64,7 +64,7 @@ class LibraryTokenizer:
         self._digest = digest_of(files, self._template)
 
     def __reduce__(self) -> tuple[type["LibraryTokenizer"], tuple[LibraryFiles]]:
-        """Sends what the files say; the pipeline is built of it anew."""
+        """Sends what the files say; the pipeline is built of it again."""
         return LibraryTokenizer, (self._files,)
 
     @property

@@ -11,7 +11,7 @@ from bertune.wording.metric_text import part_of
 if TYPE_CHECKING:
     from bertune.tokenization.encoded_examples import EncodedExamples
 
-#: What becomes of a text that is too long: see `Contract.long_text`.
+#: What becomes of a text that is too long: see `ModelSignature.long_text`.
 LongText = Literal["first", "head-tail", "windows"]
 
 _OUTCOMES: dict[LongText, Callable[["LongTexts"], str]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.model_folder import load
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.evaluate_model import score_logits
 from bertune.evaluation.scores import Scores
 from bertune.models.classifier import Classifier
@@ -16,20 +16,20 @@ from bertune.training.prepare import PreparedRun
 from bertune.training.reading import TEST
 
 
-def score_unchosen(run: PreparedRun, name: str, classifier: Classifier, contract: Contract) -> Scores:
+def score_unchosen(run: PreparedRun, name: str, classifier: Classifier, signature: ModelSignature) -> Scores:
     """Scores the weights that were kept.
 
     Args:
         run: whose `also_scored` holds the rows.
         name: of the split.
         classifier: with these weights.
-        contract: with their temperature and thresholds.
+        signature: with their temperature and thresholds.
     """
-    objective = Objective.of(contract)
+    objective = Objective.of(signature)
     data: Dataset = objective.checked(run.also_scored[name], name, classifier)
     assert data.targets is not None
     _, logits = objective.score(classifier, data, run.train.targets)
-    return score_logits(logits, data.targets, contract)
+    return score_logits(logits, data.targets, signature)
 
 
 def score_kept_model(run: PreparedRun, folder: Path) -> Scores | None:
@@ -46,7 +46,7 @@ def score_kept_model(run: PreparedRun, folder: Path) -> Scores | None:
         return None
     kept = load(folder / "model")
     kept.classifier.to(run.classifier.device)
-    scores = score_unchosen(run, TEST, kept.classifier, kept.contract)
+    scores = score_unchosen(run, TEST, kept.classifier, kept.signature)
     path = folder / "scores.json"
     values = read_json_object(path, max_bytes=MAX_OWN_BYTES) | {TEST: scores.to_dict()}
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", follow=False)

@@ -183,17 +183,17 @@ class NativeEngine(Engine):
             raise ConfigError(
                 f"{type(self.optimizer.optimizer).__name__} gave parameters other memory, where the compiled kernels "
                 "do not look",
-                hint="train without them: BERTUNE_WITHOUT=kernels",
+                hint="train without them: BERTUNE_DISABLE=kernels",
             )
-        self.native.refresh_shadows()
+        self.native.refresh_bf16_copies()
         return self.optimizer.last_gradient_norm
 
     def _sources(self) -> dict[int, Source]:
         sources = {}
         for name, parameter in self.classifier.encoder.named_parameters():
             if name in self.native.gradients:
-                shadow = self.native.shadows.get(name.removeprefix("layers."))
-                sources[id(parameter)] = Source(self.native.gradients[name], shadow)
+                bf16_copy = self.native.bf16_copies.get(name.removeprefix("layers."))
+                sources[id(parameter)] = Source(self.native.gradients[name], bf16_copy)
         return sources
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bertune.system.feature_switches import without
+from bertune.system.feature_switches import is_disabled
 
 # Numbers of glibc's settings, from its malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
@@ -36,7 +36,7 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def _may_set() -> bool:
-    if sys.platform != "linux" or without("kept-memory"):
+    if sys.platform != "linux" or is_disabled("kept-memory"):
         return False
     told = [name for name in os.environ if name.startswith("MALLOC_")]
     if told or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):

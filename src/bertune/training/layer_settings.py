@@ -1,4 +1,4 @@
-"""Settings that tell the layers apart: rates that fall from top to bottom, and top layers that start anew.
+"""Settings that tell the layers apart: rates that fall from top to bottom, and top layers that are initialized again.
 
 Source: Zhang et al., 2021, "Revisiting Few-sample BERT Fine-tuning" (https://arxiv.org/abs/2006.05987), on
 re-initializing and on layer-wise decay.

@@ -23,7 +23,7 @@ def in_notebook() -> bool:
 class NotebookProgress(Callback):
     """Shows a line that follows the steps, and a row for each epoch; a `Callback` of `fit`.
 
-    It needs no widgets: the same output is shown anew. What is left in the end is the table of the epochs.
+    It needs no widgets: the same output is shown again. What is left in the end is the table of the epochs.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
@@ -43,9 +43,9 @@ class Objective:
         object.__setattr__(self, "kind", TaskKind.of(self.kind))
 
     @classmethod
-    def of(cls, contract: Contract) -> Self:
+    def of(cls, signature: ModelSignature) -> Self:
         """Takes it from what a model's folder will say."""
-        return cls(contract.kind, contract.metrics, contract.labels or None, contract.target_range)
+        return cls(signature.kind, signature.metrics, signature.labels or None, signature.target_range)
 
     def names_of(self, classifier: Classifier) -> tuple[str, ...]:
         """Returns the names of the labels, or their numbers where they have none."""

@@ -13,7 +13,7 @@ from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.model_folder import check_vocabulary
 from bertune.checkpoints.receipt import Receipt
 from bertune.checkpoints.restore import restore
-from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.data.examples import Examples, ReadReport, Task
 from bertune.data.held_out import HeldOut
@@ -42,7 +42,7 @@ from bertune.training.run_checks import check_settings
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import Describe, DescribeExamples
 from bertune.training.run_settings import RunSettings
-from bertune.training.run_signature import contract_of_run
+from bertune.training.run_signature import signature_of_run
 
 Say = Callable[[str], None]
 
@@ -61,7 +61,7 @@ class PreparedRun:
     reports: dict[str, ReadReport]
     train: Dataset
     validation: Dataset | None
-    contract: Contract
+    signature: ModelSignature
     describe: dict[str, Describe]
     long_texts: dict[str, LongTexts]
     also_scored: dict[str, Dataset] = field(default_factory=dict)
@@ -123,7 +123,7 @@ def prepare(
     say(_encoder_line(settings.model, receipt, head, verbose=verbose))
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
-        say(f"drawn anew when training begins: {pooler}the top {config.reinit_layers} layers")
+        say(f"initialized when training begins: {pooler}the top {config.reinit_layers} layers")
     if reencoded is None:
         datasets = _encode_splits(splits, task, audit, tokenizer, settings, say, verbose=verbose)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
@@ -137,9 +137,9 @@ def prepare(
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and nothing is chosen")
     assert train.targets is not None
-    contract = contract_of_run(settings, task, train.targets)
+    signature = signature_of_run(settings, task, train.targets)
     # Training computes them again; a label that does not exist must be told before the folder is made.
-    class_weights_of(config.class_weights, kind=task.kind, names=contract.labels, targets=train.targets)
+    class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
     plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
     for reason in plan.reasons:
         say(reason)
@@ -155,7 +155,7 @@ def prepare(
         reports,
         train,
         validation,
-        contract,
+        signature,
         describe,
         long_texts,
         also,
@@ -164,7 +164,7 @@ def prepare(
 
 
 def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
-    """Makes the same run of another seed, on the same data in memory; only the encoder is restored anew.
+    """Makes the same run of another seed, on the same data in memory; only the encoder is restored again.
 
     Args:
         run: what was prepared; stays as it is.
@@ -179,8 +179,8 @@ def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:
 
 def _pooling_of(model: Path) -> Pooling:
     """Returns the pooling that a model was fine-tuned with: without it, a body that lacks the pooler cannot go on."""
-    if (model / CONTRACT_FILE).exists():
-        return Contract.read(model).pooling
+    if (model / SIGNATURE_FILE).exists():
+        return ModelSignature.read(model).pooling
     path = config_file(model)
     return read_config(path).pooling if path.is_file() else "cls"
 

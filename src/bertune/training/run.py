@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 
 from bertune.checkpoints.model_folder import save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
@@ -51,35 +51,35 @@ class FinishedRun:
     advice: tuple[Advice, ...] = ()
 
 
-def execute(run: PreparedRun, *, observer: Callback | None = None) -> FinishedRun:
+def execute(run: PreparedRun, *, callback: Callback | None = None) -> FinishedRun:
     """Trains, and writes the run folder.
 
     Args:
         run: what was prepared.
-        observer: watches, beside the journal.
+        callback: watches, beside the journal.
 
     Raises:
         ConfigError: the folder holds something else.
         DivergedError: the loss is not finite; the model folder then holds the best epoch so far, if there was one.
     """
     directory = RunDirectory(run.settings.out)
-    dynamics = Dynamics(len(run.train), run.contract.kind)
-    contract = run.contract
+    dynamics = Dynamics(len(run.train), run.signature.kind)
+    signature = run.signature
     best: EpochResult | None = None
     calibration: Calibration | None = None
 
     def keep(result: EpochResult) -> None:
-        nonlocal contract, best, calibration
-        contract, best = run.contract, result
+        nonlocal signature, best, calibration
+        signature, best = run.signature, result
         if run.validation is not None and result.logits is not None:
             assert run.validation.targets is not None
-            contract, answered, calibration = calibrated(
-                run.contract, result.logits, run.validation.targets, run.settings
+            signature, answered, calibration = calibrated(
+                run.signature, result.logits, run.validation.targets, run.settings
             )
             best = replace(result, scores=answered)
         directory.refuse_gone()
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
-        save(run.classifier, directory.model, tokenizer=run.tokenizer, contract=contract, scores=scores)
+        save(run.classifier, directory.model, tokenizer=run.tokenizer, signature=signature, scores=scores)
         if calibration is not None:
             directory.write_calibration(calibration.saved())
         if run.validation is not None and result.logits is not None:
@@ -88,7 +88,7 @@ def execute(run: PreparedRun, *, observer: Callback | None = None) -> FinishedRu
                 run.describe["validation"],
                 run.validation,
                 result.logits,
-                run.contract,
+                run.signature,
             )
         # Last: it tells whether all of this is of the weights that are there.
         if best.scores is not None:
@@ -108,18 +108,18 @@ def execute(run: PreparedRun, *, observer: Callback | None = None) -> FinishedRu
             run.train,
             run.validation,
             config=run.config,
-            kind=run.contract.kind,
-            metrics=run.contract.metrics,
-            label_names=run.contract.labels or None,
-            target_range=run.contract.target_range,
-            callbacks=[OnBest(keep), *filter(None, (journal, curves, observer))],
+            kind=run.signature.kind,
+            metrics=run.signature.metrics,
+            label_names=run.signature.labels or None,
+            target_range=run.signature.target_range,
+            callbacks=[OnBest(keep), *filter(None, (journal, curves, callback))],
             dynamics=dynamics,
             verbose=False,
         )
-        write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.contract)
+        write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.signature)
         best = best or history.best
-        advice = advice_on(run, history, best, beside_frozen(frozen, best, contract))
-        also = _score_also(run, contract)
+        advice = advice_on(run, history, best, beside_frozen(frozen, best, signature))
+        also = _score_also(run, signature)
         if best.scores is not None or also:
             scored = RunScores(
                 epoch=best.epoch,
@@ -143,9 +143,9 @@ def _saved_data(run: PreparedRun) -> SavedData:
     )
 
 
-def _score_also(run: PreparedRun, contract: Contract) -> dict[str, Scores]:
+def _score_also(run: PreparedRun, signature: ModelSignature) -> dict[str, Scores]:
     """Scores the best weights on the rows that nothing was chosen by."""
-    return {name: score_unchosen(run, name, run.classifier, contract) for name in run.also_scored}
+    return {name: score_unchosen(run, name, run.classifier, signature) for name in run.also_scored}
 
 
 def resolved_settings(run: PreparedRun) -> Settings:
@@ -160,7 +160,7 @@ def resolved_settings(run: PreparedRun) -> Settings:
     del merged["reasons"]  # not a setting: what was chosen is
     merged |= {
         "out": str(settings.out),
-        "metric": run.contract.metrics[0] if run.validation is not None else None,
+        "metric": run.signature.metrics[0] if run.validation is not None else None,
         "precision": name_of(choose_precision(run.config.precision, device)),
         "device": device.type,
         "overwrite": None,

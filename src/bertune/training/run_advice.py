@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.answers import decisions
 from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, probe
 from bertune.evaluation.score_parts import Scoring
@@ -25,7 +25,7 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
     """
     if run.validation is None or run.settings.skip_probe:
         return None
-    objective = Objective.of(run.contract)
+    objective = Objective.of(run.signature)
     return probe(
         run.classifier.encoder,
         objective.checked(run.train, "train", run.classifier),
@@ -41,9 +41,9 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
     )
 
 
-def beside_frozen(frozen: FrozenProbe | None, best: EpochResult, contract: Contract) -> FrozenComparison | None:
+def beside_frozen(frozen: FrozenProbe | None, best: EpochResult, signature: ModelSignature) -> FrozenComparison | None:
     """Compares the model that is kept, by its temperature and thresholds, with the regression; None without either."""
-    return None if frozen is None or best.logits is None else frozen.beside(decisions(best.logits, contract))
+    return None if frozen is None or best.logits is None else frozen.beside(decisions(best.logits, signature))
 
 
 def advice_on(
@@ -57,10 +57,10 @@ def advice_on(
         best: the epoch that is kept.
         frozen: the model beside the regression on frozen features.
     """
-    contract, encoder = run.contract, run.classifier.encoder
+    signature, encoder = run.signature, run.classifier.encoder
     scored = [epoch.scores for epoch in history.epochs if epoch.scores is not None]
     outcome = Outcome(
-        kind=contract.kind,
+        kind=signature.kind,
         rows=len(run.train),
         steps=len(history.steps),
         train_losses=tuple(epoch.train_loss for epoch in history.epochs),
@@ -68,7 +68,7 @@ def advice_on(
         bounds=_bounds(run),
         scores=best.scores,
         frozen=frozen,
-        label_counts=dict(zip(contract.labels, _label_counts(run), strict=True)),
+        label_counts=dict(zip(signature.labels, _label_counts(run), strict=True)),
         encoder_parameters=encoder.layer_parameters,
         stopped_early=history.stopped_early,
     )
@@ -77,9 +77,9 @@ def advice_on(
         epochs=run.config.epochs,
         batch_size=run.config.batch_size,
         learning_rate=run.config.learning_rate,
-        metric=contract.metrics[0],
+        metric=signature.metrics[0],
         model=run.settings.model,
-        pooling=run.contract.pooling,
+        pooling=run.signature.pooling,
         has_class_weights=bool(run.config.class_weights),
         usual_rate=plan_of(TrainingConfig(), run.classifier, len(run.train)).learning_rate,
     )
@@ -87,9 +87,9 @@ def advice_on(
 
 
 def _bounds(run: PreparedRun) -> LossBounds:
-    kind, targets = run.contract.kind, run.train.targets
+    kind, targets = run.signature.kind, run.train.targets
     assert targets is not None
-    weights = class_weights_of(run.config.class_weights, kind=kind, names=run.contract.labels, targets=targets)
+    weights = class_weights_of(run.config.class_weights, kind=kind, names=run.signature.labels, targets=targets)
     return loss_bounds(
         targets,
         kind=kind,
@@ -102,8 +102,8 @@ def _bounds(run: PreparedRun) -> LossBounds:
 def _label_counts(run: PreparedRun) -> list[int]:
     targets = run.train.targets
     assert targets is not None
-    if not run.contract.kind.has_labels:
+    if not run.signature.kind.has_labels:
         return []
-    counts = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(run.contract.labels))
+    counts = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(run.signature.labels))
     found: list[int] = counts.tolist()
     return found

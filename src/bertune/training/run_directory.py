@@ -170,7 +170,7 @@ class RunDirectory:
     def _what_is_left(self) -> str:
         """Says what a run that did not end has left, and how to go on."""
         report = f"`bertune report {self.path}` makes its report"
-        return f"the best epoch so far is in {self.model}, {report}, --overwrite begins anew"
+        return f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch"
 
     def _is_empty(self) -> bool:
         """Whether nothing is in the folder, or only what a process that was killed at its start has left."""

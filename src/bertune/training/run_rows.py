@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.evaluation.answers import kept_of
 from bertune.system.atomic import replaced_file
@@ -61,7 +61,7 @@ class DescribeRecords:
 
 
 def write_validation_rows(
-    path: Path, describe: Describe, data: Dataset, logits: NDArray[np.float32], contract: Contract
+    path: Path, describe: Describe, data: Dataset, logits: NDArray[np.float32], signature: ModelSignature
 ) -> None:
     """Writes `validation.jsonl`.
 
@@ -70,7 +70,7 @@ def write_validation_rows(
         describe: of the validation rows.
         data: the validation data, with targets.
         logits: (rows, labels) of the model that is kept.
-        contract: of the model.
+        signature: of the model.
     """
     count = len(data)
     rows = np.unique(np.linspace(0, count - 1, min(count, MOST_VALIDATION_ROWS)).round().astype(np.int64))
@@ -78,7 +78,7 @@ def write_validation_rows(
         path,
         (
             AnsweredRow(
-                **vars(_labelled(row, describe, data, contract)),
+                **vars(_labelled(row, describe, data, signature)),
                 # Nine digits hold every float32 to the bit.
                 logits=tuple(float(f"{value:.9g}") for value in logits[row].tolist()),
             )
@@ -87,7 +87,9 @@ def write_validation_rows(
     )
 
 
-def write_dynamics(folder: Path, describe: Describe, data: Dataset, dynamics: Dynamics, contract: Contract) -> None:
+def write_dynamics(
+    folder: Path, describe: Describe, data: Dataset, dynamics: Dynamics, signature: ModelSignature
+) -> None:
     """Writes `dynamics.npz`, with all rows, and `doubtful.jsonl`, with the least believed ones and their texts.
 
     Args:
@@ -95,7 +97,7 @@ def write_dynamics(folder: Path, describe: Describe, data: Dataset, dynamics: Dy
         describe: of the training rows.
         data: the training data, with targets.
         dynamics: what was recorded of them.
-        contract: of the model.
+        signature: of the model.
     """
     values = dynamics.values
     arrays: dict[str, Any] = {dynamics.name: values}
@@ -104,16 +106,16 @@ def write_dynamics(folder: Path, describe: Describe, data: Dataset, dynamics: Dy
     _write_lines(
         folder / "doubtful.jsonl",
         (
-            _doubtful(_labelled(row, describe, data, contract), dynamics.name, values[:, row])
+            _doubtful(_labelled(row, describe, data, signature), dynamics.name, values[:, row])
             for row in dynamics.most_doubtful(MOST_DOUBTFUL_ROWS).tolist()
         ),
     )
 
 
-def _labelled(row: int, describe: Describe, data: Dataset, contract: Contract) -> LabelledRow:
+def _labelled(row: int, describe: Describe, data: Dataset, signature: ModelSignature) -> LabelledRow:
     assert data.targets is not None
     tokens = int(data.encoded.example_lengths[row])
-    return LabelledRow(**vars(describe(row)), tokens=tokens, target=kept_of(data.targets[row], contract))
+    return LabelledRow(**vars(describe(row)), tokens=tokens, target=kept_of(data.targets[row], signature))
 
 
 def _doubtful(row: LabelledRow, name: str, values: NDArray[np.float32]) -> DoubtfulRow:

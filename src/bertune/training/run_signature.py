@@ -1,19 +1,19 @@
-"""The contract that a run's model will have."""
+"""The signature that a run's model will have."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.several_labels import SeveralLabels
 from bertune.data.task import Task
 from bertune.fetch.model_address import without_query
 from bertune.training.run_settings import RunSettings
 
 
-def contract_of_run(settings: RunSettings, task: Task, train_targets: NDArray[Any]) -> Contract:
-    """Makes the contract, without temperature and thresholds, which come with the weights.
+def signature_of_run(settings: RunSettings, task: Task, train_targets: NDArray[Any]) -> ModelSignature:
+    """Makes the signature, without temperature and thresholds, which come with the weights.
 
     Args:
         settings: of the run.
@@ -29,7 +29,7 @@ def contract_of_run(settings: RunSettings, task: Task, train_targets: NDArray[An
     elif task.labels is not None:
         counts = tuple(np.bincount(train_targets, minlength=len(task.labels)).tolist())
     several = task.columns.several or SeveralLabels()
-    return Contract(
+    return ModelSignature(
         labels=() if task.labels is None else task.labels.names,
         is_pair=task.columns.is_pair,
         max_length=settings.max_length,

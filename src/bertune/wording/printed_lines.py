@@ -12,7 +12,7 @@ _STEERING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 def say(line: str) -> None:
-    """Writes a line about what is going on to standard error; a reader that went away stops nothing."""
+    """Writes a line about what is going on to standard error; a reader that has closed stops nothing."""
     with contextlib.suppress(OSError):
         sys.stderr.write("".join(f"{part}\n" for part in lines_on(sys.stderr, line)))
         sys.stderr.flush()

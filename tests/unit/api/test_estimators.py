@@ -1,4 +1,4 @@
-"""The estimators keep scikit-learn's contract, on texts and on pairs of texts."""
+"""The estimators keep scikit-learn's signature, on texts and on pairs of texts."""
 
 import inspect
 import io

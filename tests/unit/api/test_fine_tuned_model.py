@@ -31,7 +31,7 @@ def make_model(folder: Path, *, is_pair: bool = False, kind: str = "classificati
         max_position_embeddings=32,
     )
     is_value = kind == "regression"
-    contract = bertune.Contract(
+    signature = bertune.ModelSignature(
         labels=() if is_value else ("no", "yes"),
         kind="regression" if is_value else "classification",
         metrics=("pearson",) if is_value else ("accuracy",),
@@ -43,7 +43,7 @@ def make_model(folder: Path, *, is_pair: bool = False, kind: str = "classificati
     )
     classifier, _ = bertune.classifier_model(sizes, 1 if is_value else 2, seed=1)
     tokenizer = bertune.BertTokenizer(folder / "vocab.txt")
-    bertune.save(classifier, folder / "model", tokenizer=tokenizer, contract=contract)
+    bertune.save(classifier, folder / "model", tokenizer=tokenizer, signature=signature)
     return bertune.load(folder / "model")
 
 

@@ -59,10 +59,10 @@ def test_a_named_python_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_of_the_shell_do_not_reach_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     monkeypatch.setenv("LD_PRELOAD_TEST", "x")
-    monkeypatch.setenv("BERTUNE_WITHOUT", "everything")
+    monkeypatch.setenv("BERTUNE_DISABLE", "everything")
     environment = worker_environment(ECHO, threads=2)
     assert environment["OMP_NUM_THREADS"] == "2"
-    assert not {"OMP_WAIT_POLICY", "BERTUNE_WITHOUT"} & set(environment)
+    assert not {"OMP_WAIT_POLICY", "BERTUNE_DISABLE"} & set(environment)
 
 
 def test_every_target_names_its_result() -> None:

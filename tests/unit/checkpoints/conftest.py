@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.models.bert import BERT, BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.models.encoder import Encoder
@@ -79,8 +79,8 @@ def tokenizer() -> BertTokenizer:
 
 
 @pytest.fixture
-def contract() -> Contract:
-    return Contract(labels=("different", "same"), is_pair=True, max_length=48, task="mrpc", label_counts=(3, 5))
+def signature() -> ModelSignature:
+    return ModelSignature(labels=("different", "same"), is_pair=True, max_length=48, task="mrpc", label_counts=(3, 5))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.unit.models.toy_family import ToyConfig, know_toy
 
 from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.restore import restore
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.errors import CheckpointError
@@ -30,8 +30,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Classifier:
 
 
 @pytest.fixture
-def folder(toy: Classifier, tmp_path: Path, tokenizer: BertTokenizer, contract: Contract) -> Path:
-    return save(toy, tmp_path / "model", tokenizer=tokenizer, contract=contract)
+def folder(toy: Classifier, tmp_path: Path, tokenizer: BertTokenizer, signature: ModelSignature) -> Path:
+    return save(toy, tmp_path / "model", tokenizer=tokenizer, signature=signature)
 
 
 def test_a_model_folder_has_the_familys_names_and_gives_every_bit_back(toy: Classifier, folder: Path) -> None:

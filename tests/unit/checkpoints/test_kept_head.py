@@ -11,7 +11,7 @@ from tests.unit.checkpoints.test_transformers_classifier import as_transformers_
 from bertune.checkpoints.kept_head import Head, head_names, head_of_start
 from bertune.checkpoints.model_folder import save
 from bertune.checkpoints.restore import restore
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.labels import LabelSet
 from bertune.data.task import Columns, Task
 from bertune.data.task_kind import TaskKind
@@ -38,8 +38,8 @@ def start(
     labels: tuple[str, ...],
     kind: str = "classification",
 ) -> Path:
-    contract = Contract(labels, is_pair=False, max_length=32, kind=TaskKind(kind))
-    return save(classifier, folder, tokenizer=tokenizer, contract=contract)
+    signature = ModelSignature(labels, is_pair=False, max_length=32, kind=TaskKind(kind))
+    return save(classifier, folder, tokenizer=tokenizer, signature=signature)
 
 
 def head_for(classifier: Classifier, folder: Path, task: Task, *, forced: bool = False, digest: str = "any") -> Head:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from bertune.checkpoints import model_folder as model_directory
 from bertune.checkpoints.model_folder import check_vocabulary, load, save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError, DataError, ResourceError
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
@@ -35,8 +35,8 @@ FILES = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, contract: Contract) -> Path:
-    return save(classifier, tmp_path / "run" / "model", tokenizer=tokenizer, contract=contract)
+def folder(tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, signature: ModelSignature) -> Path:
+    return save(classifier, tmp_path / "run" / "model", tokenizer=tokenizer, signature=signature)
 
 
 def changed(classifier: Classifier) -> Classifier:
@@ -62,24 +62,29 @@ def assert_equal(first: Classifier, second: Classifier) -> None:
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "gelu_tanh", "relu"])
 def test_a_saved_model_is_loaded_bit_for_bit(
-    tmp_path: Path, sizes: BertConfig, tokenizer: BertTokenizer, contract: Contract, pooling: Any, activation: str
+    tmp_path: Path,
+    sizes: BertConfig,
+    tokenizer: BertTokenizer,
+    signature: ModelSignature,
+    pooling: Any,
+    activation: str,
 ) -> None:
     config = BertConfig.from_dict(sizes.to_dict() | {"hidden_act": activation})
     classifier, _ = classifier_model(config, 2, pooling=pooling)
-    loaded = load(save(classifier, tmp_path / "model", tokenizer=tokenizer, contract=contract))
+    loaded = load(save(classifier, tmp_path / "model", tokenizer=tokenizer, signature=signature))
     assert_equal(loaded.classifier, classifier)
     assert not loaded.classifier.training
-    assert loaded.contract == replace(contract, pooling=pooling, tokenizer_digest=tokenizer.digest)
+    assert loaded.signature == replace(signature, pooling=pooling, tokenizer_digest=tokenizer.digest)
     assert loaded.tokenizer.digest == tokenizer.digest
     batch = {name: torch.ones(1, 3, dtype=torch.long) for name in ("input_word_ids", "input_mask", "input_type_ids")}
     assert torch.equal(loaded.classifier(batch), classifier.eval()(batch))
 
 
 def test_a_mean_pooled_classifier_on_an_encoder_with_pooler_is_saved_and_loaded(
-    tmp_path: Path, encoder: Encoder, tokenizer: BertTokenizer, contract: Contract
+    tmp_path: Path, encoder: Encoder, tokenizer: BertTokenizer, signature: ModelSignature
 ) -> None:
     classifier = Classifier(encoder, 2, pooling="mean").eval()
-    loaded = load(save(classifier, tmp_path / "model", tokenizer=tokenizer, contract=contract)).classifier
+    loaded = load(save(classifier, tmp_path / "model", tokenizer=tokenizer, signature=signature)).classifier
     batch = {name: torch.ones(1, 3, dtype=torch.long) for name in ("input_word_ids", "input_mask", "input_type_ids")}
     assert torch.equal(loaded(batch), classifier(batch))
 
@@ -95,8 +100,10 @@ def test_loading_sets_every_weight_and_draws_no_random_number(folder: Path, clas
 
 def test_a_regressor_is_saved_and_loaded(tmp_path: Path, sizes: BertConfig, tokenizer: BertTokenizer) -> None:
     classifier, _ = classifier_model(sizes, 1)
-    contract = Contract(labels=(), is_pair=False, max_length=16, kind="regression", target_mean=2.5)
-    assert_equal(load(save(classifier, tmp_path / "m", tokenizer=tokenizer, contract=contract)).classifier, classifier)
+    signature = ModelSignature(labels=(), is_pair=False, max_length=16, kind="regression", target_mean=2.5)
+    assert_equal(
+        load(save(classifier, tmp_path / "m", tokenizer=tokenizer, signature=signature)).classifier, classifier
+    )
 
 
 def test_weights_are_written_as_fp32_under_the_names_of_transformers(folder: Path, classifier: Classifier) -> None:
@@ -110,10 +117,10 @@ def test_weights_are_written_as_fp32_under_the_names_of_transformers(folder: Pat
 
 
 def test_saving_twice_gives_the_same_bytes(
-    folder: Path, classifier: Classifier, tokenizer: BertTokenizer, contract: Contract
+    folder: Path, classifier: Classifier, tokenizer: BertTokenizer, signature: ModelSignature
 ) -> None:
     before = digest_of(folder)
-    save(classifier, folder, tokenizer=tokenizer, contract=contract)
+    save(classifier, folder, tokenizer=tokenizer, signature=signature)
     assert digest_of(folder) == before
 
 
@@ -144,30 +151,30 @@ def test_a_folder_replaced_while_it_is_read_is_read_again(
     folder: Path,
     classifier: Classifier,
     tokenizer: BertTokenizer,
-    contract: Contract,
+    signature: ModelSignature,
     monkeypatch: pytest.MonkeyPatch,
     times: int,
 ) -> None:
-    """Never the contract of one model and the weights of another, though every digest fits."""
+    """Never the signature of one model and the weights of another, though every digest fits."""
     replaced = 0
-    read = model_directory.read_contract
+    read = model_directory.read_signature
 
-    def replace_after(path: Path) -> Contract:
+    def replace_after(path: Path) -> ModelSignature:
         nonlocal replaced
         found = read(path)
         if replaced < times:
             replaced += 1
-            other = replace(contract, labels=tuple(f"{label} {replaced}" for label in contract.labels))
-            save(changed(classifier), folder, tokenizer=tokenizer, contract=other)
+            other = replace(signature, labels=tuple(f"{label} {replaced}" for label in signature.labels))
+            save(changed(classifier), folder, tokenizer=tokenizer, signature=other)
         return found
 
-    monkeypatch.setattr(model_directory, "read_contract", replace_after)
+    monkeypatch.setattr(model_directory, "read_signature", replace_after)
     if times == 99:
         with pytest.raises(CheckpointError, match="was replaced while it was read"):
             load(folder)
         return
     loaded = load(folder)
-    assert loaded.contract.labels == tuple(f"{label} 1" for label in contract.labels)
+    assert loaded.signature.labels == tuple(f"{label} 1" for label in signature.labels)
     assert_equal(loaded.classifier, classifier)
 
 
@@ -179,11 +186,11 @@ def test_a_missing_file_is_refused_and_named(folder: Path, name: str) -> None:
 
 
 def test_the_card_may_be_edited_or_removed(folder: Path) -> None:
-    contract = load(folder).contract
+    signature = load(folder).signature
     (folder / "README.md").write_text("mine")
-    assert load(folder).contract == contract
+    assert load(folder).signature == signature
     (folder / "README.md").unlink()
-    assert load(folder).contract == contract
+    assert load(folder).signature == signature
 
 
 @pytest.mark.parametrize("line", range(6))
@@ -242,54 +249,54 @@ def test_parts_that_do_not_fit_each_other_are_refused_even_with_right_digests(
 
 @pytest.mark.parametrize("content", [{"notes.txt": "x"}, {"bertune.json": "{}", "thesis.tex": "x"}])
 def test_a_folder_that_holds_something_else_is_never_replaced(
-    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, contract: Contract, content: dict[str, str]
+    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, signature: ModelSignature, content: dict[str, str]
 ) -> None:
     target = tmp_path / "mine"
     target.mkdir()
     for name, text in content.items():
         (target / name).write_text(text)
     with pytest.raises(ConfigError, match="mine"):
-        save(classifier, target, tokenizer=tokenizer, contract=contract)
+        save(classifier, target, tokenizer=tokenizer, signature=signature)
     assert {path.name for path in target.iterdir()} == content.keys()
     with pytest.raises(ConfigError, match="is not a model folder"):
-        save(classifier, target / next(iter(content)), tokenizer=tokenizer, contract=contract)
+        save(classifier, target / next(iter(content)), tokenizer=tokenizer, signature=signature)
 
 
 def test_an_empty_folder_is_filled(
-    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, contract: Contract
+    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, signature: ModelSignature
 ) -> None:
     (tmp_path / "empty").mkdir()
-    loaded = load(save(classifier, tmp_path / "empty", tokenizer=tokenizer, contract=contract))
-    assert loaded.contract == replace(contract, tokenizer_digest=tokenizer.digest)
+    loaded = load(save(classifier, tmp_path / "empty", tokenizer=tokenizer, signature=signature))
+    assert loaded.signature == replace(signature, tokenizer_digest=tokenizer.digest)
     assert all(map(torch.equal, loaded.classifier.parameters(), classifier.parameters()))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": ("a", "b", "c"), "label_counts": ()}, "the contract has 3 outputs, the classifier 2"),
+        ({"labels": ("a", "b", "c"), "label_counts": ()}, "the signature has 3 outputs, the classifier 2"),
         ({"max_length": 65}, r"max_length \(65\) exceeds the encoder's 64 positions"),
     ],
 )
-def test_a_contract_that_does_not_fit_is_refused_before_anything_is_written(
+def test_a_signature_that_does_not_fit_is_refused_before_anything_is_written(
     tmp_path: Path,
     classifier: Classifier,
     tokenizer: BertTokenizer,
-    contract: Contract,
+    signature: ModelSignature,
     changes: dict[str, Any],
     message: str,
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        save(classifier, tmp_path / "m", tokenizer=tokenizer, contract=replace(contract, **changes))
+        save(classifier, tmp_path / "m", tokenizer=tokenizer, signature=replace(signature, **changes))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tokenizer_with_more_pieces_than_the_encoder_has_rows_is_refused(
-    tmp_path: Path, sizes: BertConfig, tokenizer: BertTokenizer, contract: Contract
+    tmp_path: Path, sizes: BertConfig, tokenizer: BertTokenizer, signature: ModelSignature
 ) -> None:
     small, _ = classifier_model(BertConfig.from_dict(sizes.to_dict() | {"vocab_size": 100}), 2)
     with pytest.raises(ConfigError, match="the tokenizer has 1007 pieces, the encoder has room for 100"):
-        save(small, tmp_path / "m", tokenizer=tokenizer, contract=contract)
+        save(small, tmp_path / "m", tokenizer=tokenizer, signature=signature)
 
 
 STEPS = [
@@ -309,7 +316,7 @@ def test_an_error_at_any_step_leaves_the_old_model_and_nothing_else(
     folder: Path,
     classifier: Classifier,
     tokenizer: BertTokenizer,
-    contract: Contract,
+    signature: ModelSignature,
     monkeypatch: pytest.MonkeyPatch,
     owner: Any,
     step: str,
@@ -321,7 +328,7 @@ def test_an_error_at_any_step_leaves_the_old_model_and_nothing_else(
 
     monkeypatch.setattr(owner, step, fail)
     with pytest.raises(OSError, match="No space"):
-        save(changed(classifier), folder, tokenizer=tokenizer, contract=contract)
+        save(changed(classifier), folder, tokenizer=tokenizer, signature=signature)
     assert digest_of(folder) == before
     load(folder)
 
@@ -330,7 +337,7 @@ def test_weights_that_cannot_be_written_are_a_lack_of_resources(
     tmp_path: Path,
     classifier: Classifier,
     tokenizer: BertTokenizer,
-    contract: Contract,
+    signature: ModelSignature,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*arguments: Any, **options: Any) -> None:
@@ -338,7 +345,7 @@ def test_weights_that_cannot_be_written_are_a_lack_of_resources(
 
     monkeypatch.setattr(model_directory, "save_file", full)
     with pytest.raises(ResourceError, match=r"model\.safetensors: cannot be written .*No space"):
-        save(classifier, tmp_path / "m", tokenizer=tokenizer, contract=contract)
+        save(classifier, tmp_path / "m", tokenizer=tokenizer, signature=signature)
 
 
 KILLED = """
@@ -370,7 +377,7 @@ for step in sys.argv[2:]:
     owner, name, after = step.split(":")
     if os.fork() == 0:
         kill_at(owner, name, after == "after")
-        save(model.classifier, folder, tokenizer=model.tokenizer, contract=model.contract)
+        save(model.classifier, folder, tokenizer=model.tokenizer, signature=model.signature)
         os._exit(1)
     _, status = os.wait()
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status

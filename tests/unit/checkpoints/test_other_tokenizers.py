@@ -15,8 +15,8 @@ from bertune.batches.batch import pack
 from bertune.checkpoints import model_folder as model_directory
 from bertune.checkpoints.model_digests import model_digest
 from bertune.checkpoints.model_files import holds_model, tokenizer_folder
-from bertune.checkpoints.model_folder import load, replace_contract
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.model_folder import load, replace_signature
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
@@ -26,7 +26,7 @@ from bertune.tokenization.tokenizer_protocol import Tokenizer
 
 FILES = {"README.md", "SHA256SUMS", "bertune.json", "config.json", "model.safetensors"}
 TOKENIZER_FILES = {"tokenizer.json", "tokenizer_config.json"}
-CONTRACT = Contract(labels=("down", "up"), is_pair=False, max_length=24)
+SIGNATURE = ModelSignature(labels=("down", "up"), is_pair=False, max_length=24)
 
 
 @pytest.fixture(params=["tokenizer.json", "vocab.json", "sentencepiece"])
@@ -45,28 +45,28 @@ def classifier(sizes: BertConfig, tokenizer: Tokenizer) -> Classifier:
 
 @pytest.fixture
 def folder(tmp_path: Path, classifier: Classifier, tokenizer: Tokenizer) -> Path:
-    return model_directory.save(classifier, tmp_path / "model", tokenizer=tokenizer, contract=CONTRACT)
+    return model_directory.save(classifier, tmp_path / "model", tokenizer=tokenizer, signature=SIGNATURE)
 
 
 def test_a_model_comes_back_with_its_tokenizer(folder: Path, classifier: Classifier, tokenizer: Tokenizer) -> None:
     assert {path.name for path in folder.iterdir()} == FILES | TOKENIZER_FILES
     loaded = load(folder)
-    assert loaded.tokenizer.digest == tokenizer.digest == loaded.contract.tokenizer_digest
+    assert loaded.tokenizer.digest == tokenizer.digest == loaded.signature.tokenizer_digest
     batches = [pack(encode_examples(TEXTS[:4], None, each, 24)) for each in (tokenizer, loaded.tokenizer)]
     assert torch.equal(batches[0].token_ids, batches[1].token_ids)
     assert len(predict(loaded, TEXTS[:4])) == 4
     assert json.loads((folder / "tokenizer_config.json").read_bytes())["model_max_length"] == 64
 
 
-def test_it_is_saved_over_and_given_another_contract(
+def test_it_is_saved_over_and_given_another_signature(
     folder: Path, classifier: Classifier, tokenizer: Tokenizer
 ) -> None:
     before = model_digest(folder)
-    replace_contract(folder, replace(load(folder).contract, temperature=1.5))
-    assert load(folder).contract.temperature == 1.5
+    replace_signature(folder, replace(load(folder).signature, temperature=1.5))
+    assert load(folder).signature.temperature == 1.5
     assert {path.name for path in folder.iterdir()} == FILES | TOKENIZER_FILES
     assert model_digest(folder) != before
-    model_directory.save(classifier, folder, tokenizer=tokenizer, contract=CONTRACT)
+    model_directory.save(classifier, folder, tokenizer=tokenizer, signature=SIGNATURE)
     assert model_digest(folder) == before
 
 
@@ -93,7 +93,7 @@ def test_the_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path,
     sizes = classifier.encoder.config
     small, large = (classifier_model(replace(sizes, vocab_size=size), 2, seed=1)[0] for size in (100, 9000))
     with pytest.raises(ConfigError, match="the tokenizer has"):
-        model_directory.save(small, tmp_path / "x", tokenizer=other, contract=CONTRACT)
+        model_directory.save(small, tmp_path / "x", tokenizer=other, signature=SIGNATURE)
     with pytest.raises(CheckpointError, match="the vocabulary has"):
         model_directory.check_vocabulary(other, large.encoder, folder)
 

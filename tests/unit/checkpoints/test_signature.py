@@ -4,20 +4,22 @@ from typing import Any
 
 import pytest
 
-from bertune.checkpoints.signature import CONTRACT_FILE, Contract
+from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
 from bertune.errors import CheckpointError, ConfigError
 
 
 def write(folder: Path, values: Any) -> Path:
-    (folder / CONTRACT_FILE).write_text(json.dumps(values) if not isinstance(values, str) else values)
+    (folder / SIGNATURE_FILE).write_text(json.dumps(values) if not isinstance(values, str) else values)
     return folder
 
 
-def test_a_contract_survives_its_file(tmp_path: Path, contract: Contract) -> None:
-    assert Contract.read(write(tmp_path, contract.to_dict())) == contract
-    value = Contract(labels=(), is_pair=False, max_length=9, kind="regression", text_a=0, text_b=None, target_mean=2.5)
-    assert Contract.read(write(tmp_path, value.to_dict())) == value
-    assert (contract.num_outputs, value.num_outputs) == (2, 1)
+def test_a_signature_survives_its_file(tmp_path: Path, signature: ModelSignature) -> None:
+    assert ModelSignature.read(write(tmp_path, signature.to_dict())) == signature
+    value = ModelSignature(
+        labels=(), is_pair=False, max_length=9, kind="regression", text_a=0, text_b=None, target_mean=2.5
+    )
+    assert ModelSignature.read(write(tmp_path, value.to_dict())) == value
+    assert (signature.num_outputs, value.num_outputs) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_a_contract_survives_its_file(tmp_path: Path, contract: Contract) -> Non
 )
 def test_entries_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Contract(**({"labels": ("a", "b"), "is_pair": True, "max_length": 8} | changes))
+        ModelSignature(**({"labels": ("a", "b"), "is_pair": True, "max_length": 8} | changes))
 
 
 @pytest.mark.parametrize(
@@ -62,37 +64,37 @@ def test_entries_that_do_not_fit_together_are_refused(changes: dict[str, Any], m
     ],
 )
 def test_a_file_with_wrong_entries_is_refused_by_name(
-    tmp_path: Path, contract: Contract, changes: dict[str, Any], message: str
+    tmp_path: Path, signature: ModelSignature, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
-        Contract.read(write(tmp_path, contract.to_dict() | changes))
-    assert str(tmp_path / CONTRACT_FILE) in caught.value.message
+        ModelSignature.read(write(tmp_path, signature.to_dict() | changes))
+    assert str(tmp_path / SIGNATURE_FILE) in caught.value.message
 
 
-def test_a_missing_entry_is_named(tmp_path: Path, contract: Contract) -> None:
-    values = contract.to_dict()
+def test_a_missing_entry_is_named(tmp_path: Path, signature: ModelSignature) -> None:
+    values = signature.to_dict()
     del values["max_length"]
     with pytest.raises(CheckpointError, match="missing entries: max_length"):
-        Contract.read(write(tmp_path, values))
+        ModelSignature.read(write(tmp_path, values))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"target_mean": NaN}', "[" * 100_000])
 def test_a_file_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(CheckpointError, match=CONTRACT_FILE):
-        Contract.read(write(tmp_path, text))
+    with pytest.raises(CheckpointError, match=SIGNATURE_FILE):
+        ModelSignature.read(write(tmp_path, text))
 
 
-def test_a_folder_without_a_contract_is_no_fine_tuned_model(tmp_path: Path) -> None:
+def test_a_folder_without_a_signature_is_no_fine_tuned_model(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not a model that bertune fine-tuned"):
-        Contract.read(tmp_path)
+        ModelSignature.read(tmp_path)
 
 
-def test_pairs_and_single_texts_are_not_confused(contract: Contract) -> None:
-    contract.check_texts(given_pair=True, where="dev.tsv")
+def test_pairs_and_single_texts_are_not_confused(signature: ModelSignature) -> None:
+    signature.check_texts(given_pair=True, where="dev.tsv")
     with pytest.raises(ConfigError, match=r"dev\.tsv holds one text a row; this model was trained on two") as caught:
-        contract.check_texts(given_pair=False, where="dev.tsv")
+        signature.check_texts(given_pair=False, where="dev.tsv")
     assert caught.value.hint is not None
     assert "--text-b" in caught.value.hint
-    single = Contract(labels=("a", "b"), is_pair=False, max_length=8)
+    single = ModelSignature(labels=("a", "b"), is_pair=False, max_length=8)
     with pytest.raises(ConfigError, match=r"holds two texts a row; this model was trained on one"):
         single.check_texts(given_pair=True, where="dev.tsv")

@@ -1,4 +1,4 @@
-"""Folders as transformers saves a fine-tuned BERT classifier, without a contract."""
+"""Folders as transformers saves a fine-tuned BERT classifier, without a signature."""
 
 import json
 import shutil
@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from bertune.batches.batch import pack
 from bertune.checkpoints.model_files import find_model_folder
-from bertune.checkpoints.model_folder import load, read_contract, replace_contract, save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.model_folder import load, read_signature, replace_signature, save
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.model_inspection import inspect_model
 from bertune.data.examples import Examples
 from bertune.errors import CheckpointError, DataError
@@ -30,8 +30,8 @@ def as_transformers_saves(folder: Path, classifier: Classifier, tokenizer: BertT
     """Turns what bertune saves into what transformers would have saved."""
     is_value = classifier.num_labels == 1
     labels = () if is_value else tuple(f"LABEL_{number}" for number in range(classifier.num_labels))
-    contract = Contract(labels, is_pair=True, max_length=48, kind="regression" if is_value else "classification")
-    save(classifier, folder, tokenizer=tokenizer, contract=contract)
+    signature = ModelSignature(labels, is_pair=True, max_length=48, kind="regression" if is_value else "classification")
+    save(classifier, folder, tokenizer=tokenizer, signature=signature)
     values = json.loads((folder / "config.json").read_bytes())
     for name in ("bertune.json", "SHA256SUMS", "README.md"):
         (folder / name).unlink()
@@ -56,9 +56,9 @@ def test_it_answers_with_the_labels_of_its_configuration(
     folder: Path, three: Classifier, tokenizer: BertTokenizer
 ) -> None:
     loaded = load(folder)
-    contract = loaded.contract
-    assert (contract.labels, contract.kind, contract.is_pair) == (("neg", "neu", "pos"), "classification", None)
-    assert (contract.max_length, contract.metrics, contract.text_a) == (64, ("accuracy", "f1_macro"), "text")
+    signature = loaded.signature
+    assert (signature.labels, signature.kind, signature.is_pair) == (("neg", "neu", "pos"), "classification", None)
+    assert (signature.max_length, signature.metrics, signature.text_a) == (64, ("accuracy", "f1_macro"), "text")
     for texts_b in (None, ["of", "the"]):
         predictions = predict(loaded, Examples.from_lists(TEXTS, texts_b))
         with torch.inference_mode():
@@ -72,7 +72,7 @@ def test_inspect_shows_its_labels_and_what_takes_it(folder: Path) -> None:
     assert "fine-tuned by transformers: predict, evaluate, explain and calibrate take this folder" in shown.lines
     assert "task: own table, classification, labels in this order: neg, neu, pos" in shown.lines
     assert any(line.startswith("takes single texts or pairs, at most 64 tokens") for line in shown.lines)
-    assert shown.values["contract"]["labels"] == ("neg", "neu", "pos")
+    assert shown.values["signature"]["labels"] == ("neg", "neu", "pos")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_its_kind_is_what_transformers_would_take_it_for(
 ) -> None:
     model = classifier_model(sizes, outputs, seed=1)[0]
     loaded = load(as_transformers_saves(tmp_path / "model", model, tokenizer, **config))
-    assert (loaded.contract.kind, loaded.contract.labels) == (kind, labels)
+    assert (loaded.signature.kind, loaded.signature.labels) == (kind, labels)
     assert len(predict(loaded, Examples.from_lists(TEXTS)).logits) == 2
 
 
@@ -123,13 +123,13 @@ def test_a_wrapped_classifier_is_unwrapped_whole(folder: Path, three: Classifier
     assert torch.equal(load(folder).classifier.classifier.weight, three.classifier.weight)
 
 
-def test_calibration_adds_a_contract_and_leaves_every_other_file(folder: Path) -> None:
+def test_calibration_adds_a_signature_and_leaves_every_other_file(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    contract = read_contract(folder)
-    replace_contract(folder, Contract(**(contract.__dict__ | {"temperature": 2.0})))
+    signature = read_signature(folder)
+    replace_signature(folder, ModelSignature(**(signature.__dict__ | {"temperature": 2.0})))
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "bertune.json"} == before
-    assert load(folder).contract.temperature == 2
-    assert load(folder).contract.is_pair is None
+    assert load(folder).signature.temperature == 2
+    assert load(folder).signature.is_pair is None
 
 
 def test_an_encoder_and_a_model_for_another_task_are_told_from_a_classifier(folder: Path) -> None:
@@ -142,19 +142,19 @@ def test_an_encoder_and_a_model_for_another_task_are_told_from_a_classifier(fold
 
 
 def test_a_folder_of_bertune_that_lost_its_digests_is_none_of_transformers(
-    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, contract: Contract
+    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, signature: ModelSignature
 ) -> None:
-    model = save(classifier, tmp_path / "run" / "model", tokenizer=tokenizer, contract=contract)
-    assert load(tmp_path / "run").contract.labels == contract.labels
+    model = save(classifier, tmp_path / "run" / "model", tokenizer=tokenizer, signature=signature)
+    assert load(tmp_path / "run").signature.labels == signature.labels
     (model / "SHA256SUMS").unlink()
     with pytest.raises(CheckpointError, match="SHA256SUMS: cannot be read"):
         load(model)
 
 
 def test_a_folder_one_level_too_high_is_told_which_one_is_meant(
-    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, contract: Contract
+    tmp_path: Path, classifier: Classifier, tokenizer: BertTokenizer, signature: ModelSignature
 ) -> None:
-    save(classifier, tmp_path / "runs" / "first" / "model", tokenizer=tokenizer, contract=contract)
+    save(classifier, tmp_path / "runs" / "first" / "model", tokenizer=tokenizer, signature=signature)
     with pytest.raises(DataError, match=r"runs: no model in this folder, but one in .*runs/first$"):
         load(tmp_path / "runs")
     shutil.copytree(tmp_path / "runs" / "first", tmp_path / "runs" / "second")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.answer_files import delimited_lines, json_lines, write_answers
 from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.answer_output import answer_line, answer_table
@@ -26,22 +26,24 @@ from bertune.errors import ConfigError, DataError
 from bertune.evaluation.predictions import Prediction, Predictions
 from bertune.tokenization.long_texts import LongTexts
 
-LABELS = Contract(("no", "yes"), is_pair=False, max_length=8, text_a="body")
-MANY = Contract(("a;b", "c", "d"), is_pair=False, max_length=8, kind="multi-label", metrics=("f1_micro",))
-VALUES = Contract((), is_pair=False, max_length=8, kind="regression", metrics=("pearson",), target_range=(0.0, 5.0))
+LABELS = ModelSignature(("no", "yes"), is_pair=False, max_length=8, text_a="body")
+MANY = ModelSignature(("a;b", "c", "d"), is_pair=False, max_length=8, kind="multi-label", metrics=("f1_micro",))
+VALUES = ModelSignature(
+    (), is_pair=False, max_length=8, kind="regression", metrics=("pearson",), target_range=(0.0, 5.0)
+)
 
 
-def predictions(contract: Contract, logits: Sequence[Sequence[float]]) -> Predictions:
+def predictions(signature: ModelSignature, logits: Sequence[Sequence[float]]) -> Predictions:
     array = np.array(logits, np.float32)
-    return Predictions(array, contract, LongTexts("first", 8, len(array), 0, 0))
+    return Predictions(array, signature, LongTexts("first", 8, len(array), 0, 0))
 
 
 def rows_of(
-    contract: Contract, logits: Sequence[Sequence[float]], **columns: Any
+    signature: ModelSignature, logits: Sequence[Sequence[float]], **columns: Any
 ) -> tuple[AnswerColumns, list[AnswerRow]]:
     examples = Examples.from_lists(["text"] * len(logits))
-    made = answer_columns(contract, examples, has_lines=False, **columns)
-    return made, list(answer_rows(made, examples, predictions(contract, logits)))
+    made = answer_columns(signature, examples, has_lines=False, **columns)
+    return made, list(answer_rows(made, examples, predictions(signature, logits)))
 
 
 def table_of(columns: AnswerColumns, rows: list[AnswerRow]) -> list[list[str]]:
@@ -101,7 +103,7 @@ def test_rows_are_counted_in_each_file_of_a_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contract", "logits", "names", "cells"),
+    ("signature", "logits", "names", "cells"),
     [
         (
             LABELS,
@@ -119,17 +121,17 @@ def test_rows_are_counted_in_each_file_of_a_split(tmp_path: Path) -> None:
     ],
 )
 def test_each_kind_of_task_has_its_answer(
-    contract: Contract, logits: list[float], names: list[str], cells: list[str]
+    signature: ModelSignature, logits: list[float], names: list[str], cells: list[str]
 ) -> None:
-    header, row = table_of(*rows_of(contract, [logits]))
+    header, row = table_of(*rows_of(signature, [logits]))
     assert header[0] == "row"
     assert header[2:] == names
     assert row[2:] == cells
 
 
 def test_the_most_probable_labels_are_given_in_place_of_all() -> None:
-    contract = Contract(("a", "b", "c"), is_pair=False, max_length=8)
-    columns, rows = rows_of(contract, [[0.0, 3.0, 1.0]], top_k=2)
+    signature = ModelSignature(("a", "b", "c"), is_pair=False, max_length=8)
+    columns, rows = rows_of(signature, [[0.0, 3.0, 1.0]], top_k=2)
     header, row = table_of(columns, rows)
     assert header[4:] == ["top_1_label", "top_1_probability", "top_2_label", "top_2_probability"]
     assert (row[2], row[4], row[6]) == ("b", "b", "c")
@@ -138,7 +140,7 @@ def test_the_most_probable_labels_are_given_in_place_of_all() -> None:
     assert "probabilities" not in record
     assert answer_line(columns, rows[0].prediction or pytest.fail("no answer")) == "b  0.8438   c  0.1142"
     with pytest.raises(ConfigError, match="3 labels, so --top-k is 3 at most, not 4"):
-        rows_of(contract, [[0.0, 3.0, 1.0]], top_k=4)
+        rows_of(signature, [[0.0, 3.0, 1.0]], top_k=4)
     with pytest.raises(ConfigError, match="answers with values"):
         rows_of(VALUES, [[0.0]], top_k=1)
 
@@ -167,14 +169,17 @@ def test_a_column_of_the_table_keeps_its_name_and_ours_gives_way() -> None:
 def test_texts_have_the_name_of_their_column_or_that_of_training() -> None:
     assert text_names(LABELS, ("Nachricht", "more")) == ("Nachricht",)
     assert text_names(LABELS) == ("body",)
-    assert text_names(Contract(("a", "b"), is_pair=True, max_length=8, text_a=3, text_b=4)) == ("text_a", "text_b")
-    assert text_names(Contract(("a", "b"), is_pair=False, max_length=8, text_a="0")) == ("text",)
+    assert text_names(ModelSignature(("a", "b"), is_pair=True, max_length=8, text_a=3, text_b=4)) == (
+        "text_a",
+        "text_b",
+    )
+    assert text_names(ModelSignature(("a", "b"), is_pair=False, max_length=8, text_a="0")) == ("text",)
 
 
-def typed_rows(values: Sequence[Any], contract: Contract = LABELS) -> tuple[AnswerColumns, list[AnswerRow]]:
+def typed_rows(values: Sequence[Any], signature: ModelSignature = LABELS) -> tuple[AnswerColumns, list[AnswerRow]]:
     answer = Prediction("no", 0.75, {"no": 0.75, "yes": 0.25})
     rows = [AnswerRow((number,), (value,), answer) for number, value in enumerate(values, start=1)]
-    return AnswerColumns(("row",), ("kept",), contract), rows
+    return AnswerColumns(("row",), ("kept",), signature), rows
 
 
 @pytest.mark.parametrize(
@@ -274,13 +279,13 @@ def test_columns_to_keep_are_named_as_in_a_table() -> None:
     ],
 )
 def test_texts_that_do_not_fit_are_refused(texts: tuple[str, ...], options: DataOptions, said: str) -> None:
-    pairs = SimpleNamespace(contract=Contract(("no", "yes"), is_pair=True, max_length=8))
+    pairs = SimpleNamespace(signature=ModelSignature(("no", "yes"), is_pair=True, max_length=8))
     with pytest.raises(ConfigError, match=said):
         examples_for(pairs, options, texts, None)  # type: ignore[arg-type]
 
 
 def test_texts_of_the_command_line_are_taken_as_they_are() -> None:
-    single = SimpleNamespace(contract=LABELS)
+    single = SimpleNamespace(signature=LABELS)
     found = examples_for(single, DataOptions(), ("a\tb", "", "x" * 5000), None)  # type: ignore[arg-type]
     assert isinstance(found, Examples)
     assert found.texts_a == ["a\tb", "", "x" * 5000]

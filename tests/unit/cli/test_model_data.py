@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_for
 from bertune.data.kept_columns import KeptColumns
@@ -25,7 +25,7 @@ def test_a_column_that_nobody_named_here_is_named_by_a_flag(
     is_pair: bool, require_label: bool, flags: str, tmp_path: Path
 ) -> None:
     (tmp_path / "mails.csv").write_text("mail,kind\nhello,a\n")
-    model: Any = SimpleNamespace(contract=Contract(labels=("a", "b"), is_pair=is_pair, max_length=9))
+    model: Any = SimpleNamespace(signature=ModelSignature(labels=("a", "b"), is_pair=is_pair, max_length=9))
     options = DataOptions(data=str(tmp_path / "mails.csv"))
     with pytest.raises(ConfigError, match="has no column 'sentence1'") as raised:
         read_for(model, options, require_label=require_label)
@@ -37,7 +37,7 @@ def test_a_column_that_nobody_named_here_is_named_by_a_flag(
 
 def test_a_hint_that_mends_the_file_stands_alone_and_a_kept_column_is_not_that_of_the_text(tmp_path: Path) -> None:
     model: Any = SimpleNamespace(
-        contract=Contract(labels=("a", "b"), is_pair=False, max_length=9, text_a="text", text_b=None)
+        signature=ModelSignature(labels=("a", "b"), is_pair=False, max_length=9, text_a="text", text_b=None)
     )
     (tmp_path / "mails.csv").write_text("works as it should\nnever again\n")
     options = DataOptions(data=str(tmp_path / "mails.csv"))

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import spearmanr
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples, LabelSet
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import explain as module
@@ -52,11 +52,11 @@ def planted(rows: int, seed: int) -> Examples:
     return made.select([row for row, label in enumerate(made.labels or []) if label != "plain"])
 
 
-def new_model(folder: Path, seed: int, spread: float = 0.2, **contract: object) -> LoadedModel:
+def new_model(folder: Path, seed: int, spread: float = 0.2, **signature: object) -> LoadedModel:
     """A model with new weights, large ones so that its answers differ."""
     (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")
-    values: dict[str, object] = {"labels": ("down", "up"), "is_pair": False, "max_length": 32} | contract
-    made = Contract(**values)  # type: ignore[arg-type]
+    values: dict[str, object] = {"labels": ("down", "up"), "is_pair": False, "max_length": 32} | signature
+    made = ModelSignature(**values)  # type: ignore[arg-type]
     sizes = BertConfig(
         vocab_size=len(PIECES),
         hidden_size=32,
@@ -201,7 +201,7 @@ def test_what_the_model_does_not_read_is_counted_and_not_explained(tmp_path: Pat
     (explanation,) = explain(model, [("the plot was great", "a bad very awful film")], method=method)
     assert explanation.unread == (2, 3)  # of 5 and 6 pieces there is room for 6
     assert [word.word for word in explanation.reasons[0].words] == ["the", "plot", "was", "a", "bad", "very"]
-    whole = explain(replace(model, contract=replace(model.contract, max_length=14)), [("the", "a")], method=method)
+    whole = explain(replace(model, signature=replace(model.signature, max_length=14)), [("the", "a")], method=method)
     assert whole[0].unread == (0, 0)
 
 
@@ -253,7 +253,7 @@ def test_each_label_given_has_reasons_of_its_own(tmp_path: Path, method: Method)
     first, second = ([word.attribution for word in reason.words] for reason in explanation.reasons)
     assert first != pytest.approx(second)
     # The reasons of a label are not those of its neighbour in the logits.
-    alone = replace(model, contract=replace(model.contract, thresholds=(0.99, 0.99, 0.01)))
+    alone = replace(model, signature=replace(model.signature, thresholds=(0.99, 0.99, 0.01)))
     assert explain(alone, ["the film was great"], method=method)[0].reasons == (explanation.reasons[1],)
 
 

@@ -71,7 +71,7 @@ def test_values_get_the_weights_of_ridge_regression() -> None:
 def test_features_are_the_mean_of_the_last_hidden_states(
     encoder: Encoder, without: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", without)
+    monkeypatch.setenv("BERTUNE_DISABLE", without)
     data = make_dataset(20, 0).encoded
     encoder.train()
     features = mean_features(encoder, data, precision=torch.float32)

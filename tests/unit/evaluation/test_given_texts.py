@@ -9,7 +9,7 @@ import pyarrow
 import pytest
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.errors import BertuneError, ConfigError, DataError
 from bertune.evaluation.evaluate_model import evaluate
@@ -23,8 +23,8 @@ from bertune.tokenization.tokenizer import BertTokenizer
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 TEXTS = ["a b", "c", "d e f"]
 PAIRS = [("a b", "c"), ("d", "e f g h"), ("h", "h")]
-SINGLE = Contract(labels=("0", "1"), is_pair=False, max_length=16, text_a="text", text_b=None)
-PAIR = Contract(labels=("no", "yes"), is_pair=True, max_length=16, text_a="first", text_b="second")
+SINGLE = ModelSignature(labels=("0", "1"), is_pair=False, max_length=16, text_a="text", text_b=None)
+PAIR = ModelSignature(labels=("no", "yes"), is_pair=True, max_length=16, text_a="first", text_b="second")
 SEVERAL = replace(SINGLE, kind="multi-label", labels=("x", "y"), metrics=("f1_micro",), label="tags")
 
 
@@ -151,9 +151,9 @@ def test_what_cannot_be_scored_is_refused(model: LoadedModel) -> None:
 
 def test_several_labels_are_lists_in_memory_whatever_they_were_in_training() -> None:
     tags = [["x"], [], ["x", "y"]]
-    for contract in (SEVERAL, replace(SEVERAL, label_separator=";")):
+    for signature in (SEVERAL, replace(SEVERAL, label_separator=";")):
         for given in ((TEXTS, tags), pyarrow.table({"text": TEXTS, "tags": tags})):
-            assert labelled_examples_of(contract, given).label_sets == [("x",), (), ("x", "y")]
+            assert labelled_examples_of(signature, given).label_sets == [("x",), (), ("x", "y")]
     written = pyarrow.table({"text": TEXTS, "tags": ["x", "", "x;y"]})
     by_separator = labelled_examples_of(replace(SEVERAL, label_separator=";"), written)
     assert by_separator.label_sets == [("x",), (), ("x", "y")]

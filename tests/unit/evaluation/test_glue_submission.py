@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.glue_tasks import TASKS
 from bertune.evaluation.glue_submission import other_row_count, submission_lines, submission_name
 from bertune.evaluation.predictions import Predictions
@@ -28,11 +28,11 @@ def test_each_task_is_answered_as_the_leaderboard_wants_it(name: str) -> None:
     file_name, answers = SAMPLE[name]
     assert submission_name(task, "test") == file_name
     names = () if task.labels is None else task.labels.names
-    contract = Contract(
+    signature = ModelSignature(
         labels=names, is_pair=task.columns.is_pair, max_length=8, kind=task.kind, target_range=task.target_range
     )
     logits = np.array([[2.3456], [7.2]]) if task.labels is None else np.eye(len(names))[[1, 0]]
-    lines = list(submission_lines(task, Predictions(logits.astype(np.float32), contract, 0.0)))
+    lines = list(submission_lines(task, Predictions(logits.astype(np.float32), signature, 0.0)))
     assert lines == ["index\tprediction", *answers]
 
 

@@ -1,4 +1,4 @@
-"""Models on the same rows drawn anew, and what the interval of a difference contains at least."""
+"""Models on the same resampled rows, and what the interval of a difference contains at least."""
 
 from typing import Any
 

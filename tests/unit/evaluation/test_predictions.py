@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples, ReadReport
 from bertune.errors import DataError
 from bertune.evaluation.given_texts import examples_of
@@ -33,8 +33,8 @@ def model(tmp_path: Path) -> LoadedModel:
         initializer_range=0.5,
     )
     classifier, _ = classifier_model(sizes, 3, seed=1)
-    contract = Contract(labels=("no", "perhaps", "yes"), is_pair=True, max_length=32)
-    made = LoadedModel(classifier.eval(), BertTokenizer(tmp_path / "vocab.txt"), contract)
+    signature = ModelSignature(labels=("no", "perhaps", "yes"), is_pair=True, max_length=32)
+    made = LoadedModel(classifier.eval(), BertTokenizer(tmp_path / "vocab.txt"), signature)
     with torch.no_grad():  # a new head prefers one label whatever the text
         classifier.classifier.bias.sub_(torch.from_numpy(predict(made, TEXTS).logits.mean(axis=0)))
     return made
@@ -47,14 +47,14 @@ def test_each_text_gets_the_most_probable_label_of_its_own_row(model: LoadedMode
     assert len(answers) == len(predictions) == 5  # one for each text, not one for each of the three labels
     assert len({answer.label for answer in answers}) > 1
     for row, answer in enumerate(answers):
-        assert answer.label == model.contract.labels[int(predictions.logits[row].argmax())] == alone[row].label
+        assert answer.label == model.signature.labels[int(predictions.logits[row].argmax())] == alone[row].label
         assert answer.probability == max(answer.probabilities.values())
         assert sum(answer.probabilities.values()) == pytest.approx(1)
         assert answer.probability == pytest.approx(alone[row].probability, abs=1e-5)
 
 
 def test_logits_come_in_the_order_of_the_inputs_without_dropout(model: LoadedModel) -> None:
-    encoded = encode_for(model, examples_of(model.contract, TEXTS))
+    encoded = encode_for(model, examples_of(model.signature, TEXTS))
     with torch.inference_mode():
         expected = model.classifier(pad(encoded)).numpy()
     model.classifier.train()
@@ -71,7 +71,7 @@ def test_predictions_are_shown_in_one_line(model: LoadedModel) -> None:
 
 
 def test_predictions_say_what_computed_them(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", "kernels")
+    monkeypatch.setenv("BERTUNE_DISABLE", "kernels")
     assert predict(model, TEXTS).computed_by == "fp32, torch operators: compiled kernels are switched off"
 
 

@@ -107,7 +107,7 @@ def test_finitely_many_settings_are_each_drawn_once() -> None:
 
 
 def test_a_sweep_of_finitely_many_settings_goes_on_after_an_update_as_it_began() -> None:
-    """Trials that are done are not drawn anew: the rest must be those that the earlier version would have drawn."""
+    """Trials that are done are not drawn again: the rest must be those that the earlier version would have drawn."""
     space: dict[str, tuple[Any, ...]] = {"batch_size": (8, 16, 32), "seed": (1, 2)}
     done: list[Trial] = []
     for number in range(1, 7):

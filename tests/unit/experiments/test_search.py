@@ -1,4 +1,4 @@
-"""A sweep: which model is kept, what is gone on with, what an interrupted one leaves."""
+"""A sweep: which model is kept, what is resumed, what an interrupted one leaves."""
 
 import contextlib
 import errno

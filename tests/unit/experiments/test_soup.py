@@ -8,12 +8,12 @@ import torch
 from tests.unit.training.conftest import SIZES, make_classifier
 
 from bertune.checkpoints.model_folder import save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.experiments.soup import averages, best_of
 from bertune.models.classifier import Classifier
 from bertune.tokenization.tokenizer import BertTokenizer
 
-CONTRACT = Contract(labels=("no", "yes"), is_pair=False, max_length=32)
+SIGNATURE = ModelSignature(labels=("no", "yes"), is_pair=False, max_length=32)
 
 
 @dataclass
@@ -56,7 +56,7 @@ def models(tmp_path: Path) -> list[tuple[int, Path]]:
         classifier = make_classifier(seed)
         with torch.no_grad():
             classifier.classifier.bias[0] = number
-        found.append((seed, save(classifier, tmp_path / f"model-{seed}", tokenizer=tokenizer, contract=CONTRACT)))
+        found.append((seed, save(classifier, tmp_path / f"model-{seed}", tokenizer=tokenizer, signature=SIGNATURE)))
     return found
 
 

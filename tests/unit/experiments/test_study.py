@@ -1,4 +1,4 @@
-"""A study of seeds: what is kept, what is gone on with, what a diverged seed does."""
+"""A study of seeds: what is kept, what is resumed, what a diverged seed does."""
 
 import json
 import tomllib
@@ -33,7 +33,7 @@ class Counting:
         self.seeds: list[int] = []
         self.diverging, self.interrupted = diverging, interrupted
 
-    def __call__(self, run: PreparedRun, *, observer: object = None) -> FinishedRun:
+    def __call__(self, run: PreparedRun, *, callback: object = None) -> FinishedRun:
         self.seeds.append(run.config.seed)
         if run.config.seed == self.interrupted:
             raise KeyboardInterrupt

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bertune.checkpoints.model_folder import save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
 from bertune.tokenization.tokenizer import BertTokenizer
@@ -47,7 +47,7 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         with torch.no_grad():
             for parameter in classifier.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-        contract = Contract(
+        signature = ModelSignature(
             labels=labels,
             is_pair=True,
             max_length=48,
@@ -60,6 +60,6 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
             window_stride=11 if long_text == "windows" else None,
         )
         tokenizer = BertTokenizer(SMALL_VOCAB, do_lower_case=False)
-        return save(classifier, tmp_path / name, tokenizer=tokenizer, contract=contract)
+        return save(classifier, tmp_path / name, tokenizer=tokenizer, signature=signature)
 
     return make

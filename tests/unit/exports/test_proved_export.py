@@ -80,7 +80,7 @@ def test_a_checkpoint_is_proved_and_read_again_as_the_same_model(
         "checking",
     ]
     assert stages[-1] == ExportProgress("checking", 1047, 1047)
-    again = LoadedModel(read_classifier(out), BertTokenizer.from_directory(out), model.contract)
+    again = LoadedModel(read_classifier(out), BertTokenizer.from_directory(out), model.signature)
     assert again.tokenizer.digest == model.tokenizer.digest
     assert np.array_equal(predict(again, TEXTS).logits, predict(model, TEXTS).logits)
     assert json.loads((out / "contract.json").read_text())["labels"] == list(labels)

@@ -48,10 +48,10 @@ def test_the_folder_gives_calibrated_probabilities_to_whoever_takes_the_softmax_
     agreement = export(folder, out, format="transformers", proof_rows=TEXTS)
     assert {path.name for path in out.iterdir()} == FILES
     model, exported = load(folder), load(out)
-    assert exported.contract == replace(model.contract, temperature=1.0, folded_temperature=temperature)
+    assert exported.signature == replace(model.signature, temperature=1.0, folded_temperature=temperature)
     ours, theirs = predict(model, TEXTS), predict(exported, TEXTS)
     by_kind = sigmoid if kind is MULTI else softmax
-    # As a program does that knows no contract.
+    # As a program does that knows no signature.
     for answer, shares in zip(ours, by_kind(theirs.logits), strict=True):
         np.testing.assert_allclose(list(answer.probabilities.values()), shares, atol=1e-4)
     assert [answer.label for answer in theirs] == [answer.label for answer in ours]
@@ -125,9 +125,9 @@ def test_a_checkpoint_holds_the_calibrated_head_too(make_model: Callable[..., Pa
     before = predict(model, TEXTS)
     agreement = export(model, out, format="tf_checkpoint", proof_rows=TEXTS)
     assert agreement.probabilities == "calibrated, temperature 0.25 is folded into the head"
-    contract = json.loads((out / "contract.json").read_text())
-    assert (contract["temperature"], contract["folded_temperature"]) == (1.0, 0.25)
-    plain = replace(model.contract, temperature=1.0)
+    signature = json.loads((out / "contract.json").read_text())
+    assert (signature["temperature"], signature["folded_temperature"]) == (1.0, 0.25)
+    plain = replace(model.signature, temperature=1.0)
     again = predict(LoadedModel(read_classifier(out), BertTokenizer.from_directory(out), plain), TEXTS)
     for one, two in zip(before, again, strict=True):
         assert one.probabilities == pytest.approx(two.probabilities, abs=1e-5)

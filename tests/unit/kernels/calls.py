@@ -125,9 +125,9 @@ class Kernels:
 
     def narrowed(self, value: Tensor) -> Tensor:
         """Returns the bfloat16 copy that a step writes, here of a step that changes nothing."""
-        shadow, still = torch.empty(len(value), dtype=torch.bfloat16), [torch.zeros(len(value)) for _ in range(3)]
+        bf16_copy, still = torch.empty(len(value), dtype=torch.bfloat16), [torch.zeros(len(value)) for _ in range(3)]
         g, m, v = still
         size = len(value)
-        entry = Parameter(*(pointer(tensor) for tensor in (value, g, m, v, shadow)), *(0, 1, size, size, 0))
+        entry = Parameter(*(pointer(tensor) for tensor in (value, g, m, v, bf16_copy)), *(0, 1, size, size, 0))
         self.step(entry, decay=0, divisor=1, beta_1=0.9, beta_2=0.9, rate=0, root=1, epsilon=1)
-        return shadow
+        return bf16_copy

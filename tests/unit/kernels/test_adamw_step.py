@@ -53,8 +53,8 @@ class World:
             torch.zeros(matrix.shape, dtype=torch.bfloat16 if self.narrow else torch.float32),
             torch.zeros(bias.shape),
         ]
-        self.shadow = matrix.detach().bfloat16() if self.narrow else None
-        sources = {id(matrix): Source(self.gradients[0], self.shadow), id(bias): Source(self.gradients[1])}
+        self.bf16_copy = matrix.detach().bfloat16() if self.narrow else None
+        sources = {id(matrix): Source(self.gradients[0], self.bf16_copy), id(bias): Source(self.gradients[1])}
         self.table = TableSource(torch.zeros(0, WIDTH), np.full(ROWS, -1, np.int32))
         self.step = KernelStep(self.optimizer, sources, {id(table): self.table})
         self.source = torch.Generator().manual_seed(1)
@@ -95,7 +95,7 @@ class World:
     def bits(self) -> list[Tensor]:
         tensors = [*self.got]
         tensors += [self.optimizer.state[parameter][name] for parameter in self.got[:3] for name in ("m", "v")]
-        return [tensor.detach().clone() for tensor in (*tensors, *([] if self.shadow is None else [self.shadow]))]
+        return [tensor.detach().clone() for tensor in (*tensors, *([] if self.bf16_copy is None else [self.bf16_copy]))]
 
 
 def _stepped(optimizer: ScheduledAdam) -> float:
@@ -137,8 +137,8 @@ def test_groups_with_rates_of_their_own_step_as_those_of_the_optimizer(kind: typ
 def test_the_bf16_copy_follows_its_parameter(kind: type[ScheduledAdam]) -> None:
     world = World(kind, narrow=True)
     world.run(5)
-    assert world.shadow is not None
-    assert torch.equal(world.shadow, world.got[0].detach().bfloat16())
+    assert world.bf16_copy is not None
+    assert torch.equal(world.bf16_copy, world.got[0].detach().bfloat16())
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan, 1e30])

@@ -312,7 +312,7 @@ def test_bf16_takes_changed_weights_once_told() -> None:
     before = made.forward(batch)
     with torch.no_grad():
         encoder.layers[0].feed_forward.output.weight.mul_(2)
-    made.refresh_shadows()
+    made.refresh_bf16_copies()
     changed = made.forward(batch)
     assert not torch.equal(before, changed)
     assert torch.equal(changed, native(encoder, dtype).forward(batch))
@@ -408,7 +408,7 @@ def done_for_speed(made: KernelPass) -> tuple[object, ...]:
     return plan.shape, "turned" in made.workspace._buffers
 
 
-def test_calls_that_are_made_anew_each_time_give_the_same_bits() -> None:
+def test_calls_that_are_made_again_each_time_give_the_same_bits() -> None:
     config = sizes(64, 4, 96, dropout=0.1)
     batch = batch_of([9, 30, 2])
     g, answers, plans = gradient_for(batch, config, first_only=False), [], []
@@ -419,8 +419,8 @@ def test_calls_that_are_made_anew_each_time_give_the_same_bits() -> None:
                 made._plans.clear()
             answers.append(by_kernels(made, batch, g, seed=seed))
             plans.append(made._current)
-    for kept, anew in zip(answers[:3], answers[3:], strict=True):
-        assert_same_bits(anew, kept)
+    for kept, again in zip(answers[:3], answers[3:], strict=True):
+        assert_same_bits(again, kept)
     assert [plans[2] is plans[1], plans[5] is plans[4]] == [True, False]
 
 

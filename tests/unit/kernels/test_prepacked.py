@@ -24,7 +24,7 @@ BF16 = torch.bfloat16
 
 
 @pytest.fixture
-def tried_anew() -> Iterator[None]:
+def tried_again() -> Iterator[None]:
     prepacked._is_exact.cache_clear()
     yield
     prepacked._is_exact.cache_clear()
@@ -65,7 +65,7 @@ def _refused(*_: Any) -> Any:
     raise RuntimeError("mkldnn bf16 path needs the cpu support avx512bw, avx512vl and avx512dq")
 
 
-@pytest.mark.usefixtures("tried_anew")
+@pytest.mark.usefixtures("tried_again")
 @pytest.mark.parametrize(
     "mkldnn",
     [
@@ -92,7 +92,7 @@ def test_a_pass_with_packed_weights_gives_the_same(first_only: bool) -> None:
     encoder = encoder_of(sizes(64, 4, 96, 3))
     plain, packed = KernelPass(encoder, BF16), KernelPass(encoder, BF16, prepack=True)
     assert packed.prepacked
-    assert not packed.shadows  # memory holds each matrix once
+    assert not packed.bf16_copies  # memory holds each matrix once
     with torch.inference_mode():
         for lengths in ([30, 12, 1], [64, 3], [5], [30, 12, 1]):
             batch = batch_of(lengths)

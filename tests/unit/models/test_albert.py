@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tests.unit.kernels.encoder_worlds import batch_of
 
 from bertune.checkpoints.model_folder import load, save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.errors import CheckpointError, ConfigError
 from bertune.kernels.build import NoKernelsError
@@ -88,8 +88,8 @@ def test_a_folder_has_one_layer_and_gives_every_bit_back(tmp_path: Path) -> None
     classifier, _ = classifier_model(SIZES, 2, seed=1)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(1995))]
     (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
-    contract = Contract(labels=("a", "b"), is_pair=False, max_length=32)
-    folder = save(classifier, tmp_path / "model", tokenizer=BertTokenizer(tmp_path / "vocab.txt"), contract=contract)
+    signature = ModelSignature(labels=("a", "b"), is_pair=False, max_length=32)
+    folder = save(classifier, tmp_path / "model", tokenizer=BertTokenizer(tmp_path / "vocab.txt"), signature=signature)
     stored = load_file(folder / "model.safetensors")
     of_layers = [name for name in stored if "albert_layer_groups" in name]
     assert len(of_layers) == 16

@@ -17,7 +17,7 @@ from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.restore import restore
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.task_kind import TaskKind
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
@@ -302,8 +302,8 @@ def test_a_folder_of_ours_is_the_familys_own_class_in_transformers(pair: Pair, k
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     tokenizer = BertTokenizer(tmp_path / "vocab.txt")
     labels = tuple("abc") if kind.has_labels else ()
-    contract = Contract(labels, is_pair=None, max_length=32, kind=kind)
-    folder = save(ours, tmp_path / "model", tokenizer=tokenizer, contract=contract)
+    signature = ModelSignature(labels, is_pair=None, max_length=32, kind=kind)
+    folder = save(ours, tmp_path / "model", tokenizer=tokenizer, signature=signature)
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     assert type(theirs).__name__ == ours.encoder.family.architecture
     data, given = texts(Pair(theirs, ours, folder))

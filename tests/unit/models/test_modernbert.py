@@ -232,7 +232,7 @@ def test_depths_are_those_of_the_layers() -> None:
     assert depths["layers.3.attention_norm.weight"] == depths["final_norm.weight"] == depths["pooler.norm.weight"] == 4
 
 
-def test_layers_drawn_anew_are_the_top_ones_and_what_stands_above_them() -> None:
+def test_layers_drawn_again_are_the_top_ones_and_what_stands_above_them() -> None:
     config = ModernBertConfig.from_dict(SMALL)
     classifier, encoder = classifier_model(config, 2, seed=1)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
@@ -308,7 +308,7 @@ def with_vocabulary(folder: Path) -> Path:
 def test_a_classifier_of_transformers_answers_with_its_own_pooling(pooling: str, tmp_path: Path) -> None:
     theirs = saved(tmp_path, "ForSequenceClassification", classifier_pooling=pooling)
     model = load(with_vocabulary(tmp_path))
-    assert model.contract.pooling == model.classifier.pooling == pooling
+    assert model.signature.pooling == model.classifier.pooling == pooling
     batch = batch_of([30])
     with torch.no_grad():
         expected = theirs(input_ids=batch.token_ids[None]).logits
@@ -324,7 +324,7 @@ def test_training_takes_the_files_pooling_unless_another_is_asked_for(
     saved(model, "ForMaskedLM", classifier_pooling=own)
     settings = replace(settings_for(with_vocabulary(model), tmp_path), pooling=asked)
     run = prepare(settings, TrainingConfig(epochs=1), say=lambda line: None)
-    assert run.classifier.pooling == run.contract.pooling == (asked or own)
+    assert run.classifier.pooling == run.signature.pooling == (asked or own)
     pooler = run.classifier.encoder.pooler
     assert pooler is not None
     assert torch.equal(pooler.dense.weight, TensorFiles(find_tensor_files(model)).read("head.dense.weight"))

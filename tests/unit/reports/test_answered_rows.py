@@ -6,14 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.reports.answered_rows import answer_numbers
 from bertune.reports.run_metrics import Group
 from bertune.training.saved_run import AnsweredRow, Target
 
-CLASSES = Contract(labels=("no", "yes"), is_pair=False, max_length=32)
-SEVERAL = Contract(labels=("r", "s", "t"), is_pair=False, max_length=32, kind="multi-label")
-VALUES = Contract(labels=(), is_pair=False, max_length=32, kind="regression", metrics=("pearson",))
+CLASSES = ModelSignature(labels=("no", "yes"), is_pair=False, max_length=32)
+SEVERAL = ModelSignature(labels=("r", "s", "t"), is_pair=False, max_length=32, kind="multi-label")
+VALUES = ModelSignature(labels=(), is_pair=False, max_length=32, kind="regression", metrics=("pearson",))
 
 
 def row(number: int, target: Target, *logits: float, tokens: int = 8) -> AnsweredRow:
@@ -26,7 +26,7 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
 
 
-def test_errors_stand_with_their_sureness_the_surest_first() -> None:
+def test_errors_stand_with_their_confidence_the_most_confident_first() -> None:
     rows = [row(1, "no", 3, 0), row(2, "no", 0, 1), row(3, "yes", 4, 0), row(4, "yes", 0, 2), row(5, "no", 0, 3)]
     numbers = answer_numbers(rows, CLASSES)
     assert [(error.where, error.target, error.answer) for error in numbers.errors] == [
@@ -34,7 +34,7 @@ def test_errors_stand_with_their_sureness_the_surest_first() -> None:
         ("dev.tsv:5", "no", "yes"),
         ("dev.tsv:2", "no", "yes"),
     ]
-    assert [error.sureness for error in numbers.errors] == pytest.approx([sigmoid(4), sigmoid(3), sigmoid(1)])
+    assert [error.confidence for error in numbers.errors] == pytest.approx([sigmoid(4), sigmoid(3), sigmoid(1)])
     assert (numbers.rows, numbers.wrong) == (5, 3)
     assert numbers.overall.value == pytest.approx(2 / 5)
     assert [(group.label, group.rows, group.value) for group in numbers.by_target or ()] == [
@@ -44,15 +44,15 @@ def test_errors_stand_with_their_sureness_the_surest_first() -> None:
 
 
 def test_temperature_and_threshold_of_the_model_decide() -> None:
-    contract = Contract(labels=("no", "yes"), is_pair=False, max_length=32, temperature=2.0, thresholds=(0.8,))
+    signature = ModelSignature(labels=("no", "yes"), is_pair=False, max_length=32, temperature=2.0, thresholds=(0.8,))
     rows = [row(1, "yes", 0, 2), row(2, "yes", 0, 4)]
-    numbers = answer_numbers(rows, contract)
+    numbers = answer_numbers(rows, signature)
     # sigmoid(1) is below 0.8, so the first is answered "no", and sigmoid(2) is above it.
     assert [(error.where, error.answer) for error in numbers.errors] == [("dev.tsv:1", "no")]
-    assert numbers.errors[0].sureness == pytest.approx(1 - sigmoid(1))
+    assert numbers.errors[0].confidence == pytest.approx(1 - sigmoid(1))
 
 
-def test_a_row_of_several_labels_is_right_if_all_are_and_as_wrong_as_its_surest_wrong_label() -> None:
+def test_a_row_of_several_labels_is_right_if_all_are_and_as_wrong_as_its_most_confident_wrong_label() -> None:
     rows = [row(1, ("r",), 2, -2, -1), row(2, (), -1, 0.5, -3), row(3, ("s", "t"), 3, 2, -1)]
     numbers = answer_numbers(rows, SEVERAL)
     assert numbers.measure == "all labels right"
@@ -61,7 +61,7 @@ def test_a_row_of_several_labels_is_right_if_all_are_and_as_wrong_as_its_surest_
         ("dev.tsv:3", ("s", "t"), ("r", "s")),
         ("dev.tsv:2", (), ("s",)),
     ]
-    assert [error.sureness for error in numbers.errors] == pytest.approx([sigmoid(3), sigmoid(0.5)])
+    assert [error.confidence for error in numbers.errors] == pytest.approx([sigmoid(3), sigmoid(0.5)])
 
 
 def test_values_have_absolute_errors_and_points() -> None:

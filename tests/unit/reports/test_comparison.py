@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.unit.wording.test_markup import HOSTILE, Tags
 
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import ConfigError, DataError
 from bertune.reports.compared_runs import ComparedRun, compare_runs, read_compared_run
 from bertune.reports.comparison_page import comparison_page
@@ -16,16 +16,18 @@ from bertune.system.hinted_values import to_json
 from bertune.training.saved_run import LabelledRow
 
 LABELS = ("no", "yes")
-CONTRACT = Contract(labels=LABELS, is_pair=False, max_length=32, metrics=("accuracy", "f1"))
+SIGNATURE = ModelSignature(labels=LABELS, is_pair=False, max_length=32, metrics=("accuracy", "f1"))
 
 
-def run_of(name: str, given: list[int], targets: list[int], contract: Contract = CONTRACT, **rows: Any) -> ComparedRun:
+def run_of(
+    name: str, given: list[int], targets: list[int], signature: ModelSignature = SIGNATURE, **rows: Any
+) -> ComparedRun:
     texts = [
         replace(LabelledRow(where=f"dev.csv:{row + 2}", text_a=f"text {row}", target=LABELS[target]), **rows)
         for row, target in enumerate(targets)
     ]
     logits = np.where(np.eye(2, dtype=bool)[given], 2.0, -2.0).astype(np.float32)
-    return ComparedRun(name, contract, texts, logits)
+    return ComparedRun(name, signature, texts, logits)
 
 
 TARGETS = [0, 1] * 100
@@ -61,14 +63,14 @@ def test_a_small_difference_is_not_called_one() -> None:
 
 
 def test_each_run_answers_by_its_own_thresholds() -> None:
-    strict = replace(CONTRACT, thresholds=(0.99,))
+    strict = replace(SIGNATURE, thresholds=(0.99,))
     runs = [run_of("a", RIGHT, TARGETS), run_of("b", RIGHT, TARGETS, strict)]
     (pair,) = compare_runs(runs).pairs
     assert (len(pair.only_first), len(pair.only_second)) == (100, 0)  # sigmoid(4) = 0.982 is not enough for a yes
 
 
 def test_labels_in_another_order_are_the_same_labels() -> None:
-    turned = replace(CONTRACT, labels=("yes", "no"))
+    turned = replace(SIGNATURE, labels=("yes", "no"))
     runs = [run_of("a", RIGHT, TARGETS), run_of("b", [1 - given for given in RIGHT], TARGETS, turned)]
     assert compare_runs(runs).pairs[0].metrics["accuracy"].value == 0
 
@@ -113,10 +115,10 @@ def test_the_same_rows_in_another_file_are_the_same_rows() -> None:
 
 
 def test_other_tasks_and_labels_are_refused() -> None:
-    other = replace(CONTRACT, labels=("no", "maybe"))
+    other = replace(SIGNATURE, labels=("no", "maybe"))
     with pytest.raises(ConfigError, match="do not have the same labels: 'maybe' is only in one"):
         compare_runs([run_of("a", RIGHT, TARGETS), run_of("b", RIGHT, TARGETS, other)])
-    values = replace(CONTRACT, labels=(), kind="regression", metrics=("pearson",))
+    values = replace(SIGNATURE, labels=(), kind="regression", metrics=("pearson",))
     with pytest.raises(ConfigError, match="a does classification, b regression"):
         compare_runs([run_of("a", RIGHT, TARGETS), run_of("b", RIGHT, TARGETS, values)])
     with pytest.raises(ConfigError, match="two runs or more"):
@@ -124,10 +126,10 @@ def test_other_tasks_and_labels_are_refused() -> None:
 
 
 def test_the_page_shows_what_is_in_the_data_and_obeys_none_of_it() -> None:
-    contract = replace(CONTRACT, labels=("no", HOSTILE))
-    rows = [LabelledRow(where=f"{HOSTILE}:7", text_a=HOSTILE, target=contract.labels[target]) for target in TARGETS]
+    signature = replace(SIGNATURE, labels=("no", HOSTILE))
+    rows = [LabelledRow(where=f"{HOSTILE}:7", text_a=HOSTILE, target=signature.labels[target]) for target in TARGETS]
     runs = [
-        replace(run_of(f"{name}{HOSTILE}", given, TARGETS, contract), rows=rows)
+        replace(run_of(f"{name}{HOSTILE}", given, TARGETS, signature), rows=rows)
         for name, given in (("a", WORSE), ("b", RIGHT))
     ]
     page = comparison_page(compare_runs(runs), runs)
@@ -149,12 +151,12 @@ def test_a_page_has_every_pair_with_its_rows() -> None:
 
 
 def test_values_are_compared_and_the_rows_that_moved_most_come_first() -> None:
-    contract = Contract(labels=(), is_pair=False, max_length=32, kind="regression", metrics=("pearson",))
+    signature = ModelSignature(labels=(), is_pair=False, max_length=32, kind="regression", metrics=("pearson",))
     source = np.random.default_rng(0)
     targets = source.normal(size=200)
     rows = [LabelledRow(where=f"dev.csv:{row}", text_a=str(row), target=float(t)) for row, t in enumerate(targets)]
     runs = [
-        ComparedRun(name, contract, rows, (targets + source.normal(scale=scale, size=200))[:, None].astype(np.float32))
+        ComparedRun(name, signature, rows, (targets + source.normal(scale=scale, size=200))[:, None].astype(np.float32))
         for name, scale in (("a", 1.0), ("b", 0.5))
     ]
     comparison = compare_runs(runs)
@@ -168,7 +170,7 @@ def test_values_are_compared_and_the_rows_that_moved_most_come_first() -> None:
 def write_run(folder: Path, given: list[int]) -> None:
     (folder / "model").mkdir(parents=True)
     (folder / "run.toml").write_text("[train]\n")
-    (folder / "model" / "bertune.json").write_text(json.dumps(CONTRACT.to_dict()))
+    (folder / "model" / "bertune.json").write_text(json.dumps(SIGNATURE.to_dict()))
     run = run_of("a", given, TARGETS)
     lines = [
         json.dumps(to_json(row) | {"tokens": 4, "logits": logits.tolist()})
@@ -207,7 +209,9 @@ def test_a_run_without_answers_or_with_damaged_ones_is_refused(tmp_path: Path) -
 
 
 def test_several_labels_a_row_are_compared_and_shown_by_name() -> None:
-    contract = Contract(labels=("a", "b"), is_pair=False, max_length=32, kind="multi-label", metrics=("f1_micro",))
+    signature = ModelSignature(
+        labels=("a", "b"), is_pair=False, max_length=32, kind="multi-label", metrics=("f1_micro",)
+    )
     source = np.random.default_rng(1)
     targets = source.integers(0, 2, (120, 2))
     rows = [
@@ -220,7 +224,7 @@ def test_several_labels_a_row_are_compared_and_shown_by_name() -> None:
     ]
     noise = [source.normal(scale=scale, size=targets.shape) for scale in (1.5, 0.1)]
     runs = [
-        ComparedRun(name, contract, rows, (2 * targets - 1 + each).astype(np.float32))
+        ComparedRun(name, signature, rows, (2 * targets - 1 + each).astype(np.float32))
         for name, each in zip("xy", noise, strict=True)
     ]
     comparison = compare_runs(runs)

@@ -106,7 +106,7 @@ def test_metrics_from_before_a_new_calibration_are_told_from_the_answers_of_now(
     overall = Group(rows=400, value=now, low=None, high=None)
     answers = AnswerNumbers(measure="right", rows=400, wrong=100, overall=overall, by_length=(), errors=())
     numbers = replace(with_accuracy(value=0.75), answers=answers)
-    assert any("calibrated anew" in warning.message for warning in warnings_of(numbers)) is told
+    assert any("recalibrated" in warning.message for warning in warnings_of(numbers)) is told
 
 
 @pytest.mark.parametrize(

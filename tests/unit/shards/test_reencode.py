@@ -317,7 +317,7 @@ def test_shards_that_changed_places_are_detected(tmp_path: Path, table: Path, to
 
 
 def changed_manifest(folder: Path, change: Callable[[dict[str, Any]], Any], *, with_digest: bool = False) -> None:
-    """Writes a manifest anew; without its digest, as bertune wrote them before there was one."""
+    """Writes a manifest again; without its digest, as bertune wrote them before there was one."""
     path = folder / "manifest.json"
     values = json.loads(path.read_text())
     change(values)

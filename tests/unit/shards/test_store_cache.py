@@ -56,7 +56,7 @@ def test_the_second_time_the_examples_are_found_and_equal(
 def test_without_the_cache_nothing_is_found_and_nothing_written(
     tokenizer: BertTokenizer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", "token-cache")
+    monkeypatch.setenv("BERTUNE_DISABLE", "token-cache")
     for _ in range(2):
         assert not encode_cached(FIRST, SECOND, tokenizer, 16)[1]
     assert files_of(folder) == []

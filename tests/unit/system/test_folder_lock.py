@@ -112,7 +112,7 @@ def test_a_lock_of_a_file_that_was_deleted_meanwhile_is_none(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_of_a_file_that_another_run_made_anew_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_of_a_file_that_another_run_made_again_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, and a third run has begun by then."""
     file = tmp_path / ".lock-run"
     real, third = folder_lock.take_lock, contextlib.ExitStack()

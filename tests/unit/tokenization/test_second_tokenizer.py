@@ -11,7 +11,7 @@ from tests.unit.tokenization.byte_level import VOCABULARY, ByteLevelTokenizer
 
 from bertune.batches.batch import pack
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Columns, Examples, Task
 from bertune.data.formats.record_file import read_records_of
 from bertune.data.formats.tf_example import parse_example
@@ -289,9 +289,9 @@ def test_encoding_refuses_pairs_that_leave_no_room(tokenizer: ByteLevelTokenizer
         reencode(source, tokenizer, tmp_path / "out", max_length=5)
 
 
-def model_of(tokenizer: ByteLevelTokenizer, **contract: object) -> LoadedModel:
-    values: dict[str, object] = {"labels": ("down", "up"), "is_pair": True, "max_length": 40} | contract
-    made = Contract(**values)  # type: ignore[arg-type]
+def model_of(tokenizer: ByteLevelTokenizer, **signature: object) -> LoadedModel:
+    values: dict[str, object] = {"labels": ("down", "up"), "is_pair": True, "max_length": 40} | signature
+    made = ModelSignature(**values)  # type: ignore[arg-type]
     sizes = BertConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=32,
@@ -305,14 +305,14 @@ def model_of(tokenizer: ByteLevelTokenizer, **contract: object) -> LoadedModel:
 
 
 @pytest.mark.parametrize(
-    "contract", [{}, {"max_length": 9}, {"max_length": 9, "long_text": "windows", "window_stride": 2}]
+    "signature", [{}, {"max_length": 9}, {"max_length": 9, "long_text": "windows", "window_stride": 2}]
 )
 def test_an_explanation_knows_which_token_is_which_piece(
-    tokenizer: ByteLevelTokenizer, contract: dict[str, object]
+    tokenizer: ByteLevelTokenizer, signature: dict[str, object]
 ) -> None:
     examples = Examples.from_lists(FIRST, SECOND)
     for row, (first, second) in enumerate(zip(FIRST, SECOND, strict=True)):
-        texts = read_texts(model_of(tokenizer, **contract), examples, row)
+        texts = read_texts(model_of(tokenizer, **signature), examples, row)
         ids = texts.sequences.token_ids
         assert np.isin(ids[~texts.is_text], [BOS, EOS]).all()
         assert (~texts.is_text).sum() == 4 * len(texts.sequences)
@@ -323,7 +323,7 @@ def test_an_explanation_knows_which_token_is_which_piece(
         assert np.bincount(texts.text_of_piece, minlength=2).tolist() == counts
         shown = [len(np.unique(texts.piece_of_token[texts.is_text][in_second == text])) for text in (0, 1)]
         assert texts.unread == tuple(count - read for count, read in zip(counts, shown, strict=True))
-        reads_all = contract.get("max_length") is None or "long_text" in contract or sum(counts) <= 5
+        reads_all = signature.get("max_length") is None or "long_text" in signature or sum(counts) <= 5
         assert (texts.unread == (0, 0)) == reads_all
 
 

@@ -1,4 +1,4 @@
-"""Folders with small tokenizers of other kinds than BERT's, trained anew, as the files of real models are."""
+"""Folders with small tokenizers of other kinds than BERT's, trained again, as the files of real models are."""
 
 import json
 import struct

@@ -66,7 +66,7 @@ def train() -> Dataset:
 def trained(
     train: Dataset, monkeypatch: pytest.MonkeyPatch, engine: str, *, whole: bool, optimizer: str = "adamw"
 ) -> tuple[Classifier, History, Looker]:
-    monkeypatch.setenv("BERTUNE_WITHOUT", engine)
+    monkeypatch.setenv("BERTUNE_DISABLE", engine)
     if whole:
         monkeypatch.setattr(loop, "CompactVocabulary", lambda classifier, _: CompactVocabulary(classifier, None))
     classifier = make_classifier(config=STILL)
@@ -108,7 +108,7 @@ def test_two_hundred_steps_end_where_those_of_the_whole_table_do(
 def test_within_an_epoch_known_tokens_are_predicted_and_others_refused(
     train: Dataset, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", engine)
+    monkeypatch.setenv("BERTUNE_DISABLE", engine)
     strange = Dataset(replace(train.encoded, token_ids=(train.encoded.token_ids % 20 + 40).astype(np.uint16)), None)
     found: list[np.ndarray] = []
 
@@ -196,7 +196,7 @@ def test_a_step_that_was_not_taken_decays_nothing(train: Dataset, engine: str, m
             return gradient * float("inf") if len(steps) == 8 else gradient
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BERTUNE_WITHOUT", engine)
+            patch.setenv("BERTUNE_DISABLE", engine)
             if whole:
                 patch.setattr(loop, "CompactVocabulary", lambda classifier, _: CompactVocabulary(classifier, None))
             classifier = make_classifier(config=STILL)

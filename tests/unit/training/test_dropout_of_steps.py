@@ -1,4 +1,4 @@
-"""Dropout is drawn anew for each row, each part of a batch, each step and each seed, by kernels and by torch."""
+"""Dropout is drawn again for each row, each part of a batch, each step and each seed, by kernels and by torch."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -54,7 +54,7 @@ def logits_of(sizes: BertConfig, *, in_head: bool, **settings: object) -> list[T
 
 @pytest.fixture(params=["", "kernels"], ids=["kernels", "torch"])
 def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERTUNE_WITHOUT", request.param)
+    monkeypatch.setenv("BERTUNE_DISABLE", request.param)
 
 
 @pytest.mark.usefixtures("road")

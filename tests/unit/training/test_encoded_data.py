@@ -95,8 +95,8 @@ def test_every_step_has_the_loss_of_training_from_texts(
     assert losses == [step.loss for step in from_texts.history.steps]
     assert len(losses) == 12
     assert finished.best.scores.values == from_texts.best.scores.values
-    contract = (finished.directory.model / "bertune.json").read_text()
-    assert json.loads(contract) == json.loads((from_texts.directory.model / "bertune.json").read_text())
+    signature = (finished.directory.model / "bertune.json").read_text()
+    assert json.loads(signature) == json.loads((from_texts.directory.model / "bertune.json").read_text())
     assert "text-a" in (tmp_path / "run" / "run.toml").read_text()
 
 
@@ -124,7 +124,7 @@ def test_the_positive_label_of_encoded_data_is_the_one_encoded_last(
 ) -> None:
     data = encode(tables, model, tmp_path / "encoded", "tfrecord")
     named = without_columns(settings, data, tmp_path / "run")
-    assert prepare(replace(named, positive="same"), CONFIG, say=lambda _: None).contract.labels == ("other", "same")
+    assert prepare(replace(named, positive="same"), CONFIG, say=lambda _: None).signature.labels == ("other", "same")
     with pytest.raises(ConfigError, match="encoded with the labels other, same; of two the second is the positive"):
         prepare(replace(named, positive="other"), CONFIG, say=lambda _: None)
 
@@ -145,8 +145,8 @@ def test_a_target_out_of_range_is_refused_as_in_a_table(
     finished = run(replace(usual, target_range=(0, 95)))
     loaded = load(finished.directory.model)
     examples = ReencodedExamples.read(data / "validation", loaded)
-    assert len(targets_for(loaded.contract, examples)) == 40
-    narrow = replace(loaded.contract, target_range=(0.0, 10.0))
+    assert len(targets_for(loaded.signature, examples)) == 40
+    narrow = replace(loaded.signature, target_range=(0.0, 10.0))
     with pytest.raises(DataError, match=r"validation: example 11: the target is 11, but targets lie between 0 and 10"):
         targets_for(narrow, examples)
 

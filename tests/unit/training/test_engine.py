@@ -20,7 +20,7 @@ from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.nn.dropout import Dropout
 from bertune.optim.create import create_optimizer
-from bertune.system.feature_switches import without
+from bertune.system.feature_switches import is_disabled
 from bertune.training.callback import Callback, OnBest
 from bertune.training.config import TrainingConfig
 from bertune.training.engine import NativeEngine, engine_for
@@ -75,7 +75,7 @@ def run(
     """Trains without what is named."""
     watcher, classifier = Watcher(), make_classifier(config=sizes, outputs=outputs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BERTUNE_WITHOUT", removed)
+        patch.setenv("BERTUNE_DISABLE", removed)
         metrics = ("pearson",) if outputs == 1 else ("accuracy",)
         history = fit(classifier, train, validation, config=config, callbacks=[watcher], metrics=metrics)
     return history, classifier, watcher
@@ -150,7 +150,7 @@ def test_mean_pooling_trains_the_same(train: Dataset) -> None:
         torch.manual_seed(0)
         classifier = classifier_model(STILL, 2, pooling="mean")[0]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BERTUNE_WITHOUT", removed)
+            patch.setenv("BERTUNE_DISABLE", removed)
             found.append((fit(classifier, train, config=CONFIG), classifier, Watcher()))
     assert_same_training(*found)
 
@@ -197,7 +197,7 @@ def test_validation_sees_rows_that_do_not_occur_in_training_decayed(train: Datas
     for removed in ("", "kernels"):
         classifier, seen = make_classifier(config=STILL), []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BERTUNE_WITHOUT", removed)
+            patch.setenv("BERTUNE_DISABLE", removed)
 
             def keep(result: EpochResult, classifier: Classifier = classifier, seen: list[object] = seen) -> None:
                 seen.append(predict_logits(classifier, strange))
@@ -234,9 +234,9 @@ def test_sizes_that_do_not_fit_vectors_train_and_say_why(train: Dataset) -> None
 
 
 def test_an_unknown_trick_is_refused(train: Dataset) -> None:
-    with pytest.raises(ConfigError, match=r"BERTUNE_WITHOUT names 'kernel', which is none of kernels, "):
+    with pytest.raises(ConfigError, match=r"BERTUNE_DISABLE names 'kernel', which is none of kernels, "):
         run(train, "kernel")
-    assert not without("kernels")
+    assert not is_disabled("kernels")
 
 
 @pytest.mark.parametrize("removed", ["", "kernels"])
@@ -268,7 +268,7 @@ def test_a_run_that_diverges_leaves_the_weights_before_that_step(
     for removed in ("", "kernels"):
         classifier = make_classifier(config=STILL)
         watcher = Poison(classifier)
-        monkeypatch.setenv("BERTUNE_WITHOUT", removed)
+        monkeypatch.setenv("BERTUNE_DISABLE", removed)
         with pytest.raises(DivergedError, match="step 31"):
             fit(classifier, train, config=replace(CONFIG, precision=precision), callbacks=[watcher])
         left.append(classifier)
@@ -291,7 +291,7 @@ def test_an_interrupted_run_leaves_rows_that_never_occur_where_torch_would(
     tables = []
     for removed in ("", "kernels"):
         classifier = make_classifier(config=STILL)
-        monkeypatch.setenv("BERTUNE_WITHOUT", removed)
+        monkeypatch.setenv("BERTUNE_DISABLE", removed)
         with pytest.raises(KeyboardInterrupt):
             fit(classifier, train, config=CONFIG, callbacks=[Interrupt()])
         tables.append(classifier.encoder.embeddings.token.weight.detach()[40:])
@@ -307,17 +307,19 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_their_copies(
     engine = engine_for(classifier, optimizer_of(classifier, PLAN, 50))
     assert isinstance(engine, NativeEngine)
     for scale in (1.0, 1.0, float("inf")):
-        before = [value.clone() for value in (*classifier.parameters(), *engine.native.shadows.values())]
+        before = [value.clone() for value in (*classifier.parameters(), *engine.native.bf16_copies.values())]
         batch = pack(train.encoded, np.arange(8), train.targets)
         (engine.logits(batch, accumulate=False).square().sum() * scale).backward()
         norm = engine.step()
     assert not np.isfinite(norm)
-    after = [*classifier.parameters(), *engine.native.shadows.values()]
+    after = [*classifier.parameters(), *engine.native.bf16_copies.values()]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     if dtype == torch.bfloat16:
         layers = dict(classifier.encoder.layers.named_parameters())
-        assert engine.native.shadows
-        assert all(torch.equal(shadow, layers[name].bfloat16()) for name, shadow in engine.native.shadows.items())
+        assert engine.native.bf16_copies
+        assert all(
+            torch.equal(bf16_copy, layers[name].bfloat16()) for name, bf16_copy in engine.native.bf16_copies.items()
+        )
 
 
 def test_the_gradient_of_an_earlier_batch_cannot_be_asked_for(train: Dataset) -> None:
@@ -338,7 +340,7 @@ def test_an_optimizer_that_was_passed_in_has_the_state_torch_would_have_left(tra
         classifier = make_classifier(config=STILL)
         optimizer = optimizer_of(classifier, PLAN, 50)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BERTUNE_WITHOUT", removed)
+            patch.setenv("BERTUNE_DISABLE", removed)
             fit(classifier, train, config=CONFIG, optimizer=optimizer)
         states.append(optimizer.state_dict())
     ours, theirs = states
@@ -380,7 +382,7 @@ def test_fifty_steps_with_real_weights_and_texts_have_the_losses_of_the_torch_pa
             if isinstance(module, Dropout):
                 module.probability = 0.0
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BERTUNE_WITHOUT", removed)
+            patch.setenv("BERTUNE_DISABLE", removed)
             found.append((fit(classifier, data, config=config), classifier, Watcher()))
     assert len(found[0][0].steps) == 50
     assert_same_training(*found)

@@ -62,7 +62,7 @@ def run(
     optimizer = make(classifier.parameters())
     scheduler = None if schedule is None else schedule(optimizer)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BERTUNE_WITHOUT", removed)
+        patch.setenv("BERTUNE_DISABLE", removed)
         history = fit(classifier, train, config=config, optimizer=optimizer, scheduler=scheduler)
     return history, classifier
 
@@ -101,7 +101,7 @@ def test_each_gradient_is_where_autograd_would_have_left_it(train: Dataset) -> N
                 kept.update((name, value.grad.clone()) for name, value in model.named_parameters())
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BERTUNE_WITHOUT", removed)
+            patch.setenv("BERTUNE_DISABLE", removed)
             config = replace(CONFIG, epochs=1, batch_size=200, max_gradient_norm=0)
             fit(classifier, train, config=config, optimizer=Keeps(classifier.parameters(), lr=0.1))
         found.append(kept)
@@ -121,12 +121,12 @@ def test_in_bf16_the_copies_of_the_layers_follow_the_optimizer(train: Dataset) -
     with computing_in(classifier.encoder, torch.bfloat16):
         engine = engine_for(classifier, given)
         assert isinstance(engine, NativeEngine)
-        before = {name: copied.clone() for name, copied in engine.native.shadows.items()}
+        before = {name: copied.clone() for name, copied in engine.native.bf16_copies.items()}
         batch = pack(train.encoded, np.arange(8), train.targets)
         engine.forward_backward(batch, Objective("classification", ("accuracy",)), total_weight=8.0, accumulate=False)
         assert engine.step() > 0
     assert before
-    for name, copied in engine.native.shadows.items():
+    for name, copied in engine.native.bf16_copies.items():
         parameter = classifier.encoder.layers.get_parameter(name).detach()
         assert torch.equal(copied, parameter.bfloat16()), name
         assert not torch.equal(copied, before[name]), name
@@ -158,7 +158,7 @@ def test_it_is_the_loop_that_a_user_of_torch_would_have_written(train: Dataset) 
     config = replace(CONFIG, epochs=1, batch_size=200, max_gradient_norm=0)
     classifier = make_classifier(config=STILL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BERTUNE_WITHOUT", "kernels")
+        patch.setenv("BERTUNE_DISABLE", "kernels")
         fit(classifier, train, config=config, optimizer=torch.optim.SGD(classifier.parameters(), lr=0.1))
     own = make_classifier(config=STILL).train()
     assert train.targets is not None
@@ -178,7 +178,7 @@ def test_what_is_clipped_and_what_diverges_is_told(
 ) -> None:
     history, _ = run(train, OPTIMIZERS["sgd"], removed)
     assert all(step.gradient_norm > 0 for step in history.steps)
-    monkeypatch.setenv("BERTUNE_WITHOUT", removed)
+    monkeypatch.setenv("BERTUNE_DISABLE", removed)
     classifier = make_classifier(config=STILL)
     with pytest.raises(DivergedError, match="training diverged"):
         fit(classifier, train, config=CONFIG, optimizer=torch.optim.SGD(classifier.parameters(), lr=1e30))

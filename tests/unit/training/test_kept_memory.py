@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(**settings: str) -> tuple[int, int]:
-    """Returns the pages that five rounds were given anew, and those still held at the end."""
+    """Returns the pages that five rounds were given again, and those still held at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -62,7 +62,7 @@ def test_what_is_freed_is_taken_again_and_given_back_at_the_end() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"BERTUNE_WITHOUT": "kept-memory"},
+        {"BERTUNE_DISABLE": "kept-memory"},
         {"MALLOC_TOP_PAD_": "131072"},
         {"GLIBC_TUNABLES": "glibc.malloc.top_pad=131072"},
     ],

@@ -1,4 +1,4 @@
-"""Rates that fall from layer to layer, and top layers that start anew."""
+"""Rates that fall from layer to layer, and top layers that are initialized again."""
 
 import re
 from dataclasses import replace

@@ -33,7 +33,7 @@ def train() -> Dataset:
 @pytest.fixture(params=["", "kernels"], ids=["by kernels", "by torch"])
 def _both_engines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, compiler: str) -> None:
     """Runs a test by each engine, and sees to it that it was this one."""
-    monkeypatch.setenv("BERTUNE_WITHOUT", request.param)
+    monkeypatch.setenv("BERTUNE_DISABLE", request.param)
 
     def by_engine(*given: Any, **settings: Any) -> History:
         history = loop.fit(*given, **settings)

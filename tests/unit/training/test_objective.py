@@ -6,7 +6,7 @@ import torch
 from tests.unit.training.conftest import make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.logits import predict_logits
 from bertune.training.objective import Objective, kind_of
@@ -24,9 +24,9 @@ def with_targets(data: Dataset, targets: object) -> Dataset:
 
 
 def test_the_goal_is_what_the_models_folder_will_say() -> None:
-    contract = Contract(("no", "yes"), is_pair=False, max_length=32, metrics=("f1", "accuracy"))
-    assert Objective.of(contract) == Objective("classification", ("f1", "accuracy"), ("no", "yes"))
-    values = Contract((), False, 32, kind="regression", metrics=("pearson",), target_range=(0.0, 5.0))
+    signature = ModelSignature(("no", "yes"), is_pair=False, max_length=32, metrics=("f1", "accuracy"))
+    assert Objective.of(signature) == Objective("classification", ("f1", "accuracy"), ("no", "yes"))
+    values = ModelSignature((), False, 32, kind="regression", metrics=("pearson",), target_range=(0.0, 5.0))
     assert Objective.of(values) == Objective("regression", ("pearson",), None, (0.0, 5.0))
 
 

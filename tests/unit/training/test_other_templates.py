@@ -55,7 +55,7 @@ def test_the_stride_is_chosen_by_the_room_that_its_template_leaves(
 ) -> None:
     run, _ = prepared(place, monkeypatch, max_length=15, long_text="windows")
     assert run.settings.window_stride == 2  # (15 - 4) // 2 // 2; three special tokens would make it 3
-    assert run.contract.window_stride == 2
+    assert run.signature.window_stride == 2
     with pytest.raises(ConfigError, match="max_length 7 is too small for windows") as refused:
         prepared(place, monkeypatch, max_length=7, long_text="windows")
     assert refused.value.hint == "use --max-length 8 or more"

@@ -303,7 +303,7 @@ def test_an_interrupted_run_says_what_is_left_of_it(directory: RunDirectory) -> 
     (note,) = raised.value.__notes__
     assert note == (
         f"the best epoch so far is in {directory.model}, `bertune report {directory.path}` makes its report, "
-        "--overwrite begins anew"
+        "--overwrite starts from scratch"
     )
     with pytest.raises(RuntimeError) as raised, RunDirectory(directory.path.with_name("p")).started(overwrite=False):
         raise RuntimeError

@@ -9,7 +9,7 @@ import torch
 from tests.unit.training.conftest import make_dataset
 
 from bertune.batches.dataset import Dataset
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.training import run_rows
@@ -17,8 +17,8 @@ from bertune.training.dynamics import Dynamics
 from bertune.training.run_rows import DescribeExamples, write_dynamics, write_validation_rows
 
 
-def model_of(*labels: str, kind: TaskKindName = "classification") -> Contract:
-    return Contract(labels, is_pair=None, max_length=16, kind=TaskKind(kind))
+def model_of(*labels: str, kind: TaskKindName = "classification") -> ModelSignature:
+    return ModelSignature(labels, is_pair=None, max_length=16, kind=TaskKind(kind))
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ from bertune.data.labels import LabelSet
 from bertune.data.several_labels import SeveralLabels
 from bertune.data.task import Columns, Task
 from bertune.training.run_settings import RunSettings
-from bertune.training.run_signature import contract_of_run
+from bertune.training.run_signature import signature_of_run
 
 THREE = LabelSet(("no", "perhaps", "yes"))
 CLASSES = Task.for_columns(Columns("first", "second", "answer")).with_labels(THREE)
@@ -20,12 +20,12 @@ def settings(**others: Any) -> RunSettings:
 
 
 def test_classes_have_their_names_their_counts_and_the_metrics_of_the_task() -> None:
-    contract = contract_of_run(settings(), CLASSES, np.array([0, 0, 1, 0]))
-    assert (contract.kind, contract.labels, contract.is_pair) == ("classification", ("no", "perhaps", "yes"), True)
-    assert (contract.label_counts, contract.train_rows, contract.target_mean) == ((3, 1, 0), 4, None)
-    assert (contract.text_a, contract.text_b, contract.label) == ("first", "second", "answer")
-    assert (contract.metrics, contract.task, contract.no_header) == (("accuracy", "f1_macro"), "", False)
-    assert (contract.label_columns, contract.label_separator, contract.target_range) == ((), None, None)
+    signature = signature_of_run(settings(), CLASSES, np.array([0, 0, 1, 0]))
+    assert (signature.kind, signature.labels, signature.is_pair) == ("classification", ("no", "perhaps", "yes"), True)
+    assert (signature.label_counts, signature.train_rows, signature.target_mean) == ((3, 1, 0), 4, None)
+    assert (signature.text_a, signature.text_b, signature.label) == ("first", "second", "answer")
+    assert (signature.metrics, signature.task, signature.no_header) == (("accuracy", "f1_macro"), "", False)
+    assert (signature.label_columns, signature.label_separator, signature.target_range) == ((), None, None)
 
 
 def test_the_metric_that_was_asked_for_comes_first_and_once() -> None:
@@ -34,24 +34,24 @@ def test_the_metric_that_was_asked_for_comes_first_and_once() -> None:
         "accuracy": ("accuracy", "f1_macro"),
         "matthews": ("matthews", "accuracy", "f1_macro"),
     }.items():
-        assert contract_of_run(settings(metric=metric), CLASSES, np.array([0, 1])).metrics == expected
+        assert signature_of_run(settings(metric=metric), CLASSES, np.array([0, 1])).metrics == expected
 
 
 def test_several_labels_a_row_are_each_counted() -> None:
     columns = Columns("first", None, None, SeveralLabels(("no", "perhaps", "yes")))
     task = Task.for_columns(columns, kind="multi-label").with_labels(THREE)
-    contract = contract_of_run(settings(), task, np.array([[1, 0, 1], [1, 0, 0]]))
-    assert (contract.label_counts, contract.train_rows, contract.is_pair) == ((2, 0, 1), 2, False)
-    assert contract.label_columns == ("no", "perhaps", "yes")
+    signature = signature_of_run(settings(), task, np.array([[1, 0, 1], [1, 0, 0]]))
+    assert (signature.label_counts, signature.train_rows, signature.is_pair) == ((2, 0, 1), 2, False)
+    assert signature.label_columns == ("no", "perhaps", "yes")
     separated = Task.for_columns(Columns("first", None, "answer", SeveralLabels((), ";")), kind="multi-label")
-    assert contract_of_run(settings(), separated.with_labels(THREE), np.eye(3)).label_separator == ";"
+    assert signature_of_run(settings(), separated.with_labels(THREE), np.eye(3)).label_separator == ";"
 
 
 def test_values_have_a_mean_and_their_range_and_no_counts() -> None:
     task = Task.for_columns(Columns("first", None, "answer"), kind="regression", target_range=(0.0, 5.0))
-    contract = contract_of_run(settings(kind="regression"), task, np.array([1.0, 2.0, 4.5]))
-    assert (contract.labels, contract.label_counts, contract.train_rows) == ((), (), 3)
-    assert (contract.target_mean, contract.target_range) == (2.5, (0.0, 5.0))
+    signature = signature_of_run(settings(kind="regression"), task, np.array([1.0, 2.0, 4.5]))
+    assert (signature.labels, signature.label_counts, signature.train_rows) == ((), (), 3)
+    assert (signature.target_mean, signature.target_range) == (2.5, (0.0, 5.0))
 
 
 def test_how_the_run_read_its_texts_is_how_the_model_will() -> None:
@@ -66,8 +66,8 @@ def test_how_the_run_read_its_texts_is_how_the_model_will() -> None:
         "quoting": "none",
     }
     address = "https://host/encoder.zip?signature=secret"
-    contract = contract_of_run(settings(**how, model=address), CLASSES, np.array([0, 1]))
-    assert {name: getattr(contract, name) for name in how} == how
-    assert contract.base_model == "https://host/encoder.zip"
+    signature = signature_of_run(settings(**how, model=address), CLASSES, np.array([0, 1]))
+    assert {name: getattr(signature, name) for name in how} == how
+    assert signature.base_model == "https://host/encoder.zip"
     named = RunSettings(data="x", out=Path("run"), task="mrpc")
-    assert contract_of_run(named, CLASSES, np.array([0, 1])).task == "mrpc"
+    assert signature_of_run(named, CLASSES, np.array([0, 1])).task == "mrpc"

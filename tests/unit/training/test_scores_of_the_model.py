@@ -26,7 +26,7 @@ __all__ = ["model", "tables"]
 
 
 @pytest.mark.parametrize("killed_before", ["calibration.json", None])
-def test_scores_stay_and_say_so_when_the_model_is_calibrated_anew(
+def test_scores_stay_and_say_so_when_the_model_is_recalibrated(
     model: Path, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str | None
 ) -> None:
     """Also where `calibrate` was killed when the model had its new temperature, and nothing else was written."""
@@ -52,7 +52,7 @@ def test_scores_stay_and_say_so_when_the_model_is_calibrated_anew(
     with nullcontext() if killed_before is None else pytest.raises(KeyboardInterrupt):
         calibrate(out, DataOptions(data=str(tables / "test.csv")), output=OutputOptions(quiet=True))
     after = read_run(out)
-    assert after.contract != before.contract
+    assert after.signature != before.signature
     assert after.scores == replace(before.scores, calibrated_since=True)
     assert after.validation == before.validation
     assert (after.calibration is None) == (killed_before is not None)

@@ -15,7 +15,7 @@ from tests.unit.training.conftest import SIZES, make_classifier
 from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.checkpoints.model_folder import load, save
-from bertune.checkpoints.signature import Contract
+from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.logits import predict_logits
@@ -152,11 +152,11 @@ def test_where_nothing_is_too_long_training_is_the_same_bit_for_bit(tokenizer: B
 def test_a_saved_model_reads_long_texts_as_it_was_trained(tokenizer: BertTokenizer, tmp_path: Path) -> None:
     texts, targets = texts_of(30, 3)
     labels = [WORDS[5 + target] for target in targets]
-    contract = Contract(
+    signature = ModelSignature(
         labels=("up", "down"), is_pair=False, max_length=MAX_LENGTH, long_text="windows", window_stride=9
     )
     classifier = make_classifier(config=STILL).eval()
-    save(classifier, tmp_path / "model", tokenizer=tokenizer, contract=contract)
+    save(classifier, tmp_path / "model", tokenizer=tokenizer, signature=signature)
     model = load(tmp_path / "model")
     predictions = predict(model, texts)
     np.testing.assert_allclose(predictions.logits, predict_logits(classifier, windows_of(texts, tokenizer)), atol=1e-6)

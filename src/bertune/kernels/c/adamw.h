@@ -1,10 +1,10 @@
 /* AdamW over many parameters at once. */
-/* One parameter: gradient in float32, or in bfloat16 where `narrow`; `shadow` is its bfloat16 copy, or null. */
+/* One parameter: gradient in float32, or in bfloat16 where `narrow`; `bf16_copy` is its bfloat16 copy, or null. */
 typedef struct {
     float *value;
     const void *gradient;
     float *m, *v;
-    uint16_t *shadow;
+    uint16_t *bf16_copy;
     const int32_t *slot_of;          /* of an embedding: where each row's gradient is (-1: 0); else null */
     int64_t count, width;            /* rows and their width; a parameter that is no embedding is one row */
     int64_t gradients;               /* numbers in `gradient`: of an embedding, those of the rows touched in this step */
@@ -90,12 +90,12 @@ static void update(const adamw *a, const parameter *p, float *restrict value, fl
         UPDATE(wide[j])
     }
 }
-static void copy_narrow(const float *value, uint16_t *shadow, long from, long to) {
+static void copy_narrow(const float *value, uint16_t *bf16_copy, long from, long to) {
     long j = from;
-    for (; j + W <= to; j += W) store_bf16(shadow + j, load32(value + j));
+    for (; j + W <= to; j += W) store_bf16(bf16_copy + j, load32(value + j));
     for (; j < to; j++) {
         union { float f; uint32_t u; } b = {value[j]};
-        shadow[j] = value[j] != value[j] ? 0x7fc0 : (uint16_t)((b.u + 0x7fff + ((b.u >> 16) & 1)) >> 16);
+        bf16_copy[j] = value[j] != value[j] ? 0x7fc0 : (uint16_t)((b.u + 0x7fff + ((b.u >> 16) & 1)) >> 16);
     }
 }
 static void adamw_body(void *data) {
@@ -108,7 +108,7 @@ static void adamw_body(void *data) {
             for (long at = from; at < to; at += 4096) { /* in pieces that stay near the processor until they are copied */
                 long end = at + 4096 < to ? at + 4096 : to;
                 update(a, p, p->value, p->m, p->v, p->gradient, at, end);
-                if (p->shadow) copy_narrow(p->value, p->shadow, at, end);
+                if (p->bf16_copy) copy_narrow(p->value, p->bf16_copy, at, end);
             }
             continue;
         }
