@@ -1,10 +1,9 @@
 """Signature of a fine-tuned model, inputs and outputs: one file in its folder, enforced wherever it is used."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self, get_args, get_type_hints
 
 from bertune.data.read_options import Quoting, ReadOptions
 from bertune.data.several_labels import SeveralLabels
@@ -12,11 +11,19 @@ from bertune.data.task import Columns, check_range
 from bertune.data.task_kind import TaskKind
 from bertune.errors import CheckpointError, ConfigError
 from bertune.models.encoder_config import Pooling
+from bertune.system.hinted_values import fits
 from bertune.system.json_file import read_json_object
 from bertune.tokenization.long_texts import LongText
 
 SIGNATURE_FILE = "bertune.json"
 FORMAT_VERSION = 1
+# Entries that files of the first releases do not have.
+_LATER = frozenset(
+    (
+        *("train_rows", "label_columns", "label_separator", "target_range", "long_text", "window_stride"),
+        *("temperature", "thresholds", "folded_temperature", "delimiter", "encoding", "no_header", "quoting"),
+    )
+)
 _PAIR_HINT = "name the second text's column with --text-b"
 
 
@@ -110,6 +117,12 @@ class ModelSignature:
             raise ConfigError(f"{len(self.label_counts)} label counts for {len(self.labels)} labels")
         if self.max_length < 1:
             raise ConfigError(f"max_length must be at least 1, not {self.max_length}")
+        if self.train_rows is not None and self.train_rows < 1:
+            raise ConfigError(f"train_rows must be at least 1, not {self.train_rows}")
+        if self.label_separator == "":
+            raise ConfigError("label_separator is empty")
+        if self.target_mean is not None and not math.isfinite(self.target_mean):
+            raise ConfigError(f"target_mean must be a finite number, not {self.target_mean}")
         self.reading  # raises where there is no such way of reading  # noqa: B018
         self._check_how_texts_are_cut()
         self._check_how_answers_are_made()
@@ -119,6 +132,8 @@ class ModelSignature:
             raise ConfigError(f"long_text {self.long_text!r} is none of {', '.join(get_args(LongText))}")
         if (self.window_stride is None) == (self.long_text == "windows"):
             raise ConfigError(f"window_stride {self.window_stride} does not fit long_text {self.long_text!r}")
+        if self.window_stride is not None and self.window_stride < 1:
+            raise ConfigError(f"window_stride must be at least 1, not {self.window_stride}")
 
     def _check_how_answers_are_made(self) -> None:
         for name in ("temperature", "folded_temperature"):
@@ -210,13 +225,13 @@ class ModelSignature:
             raise CheckpointError(
                 f"{path}: format_version is not {FORMAT_VERSION}", hint="use the bertune that wrote it"
             )
-        known = {field.name for field in fields(cls)}
+        hints = get_type_hints(cls)
         # Folders written before these entries were there have what their defaults say.
-        wrong = (set(values) - known) | (known - _LATER - set(values))
+        wrong = (set(values) - set(hints)) | (set(hints) - _LATER - set(values))
         if wrong:
             raise CheckpointError(f"{path}: unexpected or missing entries: {', '.join(sorted(wrong))}")
         for name in values:
-            if not _FITS[name](values[name]):
+            if not fits(values[name], hints[name]):
                 raise CheckpointError(f"{path}: {name} is {str(values[name])[:40]!r}, not what belongs there")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         try:
@@ -224,71 +239,3 @@ class ModelSignature:
         except ConfigError as error:
             raise CheckpointError(f"{path}: {error.message}") from error
 
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_column(value: Any) -> bool:
-    return type(value) in (str, int)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_number, value))
-
-
-# What each entry of the file may be.
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "labels": _are_texts,
-    "is_pair": lambda value: value is None or isinstance(value, bool),
-    "max_length": lambda value: type(value) is int,
-    "kind": _is_text,
-    "pooling": _is_text,
-    "task": _is_text,
-    "text_a": _is_column,
-    "text_b": lambda value: value is None or _is_column(value),
-    "label": lambda value: value is None or _is_column(value),
-    "metrics": _are_texts,
-    "label_counts": lambda value: isinstance(value, list) and all(type(count) is int for count in value),
-    "target_mean": lambda value: value is None or _is_number(value),
-    "base_model": _is_text,
-    "tokenizer_digest": _is_text,
-    "train_rows": lambda value: value is None or (type(value) is int and value >= 1),
-    "label_columns": lambda value: isinstance(value, list) and all(map(_is_column, value)),
-    "label_separator": lambda value: value is None or (_is_text(value) and value != ""),
-    "target_range": lambda value: value is None or (_are_numbers(value) and len(value) == 2),
-    "long_text": _is_text,
-    "window_stride": lambda value: value is None or (type(value) is int and value >= 1),
-    "temperature": _is_number,
-    "folded_temperature": _is_number,
-    "thresholds": _are_numbers,
-    "delimiter": lambda value: value is None or _is_text(value),
-    "encoding": lambda value: value is None or _is_text(value),
-    "no_header": lambda value: isinstance(value, bool),
-    "quoting": lambda value: value in get_args(Quoting),
-}
-_LATER = frozenset(
-    (
-        "train_rows",
-        "label_columns",
-        "label_separator",
-        "target_range",
-        "long_text",
-        "window_stride",
-        "temperature",
-        "thresholds",
-        "folded_temperature",
-        "delimiter",
-        "encoding",
-        "no_header",
-        "quoting",
-    )
-)

@@ -1,5 +1,6 @@
 """The task to learn: its columns, labels and metrics."""
 
+import math
 from dataclasses import dataclass, replace
 
 from bertune.data.labels import LabelSet
@@ -161,9 +162,9 @@ def check_range(kind: TaskKind, target_range: tuple[float, float], *, name: str)
         name: what to call the range.
 
     Raises:
-        ConfigError: the task has no values, or the lowest is not below the highest.
+        ConfigError: the task has no values, the lowest is not below the highest, or one is not finite.
     """
-    if kind.has_labels or not target_range[0] < target_range[1]:
+    if kind.has_labels or not -math.inf < target_range[0] < target_range[1] < math.inf:
         raise ConfigError(f"{name} {list(target_range)} does not fit a {kind}")
 
 
