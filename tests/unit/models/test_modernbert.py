@@ -278,9 +278,10 @@ def test_vectors_in_the_place_of_the_tables_rows_are_taken() -> None:
     vectors = encoder.input_embeddings.weight[batch.token_ids].detach().requires_grad_()
     found = encoder.encode(batch, token_vectors=vectors)
     assert torch.equal(found, encoder.encode(batch))
-    found.sum().backward()
+    # The sum of what a norm gives has no gradient but rounding, so weights stand before it.
+    (found * torch.randn(found.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
     assert vectors.grad is not None
-    assert bool(vectors.grad.abs().sum(dim=1).gt(0).all())
+    assert bool(vectors.grad.abs().sum(dim=1).gt(1e-3).all())
 
 
 def test_bf16_is_near_float32() -> None:
