@@ -25,19 +25,8 @@ class AlbertConfig(EncoderConfig):
     """The sizes of an ALBERT encoder; what a file lacks is what transformers takes: albert-xxlarge-v2.
 
     Args:
-        vocab_size: rows of the token table.
-        hidden_size: width of each token's hidden state.
         num_hidden_layers: how often the one layer is computed.
-        num_attention_heads: into which the width is divided.
-        intermediate_size: width inside the feed-forward part of a layer.
-        hidden_act: one of `ACTIVATION_NAMES`.
-        hidden_dropout_prob: behind embeddings, attention and feed-forward.
-        attention_probs_dropout_prob: of the probabilities in attention.
-        max_position_embeddings: rows of the position table.
         type_vocab_size: rows of the token type table.
-        initializer_range: standard deviation of new weights, before the cut at two.
-        layer_norm_eps: in the denominator of norms.
-        pad_token_id: id of the padding token.
         embedding_size: width of the embeddings, of which a dense layer makes hidden states.
         classifier_dropout_prob: before the last dense layer of a classifier.
 
@@ -62,17 +51,11 @@ class AlbertConfig(EncoderConfig):
 
     vocab_size: int = 30000
     hidden_size: int = 4096
-    num_hidden_layers: int = 12
     num_attention_heads: int = 64
     intermediate_size: int = 16384
     hidden_act: str = "gelu_new"
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
     embedding_size: int = 128
     classifier_dropout_prob: float = 0.1
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from bertune.models import parts
+from bertune.models.config_keys import ENCODER_ONLY
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import Family
 from bertune.models.names import NameTable
@@ -54,27 +55,11 @@ class BertConfig(EncoderConfig):
 
     accepted: ClassVar = {
         "model_type": (*_MODEL_TYPES, _MEAN_POOLING_TYPE),
-        "position_embedding_type": ("absolute",),
-        "is_decoder": (False,),
-        "add_cross_attention": (False,),
+        **ENCODER_ONLY,
     }
     instead: ClassVar = "take an encoder of one of these families, for instance bert-base-uncased or all-MiniLM-L6-v2"
     least: ClassVar = {"type_vocab_size": 1}
     harmless: ClassVar = None
-
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> Self:

@@ -5,7 +5,15 @@ family reads the keys it knows; of the others, those below are left aside, and a
 since it may stand for arithmetic that is not done here.
 """
 
+from collections.abc import Mapping
 from typing import Final
+
+ENCODER_ONLY: Final[Mapping[str, tuple[str | int, ...]]] = {
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+}
+"""What BERT and its relatives may say: with other values they are decoders, or have other positions."""
 
 _ORIGIN: Final = (
     "_attn_implementation",

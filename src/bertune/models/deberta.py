@@ -44,19 +44,8 @@ class DebertaV2Config(EncoderConfig):
     """The sizes of a DeBERTa encoder of version 2 or 3; defaults are those of deberta-v3-base.
 
     Args:
-        vocab_size: rows of the token table.
-        hidden_size: width of each token's hidden state.
-        num_hidden_layers: layers.
-        num_attention_heads: into which the width is divided.
-        intermediate_size: width inside the feed-forward part of a layer.
-        hidden_act: one of `ACTIVATION_NAMES`.
         hidden_dropout_prob: behind embeddings, attention and feed-forward, and of the vectors of distances.
-        attention_probs_dropout_prob: of the probabilities in attention.
         max_position_embeddings: tokens that a sequence may have.
-        type_vocab_size: rows of the token type table; 0 for none.
-        initializer_range: standard deviation of new weights, before the cut at two.
-        layer_norm_eps: in the denominator of norms.
-        pad_token_id: id of the padding token.
         max_relative_positions: distances beyond it are one; below 1 it is `max_position_embeddings`.
         position_buckets: on each side, into which distances are put; below 1 every distance has its own vector.
         pos_att_type: what distances add to the scores: `c2p`, `p2c`, or both with `|` between.
@@ -82,18 +71,8 @@ class DebertaV2Config(EncoderConfig):
     instead: ClassVar = "take an encoder with the attention of its family, for instance microsoft/deberta-v3-base"
 
     vocab_size: int = 128100
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
     type_vocab_size: int = 0
-    initializer_range: float = 0.02
     layer_norm_eps: float = 1e-7
-    pad_token_id: int = 0
     max_relative_positions: int = -1
     position_buckets: int = 256
     pos_att_type: str = "p2c|c2p"

@@ -17,7 +17,6 @@ class DistilBertConfig(EncoderConfig):
     """The sizes of a DistilBERT encoder; defaults are those of distilbert-base-uncased.
 
     Args:
-        vocab_size: rows of the token table.
         hidden_size: width of each token's hidden state, `dim` in the file.
         num_hidden_layers: layers, `n_layers` in the file.
         num_attention_heads: into which the width is divided, `n_heads` in the file.
@@ -25,11 +24,8 @@ class DistilBertConfig(EncoderConfig):
         hidden_act: one of `ACTIVATION_NAMES`, `activation` in the file.
         hidden_dropout_prob: behind embeddings and feed-forward, `dropout` in the file.
         attention_probs_dropout_prob: of the probabilities in attention, `attention_dropout` in the file.
-        max_position_embeddings: rows of the position table.
         type_vocab_size: 0: there are no token types.
-        initializer_range: standard deviation of new weights, before the cut at two.
         layer_norm_eps: in the denominator of norms; no file has another than the default.
-        pad_token_id: id of the padding token.
         seq_classif_dropout: before the last dense layer of a classifier.
 
     Raises:
@@ -37,7 +33,6 @@ class DistilBertConfig(EncoderConfig):
     """
 
     accepted: ClassVar = {"model_type": ("distilbert", "bertune_mean_pooling_distilbert")}
-    instead: ClassVar = "take an encoder whose config.json says the family that its weights are of"
     file_keys: ClassVar = {
         "hidden_size": "dim",
         "num_hidden_layers": "n_layers",
@@ -50,19 +45,8 @@ class DistilBertConfig(EncoderConfig):
     # How positions were drawn before training does not matter to the table in the file.
     harmless: ClassVar = frozenset(("qa_dropout", "sinusoidal_pos_embds", "tie_weights_"))
 
-    vocab_size: int = 30522
-    hidden_size: int = 768
     num_hidden_layers: int = 6
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
     type_vocab_size: int = 0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
     seq_classif_dropout: float = 0.2
 
     @property

@@ -22,7 +22,7 @@ _MAX_NUMBER = 1 << 31
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The sizes that encoders of all families have; each family has a class of its own, with its defaults.
+    """The sizes that encoders of all families have, with BERT-base's as defaults; each family has a class of its own.
 
     Args:
         vocab_size: rows of the token table.
@@ -57,24 +57,24 @@ class EncoderConfig:
     """
 
     accepted: ClassVar[Mapping[str, tuple[str | int, ...]]]
-    instead: ClassVar[str]
+    instead: ClassVar[str] = "take an encoder whose config.json says the family that its weights are of"
     least: ClassVar[Mapping[str, int]] = {}
     file_keys: ClassVar[Mapping[str, str]] = {}
     harmless: ClassVar[frozenset[str] | None] = frozenset()
 
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    hidden_act: str
-    hidden_dropout_prob: float
-    attention_probs_dropout_prob: float
-    max_position_embeddings: int
-    type_vocab_size: int
-    initializer_range: float
-    layer_norm_eps: float
-    pad_token_id: int
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
 
     def __post_init__(self) -> None:
         _check_sizes(self)

@@ -23,7 +23,6 @@ _LOCAL: Final = "sliding_attention"
 _GLOBAL_EVERY: Final = 3
 _MOST_LAYERS: Final = 10_000
 _HEAD_ACTIVATIONS: Final = ("gelu", "relu", "tanh")
-_INSTEAD: Final = "take an encoder whose config.json says the family that its weights are of"
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,6 @@ class ModernBertConfig(EncoderConfig):
     """The sizes of a ModernBERT encoder; defaults are those of ModernBERT-base.
 
     Args:
-        vocab_size: rows of the token table.
-        hidden_size: width of each token's hidden state.
-        num_hidden_layers: layers.
         num_attention_heads: into which the width is divided; a head has an even number of columns.
         intermediate_size: width inside the feed-forward part of a layer, of the activated half and of the gate each.
         hidden_act: one of `ACTIVATION_NAMES`, `hidden_activation` in the file.
@@ -41,9 +37,7 @@ class ModernBertConfig(EncoderConfig):
         attention_probs_dropout_prob: of the probabilities in attention and behind it, `attention_dropout` in the file.
         max_position_embeddings: tokens that a sequence may have.
         type_vocab_size: 0: there are no token types.
-        initializer_range: standard deviation of new weights, before the cut at two.
         layer_norm_eps: in the denominator of norms, `norm_eps` in the file.
-        pad_token_id: id of the padding token.
         mlp_dropout: inside the feed-forward part.
         classifier_dropout: before the last dense layer of a classifier.
         local_attention: tokens of the window in local layers: half as many on each side of a token.
@@ -69,7 +63,6 @@ class ModernBertConfig(EncoderConfig):
         "causal_mask": (False,),
         "add_cross_attention": (False,),
     }
-    instead: ClassVar = _INSTEAD
     file_keys: ClassVar = {
         "hidden_act": "hidden_activation",
         "hidden_dropout_prob": "embedding_dropout",
@@ -95,16 +88,12 @@ class ModernBertConfig(EncoderConfig):
     )
 
     vocab_size: int = 50368
-    hidden_size: int = 768
     num_hidden_layers: int = 22
-    num_attention_heads: int = 12
     intermediate_size: int = 1152
-    hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
     max_position_embeddings: int = 8192
     type_vocab_size: int = 0
-    initializer_range: float = 0.02
     layer_norm_eps: float = 1e-5
     pad_token_id: int = 50283
     mlp_dropout: float = 0.0
@@ -182,12 +171,14 @@ def _layer_types(values: Mapping[str, Any]) -> tuple[Any, ...]:
 def _thetas(values: Mapping[str, Any]) -> dict[str, Any]:
     """Reads the bases of the angles; other kinds of rotary positions than the plain ones are refused."""
     if values.get("rope_scaling") is not None:
-        raise ConfigError("the configuration says rope_scaling, which is not computed", hint=_INSTEAD)
+        raise ConfigError("the configuration says rope_scaling, which is not computed", hint=EncoderConfig.instead)
     parameters = values.get("rope_parameters")
     if parameters is None:
         return {}
     if not isinstance(parameters, Mapping) or not parameters.keys() <= {_GLOBAL, _LOCAL}:
-        raise ConfigError(f"rope_parameters must be an object for each of {_GLOBAL} and {_LOCAL}", hint=_INSTEAD)
+        raise ConfigError(
+            f"rope_parameters must be an object for each of {_GLOBAL} and {_LOCAL}", hint=EncoderConfig.instead
+        )
     found = {}
     for kind, name in ((_GLOBAL, "global_rope_theta"), (_LOCAL, "local_rope_theta")):
         given = parameters.get(kind)
@@ -195,11 +186,12 @@ def _thetas(values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if not isinstance(given, Mapping) or given.get("rope_type", "default") != "default":
             raise ConfigError(
-                f"rope_parameters of {kind} are {given!r:.80}; rope_type is 'default' only", hint=_INSTEAD
+                f"rope_parameters of {kind} are {given!r:.80}; rope_type is 'default' only", hint=EncoderConfig.instead
             )
         if others := given.keys() - {"rope_type", "rope_theta"}:
             raise ConfigError(
-                f"rope_parameters of {kind} have {min(map(str, others))}, which is not known", hint=_INSTEAD
+                f"rope_parameters of {kind} have {min(map(str, others))}, which is not known",
+                hint=EncoderConfig.instead,
             )
         if given.get("rope_theta") is not None:
             found[name] = given["rope_theta"]

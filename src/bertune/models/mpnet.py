@@ -26,18 +26,8 @@ class MpnetConfig(EncoderConfig):
     """The sizes of an MPNet encoder; what a file lacks is what transformers takes.
 
     Args:
-        vocab_size: rows of the token table.
-        hidden_size: width of each token's hidden state.
-        num_hidden_layers: layers.
-        num_attention_heads: into which the width is divided.
-        intermediate_size: width inside the feed-forward part of a layer.
-        hidden_act: one of `ACTIVATION_NAMES`.
-        hidden_dropout_prob: behind embeddings, attention and feed-forward.
-        attention_probs_dropout_prob: of the probabilities in attention.
         max_position_embeddings: rows of the position table: two more than a sequence may have tokens.
         type_vocab_size: 0: there are no token types.
-        initializer_range: standard deviation of new weights, before the cut at two.
-        layer_norm_eps: in the denominator of norms.
         pad_token_id: id of the padding token, 1; positions begin behind it.
 
     Raises:
@@ -51,21 +41,10 @@ class MpnetConfig(EncoderConfig):
         "relative_attention_num_buckets": (_BUCKETS,),
         "type_vocab_size": (0,),
     }
-    instead: ClassVar = "take an encoder whose config.json says the family that its weights are of"
     least: ClassVar = {"max_position_embeddings": 4}
 
     vocab_size: int = 30527
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
     type_vocab_size: int = 0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
     pad_token_id: int = 1
 
     @property

@@ -12,11 +12,10 @@ from typing import ClassVar, Final
 
 from bertune.models import parts
 from bertune.models.bert import BERT_NAMES
+from bertune.models.config_keys import ENCODER_ONLY
 from bertune.models.encoder_config import EncoderConfig
 from bertune.models.family import ConfigT, Family
 from bertune.models.names import NameTable
-
-_INSTEAD: Final = "take an encoder whose config.json says the family that its weights are of"
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,8 @@ class RobertaConfig(EncoderConfig):
     """The sizes of a RoBERTa encoder; defaults are those of roberta-base.
 
     Args:
-        vocab_size: rows of the token table.
-        hidden_size: width of each token's hidden state.
-        num_hidden_layers: layers.
-        num_attention_heads: into which the width is divided.
-        intermediate_size: width inside the feed-forward part of a layer.
-        hidden_act: one of `ACTIVATION_NAMES`.
-        hidden_dropout_prob: behind embeddings, attention and feed-forward.
-        attention_probs_dropout_prob: of the probabilities in attention.
         max_position_embeddings: rows of the position table: two more than a sequence may have tokens.
         type_vocab_size: rows of the token type table.
-        initializer_range: standard deviation of new weights, before the cut at two.
-        layer_norm_eps: in the denominator of norms.
         pad_token_id: id of the padding token; positions begin behind it.
 
     Raises:
@@ -44,24 +33,13 @@ class RobertaConfig(EncoderConfig):
 
     accepted: ClassVar = {
         "model_type": ("roberta", "bertune_mean_pooling_roberta"),
-        "position_embedding_type": ("absolute",),
-        "is_decoder": (False,),
-        "add_cross_attention": (False,),
+        **ENCODER_ONLY,
     }
-    instead: ClassVar = _INSTEAD
     least: ClassVar = {"type_vocab_size": 1, "max_position_embeddings": 4}
 
     vocab_size: int = 50265
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 514
     type_vocab_size: int = 1
-    initializer_range: float = 0.02
     layer_norm_eps: float = 1e-5
     pad_token_id: int = 1
 
