@@ -18,7 +18,7 @@ from bertune.models.encoder_config import EncoderConfig
 from bertune.models.registry import family_of_architecture, read_config
 from bertune.system.atomic import write_text
 from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
-from bertune.tokenization.tokenizer_files import CONFIG_FILE
+from bertune.tokenization.tokenizer_files import read_model_max_length
 
 # What transformers calls each kind of task.
 PROBLEM_TYPES: Final[dict[TaskKind, str]] = {
@@ -116,8 +116,4 @@ def _kind(path: Path, values: dict[str, Any], labels: tuple[str, ...]) -> TaskKi
 
 def _max_length(folder: Path, config: EncoderConfig) -> int:
     """Returns the tokens that the tokenizer cuts at, which is no more than the encoder has positions."""
-    path = folder / CONFIG_FILE
-    given = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER).get("model_max_length") if path.is_file() else None
-    positions = config.max_positions
-    # transformers writes 1e30 where it does not know.
-    return min(given, positions) if type(given) is int and given > 0 else positions
+    return min(read_model_max_length(folder) or config.max_positions, config.max_positions)

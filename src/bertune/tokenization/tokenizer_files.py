@@ -1,6 +1,9 @@
 """Names of the files that a tokenizer is in: the one list for all who look for them, fetch them or check them."""
 
+from pathlib import Path
 from typing import Final
+
+from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
 
 VOCABULARY_FILE: Final = "vocab.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
@@ -22,3 +25,25 @@ ALL_FILES: Final = (*VOCABULARY_FILES, MERGES_FILE, *SIDE_FILES)
 #: What each tokenizer writes when it is saved, and what only some do.
 ALWAYS_WRITTEN: Final = frozenset({TOKENIZER_FILE, CONFIG_FILE})
 SOMETIMES_WRITTEN: Final = frozenset({VOCABULARY_FILE})
+
+# No encoder takes as many; transformers writes 1e30 where it does not know.
+_NO_LIMIT: Final = 1 << 31
+
+
+def read_model_max_length(folder: Path) -> int | None:
+    """Reads the most tokens that a tokenizer's files name for their model: `model_max_length`.
+
+    Args:
+        folder: with the files of a tokenizer.
+
+    Returns:
+        The number; None where no file names one, or a number that stands for none (transformers writes 1e30).
+
+    Raises:
+        CheckpointError: tokenizer_config.json is damaged.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        return None
+    named = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER).get("model_max_length")
+    return named if type(named) is int and 0 < named < _NO_LIMIT else None

@@ -23,7 +23,7 @@ WhiteSpace = Literal["separates", "leads", "unknown"]
 class AlignedPiece(NamedTuple):
     """A piece and where it stands in its text.
 
-    Args:
+    Attributes:
         piece: as in the vocabulary.
         word: number of the word that it is a part of, from 0; a punctuation mark is a word of its own.
         start: its first character in the text.

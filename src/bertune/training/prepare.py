@@ -31,6 +31,7 @@ from bertune.tokenization.long_texts import LongTexts, checked_stride
 from bertune.tokenization.pair_template import BERT, PairTemplate
 from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.token_scan import TokenScan
+from bertune.tokenization.tokenizer_files import read_model_max_length
 from bertune.tokenization.tokenizer_protocol import Tokenizer
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
@@ -121,6 +122,12 @@ def prepare(
     classifier, receipt, head = _restore(settings, config, model_folder, tokenizer, task)
     classifier.to(device)
     say(_encoder_line(settings.model, receipt, head, verbose=verbose))
+    named = read_model_max_length(tokenizer_folder(words))
+    if named is not None and settings.max_length > named:
+        say(
+            f"warning: --max-length {settings.max_length} is more than the {named} tokens that the tokenizer's files "
+            "name for this model (model_max_length): it may not have been trained on longer texts"
+        )
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
         say(f"initialized when training begins: {pooler}the top {config.reinit_layers} layers")
