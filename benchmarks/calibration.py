@@ -17,8 +17,7 @@ import numpy as np
 
 from benchmarks.machine import machine, versions
 from bertune.cli.compared import answered_by
-from bertune.cli.data_options import DataOptions
-from bertune.cli.shared_options import ComputeOptions
+from bertune.cli.options import ComputeOptions, DataOptions
 from bertune.cli.terminal import keep_quiet
 from bertune.evaluation.calibration import held_out_quality
 from bertune.evaluation.calibration_error import calibration_error

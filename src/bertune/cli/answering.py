@@ -11,8 +11,8 @@ from bertune.cli.answer_files import write_answers
 from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.answer_output import AnswerOutput, answer_line
 from bertune.cli.answer_rows import AnswerColumns, answer_columns, answer_rows, text_names
-from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
+from bertune.cli.options import DataOptions, refuse_flags
 from bertune.cli.progress import RowsProgress
 from bertune.cli.terminal import printable, show, show_json
 from bertune.data.examples import Examples

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.model_folder import load
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.data_options import DataOptions, refuse_flags
 from bertune.cli.model_data import read_for
+from bertune.cli.options import ComputeOptions, DataOptions, refuse_flags
 from bertune.cli.progress import RowsProgress
-from bertune.cli.shared_options import ComputeOptions
 from bertune.errors import ConfigError
 from bertune.evaluation.predictions import predict, targets_for
 from bertune.nn.device import choose_device

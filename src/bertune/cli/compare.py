@@ -6,8 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import DataOptions, refuse_flags
-from bertune.cli.shared_options import ComputeOptions, OutputOptions
+from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refuse_flags
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.model_folder import load
-from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_for
+from bertune.cli.options import ComputeOptions, DataOptions
 from bertune.cli.progress import RowsProgress
-from bertune.cli.shared_options import ComputeOptions
 from bertune.data.examples import Examples
 from bertune.evaluation.answers import kept_of
 from bertune.evaluation.encoded_folder import ReencodedExamples

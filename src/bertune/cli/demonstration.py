@@ -13,9 +13,9 @@ from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.cli.answer_output import answer_table
 from bertune.cli.answer_rows import answer_columns, answer_rows
 from bertune.cli.demo_options import DemoOptions
-from bertune.cli.fetching import FetchingProgress
+from bertune.cli.options import OutputOptions
+from bertune.cli.progress import FetchingProgress
 from bertune.cli.results import finished_values
-from bertune.cli.shared_options import OutputOptions
 from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.data.demo_data import demo_folder
 from bertune.data.examples import Columns, Examples

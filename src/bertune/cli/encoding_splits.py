@@ -6,8 +6,7 @@ from pathlib import Path
 
 from bertune.checkpoints.model_files import tokenizer_folder
 from bertune.cli.encode_settings import EncodeSettings
-from bertune.cli.fetching import FetchingProgress
-from bertune.cli.progress import EncodingProgress
+from bertune.cli.progress import EncodingProgress, FetchingProgress
 from bertune.data.examples import Columns, LabelSet, Task
 from bertune.data.formats.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
 from bertune.data.row_source import RowSource

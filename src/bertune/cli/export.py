@@ -5,8 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bertune.cli.options import OutputOptions
 from bertune.cli.proof_options import ProofOptions
-from bertune.cli.shared_options import OutputOptions
 from bertune.exports.formats import FormatName
 
 

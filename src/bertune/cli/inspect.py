@@ -6,8 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import refuse_flags
-from bertune.cli.shared_options import OutputOptions
+from bertune.cli.options import OutputOptions, refuse_flags
 from bertune.data.read_options import ReadOptions
 from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError

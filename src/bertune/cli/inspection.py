@@ -9,8 +9,7 @@ from bertune.audit.header_faults import findings_of_header
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.checkpoints.tensorflow_names import find_prefix
-from bertune.cli.fetching import FetchingProgress
-from bertune.cli.progress import RowsProgress
+from bertune.cli.progress import FetchingProgress, RowsProgress
 from bertune.data.examples import Columns, Examples, LabelSet, Task
 from bertune.data.file_kind import name_parts
 from bertune.data.read_options import ReadOptions

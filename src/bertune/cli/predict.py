@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bertune.cli.answer_options import AnswerOptions
-from bertune.cli.data_options import DataOptions, refuse_flags
-from bertune.cli.shared_options import ComputeOptions, OutputOptions
+from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refuse_flags
 from bertune.errors import ConfigError
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]

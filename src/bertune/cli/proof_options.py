@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bertune.cli.data_options import DataOptions
+from bertune.cli.options import DataOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.shared_options import OutputOptions
+from bertune.cli.options import OutputOptions
 
 
 def report(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bertune.cli.options import refuse_both
 from bertune.experiments.sweep_settings import SweepSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
@@ -32,9 +33,9 @@ def sweep(
         quiet: print nothing but the result and errors.
         verbose: print more of the data and the encoder.
     """
-    from bertune.cli.fetching import FetchingProgress
+    from bertune.cli.progress import FetchingProgress
     from bertune.cli.sweep_results import TrialProgress, sweep_lines, sweep_values
-    from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
+    from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.experiments.search import run_sweep
     from bertune.experiments.sweep_picture import draw_sweep
 

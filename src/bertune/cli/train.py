@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bertune.cli.options import refuse_both
 from bertune.experiments.seed_settings import SeedSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
@@ -28,8 +29,6 @@ def train(
         quiet: print nothing but the result and errors.
         verbose: print more of the data, the encoder, how scores were found, and the score of every label.
     """
-    from bertune.cli.terminal import refuse_both
-
     refuse_both(quiet=quiet, verbose=verbose)
     if seeds.seeds is None:
         _train_once(settings, config, json=json, quiet=quiet, verbose=verbose)
@@ -40,7 +39,7 @@ def train(
 def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, quiet: bool, verbose: bool) -> None:
     from contextlib import nullcontext
 
-    from bertune.cli.fetching import FetchingProgress
+    from bertune.cli.progress import FetchingProgress
     from bertune.cli.results import finished_lines, finished_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.reports.run_report import write_report
@@ -63,8 +62,7 @@ def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, qu
 def _train_seeds(
     settings: RunSettings, config: TrainingConfig, seeds: SeedSettings, *, json: bool, quiet: bool, verbose: bool
 ) -> None:
-    from bertune.cli.fetching import FetchingProgress
-    from bertune.cli.progress import SeedsProgress
+    from bertune.cli.progress import FetchingProgress, SeedsProgress
     from bertune.cli.study_results import study_lines, study_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.experiments.study import execute_study, prepare_study

@@ -17,7 +17,7 @@ from bertune.cli.answer_options import AnswerOptions
 from bertune.cli.answer_output import answer_line, answer_table
 from bertune.cli.answer_rows import AnswerColumns, AnswerRow, answer_columns, answer_rows, text_names
 from bertune.cli.answering import examples_for, tell_reading
-from bertune.cli.data_options import DataOptions
+from bertune.cli.options import DataOptions
 from bertune.data.examples import Columns, Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.read_options import ReadOptions
