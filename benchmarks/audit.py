@@ -49,7 +49,7 @@ def write_tables(folder: Path, rows: int, *, pairs: bool) -> None:
 
 def measure(folder: Path, *, pairs: bool, model: str | None) -> None:
     """Audits the tables in this process as `bertune inspect` does; prints what it took, imports not timed."""
-    from bertune.cli.inspection import AuditOptions, inspect_data
+    from bertune.cli.inspect_data import AuditOptions, inspect_data
     from bertune.data.examples import Columns
 
     columns = Columns("text_a", "text_b" if pairs else None, "label")

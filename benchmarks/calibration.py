@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine, versions
-from bertune.cli.compared import answered_by
-from bertune.cli.data_options import DataOptions
-from bertune.cli.shared_options import ComputeOptions
+from bertune.cli.compare import predicted_by
+from bertune.cli.options import ComputeOptions, DataOptions
 from bertune.cli.terminal import keep_quiet
 from bertune.evaluation.calibration import held_out_quality
 from bertune.evaluation.calibration_error import calibration_error
@@ -100,7 +99,7 @@ def main() -> None:
             run = read_compared_run(path)
         else:
             data = DataOptions(data=options.data)
-            run = answered_by(path, data, label=None, compute=ComputeOptions(), tell=keep_quiet, quiet=True)
+            run = predicted_by(path, data, label=None, compute=ComputeOptions(), tell=keep_quiet, quiet=True)
         results.append(measure(run, options.splits))
     command = "python -m benchmarks.calibration " + " ".join(each["run"] for each in results)
     command += f" --splits {options.splits}" + ("" if options.data is None else " --data DIR")

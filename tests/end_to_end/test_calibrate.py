@@ -15,7 +15,8 @@ from tests.end_to_end.world import COLUMNS, TRAINING, Run, write_table
 
 from bertune.checkpoints.model_folder import replace_signature
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli import calibrating, main
+from bertune.cli import main
+from bertune.evaluation import predictions
 from bertune.evaluation.answer_kinds import softmax
 
 
@@ -156,15 +157,15 @@ def test_no_run_can_put_another_model_there_while_one_is_calibrated(
 ) -> None:
     folder = copied(noisy, tmp_path)
     weights = (folder / "model" / "model.safetensors").read_bytes()
-    answer = calibrating.predict  # type: ignore[attr-defined]
+    predict = predictions.predict
     codes = []
 
     def train_meanwhile(*arguments: Any, **named: Any) -> Any:
         again = ["train", "--data", str(noisy), *COLUMNS, "--model", str(model), "--out", str(folder), *TRAINING]
         codes.append(main([*again, "--overwrite"]))
-        return answer(*arguments, **named)
+        return predict(*arguments, **named)
 
-    monkeypatch.setattr(calibrating, "predict", train_meanwhile)
+    monkeypatch.setattr(predictions, "predict", train_meanwhile)
     for given in (folder, folder / "model"):
         assert main(["calibrate", str(given), "--data", str(noisy / "test.csv")]) == 0
         assert "another run is writing into" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from cyclopts.config import Dict, Env
 import bertune
 from bertune.cli.help_page import HelpPage
 from bertune.cli.terminal import say
-from bertune.cli.typed_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
+from bertune.cli.unknown_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
 from bertune.data.several_names import name_of
 from bertune.errors import BertuneError, ConfigError
 

@@ -1,14 +1,24 @@
-"""`bertune calibrate`."""
+"""`bertune calibrate`, on the rows of a run's own validation, or on others that its model predicts."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import DataOptions, refuse_flags
-from bertune.cli.shared_options import ComputeOptions, OutputOptions
+from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refuse_flags
+from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.errors import ConfigError, DataError
+from bertune.system.json_file import JsonObject
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bertune.checkpoints.signature import ModelSignature
+
+_SETTINGS, _VALIDATION = "run.toml", "validation.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +78,6 @@ def calibrate(
     """
     from bertune.checkpoints.model_files import find_model_folder
     from bertune.checkpoints.model_folder import read_signature, replace_signature
-    from bertune.cli.calibrating import refuse_link_out, rows_answered_now, rows_of_run, run_with
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.evaluation.calibration import calibrate as fit
     from bertune.evaluation.thresholds import require_threshold
     from bertune.system.folder_lock import only_run_in
@@ -79,8 +87,8 @@ def calibrate(
     if options.data is None:
         refuse_flags("without --data the model is not asked again", compute.flags())
     folder = find_model_folder(run)
-    run = run_with(folder) if run == folder else run
-    refuse_link_out(run, folder)
+    run = _run_with(folder) if run == folder else run
+    _refuse_link_out(run, folder)
     # Before anything is read: another run could put other weights there while this model answers.
     with only_run_in(run):
         signature = read_signature(folder)
@@ -95,9 +103,9 @@ def calibrate(
         if wanted is not None:
             require_threshold(signature.kind, signature.labels, wanted)
         if options.data is None:
-            rows = rows_of_run(run, signature, options, label=label, tell=tell)
+            rows = _rows_of_run(run, signature, options, label=label, tell=tell)
         else:
-            rows = rows_answered_now(folder, options, label=label, compute=compute, tell=tell, quiet=output.quiet)
+            rows = _rows_predicted_now(folder, options, label=label, compute=compute, tell=tell, quiet=output.quiet)
         found = fit(rows.logits, rows.targets, signature.labels, threshold_for=wanted)
         if found.after is None:
             raise DataError(f"{rows.source}: {found.why_none}", hint="the model stays as it was")
@@ -116,3 +124,105 @@ def calibrate(
         show_json({"data": rows.data, "split": rows.split, "model": str(folder), **found.to_dict()})
     else:
         show([*found.lines(), f"model: {folder}"])
+
+
+@dataclass(frozen=True, eq=False)
+class _FittedRows:
+    """Rows to fit to, with the logits of the model.
+
+    Args:
+        source: where they are from, for messages.
+        data: the same for `--json`.
+        split: which one of a folder's, where there was a choice.
+        logits: (rows, labels).
+        targets: class ids, (rows,); for multi-label which labels each row has, (rows, labels).
+    """
+
+    source: str
+    data: JsonObject
+    split: str | None
+    logits: "NDArray[Any]"
+    targets: "NDArray[Any]"
+
+
+def _run_with(folder: Path) -> Path:
+    """Returns the run that a model folder belongs to, or the folder itself where it belongs to none."""
+    above = folder.absolute().parent
+    return above if folder.absolute() == above / "model" and (above / _SETTINGS).is_file() else folder
+
+
+def _refuse_link_out(run: Path, folder: Path) -> None:
+    """Refuses a model folder that is a link out of its run: a run may be somebody else's, and the link lead anywhere.
+
+    Raises:
+        ConfigError: names where it leads.
+    """
+    place = Path(os.path.realpath(folder))
+    if folder != run and not place.is_relative_to(os.path.realpath(run)):
+        raise ConfigError(
+            f"{folder} is a link out of the run, to {place}, and nothing outside a run is changed",
+            hint=f"if that model is meant: bertune calibrate {place} --data FILE",
+        )
+
+
+def _rows_of_run(
+    run: Path, signature: "ModelSignature", options: DataOptions, *, label: str | None, tell: Callable[[str], None]
+) -> _FittedRows:
+    """Reads the validation rows of a run as the model that was kept answered them in training.
+
+    Raises:
+        ConfigError: a folder that has none; flags about data that are not read.
+        DataError: the file is damaged.
+    """
+    from bertune.reports.compared_runs import read_compared_run, targets_of
+
+    refuse_flags(
+        "without --data the run's own validation rows are taken",
+        {"split": options.split is not None, **options.table_flags(), "label": label is not None},
+        hint="add --data FILE",
+    )
+    if not (run / _SETTINGS).is_file():
+        raise ConfigError(
+            f"{run} is a model without its run, so there are no validation rows in it",
+            hint="name labelled rows with --data FILE, or the folder of the run",
+        )
+    kept = read_compared_run(run)
+    if kept.signature.labels != signature.labels:
+        raise ConfigError(f"{run}: its validation rows were answered by another model", hint="use --data FILE")
+    path = run / _VALIDATION
+    tell(f"{len(kept.rows):,} validation rows of {run}, as its model answered them in training")
+    data = {"path": str(path), "rows": len(kept.rows)}
+    return _FittedRows(str(path), data, None, kept.logits, targets_of(kept.rows, kept.signature))
+
+
+def _rows_predicted_now(
+    folder: Path,
+    options: DataOptions,
+    *,
+    label: str | None,
+    compute: ComputeOptions,
+    tell: Callable[[str], None],
+    quiet: bool,
+) -> _FittedRows:
+    """Lets the model of a folder predict labelled rows.
+
+    Raises:
+        BertuneError: rows or model that cannot be used.
+    """
+    from bertune.checkpoints.model_folder import load
+    from bertune.cli.model_data import read_for
+    from bertune.cli.progress import RowsProgress
+    from bertune.evaluation.predictions import predict, targets_for
+    from bertune.nn.device import choose_device
+
+    model = load(folder)
+    model.classifier.to(choose_device(compute.device))
+    examples, split = read_for(model, options, require_label=True, label=label)
+    for line in examples.report.lines():
+        tell(line)
+    if split == "train":
+        tell("train: a model is surer on rows it was trained on than on new ones, so what is fitted here misleads")
+    targets = targets_for(model.signature, examples)
+    with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
+        logits = predict(model, examples, precision=compute.precision, on_batch=progress.advance).logits
+    return _FittedRows(str(examples.report.path), examples.report.to_dict(), split, logits, targets)

@@ -1,13 +1,20 @@
 """`bertune compare`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import DataOptions, refuse_flags
-from bertune.cli.shared_options import ComputeOptions, OutputOptions
+from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refuse_flags
+from bertune.cli.terminal import keep_quiet, say, show, show_json
+
+if TYPE_CHECKING:
+    from bertune.data.examples import Examples
+    from bertune.evaluation.encoded_folder import ReencodedExamples
+    from bertune.reports.compared_runs import ComparedRun
+    from bertune.training.saved_run import LabelledRow, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +50,6 @@ def compare(
         compute: where and how the models answer.
         output: what is printed.
     """
-    from bertune.cli.compared import answered_by
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.errors import ConfigError
     from bertune.reports.compared_runs import compare_runs, read_compared_run
     from bertune.reports.comparison_page import comparison_page
@@ -63,7 +68,7 @@ def compare(
         tell("compared on the validation rows, on which each run chose its best epoch")
     else:
         compared = [
-            answered_by(run, options, label=label, compute=compute, tell=tell, quiet=output.quiet) for run in runs
+            predicted_by(run, options, label=label, compute=compute, tell=tell, quiet=output.quiet) for run in runs
         ]
     comparison = compare_runs(compared)
     if html is not None:
@@ -73,3 +78,60 @@ def compare(
         show_json(comparison_values(comparison, compared))
     else:
         show(comparison_lines(comparison, compared, most_rows=rows))
+
+
+def predicted_by(
+    run: Path,
+    options: DataOptions,
+    *,
+    label: str | None,
+    compute: ComputeOptions,
+    tell: Callable[[str], None],
+    quiet: bool,
+) -> "ComparedRun":
+    """Lets a model predict rows, to be compared with another's predictions.
+
+    Args:
+        run: a run or model folder.
+        options: which rows.
+        label: their column of the label, if not the one of training.
+        compute: where and how the layers compute.
+        tell: told what is done.
+        quiet: show no progress.
+
+    Raises:
+        BertuneError: rows or model that cannot be used.
+    """
+    from bertune.checkpoints.model_files import find_model_folder
+    from bertune.checkpoints.model_folder import load
+    from bertune.cli.model_data import read_for
+    from bertune.cli.progress import RowsProgress
+    from bertune.evaluation.answers import kept_of
+    from bertune.evaluation.predictions import predict, targets_for
+    from bertune.nn.device import choose_device
+    from bertune.reports.compared_runs import ComparedRun
+
+    model = load(find_model_folder(run))
+    model.classifier.to(choose_device(compute.device))
+    examples, _ = read_for(model, options, require_label=True, label=label)
+    for line in examples.report.lines():
+        tell(f"{run}: {line}")
+    targets = targets_for(model.signature, examples)
+    with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
+        predictions = predict(model, examples, precision=compute.precision, on_batch=progress.advance)
+    rows = [_row(examples, number, kept_of(target, model.signature)) for number, target in enumerate(targets)]
+    return ComparedRun(str(run), model.signature, rows, predictions.logits)
+
+
+def _row(examples: "Examples | ReencodedExamples", number: int, target: "Target") -> "LabelledRow":
+    from bertune.evaluation.encoded_folder import ReencodedExamples
+    from bertune.training.saved_run import LabelledRow
+
+    if isinstance(examples, ReencodedExamples):
+        return LabelledRow(where=f"{examples.folder}: example {examples.example_ids[number]}", target=target)
+    return LabelledRow(
+        where=examples.where(number),
+        text_a=examples.texts_a[number],
+        text_b=None if examples.texts_b is None else examples.texts_b[number],
+        target=target,
+    )

@@ -1,10 +1,66 @@
-"""`bertune encode`."""
+"""`bertune encode`: each split in turn, the training split first."""
 
-from typing import Annotated
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertune.cli.encode_settings import EncodeSettings
+from bertune.cli.terminal import keep_quiet, say, show, show_json
+from bertune.data.read_options import ReadOptions
+from bertune.data.task_kind import TaskKind
+from bertune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bertune.data.examples import Task
+    from bertune.data.row_source import RowSource
+    from bertune.data.splits import Split
+    from bertune.shards.manifest import Manifest
+    from bertune.tokenization.tokenizer_protocol import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeSettings(ReadOptions):
+    """What is encoded, by which tokenizer, and where to.
+
+    Args:
+        data: a table (CSV, TSV, JSONL, Parquet, Arrow), a folder with train and validation files, a folder prepared by
+            tensorflow-datasets, or hf://datasets/…. Several tables are named by 'part-*.csv', or with --data before
+            each.
+        out: a new folder, or that of an earlier run of the same data and settings, which is then completed. Of data
+            with several splits each goes into a folder of its own in it.
+        model: whose tokenizer is used: a folder, a name of the hub such as bert-base-uncased, gs://… or https://….
+        split: encodes this split alone, into the folder itself.
+        task: a GLUE task by name (mrpc, sst2, stsb, …), which knows its columns and labels.
+        text_a: column of the text, or of the first text of a pair; name or number from 0.
+        text_b: column of the second text of a pair.
+        label: column of the label; without it the examples have none.
+        kind: classification, or regression for a number as target.
+        labels: label words in the order of their ids; by default those of the training data, sorted.
+        format: tfrecord, the records of the TensorFlow lesson, or store, flat ids for memory mapping.
+        max_length: tokens of an example at most, special tokens included; longer ones are cut and counted.
+        long_text: which tokens of longer ones stay: first keeps their beginning, head-tail beginning and end.
+        shards: files of each split.
+        processes: that encode; by default one a core, and this process alone for few rows.
+    """
+
+    data: str
+    out: Path
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    split: str | None = None
+    task: str | None = None
+    text_a: str | None = None
+    text_b: str | None = None
+    label: str | None = None
+    kind: Literal["classification", "regression"] = "classification"
+    labels: tuple[str, ...] = ()
+    format: Literal["tfrecord", "store"] = "tfrecord"
+    max_length: int = 128
+    long_text: Literal["first", "head-tail", "windows"] = "first"
+    shards: int = 1
+    processes: int | None = None
 
 
 def encode(
@@ -22,11 +78,140 @@ def encode(
         json: print one JSON document with the manifest of each split.
         quiet: print nothing but the result and errors.
     """
-    from bertune.cli.encoding_splits import encode_splits
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
-
-    done = encode_splits(settings, say=keep_quiet if quiet else say, quiet=quiet)
+    done = _encode_splits(settings, tell=keep_quiet if quiet else say, quiet=quiet)
     if json:
         show_json({name: {"folder": str(folder), **manifest.to_dict()} for name, (folder, manifest) in done.items()})
     else:
         show(f"{name}: {manifest.summary()} in {folder}" for name, (folder, manifest) in done.items())
+
+
+def _encode_splits(
+    settings: EncodeSettings, *, tell: Callable[[str], None], quiet: bool
+) -> "dict[str, tuple[Path, Manifest]]":
+    """Encodes what the settings name.
+
+    Args:
+        settings: of the command.
+        tell: told each fact as a line.
+        quiet: shows no progress.
+
+    Returns:
+        Split to its folder and manifest.
+
+    Raises:
+        BertuneError: any part that cannot work; finished shards stay.
+    """
+    from bertune.checkpoints.model_files import tokenizer_folder
+    from bertune.cli.progress import FetchingProgress
+    from bertune.data.examples import LabelSet
+    from bertune.data.row_source import RowSource
+    from bertune.fetch.resolve import resolve_model
+    from bertune.tokenization.read_tokenizer import read_tokenizer
+
+    task = _task(settings)
+    splits = _chosen(settings, task)
+    with FetchingProgress(enabled=not quiet) as progress:
+        model = resolve_model(settings.model, on_progress=progress.show)
+    tokenizer = read_tokenizer(tokenizer_folder(model))
+    done: dict[str, tuple[Path, Manifest]] = {}
+    for name, split in splits.items():
+        folder = settings.out if len(splits) == 1 else settings.out / name
+        source = RowSource(
+            split,
+            task,
+            None if settings.task else task.columns,
+            settings.read_options(),
+            require_label=None if task.columns.label is not None else False,
+        )
+        manifest = _encode_one(name, source, tokenizer, folder, settings, tell=tell, quiet=quiet)
+        done[name] = folder, manifest
+        if task.kind.has_one_label and task.labels is None and manifest.recipe.labels:
+            # The labels of the training data are those of all: the ids must mean the same everywhere.
+            task = task.with_labels(LabelSet(manifest.recipe.labels))
+    return done
+
+
+def _encode_one(
+    name: str,
+    source: "RowSource",
+    tokenizer: "Tokenizer",
+    folder: Path,
+    settings: EncodeSettings,
+    *,
+    tell: Callable[[str], None],
+    quiet: bool,
+) -> "Manifest":
+    from bertune.cli.progress import EncodingProgress
+    from bertune.shards.reencode import reencode
+
+    started = time.perf_counter()
+    with EncodingProgress(name, enabled=not quiet) as progress:
+        manifest = reencode(
+            source,
+            tokenizer,
+            folder,
+            format=settings.format,
+            max_length=settings.max_length,
+            long_text=settings.long_text,
+            shards=settings.shards,
+            processes=settings.processes,
+            on_progress=progress.show,
+        )
+    for note in manifest.notes:
+        tell(note)
+    for warning in manifest.warnings:
+        tell(f"warning: {warning}")
+    if settings.label is not None and not manifest.labelled:
+        tell(f"warning: {name}: no column '{settings.label}' in {manifest.source}: encoded without labels")
+    if manifest.refused:
+        tell(f"warning: {len(manifest.refused):,} rows refused, the first: {manifest.refused[0]}")
+    if manifest.kept:
+        tell(f"{name}: {len(manifest.kept)} of {settings.shards} shards were finished before and are kept")
+    written = manifest.rows - sum(shard.rows for shard in manifest.shards if shard.name in manifest.kept)
+    seconds = time.perf_counter() - started
+    tell(f"{name}: {written:,} rows written in {seconds:.1f} s, {written / seconds:,.0f} rows/s")
+    return manifest
+
+
+def _task(settings: EncodeSettings) -> "Task":
+    from bertune.data.examples import Columns, LabelSet, Task
+    from bertune.data.formats.text_files import LABEL_COLUMN, TEXT_COLUMN, holds_texts_at
+    from bertune.data.splits import glue_task
+
+    if settings.task is not None:
+        if (
+            settings.text_a
+            or settings.text_b
+            or settings.label
+            or settings.labels
+            or not TaskKind(settings.kind).has_labels
+        ):
+            raise ConfigError(
+                f"task {settings.task!r} knows its columns and labels",
+                hint="leave --text-a, --text-b, --label, --labels and --kind out",
+            )
+        return glue_task(settings.task)
+    text_a, label = settings.text_a, settings.label
+    if settings.label_file is not None or holds_texts_at(settings.data):
+        text_a, label = text_a or TEXT_COLUMN, label or LABEL_COLUMN
+    if text_a is None:
+        raise ConfigError(
+            "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",
+            hint="see the columns with `bertune inspect DATA`, or name a GLUE task with --task",
+        )
+    if settings.labels and label is None:
+        raise ConfigError("--labels names the labels of a column that is not named", hint="name it with --label")
+    labels = LabelSet(settings.labels) if settings.labels else None
+    columns = Columns(text_a, settings.text_b, label)
+    return Task.for_columns(columns, kind=settings.kind, labels=labels)
+
+
+def _chosen(settings: EncodeSettings, task: "Task") -> "dict[str, Split]":
+    from bertune.data.splits import find_splits
+
+    found = find_splits(settings.data, task)
+    if settings.split is None:
+        return found
+    if settings.split not in found:
+        raise ConfigError(f"{settings.data}: no split {settings.split!r}; there are {', '.join(found)}")
+    return {settings.split: found[settings.split]}

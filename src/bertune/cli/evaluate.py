@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import DataOptions
-from bertune.cli.shared_options import ComputeOptions, OutputOptions
+from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refuse_both
+from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.errors import BertuneError, ConfigError
 from bertune.system.json_file import JsonObject
 
@@ -60,7 +60,6 @@ def evaluate(
     from bertune.checkpoints.model_folder import load
     from bertune.cli.model_data import also_scored, read_for
     from bertune.cli.progress import RowsProgress
-    from bertune.cli.terminal import keep_quiet, refuse_both, say, show, show_json
     from bertune.evaluation.evaluate_model import evaluate as evaluate_model
     from bertune.nn.device import choose_device
     from bertune.reports.kept_evaluations import KeptEvaluation, kept_entry

@@ -1,4 +1,4 @@
-"""`bertune inspect`."""
+"""`bertune inspect`: finds out what is named, looks into it, and prints what was found."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,27 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.data_options import refuse_flags
-from bertune.cli.shared_options import OutputOptions
+from bertune.cli.options import OutputOptions, refuse_flags
+from bertune.cli.terminal import say, show, show_json
 from bertune.data.read_options import ReadOptions
 from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
+
+# Files that hold a model, or a part of one; any other file is taken for data.
+_MODEL_SUFFIXES = (
+    ".safetensors",
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".h5",
+    ".meta",
+    ".npz",
+    ".zip",
+    ".tar.gz",
+    ".tgz",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +91,8 @@ def inspect(
     """
     if not what:
         raise ConfigError("nothing is named to look into", hint="name a run, a model or data")
-    from bertune.cli import inspection, record_inspection
-    from bertune.cli.terminal import say, show, show_json
+    from bertune.cli.inspect_data import AuditOptions, inspect_data
+    from bertune.cli.inspect_records import inspect_records, inspect_reencoded, record_files_at, reencoded_at
 
     if plot is not None:
         from bertune.plots.figure import check_path
@@ -84,20 +100,20 @@ def inspect(
         check_path(plot)
     task, flags = data.task, data.flags()
     about_data = flags | {"strict": data.strict}
-    if inspection.is_run(what):
+    if _is_run(what):
         refuse_flags(f"{what} is a model", {"task": task is not None} | about_data)
-        from bertune.cli.model_inspection import inspect_run
+        from bertune.cli.inspect_model import inspect_run
 
         found = inspect_run(Path(what))
-    elif folders := record_inspection.reencoded_at(what):
+    elif folders := reencoded_at(what):
         refuse_flags(f"{what} was encoded before", {"task": task is not None} | about_data)
-        found = record_inspection.inspect_reencoded(folders, quiet=output.quiet)
-    elif files := record_inspection.record_files_at(what):
+        found = inspect_reencoded(folders, quiet=output.quiet)
+    elif files := record_files_at(what):
         refuse_flags(f"{what} holds records", {"task": task is not None} | about_data)
-        found = record_inspection.inspect_records(files, quiet=output.quiet)
-    elif task is None and data.text_a is None and inspection.is_model(what):
+        found = inspect_records(files, quiet=output.quiet)
+    elif task is None and data.text_a is None and _is_model(what):
         refuse_flags(f"{what} is a model", about_data)
-        from bertune.cli.model_inspection import inspect_model
+        from bertune.cli.inspect_model import inspect_model
 
         found = inspect_model(what, quiet=output.quiet)
     else:
@@ -114,7 +130,7 @@ def inspect(
             columns = Columns.of_kind(
                 kind, data.text_a, data.text_b, data.label, separator=separator, allow_none=allow_none
             )
-        options = inspection.AuditOptions(
+        options = AuditOptions(
             task=task,
             columns=columns,
             kind=kind,
@@ -123,7 +139,7 @@ def inspect(
             max_length=data.max_length,
             quiet=output.quiet,
         )
-        found = inspection.inspect_data(what, options)
+        found = inspect_data(what, options)
     if plot is not None:
         from bertune.plots.model_plot import plot_model
 
@@ -162,3 +178,26 @@ def _refuse_without_effect(what: str, task: str | None, flags: dict[str, bool]) 
         refuse_flags(
             why, flags | dict.fromkeys(shown_by, False), hint="name the column of the first text with --text-a"
         )
+
+
+def _is_run(what: str) -> bool:
+    """Whether it is a folder that `bertune train` made."""
+    from bertune.checkpoints.signature import SIGNATURE_FILE
+
+    path = Path(what)
+    return any((folder / SIGNATURE_FILE).is_file() for folder in (path, path / "model"))
+
+
+def _is_model(what: str) -> bool:
+    """Whether it is, or names, a pretrained encoder rather than data."""
+    from bertune.checkpoints.model_files import config_file
+    from bertune.checkpoints.tensorflow_names import find_prefix
+    from bertune.data.file_kind import name_parts
+
+    path = Path(what)
+    if path.is_dir():
+        return config_file(path).is_file() or find_prefix(path) is not None
+    if path.is_file():
+        return path.name.endswith(_MODEL_SUFFIXES) or find_prefix(path) is not None
+    is_table = name_parts(path)[1] is not None or any(sign in what for sign in "*?{")
+    return not what.startswith("hf://") and not is_table

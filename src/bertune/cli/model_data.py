@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.data_options import DataOptions, refuse_flags
+from bertune.cli.options import DataOptions, refuse_flags
 from bertune.data.examples import Columns, Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.sources import read_lines

@@ -1,16 +1,27 @@
-"""`bertune predict`."""
+"""`bertune predict`: texts of a table, of the command line, or of standard input."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertune.cli.answer_options import AnswerOptions
-from bertune.cli.data_options import DataOptions, refuse_flags
-from bertune.cli.shared_options import ComputeOptions, OutputOptions
+from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refuse_flags
+from bertune.cli.prediction_options import PredictionOptions
+from bertune.cli.terminal import keep_quiet, printable, say, show, show_json
 from bertune.errors import ConfigError
+from bertune.wording.nearest import shorten
+
+if TYPE_CHECKING:
+    from bertune.checkpoints.model_folder import LoadedModel
+    from bertune.checkpoints.signature import ModelSignature
+    from bertune.cli.prediction_rows import PredictionColumns
+    from bertune.data.examples import Examples
+    from bertune.data.kept_columns import KeptColumns
+    from bertune.evaluation.encoded_folder import ReencodedExamples
+    from bertune.nn.precision import Precision
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]
 
@@ -58,7 +69,7 @@ def predict(
     run: Path,
     *texts: str,
     options: Annotated[PredictedData, Parameter(name="*")] = PredictedData(),
-    answers: Annotated[AnswerOptions, Parameter(name="*")] = AnswerOptions(),  # noqa: B008 (frozen)
+    destination: Annotated[PredictionOptions, Parameter(name="*")] = PredictionOptions(),  # noqa: B008 (frozen)
     glue_submission: Path | None = None,
     explaining: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),
     compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
@@ -80,7 +91,7 @@ def predict(
         run: a run or model folder.
         texts: a text to answer, or the two texts of a pair.
         options: which data.
-        answers: where the answers go.
+        destination: where the answers go.
         glue_submission: of a model of a GLUE task: write what is predicted for its test sets into this folder (or file)
             as the leaderboard takes it.
         explaining: whether and how answers are explained.
@@ -89,9 +100,6 @@ def predict(
     """
     from bertune.checkpoints.model_files import find_model_folder
     from bertune.checkpoints.model_folder import load
-    from bertune.cli.answering import Answering, answer_examples, answer_lines, examples_for, tell_reading
-    from bertune.cli.explaining import explain_rows
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.data.kept_columns import KeptColumns
     from bertune.nn.device import choose_device
 
@@ -100,42 +108,203 @@ def predict(
     if not explain:
         refuse_flags("without --explain nothing is explained", explaining.flags())
     else:
-        refuse_flags("explanations are shown", answers.flags())
+        refuse_flags("explanations are shown", destination.flags())
         refuse_flags("explanations are computed in fp32", {"precision": compute.precision != "fp32"})
     if glue_submission is not None:
-        refuse_flags("a submission holds labels alone", {"explain": explain} | answers.flags())
+        refuse_flags("a submission holds labels alone", {"explain": explain} | destination.flags())
         if texts:
             raise ConfigError("a submission holds the test sets of the task, not texts", hint="leave the texts out")
-    answers.check(options.data)
+    destination.check(options.data)
     model = load(find_model_folder(run))
     model.classifier.to(choose_device(compute.device))
     if glue_submission is not None:
-        from bertune.cli.submission import write_submission
+        from bertune.cli.predict_submission import write_submission
 
         files = write_submission(
             model, options, glue_submission, precision=compute.precision, tell=tell, show_progress=not quiet
         )
         show_json({"files": [str(file) for file in files]}) if output.json else show(map(str, files))
         return
-    how = Answering(
+    how = _Predicting(
         precision=compute.precision, as_json=output.json, quiet=quiet or bool(texts), tell=keep_quiet if texts else tell
     )
     if options.data is None:
-        refuse_flags("no table is read", {"keep": answers.keep is not None})
-    if not texts and options.data is None and answers.out is None and not explain:
+        refuse_flags("no table is read", {"keep": destination.keep is not None})
+    if not texts and options.data is None and destination.out is None and not explain:
         if sys.stdin is None:
             raise ConfigError("standard input is closed", hint="name the texts with --data")
         refuse_flags(
             "without --data, standard input is read", options.table_flags() | {"split": options.split is not None}
         )
-        answer_lines(model, answers, how)
+        _predict_lines(model, destination, how)
         return
-    kept = None if answers.keep is None else KeptColumns(answers.kept_names)
+    kept = None if destination.keep is None else KeptColumns(destination.kept_names)
     examples = examples_for(model, options, texts, kept)
     if not texts:
         tell_reading(examples, options, model.signature, tell)
     if explain:
+        from bertune.cli.predict_explain import explain_rows
+
         method, has_lines = explaining.explain_by or "integrated-gradients", options.data is not None
         explain_rows(model, examples, method, explaining.limit, has_lines=has_lines, as_json=output.json, quiet=quiet)
         return
-    answer_examples(model, examples, kept, options, answers, how)
+    _predict_examples(model, examples, kept, options, destination, how)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Predicting:
+    """How predictions are computed and told.
+
+    Args:
+        precision: in which the layers compute.
+        as_json: JSON on standard output.
+        quiet: no progress.
+        tell: told what is going on.
+    """
+
+    precision: "Precision"
+    as_json: bool
+    quiet: bool
+    tell: Callable[[str], None]
+
+
+def examples_for(
+    model: "LoadedModel", options: DataOptions, texts: tuple[str, ...], kept: "KeptColumns | None"
+) -> "Examples | ReencodedExamples":
+    """Reads what is to be predicted: texts of the command line, or what the options name.
+
+    Raises:
+        ConfigError: both; texts that do not fit the model or are files; or as `read_for`.
+        DataError: as `read_for`.
+    """
+    from bertune.cli.model_data import read_for
+    from bertune.data.examples import Examples
+
+    if not texts:
+        return read_for(model, options, require_label=False, kept=kept)[0]
+    flags = options.table_flags() | {"data": options.data is not None, "split": options.split is not None}
+    refuse_flags("the texts are named", flags, hint="leave out the texts or the flag")
+    for text in texts:
+        if len(text) < 4096 and "\0" not in text and Path(text).is_file():
+            raise ConfigError(f"{text} is a file, not a text", hint=f"to predict its rows: --data {text}")
+    if not model.signature.is_pair:
+        return Examples.from_lists(texts, name="command line")
+    if len(texts) != 2:
+        raise ConfigError(
+            f"this model takes pairs, got {len(texts)} text{'s' if len(texts) > 1 else ''}",
+            hint='name two texts: bertune predict RUN "first text" "second text"',
+        )
+    return Examples.from_lists(texts[:1], texts[1:], name="command line")
+
+
+def tell_reading(
+    examples: "Examples | ReencodedExamples",
+    options: DataOptions,
+    signature: "ModelSignature",
+    tell: Callable[[str], None],
+) -> None:
+    """Tells how many rows were read, and what looks wrong about them."""
+    from bertune.data.examples import Examples
+
+    report = examples.report
+    tell(report.summary())
+    for warning in report.warnings:
+        tell(f"warning: {warning}")
+    column = signature.text_a if options.text_a is None else options.text_a
+    if isinstance(examples, Examples) and report.header and str(column).isdecimal() and str(column) != report.header[0]:
+        first = ", ".join(f"'{shorten(name)}'" for name in report.header)
+        tell(f"warning: {report.path}: the first row was taken as the names of columns and is not answered: {first}")
+
+
+def _predict_examples(
+    model: "LoadedModel",
+    examples: "Examples | ReencodedExamples",
+    kept: "KeptColumns | None",
+    options: DataOptions,
+    destination: PredictionOptions,
+    how: _Predicting,
+) -> None:
+    """Predicts what was read, and writes or shows all predictions."""
+    from bertune.cli.prediction_files import write_predictions
+    from bertune.cli.prediction_output import PredictionWriter
+    from bertune.cli.prediction_rows import prediction_columns, prediction_rows
+    from bertune.cli.progress import RowsProgress
+    from bertune.evaluation.predictions import predict
+
+    columns = prediction_columns(
+        model.signature,
+        examples,
+        kept,
+        top_k=destination.top_k,
+        has_not_read=options.on_bad_row == "skip",
+        has_lines=options.data is not None,
+    )
+    _tell_renamed(columns, how.tell)
+    with RowsProgress("predicting", len(examples), enabled=not how.quiet) as progress:
+        predictions = predict(model, examples, precision=how.precision, on_batch=progress.advance)
+    how.tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
+    rows = prediction_rows(columns, examples, predictions, kept)
+    if destination.out is None:
+        PredictionWriter(columns, as_json=how.as_json).show(rows)
+        return
+    assert destination.format is not None
+    write_predictions(destination.out, destination.format, columns, rows, formula_safe=destination.formula_safe)
+    if how.as_json:
+        show_json({"file": str(destination.out), "rows": examples.report.rows_in, "answers": len(predictions)})
+    else:
+        show([str(destination.out)])
+
+
+def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _Predicting) -> None:
+    """Predicts lines of standard input as they come, and flushes the predictions; on a terminal it asks for texts.
+
+    Raises:
+        DataError: a line that cannot be used; those before are predicted.
+    """
+    from bertune.cli.prediction_output import PredictionWriter, prediction_line
+    from bertune.cli.prediction_rows import PredictionColumns, prediction_rows, text_names
+    from bertune.data.formats.arriving_lines import arriving_examples, typed_examples
+    from bertune.data.read_report import ReadReport
+    from bertune.evaluation.predictions import predict
+
+    stream = sys.stdin.buffer
+    names = text_names(model.signature)
+    columns = PredictionColumns(("row",), names, model.signature, destination.top_k)
+    output = PredictionWriter(columns, as_json=how.as_json)
+    is_typed = sys.stdin.isatty()
+    if is_typed:
+        how.tell("type a text and Enter; Ctrl-D ends")
+        batches = typed_examples(stream, _ask, names)
+    else:
+        batches = arriving_examples(stream, pair=model.signature.is_pair is True)
+    rows = blank = 0
+    long_texts = None
+    computed_by = ""
+    for examples in batches:
+        predictions = predict(model, examples, precision=how.precision)
+        if is_typed and sys.stdout.isatty() and not how.as_json:
+            (prediction,) = predictions
+            show([prediction_line(columns, prediction)])
+            sys.stdout.flush()
+        else:
+            output.show(prediction_rows(columns, examples, predictions, rows_before=rows))
+        rows += len(examples)
+        blank += examples.report.blank_texts
+        computed_by = predictions.computed_by
+        long_texts = predictions.long_texts if long_texts is None else long_texts + predictions.long_texts
+    if is_typed:
+        sys.stderr.write("\n")
+    elif long_texts is not None:
+        how.tell(ReadReport("standard input", rows, rows, [], blank).summary())
+        how.tell(f"computed in {computed_by}; {long_texts.summary()}")
+
+
+def _ask(name: str) -> None:
+
+    sys.stderr.write(f"{printable(name)}> ")
+    sys.stderr.flush()
+
+
+def _tell_renamed(columns: "PredictionColumns", tell: Callable[[str], None]) -> None:
+    for name, ours in columns.renamed.items():
+        tell(f"the table has a column {name!r}, so that of the answers is called {ours!r}")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertune.cli.shared_options import OutputOptions
+from bertune.cli.options import OutputOptions
+from bertune.cli.terminal import show, show_json
 
 
 def report(
@@ -22,7 +23,6 @@ def report(
         run: the folder of the run.
         output: what is printed; the JSON document is `metrics.json`.
     """
-    from bertune.cli.terminal import show, show_json
     from bertune.reports.run_report import NUMBERS, write_report
     from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
 

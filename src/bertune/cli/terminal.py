@@ -6,10 +6,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from bertune.errors import ConfigError
 from bertune.wording.printed_lines import lines_on, printable, say
 
-__all__ = ["keep_quiet", "printable", "refuse_both", "say", "show", "show_json"]
+__all__ = ["keep_quiet", "printable", "say", "show", "show_json"]
 
 # What of the characters that steer a terminal JSON itself leaves as it is.
 _STEERING_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -17,16 +16,6 @@ _STEERING_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 
 def keep_quiet(line: str) -> None:
     """Takes a line and writes nothing, for --quiet."""
-
-
-def refuse_both(*, quiet: bool, verbose: bool) -> None:
-    """Refuses --quiet with --verbose.
-
-    Raises:
-        ConfigError: both are given.
-    """
-    if quiet and verbose:
-        raise ConfigError("--quiet and --verbose contradict each other", hint="leave one of them out")
 
 
 def show(lines: Iterable[str]) -> None:

@@ -1,12 +1,23 @@
-"""`bertune train`."""
+"""`bertune train`: one run, or several seeds as one result."""
 
-from typing import Annotated
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bertune.cli.options import refuse_both
+from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.experiments.seed_settings import SeedSettings
+from bertune.system.hinted_values import to_json
+from bertune.system.json_file import JsonObject
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
+from bertune.wording.counts import counted
+from bertune.wording.metric_text import metric_name, metric_text
+
+if TYPE_CHECKING:
+    from bertune.experiments.study import FinishedStudy
+    from bertune.training.run import FinishedRun
 
 
 def train(
@@ -28,8 +39,6 @@ def train(
         quiet: print nothing but the result and errors.
         verbose: print more of the data, the encoder, how scores were found, and the score of every label.
     """
-    from bertune.cli.terminal import refuse_both
-
     refuse_both(quiet=quiet, verbose=verbose)
     if seeds.seeds is None:
         _train_once(settings, config, json=json, quiet=quiet, verbose=verbose)
@@ -38,11 +47,7 @@ def train(
 
 
 def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, quiet: bool, verbose: bool) -> None:
-    from contextlib import nullcontext
-
-    from bertune.cli.fetching import FetchingProgress
-    from bertune.cli.results import finished_lines, finished_values
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.cli.progress import FetchingProgress
     from bertune.reports.run_report import write_report
     from bertune.training.prepare import prepare
     from bertune.training.run import execute
@@ -57,16 +62,56 @@ def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, qu
     if json:
         show_json(finished_values(finished) | {"report": str(report)})
     else:
-        show([*finished_lines(finished, verbose=verbose), f"report: {report}"])
+        show([*_finished_lines(finished, verbose=verbose), f"report: {report}"])
+
+
+def _finished_lines(finished: "FinishedRun", *, verbose: bool = False) -> list[str]:
+    """Returns what a run came to, for people; `verbose` as in `Scores.lines`."""
+    from bertune.training.advice import advice_lines
+
+    best = finished.best
+    lines = advice_lines(finished.advice)
+    lines += [""] if lines else []
+    if best.scores is not None:
+        lines.append(f"validation, epoch {best.epoch} of {len(finished.history.epochs)} (chosen on these rows):")
+        lines += best.scores.lines(verbose=verbose)
+    if finished.frozen is not None:
+        lines.append(finished.frozen.line())
+    if finished.calibration is not None:
+        lines += ["", *finished.calibration.lines()]
+    for name, scores in finished.also.items():
+        lines += [f"{name} (nothing was chosen by these rows):", *scores.lines(verbose=verbose)]
+    if finished.history.stopped_early:
+        lines.append(f"stopped early: no better epoch after epoch {best.epoch}")
+    seconds = sum(epoch.train_seconds for epoch in finished.history.epochs)
+    rate = sum(step.examples for step in finished.history.steps) / seconds
+    lines.append(f"trained {counted(len(finished.history.steps), 'step')} in {seconds:.0f} s, {rate:.0f} examples/s")
+    lines.append(f"model: {finished.directory.model}")
+    return lines
+
+
+def finished_values(finished: "FinishedRun") -> JsonObject:
+    """Returns what a run came to, for programs."""
+    best = finished.best
+    return {
+        "run": str(finished.directory.path),
+        "model": str(finished.directory.model),
+        "best_epoch": best.epoch,
+        "validation": None if best.scores is None else best.scores.to_dict(),
+        "calibration": None if finished.calibration is None else finished.calibration.to_dict(),
+        **{name: scores.to_dict() for name, scores in finished.also.items()},
+        "frozen_features": None if finished.frozen is None else to_json(finished.frozen.saved()),
+        "advice": [to_json(advice) for advice in finished.advice],
+        "steps": len(finished.history.steps),
+        "train_seconds": sum(epoch.train_seconds for epoch in finished.history.epochs),
+        "stopped_early": finished.history.stopped_early,
+    }
 
 
 def _train_seeds(
     settings: RunSettings, config: TrainingConfig, seeds: SeedSettings, *, json: bool, quiet: bool, verbose: bool
 ) -> None:
-    from bertune.cli.fetching import FetchingProgress
-    from bertune.cli.progress import SeedsProgress
-    from bertune.cli.study_results import study_lines, study_values
-    from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.cli.progress import FetchingProgress, SeedsProgress
     from bertune.experiments.study import execute_study, prepare_study
     from bertune.reports.run_report import write_report
 
@@ -77,6 +122,50 @@ def _train_seeds(
         finished = execute_study(prepared, say=tell, callback_of=progress.callback_of)
     report = write_report(finished.directory.path)
     if json:
-        show_json(study_values(finished) | {"report": str(report)})
+        show_json(_study_values(finished) | {"report": str(report)})
     else:
-        show([*study_lines(finished), f"report: {report}"])
+        show([*_study_lines(finished), f"report: {report}"])
+
+
+def _study_lines(finished: "FinishedStudy") -> list[str]:
+    """Returns what a study came to, for people."""
+    summary, metric = finished.summary, finished.metric
+    spoken, lines = metric_name(metric), summary.lines()
+    best = next(result for result in summary.results if result.seed == summary.best)
+    alone = metric_text(metric, best.metrics[metric])
+    for average in finished.averages:
+        if len(average.seeds) == 1:
+            lines.append(f"{average.recipe}: no other seed's weights help those of seed {average.seeds[0]}")
+            continue
+        members = ", ".join(str(seed) for seed in average.seeds)
+        value = metric_text(metric, average.scores.value(metric))
+        lines.append(f"{average.recipe} (seeds {members}): {spoken} {value}, the best seed alone {alone}")
+    if finished.kept is not None:
+        members = ", ".join(str(seed) for seed in finished.kept.seeds)
+        lines.append(f"model: {finished.directory.model}, the {finished.kept.recipe} of seeds {members}")
+    else:
+        lines.append(f"model: {finished.directory.model}, that of seed {best.seed}, the best by validation {spoken}")
+    test = "was not used" if finished.test is None else "was scored once, at the end"
+    lines.append(
+        f"chosen on validation alone, test {test}; the best seed's validation score is biased "
+        "upward by selection; expect the mean"
+    )
+    if finished.test is not None:
+        lines += ["", "test (nothing was chosen by these rows):", *finished.test.lines()]
+    return lines
+
+
+def _study_values(finished: "FinishedStudy") -> JsonObject:
+    """Returns what a study came to, for programs."""
+    summary = finished.summary
+    kept = finished.kept
+    return {
+        "study": str(finished.directory.path),
+        "model": str(finished.directory.model),
+        "kept": {"recipe": "best seed", "seeds": [summary.best]} if kept is None else to_json(kept.saved()),
+        "chosen_by": f"validation {finished.metric}",
+        "test": "not used" if finished.test is None else finished.test.to_dict(),
+        "summary": to_json(summary.saved()),
+        "averages": [to_json(average.saved()) for average in finished.averages],
+        "results": [to_json(result) for result in summary.results],
+    }

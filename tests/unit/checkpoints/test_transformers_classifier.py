@@ -14,7 +14,7 @@ from bertune.batches.batch import pack
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.model_folder import load, read_signature, replace_signature, save
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.model_inspection import inspect_model
+from bertune.cli.inspect_model import inspect_model
 from bertune.data.examples import Examples
 from bertune.errors import CheckpointError, DataError
 from bertune.evaluation.predictions import predict

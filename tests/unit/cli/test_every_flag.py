@@ -9,7 +9,7 @@ import pytest
 
 from bertune.cli.app import _VERBS, make_app
 from bertune.cli.config_file import _settings_of
-from bertune.cli.typed_options import PREFIX, flags_of
+from bertune.cli.unknown_options import PREFIX, flags_of
 
 # What a verb cannot do without, and what it takes by its place.
 NEEDED: dict[str, dict[str, Any]] = {

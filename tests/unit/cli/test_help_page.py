@@ -8,7 +8,7 @@ import pytest
 
 from bertune.cli.app import _USAGES, _VERBS, main, make_app
 from bertune.cli.help_page import EXAMPLES, GROUPS, USUAL, first_clause
-from bertune.cli.typed_options import flags_of, unknown_option
+from bertune.cli.unknown_options import flags_of, unknown_option
 from bertune.wording.aligned import cells
 
 _EVERYWHERE = {"--help", "--help-all", "--config", "--version"}

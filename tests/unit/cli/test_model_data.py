@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_for
+from bertune.cli.options import DataOptions
 from bertune.data.kept_columns import KeptColumns
 from bertune.errors import ConfigError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bertune.cli.sweep_results import sweep_lines
+from bertune.cli.sweep import sweep_lines
 from bertune.errors import ConfigError, DivergedError
 from bertune.experiments import search as module
 from bertune.experiments.halving import Trial

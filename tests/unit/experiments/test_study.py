@@ -11,7 +11,7 @@ import torch
 from tests.unit.experiments.conftest import Train
 
 from bertune.checkpoints.model_folder import load
-from bertune.cli.model_inspection import inspect_run
+from bertune.cli.inspect_model import inspect_run
 from bertune.data.examples import Columns
 from bertune.data.sources import read_examples
 from bertune.errors import ConfigError, DivergedError

@@ -96,10 +96,10 @@ def test_no_other_file_reads_json_or_toml_from_disk() -> None:
         "system/toml_file.py": "the reader",
         "data/formats/json_lines.py": "rows of users, refused one at a time",
         "data/several_labels.py": "one quoted label of a cell",
-        "cli/answer_files.py": "what pyarrow wrote of a kept value",
+        "cli/prediction_files.py": "what pyarrow wrote of a kept value",
         "checkpoints/safetensors_header.py": "a part of a binary file, with limits of its own",
         "training/plan.py": "recipes of the package itself",
-        "cli/demonstration.py": "what another bertune prints",
+        "cli/demo.py": "what another bertune prints",
         "exports/fresh_process.py": "what the parent process says",
         "exports/tensorflow_program.py": "what the parent process wrote, without bertune's imports",
     }

@@ -10,9 +10,8 @@ import pytest
 from tests.end_to_end.conftest import model, tables
 
 from bertune.cli.calibrate import calibrate
-from bertune.cli.data_options import DataOptions
-from bertune.cli.model_inspection import inspect_run
-from bertune.cli.shared_options import OutputOptions
+from bertune.cli.inspect_model import inspect_run
+from bertune.cli.options import DataOptions, OutputOptions
 from bertune.errors import ConfigError
 from bertune.reports.numbers import report_numbers
 from bertune.reports.run_files import read_run

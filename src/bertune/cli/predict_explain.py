@@ -1,14 +1,24 @@
-"""How explanations are shown: words shaded on a terminal that has colours, marked with signs elsewhere."""
+"""`bertune predict --explain`: words shaded on a terminal that has colours, marked with signs elsewhere."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.text import Text
 
+from bertune.checkpoints.model_folder import LoadedModel
+from bertune.cli.prediction_files import json_line, json_record
+from bertune.cli.prediction_rows import prediction_columns, prediction_rows
+from bertune.cli.progress import RowsProgress
 from bertune.cli.terminal import printable, show
-from bertune.evaluation.explain import Explanation, Reason, WordReason
+from bertune.data.examples import Examples
+from bertune.errors import ConfigError
+from bertune.evaluation.encoded_folder import ReencodedExamples
+from bertune.evaluation.explain import Explanation, Method, Reason, WordReason, explain
 
+# An explanation costs as much as dozens of predictions.
+_MOST_ROWS = 1000
 _LISTED = 8
 _BAR = 12
 # By strength: a third of the strongest word's attribution, two thirds, more.
@@ -16,19 +26,69 @@ _FOR = ("", "cyan", "bold cyan", "bold black on cyan")
 _AGAINST = ("", "red", "bold red", "bold white on red")
 
 
-def show_explanations(explanations: Iterable[tuple[int, Explanation]]) -> None:
+def explain_rows(
+    model: LoadedModel,
+    examples: Examples | ReencodedExamples,
+    method: Method,
+    limit: int | None,
+    *,
+    has_lines: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Explains the predictions of examples, and shows them.
+
+    Args:
+        model: whose predictions.
+        examples: with their texts.
+        method: how to explain.
+        limit: rows to explain, the first ones; None explains all.
+        has_lines: see `prediction_columns`.
+        as_json: one JSON object a line.
+        quiet: no progress.
+
+    Raises:
+        ConfigError: examples without texts, a limit below 1, or many rows without a limit.
+    """
+    if isinstance(examples, ReencodedExamples):
+        raise ConfigError(
+            f"{examples.folder} holds no texts whose words could be explained", hint="name the table it was made of"
+        )
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit must be at least 1, not {limit}")
+    if limit is None and len(examples) > _MOST_ROWS:
+        raise ConfigError(
+            f"{len(examples):,} rows are many to explain: each costs as much as dozens of predictions",
+            hint=f"add --limit, for instance --limit {_MOST_ROWS}",
+        )
+    chosen = examples if limit is None else examples.select(range(min(limit, len(examples))))
+    with RowsProgress("explaining", len(chosen), enabled=not quiet) as progress:
+        explanations = explain(model, chosen, method=method, on_row=progress.advance)
+    columns = prediction_columns(model.signature, chosen, has_lines=has_lines)
+    predicted = prediction_rows(columns, chosen, [explanation.prediction for explanation in explanations])
+    rows = [row for row in predicted if row.prediction is not None]
+    if as_json:
+        for row, explanation in zip(rows, explanations, strict=True):
+            record = json_record(columns, row) | {"explanation": explanation.to_dict()["explanation"]}
+            sys.stdout.write(json_line(record))
+    else:
+        numbers = [row.place[columns.place.index("row")] for row in rows]
+        _show_explanations(zip(numbers, explanations, strict=True))
+
+
+def _show_explanations(explanations: Iterable[tuple[int, Explanation]]) -> None:
     """Writes explanations for people to standard output, each with the number of its row."""
     console = Console(soft_wrap=True, highlight=False)
     coloured = console.is_terminal and not console.no_color and console.color_system is not None
     for number, explanation in explanations:
-        for line in explanation_lines(number, explanation, coloured=coloured):
+        for line in _explanation_lines(number, explanation, coloured=coloured):
             if coloured:
                 console.print(line)
             else:
                 show([line.plain])
 
 
-def explanation_lines(number: int, explanation: Explanation, *, coloured: bool) -> Iterator[Text]:
+def _explanation_lines(number: int, explanation: Explanation, *, coloured: bool) -> Iterator[Text]:
     """Yields the lines of one example.
 
     Args:

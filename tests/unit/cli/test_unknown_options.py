@@ -6,7 +6,7 @@ import pytest
 
 from bertune.api.familiar_names import FAMILIAR
 from bertune.cli.app import _VERBS, main, make_app
-from bertune.cli.typed_options import flags_of, unknown_option
+from bertune.cli.unknown_options import flags_of, unknown_option
 from bertune.errors import ConfigError
 from bertune.evaluation.metrics import metric_meant, require_metrics
 

@@ -1,4 +1,4 @@
-"""Answers come back as they were written, whatever the texts, names and labels are."""
+"""Predictions come back as they were written, whatever the texts, names and labels are."""
 
 import csv
 import io
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.answer_files import delimited_lines, json_lines, write_answers
-from bertune.cli.answer_rows import AnswerColumns, AnswerRow
+from bertune.cli.prediction_files import delimited_lines, json_lines, write_predictions
+from bertune.cli.prediction_rows import PredictionColumns, PredictionRow
 from bertune.data.read_options import ReadOptions
 from bertune.data.table import Pick
 from bertune.data.table_opening import open_table
@@ -27,14 +27,16 @@ LABELS = st.lists(TEXTS.filter(str.strip), min_size=2, max_size=4, unique=True)
 ROWS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5)
 
 
-def answered(rows: Sequence[tuple[str, str]], labels: Sequence[str]) -> tuple[AnswerColumns, list[AnswerRow]]:
-    columns = AnswerColumns(("row", "line"), ("id", "text"), ModelSignature(tuple(labels), is_pair=False, max_length=8))
+def answered(rows: Sequence[tuple[str, str]], labels: Sequence[str]) -> tuple[PredictionColumns, list[PredictionRow]]:
+    columns = PredictionColumns(
+        ("row", "line"), ("id", "text"), ModelSignature(tuple(labels), is_pair=False, max_length=8)
+    )
     shares = {label: 1 / 3**number for number, label in enumerate(labels, start=1)}
     prediction = Prediction(labels[0], shares[labels[0]], shares)
-    return columns, [AnswerRow((number, number + 1), row, prediction) for number, row in enumerate(rows, start=1)]
+    return columns, [PredictionRow((number, number + 1), row, prediction) for number, row in enumerate(rows, start=1)]
 
 
-def expected_cells(columns: AnswerColumns, rows: list[AnswerRow]) -> list[list[str]]:
+def expected_cells(columns: PredictionColumns, rows: list[PredictionRow]) -> list[list[str]]:
     return [
         [*map(str, row.place), *row.kept, str(row.prediction.label), *(f"{share:.9g}" for share in shares)]
         for row in rows
@@ -76,7 +78,7 @@ def test_json_lines_and_parquet_have_every_value_to_the_last_bit(
         assert json.loads(line) == place | kept | answer | {"probabilities": row.prediction.probabilities}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.parquet"
-        write_answers(path, "parquet", columns, made)
+        write_predictions(path, "parquet", columns, made)
         table = pyarrow.parquet.read_table(path)
     assert table.column_names == columns.names
     assert [list(row.values()) for row in table.to_pylist()] == [columns.cells(row) for row in made]

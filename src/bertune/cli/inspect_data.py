@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING
 
 from bertune.audit.audit import Audit, audit_sources
 from bertune.audit.header_faults import findings_of_header
-from bertune.checkpoints.model_files import config_file, tokenizer_folder
-from bertune.checkpoints.signature import SIGNATURE_FILE
-from bertune.checkpoints.tensorflow_names import find_prefix
-from bertune.cli.fetching import FetchingProgress
-from bertune.cli.progress import RowsProgress
+from bertune.checkpoints.model_files import tokenizer_folder
+from bertune.cli.progress import FetchingProgress, RowsProgress
 from bertune.data.examples import Columns, Examples, LabelSet, Task
-from bertune.data.file_kind import name_parts
 from bertune.data.read_options import ReadOptions
 from bertune.data.row_source import RowSource
 from bertune.data.sources import check_refused
@@ -31,21 +27,6 @@ if TYPE_CHECKING:
     from bertune.models.encoder import Encoder
 
 _REFUSED_SHOWN = 100
-# Files that hold a model, or a part of one; any other file is taken for data.
-_MODEL_SUFFIXES = (
-    ".safetensors",
-    ".bin",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".pkl",
-    ".h5",
-    ".meta",
-    ".npz",
-    ".zip",
-    ".tar.gz",
-    ".tgz",
-)
 
 
 @dataclass(frozen=True)
@@ -65,23 +46,6 @@ class Inspection:
     model: "Encoder | Classifier | None" = None
     audit: Audit | None = None
     problem: DataError | None = None
-
-
-def is_run(what: str) -> bool:
-    """Whether it is a folder that `bertune train` made."""
-    path = Path(what)
-    return any((folder / SIGNATURE_FILE).is_file() for folder in (path, path / "model"))
-
-
-def is_model(what: str) -> bool:
-    """Whether it is, or names, a pretrained encoder rather than data."""
-    path = Path(what)
-    if path.is_dir():
-        return config_file(path).is_file() or find_prefix(path) is not None
-    if path.is_file():
-        return path.name.endswith(_MODEL_SUFFIXES) or find_prefix(path) is not None
-    is_table = name_parts(path)[1] is not None or any(sign in what for sign in "*?{")
-    return not what.startswith("hf://") and not is_table
 
 
 @dataclass(frozen=True, kw_only=True)

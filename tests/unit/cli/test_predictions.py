@@ -1,9 +1,8 @@
-"""Answers as rows and files: what stands where, and what is refused."""
+"""Predictions as rows and files: what stands where, and what is refused."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.answer_files import delimited_lines, json_lines, write_answers
-from bertune.cli.answer_options import AnswerOptions
-from bertune.cli.answer_output import answer_line, answer_table
-from bertune.cli.answer_rows import AnswerColumns, AnswerRow, answer_columns, answer_rows, text_names
-from bertune.cli.answering import examples_for, tell_reading
-from bertune.cli.data_options import DataOptions
+from bertune.cli.prediction_files import delimited_lines, json_lines, write_predictions
+from bertune.cli.prediction_options import PredictionOptions
+from bertune.cli.prediction_output import prediction_line, prediction_table
+from bertune.cli.prediction_rows import (
+    PredictionColumns,
+    PredictionRow,
+    prediction_columns,
+    prediction_rows,
+    text_names,
+)
 from bertune.data.examples import Columns, Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.read_options import ReadOptions
@@ -40,13 +43,13 @@ def predictions(signature: ModelSignature, logits: Sequence[Sequence[float]]) ->
 
 def rows_of(
     signature: ModelSignature, logits: Sequence[Sequence[float]], **columns: Any
-) -> tuple[AnswerColumns, list[AnswerRow]]:
+) -> tuple[PredictionColumns, list[PredictionRow]]:
     examples = Examples.from_lists(["text"] * len(logits))
-    made = answer_columns(signature, examples, has_lines=False, **columns)
-    return made, list(answer_rows(made, examples, predictions(signature, logits)))
+    made = prediction_columns(signature, examples, has_lines=False, **columns)
+    return made, list(prediction_rows(made, examples, predictions(signature, logits)))
 
 
-def table_of(columns: AnswerColumns, rows: list[AnswerRow]) -> list[list[str]]:
+def table_of(columns: PredictionColumns, rows: list[PredictionRow]) -> list[list[str]]:
     return [line.rstrip("\n").split("\t") for line in delimited_lines(columns, rows, "\t")]
 
 
@@ -58,9 +61,9 @@ def test_a_skipped_row_stands_in_its_place_with_the_reason(tmp_path: Path) -> No
     examples = read_split(
         split, columns=Columns("body"), kept=kept, require_label=False, reading=ReadOptions(on_bad_row="skip")
     )
-    columns = answer_columns(LABELS, examples, kept, has_not_read=True)
+    columns = prediction_columns(LABELS, examples, kept, has_not_read=True)
     answers = predictions(LABELS, [[0, 2], [2, 0]])
-    found = table_of(columns, list(answer_rows(columns, examples, answers, kept)))
+    found = table_of(columns, list(prediction_rows(columns, examples, answers, kept)))
     assert [row[:4] for row in found] == [
         ["row", "line", "ticket", "predicted_label"],
         ["1", "2", "T1", "yes"],
@@ -68,8 +71,8 @@ def test_a_skipped_row_stands_in_its_place_with_the_reason(tmp_path: Path) -> No
         ["3", "5", "T3", "no"],
     ]
     assert [row[-1] for row in found] == ["not_read", "", "3 cells, expected 2 (ticket, body)", ""]
-    texts = answer_columns(LABELS, examples, has_not_read=True)
-    shown = answer_table(texts, answer_rows(texts, examples, answers))
+    texts = prediction_columns(LABELS, examples, has_not_read=True)
+    shown = prediction_table(texts, prediction_rows(texts, examples, answers))
     assert [line.split() for line in (shown[0], shown[1])] == [
         ["row", "label", "probability", "body"],
         ["1", "yes", "0.8808", "two", "lines"],
@@ -77,7 +80,7 @@ def test_a_skipped_row_stands_in_its_place_with_the_reason(tmp_path: Path) -> No
     assert shown[2].split(maxsplit=3) == ["2", "not", "read", "3 cells, expected 2 (ticket, body)"]
     (nothing,) = [
         json.loads(line)
-        for line in json_lines(texts, answer_rows(texts, examples, answers))
+        for line in json_lines(texts, prediction_rows(texts, examples, answers))
         if "null" in line and '"row": 2' in line
     ]
     assert nothing == {
@@ -95,8 +98,8 @@ def test_rows_are_counted_in_each_file_of_a_split(tmp_path: Path) -> None:
         pq.write_table(pa.table({"body": [f"{name}1", f"{name}2"]}), tmp_path / f"{name}.parquet")
     paths = (tmp_path / "a.parquet", tmp_path / "b.parquet")
     examples = read_split(Split("test", paths), columns=Columns("body"), require_label=False)
-    columns = answer_columns(LABELS, examples)
-    rows = list(answer_rows(columns, examples, predictions(LABELS, [[0, 1]] * 4)))
+    columns = prediction_columns(LABELS, examples)
+    rows = list(prediction_rows(columns, examples, predictions(LABELS, [[0, 1]] * 4)))
     assert columns.place == ("file", "row")  # Parquet has no lines
     assert [row.place for row in rows] == [(str(path), row) for path in paths for row in (1, 2)]
     assert [row.kept[0] for row in rows] == ["a1", "a2", "b1", "b2"]
@@ -138,7 +141,7 @@ def test_the_most_probable_labels_are_given_in_place_of_all() -> None:
     (record,) = map(json.loads, json_lines(columns, rows))
     assert [place["label"] for place in record["top"]] == ["b", "c"]
     assert "probabilities" not in record
-    assert answer_line(columns, rows[0].prediction or pytest.fail("no answer")) == "b  0.8438   c  0.1142"
+    assert prediction_line(columns, rows[0].prediction or pytest.fail("no answer")) == "b  0.8438   c  0.1142"
     with pytest.raises(ConfigError, match="3 labels, so --top-k is 3 at most, not 4"):
         rows_of(signature, [[0.0, 3.0, 1.0]], top_k=4)
     with pytest.raises(ConfigError, match="answers with values"):
@@ -147,7 +150,7 @@ def test_the_most_probable_labels_are_given_in_place_of_all() -> None:
 
 def test_a_column_of_the_table_keeps_its_name_and_ours_gives_way() -> None:
     kept = ("row", "bertune_row", "predicted_label", "probability")
-    columns = AnswerColumns(("row",), kept, LABELS)
+    columns = PredictionColumns(("row",), kept, LABELS)
     renamed = {
         "row": "bertune_bertune_row",
         "predicted_label": "bertune_predicted_label",
@@ -161,7 +164,7 @@ def test_a_column_of_the_table_keeps_its_name_and_ours_gives_way() -> None:
         "probability_no",
         "probability_yes",
     ]
-    row = AnswerRow((9,), ("mine", "x", "true", "1"), Prediction("no", 0.75, {"no": 0.75, "yes": 0.25}))
+    row = PredictionRow((9,), ("mine", "x", "true", "1"), Prediction("no", 0.75, {"no": 0.75, "yes": 0.25}))
     (record,) = map(json.loads, json_lines(columns, [row]))
     assert (record["row"], record["predicted_label"], record["bertune_predicted_label"]) == ("mine", "true", "no")
 
@@ -176,10 +179,12 @@ def test_texts_have_the_name_of_their_column_or_that_of_training() -> None:
     assert text_names(ModelSignature(("a", "b"), is_pair=False, max_length=8, text_a="0")) == ("text",)
 
 
-def typed_rows(values: Sequence[Any], signature: ModelSignature = LABELS) -> tuple[AnswerColumns, list[AnswerRow]]:
+def typed_rows(
+    values: Sequence[Any], signature: ModelSignature = LABELS
+) -> tuple[PredictionColumns, list[PredictionRow]]:
     answer = Prediction("no", 0.75, {"no": 0.75, "yes": 0.25})
-    rows = [AnswerRow((number,), (value,), answer) for number, value in enumerate(values, start=1)]
-    return AnswerColumns(("row",), ("kept",), signature), rows
+    rows = [PredictionRow((number,), (value,), answer) for number, value in enumerate(values, start=1)]
+    return PredictionColumns(("row",), ("kept",), signature), rows
 
 
 @pytest.mark.parametrize(
@@ -206,7 +211,7 @@ def test_kept_values_stay_what_they_were(values: Any, kind: Any, text: str, valu
     records = [json.loads(line)["kept"] for line in json_lines(columns, rows)]
     assert records[0] == (text if value is ... else value)
     assert records[-1] is None
-    write_answers(tmp_path / "a.parquet", "parquet", columns, rows)
+    write_predictions(tmp_path / "a.parquet", "parquet", columns, rows)
     table = pq.read_table(tmp_path / "a.parquet")
     assert table.schema.field("kept").type == (values.type if kind is None else kind)
     if kind is None and text != "nan":
@@ -217,9 +222,9 @@ def test_bytes_that_are_no_text_are_for_parquet_alone(tmp_path: Path) -> None:
     values = pa.array([b"\xff\x00"])
     columns, rows = typed_rows(list(values))
     with pytest.raises(DataError, match="column 'kept' holds bytes that are no text"):
-        write_answers(tmp_path / "a.csv", "csv", columns, rows)
+        write_predictions(tmp_path / "a.csv", "csv", columns, rows)
     assert list(tmp_path.iterdir()) == []  # whole or not at all
-    write_answers(tmp_path / "a.parquet", "parquet", columns, rows)
+    write_predictions(tmp_path / "a.parquet", "parquet", columns, rows)
     assert pq.read_table(tmp_path / "a.parquet")["kept"].combine_chunks().equals(values)
 
 
@@ -258,45 +263,11 @@ def test_what_could_not_be_written_is_refused_at_once(
     if "out" in options:
         options = options | {"out": tmp_path / options["out"]}
     with pytest.raises(ConfigError) as problem:
-        AnswerOptions(**options).check(str(tmp_path / "data.csv"))
+        PredictionOptions(**options).check(str(tmp_path / "data.csv"))
     assert said in problem.value.message
     assert (hint or "") in (problem.value.hint or "")
 
 
 def test_columns_to_keep_are_named_as_in_a_table() -> None:
-    assert AnswerOptions(keep='id, "a,b",x').kept_names == ["id", "a,b", "x"]
-    assert AnswerOptions(keep="all").kept_names is None
-
-
-@pytest.mark.parametrize(
-    ("texts", "options", "said"),
-    [
-        (("a",), DataOptions(data="x.csv"), "the texts are named, so --data has no effect"),
-        (("a",), DataOptions(on_bad_row="skip"), "the texts are named, so --on-bad-row has no effect"),
-        (("a",), DataOptions(), "this model takes pairs, got 1 text"),
-        (("a", "b", "c"), DataOptions(), "this model takes pairs, got 3 texts"),
-        ((__file__, "b"), DataOptions(), "is a file, not a text"),
-    ],
-)
-def test_texts_that_do_not_fit_are_refused(texts: tuple[str, ...], options: DataOptions, said: str) -> None:
-    pairs = SimpleNamespace(signature=ModelSignature(("no", "yes"), is_pair=True, max_length=8))
-    with pytest.raises(ConfigError, match=said):
-        examples_for(pairs, options, texts, None)  # type: ignore[arg-type]
-
-
-def test_texts_of_the_command_line_are_taken_as_they_are() -> None:
-    single = SimpleNamespace(signature=LABELS)
-    found = examples_for(single, DataOptions(), ("a\tb", "", "x" * 5000), None)  # type: ignore[arg-type]
-    assert isinstance(found, Examples)
-    assert found.texts_a == ["a\tb", "", "x" * 5000]
-
-
-@pytest.mark.parametrize(("column", "is_told"), [("0", True), ("body", False), (None, False)])
-def test_it_tells_where_a_first_row_was_taken_as_header(column: str | None, is_told: bool, tmp_path: Path) -> None:
-    path = tmp_path / "new.txt"
-    path.write_text("body\nmore\n")
-    examples = read_split(Split("test", (path,)), columns=Columns(column or "body"), require_label=False)
-    told: list[str] = []
-    tell_reading(examples, DataOptions(text_a=column), LABELS, told.append)
-    warning = f"warning: {path}: the first row was taken as the names of columns and is not answered: 'body'"
-    assert told[1:] == ([warning] if is_told else [])
+    assert PredictionOptions(keep='id, "a,b",x').kept_names == ["id", "a,b", "x"]
+    assert PredictionOptions(keep="all").kept_names is None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bertune.checkpoints.model_files import config_file
-from bertune.cli.inspection import Inspection
+from bertune.cli.inspect_data import Inspection
 from bertune.cli.progress import RowsProgress
 from bertune.data.formats.record_file import is_record_file
 from bertune.data.formats.tfds_folder import find_tfds_folder

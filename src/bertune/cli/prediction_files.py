@@ -1,4 +1,4 @@
-"""Answers as lines and files: CSV, TSV, JSON Lines and Parquet."""
+"""Predictions as lines and files: CSV, TSV, JSON Lines and Parquet."""
 
 import csv
 import json
@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from bertune.cli.answer_options import AnswerFormat
-from bertune.cli.answer_rows import AnswerColumns, AnswerRow
+from bertune.cli.prediction_options import PredictionFormat
+from bertune.cli.prediction_rows import PredictionColumns, PredictionRow
 from bertune.cli.terminal import json_text
 from bertune.errors import DataError
 from bertune.system.atomic import replaced_file
@@ -24,16 +24,21 @@ _USUAL_SEPARATOR: Final = ";"
 _LARGEST_INTEGER: Final = 1 << 63
 
 
-def write_answers(
-    path: Path, kind: AnswerFormat, columns: AnswerColumns, rows: Iterable[AnswerRow], *, formula_safe: bool = False
+def write_predictions(
+    path: Path,
+    kind: PredictionFormat,
+    columns: PredictionColumns,
+    rows: Iterable[PredictionRow],
+    *,
+    formula_safe: bool = False,
 ) -> None:
-    """Writes answers into a file, whole or not at all.
+    """Writes predictions into a file, whole or not at all.
 
     Args:
         path: the file; one that exists is replaced.
         kind: its format.
         columns: of the rows.
-        rows: the answers.
+        rows: the predictions.
         formula_safe: whether cells that a spreadsheet would compute get a ' in front.
 
     Raises:
@@ -53,8 +58,8 @@ def write_answers(
 
 
 def delimited_lines(
-    columns: AnswerColumns,
-    rows: Iterable[AnswerRow],
+    columns: PredictionColumns,
+    rows: Iterable[PredictionRow],
     delimiter: str,
     *,
     formula_safe: bool = False,
@@ -67,9 +72,9 @@ def delimited_lines(
 
     Args:
         columns: of the rows.
-        rows: the answers.
+        rows: the predictions.
         delimiter: one character.
-        formula_safe: as for `write_answers`.
+        formula_safe: as for `write_predictions`.
         header: whether the first line names the columns.
     """
     line = _Line()
@@ -85,24 +90,26 @@ def delimited_lines(
         cells = columns.cells(row)
         place = [safe(str(value)) for value in cells[:first]]
         kept = [safe(_kept_text(value, name)) for value, name in zip(cells[first:last], columns.kept, strict=True)]
-        answer = [
-            safe(_answer_text(value, separator)) if isinstance(value, str | list) else _answer_text(value, separator)
+        predicted = [
+            safe(_prediction_text(value, separator))
+            if isinstance(value, str | list)
+            else _prediction_text(value, separator)
             for value in cells[last:]
         ]
-        writer.writerow([*place, *kept, *answer])
+        writer.writerow([*place, *kept, *predicted])
         yield line.text
 
 
-def json_lines(columns: AnswerColumns, rows: Iterable[AnswerRow]) -> Iterator[str]:
+def json_lines(columns: PredictionColumns, rows: Iterable[PredictionRow]) -> Iterator[str]:
     r"""Yields one JSON object a row, each with its ``\n``."""
     for row in rows:
         yield json_line(json_record(columns, row))
 
 
-def json_record(columns: AnswerColumns, row: AnswerRow) -> JsonObject:
+def json_record(columns: PredictionColumns, row: PredictionRow) -> JsonObject:
     """Returns a row as one object of JSON's own types."""
     kept = [_json_value(value, name) for value, name in zip(row.kept, columns.kept, strict=True)]
-    return columns.record(AnswerRow(row.place, kept, row.prediction, row.not_read))
+    return columns.record(PredictionRow(row.place, kept, row.prediction, row.not_read))
 
 
 def json_line(record: JsonObject) -> str:
@@ -123,13 +130,13 @@ def _without_formula(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def _separator(columns: AnswerColumns) -> str | None:
+def _separator(columns: PredictionColumns) -> str | None:
     """Returns what stands between several labels in a cell; None where a list of JSON must stand there."""
     separator = columns.signature.label_separator or _USUAL_SEPARATOR
     return None if any(separator in label for label in columns.signature.labels) else separator
 
 
-def _answer_text(value: Any, separator: str | None) -> str:
+def _prediction_text(value: Any, separator: str | None) -> str:
     if isinstance(value, list):
         return json.dumps(value, ensure_ascii=False, allow_nan=False) if separator is None else separator.join(value)
     if isinstance(value, float):
@@ -199,7 +206,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _write_parquet(path: Path, columns: AnswerColumns, rows: Iterable[AnswerRow]) -> None:
+def _write_parquet(path: Path, columns: PredictionColumns, rows: Iterable[PredictionRow]) -> None:
     import pyarrow
     import pyarrow.parquet
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.cli.data_options import DataOptions
 from bertune.cli.model_data import read_texts_for
+from bertune.cli.options import DataOptions
 from bertune.cli.progress import RowsProgress
 from bertune.data.splits import find_splits, glue_task
 from bertune.errors import ConfigError, DataError

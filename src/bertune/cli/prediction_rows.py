@@ -1,4 +1,4 @@
-"""Answers as rows that can be joined back: the place of each in its file, columns of the table, and the answer."""
+"""Predictions as rows that can be joined back: the place of each, columns of the table, and what is predicted."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +20,13 @@ NOT_READ: Final = "not_read"
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerRow:
-    """A row of the data with its answer.
+class PredictionRow:
+    """A row of the data with its prediction.
 
     Args:
-        place: where it stands; one value for each name of `AnswerColumns.place`.
-        kept: one value for each name of `AnswerColumns.kept`.
-        prediction: the answer; None where the row could not be read.
+        place: where it stands; one value for each name of `PredictionColumns.place`.
+        kept: one value for each name of `PredictionColumns.kept`.
+        prediction: of the row; None where the row could not be read.
         not_read: why it could not be.
     """
 
@@ -37,8 +37,8 @@ class AnswerRow:
 
 
 @dataclass(frozen=True)
-class AnswerColumns:
-    """The columns of answers, in their order: place, what is kept of the table, the answer.
+class PredictionColumns:
+    """The columns of predictions, in their order: place, what is kept of the table, what is predicted.
 
     The table's columns have their own names. A column of ours gives way: it is called ``bertune_row`` where the table
     has a column ``row``.
@@ -67,56 +67,56 @@ class AnswerColumns:
             raise ConfigError(f"this model has {labels} labels, so --top-k is {labels} at most, not {self.top_k}")
 
     @property
-    def answer(self) -> str:
-        """The name of the column that answers: by the kind of task a label, labels, or a value."""
+    def predicted(self) -> str:
+        """The name of the column of what is predicted: by the kind of task a label, labels, or a value."""
         names = {TaskKind.MULTI_LABEL: "predicted_labels", TaskKind.REGRESSION: "predicted_value"}
         return names.get(self.signature.kind, "predicted_label")
 
     @property
     def names(self) -> list[str]:
         """All names, for a format of cells."""
-        ours = self._answer_names()
+        ours = self._prediction_names()
         return [*map(self._own, self.place), *self.kept, *map(self._own, ours)]
 
     @property
     def renamed(self) -> dict[str, str]:
         """The columns of ours that give way, and how they are called."""
-        ours = [*self.place, *self._answer_names()]
+        ours = [*self.place, *self._prediction_names()]
         return {name: self._own(name) for name in ours if name in self.kept}
 
-    def cells(self, row: AnswerRow) -> list[Any]:
-        """Returns place, kept cells and answer for a format of cells; None where there is nothing."""
-        answer = row.prediction
-        if answer is None:
-            cells: list[Any] = [None] * (len(self._answer_names()) - self.has_not_read)
+    def cells(self, row: PredictionRow) -> list[Any]:
+        """Returns place, kept cells and prediction for a format of cells; None where there is nothing."""
+        prediction = row.prediction
+        if prediction is None:
+            cells: list[Any] = [None] * (len(self._prediction_names()) - self.has_not_read)
         else:
-            cells = [_given(answer)]
-            if answer.probability is not None:
-                cells.append(answer.probability)
+            cells = [_given(prediction)]
+            if prediction.probability is not None:
+                cells.append(prediction.probability)
             if self.top_k is not None:
-                cells += [part for label_and_share in self.top(answer) for part in label_and_share]
+                cells += [part for label_and_share in self.top(prediction) for part in label_and_share]
             else:
-                cells += answer.probabilities.values()
+                cells += prediction.probabilities.values()
         return [*row.place, *row.kept, *cells, *([row.not_read] if self.has_not_read else [])]
 
-    def record(self, row: AnswerRow) -> JsonObject:
+    def record(self, row: PredictionRow) -> JsonObject:
         """Returns the same as one object, in which the probabilities are an object of their own."""
-        answer = row.prediction
-        ours: JsonObject = {self.answer: None if answer is None else _given(answer)}
-        if answer is not None and answer.probability is not None:
-            ours["probability"] = answer.probability
-        if answer is not None and self.top_k is not None:
-            ours["top"] = [{"label": label, "probability": share} for label, share in self.top(answer)]
-        elif answer is not None and answer.probabilities:
-            ours["probabilities"] = answer.probabilities
+        prediction = row.prediction
+        ours: JsonObject = {self.predicted: None if prediction is None else _given(prediction)}
+        if prediction is not None and prediction.probability is not None:
+            ours["probability"] = prediction.probability
+        if prediction is not None and self.top_k is not None:
+            ours["top"] = [{"label": label, "probability": share} for label, share in self.top(prediction)]
+        elif prediction is not None and prediction.probabilities:
+            ours["probabilities"] = prediction.probabilities
         if self.has_not_read:
             ours[NOT_READ] = row.not_read
         place = dict(zip(map(self._own, self.place), row.place, strict=True))
         kept = dict(zip(self.kept, row.kept, strict=True))
         return place | kept | {self._own(name): value for name, value in ours.items()}
 
-    def _answer_names(self) -> list[str]:
-        names = [self.answer]
+    def _prediction_names(self) -> list[str]:
+        names = [self.predicted]
         if self.signature.kind.has_one_label:
             names.append("probability")
         if self.top_k is not None:
@@ -126,9 +126,9 @@ class AnswerColumns:
             names += [f"probability_{label}" for label in self.signature.labels]
         return [*names, NOT_READ] if self.has_not_read else names
 
-    def top(self, answer: Prediction) -> list[tuple[str, float]]:
+    def top(self, prediction: Prediction) -> list[tuple[str, float]]:
         """Returns the most probable labels with their probabilities."""
-        return sorted(answer.probabilities.items(), key=lambda pair: -pair[1])[: self.top_k]
+        return sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])[: self.top_k]
 
     def _own(self, name: str) -> str:
         while name in self.kept:
@@ -136,7 +136,7 @@ class AnswerColumns:
         return name
 
 
-def answer_columns(
+def prediction_columns(
     signature: ModelSignature,
     examples: Examples | ReencodedExamples,
     kept: KeptColumns | None = None,
@@ -144,25 +144,25 @@ def answer_columns(
     top_k: int | None = None,
     has_not_read: bool = False,
     has_lines: bool = True,
-) -> AnswerColumns:
-    """Names the columns of the answers to examples.
+) -> PredictionColumns:
+    """Names the columns of the predictions of examples.
 
     Args:
         signature: of the model.
-        examples: what is answered.
+        examples: what is predicted.
         kept: the columns to keep; None keeps the texts, under the names that their columns have, or else had in
             training.
-        top_k: see `AnswerColumns`.
-        has_not_read: see `AnswerColumns`.
+        top_k: see `PredictionColumns`.
+        has_not_read: see `PredictionColumns`.
         has_lines: False where the lines of the examples are no lines of a file.
     """
     if isinstance(examples, ReencodedExamples):
-        return AnswerColumns(("example_id",), (), signature, top_k)
+        return PredictionColumns(("example_id",), (), signature, top_k)
     place: tuple[str, ...] = ("file",) if examples.paths is not None else ()
     has_lines = has_lines and not any(map(_WITHOUT_LINES.search, {examples.report.path, *(examples.paths or ())}))
     place += ("row", "line") if has_lines else ("row",)
     names = text_names(signature, examples.report.header) if kept is None else kept.names
-    return AnswerColumns(place, names, signature, top_k, has_not_read)
+    return PredictionColumns(place, names, signature, top_k, has_not_read)
 
 
 def text_names(signature: ModelSignature, header: Sequence[str] = ()) -> tuple[str, ...]:
@@ -176,29 +176,29 @@ def text_names(signature: ModelSignature, header: Sequence[str] = ()) -> tuple[s
     return tuple(words)
 
 
-def answer_rows(
-    columns: AnswerColumns,
+def prediction_rows(
+    columns: PredictionColumns,
     examples: Examples | ReencodedExamples,
     predictions: Iterable[Prediction],
     kept: KeptColumns | None = None,
     *,
     rows_before: int = 0,
-) -> Iterator[AnswerRow]:
+) -> Iterator[PredictionRow]:
     """Yields a row for each row of the data, in their order, those that could not be read in their places.
 
     Args:
-        columns: from `answer_columns`.
-        examples: what was answered.
-        predictions: the answers.
-        kept: as for `answer_columns`.
-        rows_before: rows of the same source that were answered before.
+        columns: from `prediction_columns`.
+        examples: what was predicted.
+        predictions: of the rows that could be read.
+        kept: as for `prediction_columns`.
+        rows_before: rows of the same source that were predicted before.
     """
     if isinstance(examples, ReencodedExamples):
         for number, prediction in zip(examples.example_ids.tolist(), predictions, strict=True):
-            yield AnswerRow((number,), (), prediction)
+            yield PredictionRow((number,), (), prediction)
         return
     texts = [column for column in (examples.texts_a, examples.texts_b) if column is not None]
-    answers = iter(predictions)
+    predicted = iter(predictions)
     file, row = "", rows_before
     for path, line, number, reason in _in_order(examples):
         row = row + 1 if path == file or not file else 1
@@ -209,7 +209,7 @@ def answer_rows(
             cells = kept.cells(path, line)
         else:
             cells = [None] * len(texts) if number is None else [column[number] for column in texts]
-        yield AnswerRow(place, cells, None if number is None else next(answers), reason)
+        yield PredictionRow(place, cells, None if number is None else next(predicted), reason)
 
 
 def _in_order(examples: Examples) -> Iterator[tuple[str, int, int | None, str | None]]:
@@ -226,7 +226,7 @@ def _in_order(examples: Examples) -> Iterator[tuple[str, int, int | None, str | 
     yield from sorted([*used, *left], key=lambda entry: (place_of[entry[0]], entry[1]))
 
 
-def _given(answer: Prediction) -> Any:
-    if answer.value is not None:
-        return answer.value
-    return list(answer.labels) if answer.labels is not None else answer.label
+def _given(prediction: Prediction) -> Any:
+    if prediction.value is not None:
+        return prediction.value
+    return list(prediction.labels) if prediction.labels is not None else prediction.label

@@ -12,8 +12,8 @@ from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import is_of_transformers
-from bertune.cli.fetching import FetchingProgress
-from bertune.cli.inspection import Inspection
+from bertune.cli.inspect_data import Inspection
+from bertune.cli.progress import FetchingProgress
 from bertune.experiments.study_directory import StudyDirectory
 from bertune.experiments.summary import summarize
 from bertune.fetch.resolve import resolve_model

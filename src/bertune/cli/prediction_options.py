@@ -1,4 +1,4 @@
-"""The flags by which `predict` says where answers go and what stands in them."""
+"""The flags by which `predict` says where predictions go and what stands in them."""
 
 import csv
 from dataclasses import dataclass, fields
@@ -8,9 +8,9 @@ from typing import Final, Literal
 from bertune.errors import ConfigError
 from bertune.wording.nearest import did_you_mean
 
-AnswerFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+PredictionFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 
-_FORMATS: Final[dict[str, AnswerFormat]] = {
+_FORMATS: Final[dict[str, PredictionFormat]] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
@@ -20,8 +20,8 @@ _FORMATS: Final[dict[str, AnswerFormat]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerOptions:
-    """Where answers go, and what stands in them.
+class PredictionOptions:
+    """Where predictions go, and what stands in them.
 
     Args:
         out: write the answers into this file, whole or not at all: .csv, .tsv, .jsonl or .parquet.
@@ -55,7 +55,7 @@ class AnswerOptions:
         return names
 
     @property
-    def format(self) -> AnswerFormat | None:
+    def format(self) -> PredictionFormat | None:
         """The format of the file; None where there is none.
 
         Raises:
