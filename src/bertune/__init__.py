@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from bertune.evaluation.explain import WordReason as WordReason
     from bertune.evaluation.explain import explain as explain
     from bertune.evaluation.given_texts import ArrowStream as ArrowStream
+    from bertune.evaluation.labelled_rows import LabelledRows as LabelledRows
     from bertune.evaluation.logits import predict_logits as predict_logits
     from bertune.evaluation.predictions import Prediction as Prediction
     from bertune.evaluation.predictions import Predictions as Predictions
@@ -166,6 +167,7 @@ _HOMES = {
     "LabelScore": "evaluation.score_parts",
     "LabelSet": "data.examples",
     "LabelThreshold": "evaluation.thresholds",
+    "LabelledRows": "evaluation.labelled_rows",
     "Layout": "batches.layout",
     "LoadedModel": "checkpoints.model_folder",
     "LongTexts": "tokenization.long_texts",

@@ -52,6 +52,7 @@ RESULTS = {
     "History",
     "LabelScore",
     "LabelThreshold",
+    "LabelledRows",
     "Layout",
     "LoadedModel",
     "LongTexts",

@@ -238,4 +238,3 @@ class ModelSignature:
             return cls(**values)
         except ConfigError as error:
             raise CheckpointError(f"{path}: {error.message}") from error
-

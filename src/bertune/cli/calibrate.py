@@ -212,17 +212,17 @@ def _rows_predicted_now(
     from bertune.checkpoints.model_folder import load
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
-    from bertune.evaluation.predictions import predict, targets_for
+    from bertune.evaluation.predictions import predict
     from bertune.nn.device import choose_device
 
     model = load(folder)
     model.classifier.to(choose_device(compute.device))
-    examples, split = read_for(model, options, require_label=True, label=label)
-    for line in examples.report.lines():
+    rows, split = read_for(model, options, require_label=True, label=label)
+    for line in rows.report.lines():
         tell(line)
     if split == "train":
         tell("train: a model is surer on rows it was trained on than on new ones, so what is fitted here misleads")
-    targets = targets_for(model.signature, examples)
-    with RowsProgress("evaluating", len(examples), enabled=not quiet) as progress:
-        logits = predict(model, examples, precision=compute.precision, on_batch=progress.advance).logits
-    return _FittedRows(str(examples.report.path), examples.report.to_dict(), split, logits, targets)
+    targets = rows.targets_for(model.signature)
+    with RowsProgress("evaluating", len(rows), enabled=not quiet) as progress:
+        logits = predict(model, rows, precision=compute.precision, on_batch=progress.advance).logits
+    return _FittedRows(str(rows.report.path), rows.report.to_dict(), split, logits, targets)

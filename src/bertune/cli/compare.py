@@ -11,8 +11,7 @@ from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refu
 from bertune.cli.terminal import keep_quiet, say, show, show_json
 
 if TYPE_CHECKING:
-    from bertune.data.examples import Examples
-    from bertune.evaluation.encoded_folder import ReencodedExamples
+    from bertune.evaluation.labelled_rows import LabelledRows
     from bertune.reports.compared_runs import ComparedRun
     from bertune.training.saved_run import LabelledRow, Target
 
@@ -107,31 +106,31 @@ def predicted_by(
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.evaluation.answers import kept_of
-    from bertune.evaluation.predictions import predict, targets_for
+    from bertune.evaluation.predictions import predict
     from bertune.nn.device import choose_device
     from bertune.reports.compared_runs import ComparedRun
 
     model = load(find_model_folder(run))
     model.classifier.to(choose_device(compute.device))
-    examples, _ = read_for(model, options, require_label=True, label=label)
-    for line in examples.report.lines():
+    rows, _ = read_for(model, options, require_label=True, label=label)
+    for line in rows.report.lines():
         tell(f"{run}: {line}")
-    targets = targets_for(model.signature, examples)
-    with RowsProgress(f"evaluating {run.name}", len(examples), enabled=not quiet) as progress:
-        predictions = predict(model, examples, precision=compute.precision, on_batch=progress.advance)
-    rows = [_row(examples, number, kept_of(target, model.signature)) for number, target in enumerate(targets)]
-    return ComparedRun(str(run), model.signature, rows, predictions.logits)
+    targets = rows.targets_for(model.signature)
+    with RowsProgress(f"evaluating {run.name}", len(rows), enabled=not quiet) as progress:
+        predictions = predict(model, rows, precision=compute.precision, on_batch=progress.advance)
+    labelled = [_row(rows, number, kept_of(target, model.signature)) for number, target in enumerate(targets)]
+    return ComparedRun(str(run), model.signature, labelled, predictions.logits)
 
 
-def _row(examples: "Examples | ReencodedExamples", number: int, target: "Target") -> "LabelledRow":
-    from bertune.evaluation.encoded_folder import ReencodedExamples
+def _row(rows: "LabelledRows", number: int, target: "Target") -> "LabelledRow":
     from bertune.training.saved_run import LabelledRow
 
-    if isinstance(examples, ReencodedExamples):
-        return LabelledRow(where=f"{examples.folder}: example {examples.example_ids[number]}", target=target)
+    texts, where = rows.texts, rows.where(number)
+    if texts is None:
+        return LabelledRow(where=where, target=target)
     return LabelledRow(
-        where=examples.where(number),
-        text_a=examples.texts_a[number],
-        text_b=None if examples.texts_b is None else examples.texts_b[number],
+        where=where,
+        text_a=texts.texts_a[number],
+        text_b=None if texts.texts_b is None else texts.texts_b[number],
         target=target,
     )

@@ -67,6 +67,7 @@ def demo(
     from bertune.data.examples import Columns
     from bertune.data.sources import read_examples
     from bertune.evaluation.evaluate_model import evaluate
+    from bertune.evaluation.labelled_rows import TextRows
     from bertune.evaluation.predictions import predict
     from bertune.nn.device import choose_device
     from bertune.reports.run_report import write_report
@@ -106,7 +107,7 @@ def demo(
     show_unless_json = _keep_lines if output.json else show
     show_unless_json(scores.lines(verbose=False))
     tell("4. New pairs")
-    new = read_examples(folder / "new_pairs.tsv", replace(columns, label=None), require_label=False)
+    new = TextRows(read_examples(folder / "new_pairs.tsv", replace(columns, label=None), require_label=False))
     shown = prediction_columns(loaded.signature, new)
     predictions = predict(loaded, new)
     show_unless_json(prediction_table(shown, prediction_rows(shown, new, predictions)))

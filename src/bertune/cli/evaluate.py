@@ -76,25 +76,23 @@ def evaluate(
     model.classifier.to(choose_device(compute.device))
 
     def evaluate_split(chosen: DataOptions) -> tuple[JsonObject, list[str]]:
-        examples, split = read_for(model, chosen, require_label=True, label=label, allow_no_label=allow_no_label)
-        for line in examples.report.lines():
+        rows, split = read_for(model, chosen, require_label=True, label=label, allow_no_label=allow_no_label)
+        for line in rows.report.lines():
             tell(line)
         if split in _SEEN:
             tell(f"{split}: {_SEEN[split]}")
-        with RowsProgress("evaluating", len(examples), enabled=not output.quiet) as progress:
-            scores, predictions = evaluate_model(
-                model, examples, precision=compute.precision, on_batch=progress.advance
-            )
+        with RowsProgress("evaluating", len(rows), enabled=not output.quiet) as progress:
+            scores, predictions = evaluate_model(model, rows, precision=compute.precision, on_batch=progress.advance)
         if verbose or predictions.long_texts.over_length:
             tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
         values = {
-            "data": examples.report.to_dict(),
+            "data": rows.report.to_dict(),
             "split": split,
             "long_texts": predictions.long_texts.to_dict(),
             "scores": scores.to_dict(),
         }
         if is_run and chosen.data is not None:
-            entries.append(kept_entry(run, chosen.data, split, examples, scores, compute.precision))
+            entries.append(kept_entry(run, chosen.data, split, rows, scores, compute.precision))
         return values, scores.lines(verbose=verbose)
 
     values, lines = evaluate_split(options)

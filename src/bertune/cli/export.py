@@ -85,7 +85,6 @@ def _export_model(
     from bertune.checkpoints.model_files import find_model_folder
     from bertune.checkpoints.model_folder import load
     from bertune.cli.model_data import read_for
-    from bertune.data.examples import Examples
     from bertune.exports.export_folder import check_replaceable
     from bertune.exports.proved_export import export
 
@@ -93,13 +92,13 @@ def _export_model(
     find_format(name)
     check_replaceable(out)
     model = load(find_model_folder(run))
-    proof_rows: Examples | None = None
+    proof_rows = None
     if options.data is not None:
-        examples, _ = read_for(model, options, require_label=False)
-        if not isinstance(examples, Examples):
+        rows, _ = read_for(model, options, require_label=False)
+        if rows.texts is None:
             raise ConfigError(f"{options.data} was encoded before; the proof of an export needs texts")
-        proof_rows = examples
-        for line in examples.report.lines():
+        proof_rows = rows.texts
+        for line in rows.report.lines():
             tell(line)
     elif (flags := asdict(options)) != asdict(ProofOptions()):
         given = next(flag for flag, value in flags.items() if value != asdict(ProofOptions())[flag])

@@ -14,6 +14,7 @@ from bertune.data.splits import find_splits, glue_task, read_split
 from bertune.data.table import NoColumnError
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.encoded_folder import ReencodedExamples
+from bertune.evaluation.labelled_rows import LabelledRows, TextRows
 from bertune.shards.manifest import find_reencoded_splits
 
 
@@ -25,8 +26,8 @@ def read_for(
     label: str | None = None,
     allow_no_label: bool = False,
     kept: KeptColumns | None = None,
-) -> tuple[Examples | ReencodedExamples, str | None]:
-    """Reads examples for a model; without data, lines on standard input.
+) -> tuple[LabelledRows, str | None]:
+    """Reads rows for a model; without data, lines on standard input.
 
     Args:
         model: its signature gives task and columns where they are not named.
@@ -37,7 +38,7 @@ def read_for(
         kept: takes further columns of each row along.
 
     Returns:
-        The examples, and the split they are where there was a choice.
+        The rows, and the split they are where there was a choice.
 
     Raises:
         ConfigError: a file or column that does not exist, a folder that was encoded for another model, or a flag that
@@ -49,7 +50,7 @@ def read_for(
             raise ConfigError("standard input is closed", hint="name the texts with --data")
         flags = options.table_flags() | {"split": options.split is not None}
         refuse_flags("without --data, standard input is read", flags)
-        return read_lines(sys.stdin.buffer, pair=model.signature.is_pair is True), None
+        return TextRows(read_lines(sys.stdin.buffer, pair=model.signature.is_pair is True)), None
     folders = find_reencoded_splits(options.data)
     if folders:
         refuse_flags(
@@ -60,7 +61,7 @@ def read_for(
         return _read_reencoded(model, options.data, options.split, folders, require_label=require_label)
     if allow_no_label and not model.signature.kind.has_label_sets:
         raise ConfigError("every row has one label in this model's task, so --allow-no-label has no effect")
-    return _read_texts(
+    examples, split = _read_texts(
         model.signature,
         options,
         options.data,
@@ -69,6 +70,7 @@ def read_for(
         allow_no_label=allow_no_label,
         kept=kept,
     )
+    return TextRows(examples), split
 
 
 def also_scored(model: LoadedModel, options: DataOptions, split: str | None) -> str | None:

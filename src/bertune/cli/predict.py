@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from bertune.checkpoints.model_folder import LoadedModel
     from bertune.checkpoints.signature import ModelSignature
     from bertune.cli.prediction_rows import PredictionColumns
-    from bertune.data.examples import Examples
     from bertune.data.kept_columns import KeptColumns
-    from bertune.evaluation.encoded_folder import ReencodedExamples
+    from bertune.evaluation.labelled_rows import LabelledRows
     from bertune.nn.precision import Precision
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]
@@ -139,16 +138,20 @@ def predict(
         _predict_lines(model, destination, how)
         return
     kept = None if destination.keep is None else KeptColumns(destination.kept_names)
-    examples = examples_for(model, options, texts, kept)
+    rows = rows_for(model, options, texts, kept)
     if not texts:
-        tell_reading(examples, options, model.signature, tell)
+        tell_reading(rows, options, model.signature, tell)
     if explain:
         from bertune.cli.predict_explain import explain_rows
 
+        if rows.texts is None:
+            raise ConfigError(
+                f"{options.data} holds no texts whose words could be explained", hint="name the table it was made of"
+            )
         method, has_lines = explaining.explain_by or "integrated-gradients", options.data is not None
-        explain_rows(model, examples, method, explaining.limit, has_lines=has_lines, as_json=output.json, quiet=quiet)
+        explain_rows(model, rows.texts, method, explaining.limit, has_lines=has_lines, as_json=output.json, quiet=quiet)
         return
-    _predict_examples(model, examples, kept, options, destination, how)
+    _predict_rows(model, rows, kept, options, destination, how)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +171,9 @@ class _Predicting:
     tell: Callable[[str], None]
 
 
-def examples_for(
+def rows_for(
     model: "LoadedModel", options: DataOptions, texts: tuple[str, ...], kept: "KeptColumns | None"
-) -> "Examples | ReencodedExamples":
+) -> "LabelledRows":
     """Reads what is to be predicted: texts of the command line, or what the options name.
 
     Raises:
@@ -179,6 +182,7 @@ def examples_for(
     """
     from bertune.cli.model_data import read_for
     from bertune.data.examples import Examples
+    from bertune.evaluation.labelled_rows import TextRows
 
     if not texts:
         return read_for(model, options, require_label=False, kept=kept)[0]
@@ -188,37 +192,35 @@ def examples_for(
         if len(text) < 4096 and "\0" not in text and Path(text).is_file():
             raise ConfigError(f"{text} is a file, not a text", hint=f"to predict its rows: --data {text}")
     if not model.signature.is_pair:
-        return Examples.from_lists(texts, name="command line")
+        return TextRows(Examples.from_lists(texts, name="command line"))
     if len(texts) != 2:
         raise ConfigError(
             f"this model takes pairs, got {len(texts)} text{'s' if len(texts) > 1 else ''}",
             hint='name two texts: bertune predict RUN "first text" "second text"',
         )
-    return Examples.from_lists(texts[:1], texts[1:], name="command line")
+    return TextRows(Examples.from_lists(texts[:1], texts[1:], name="command line"))
 
 
 def tell_reading(
-    examples: "Examples | ReencodedExamples",
+    rows: "LabelledRows",
     options: DataOptions,
     signature: "ModelSignature",
     tell: Callable[[str], None],
 ) -> None:
     """Tells how many rows were read, and what looks wrong about them."""
-    from bertune.data.examples import Examples
-
-    report = examples.report
+    report = rows.report
     tell(report.summary())
     for warning in report.warnings:
         tell(f"warning: {warning}")
     column = signature.text_a if options.text_a is None else options.text_a
-    if isinstance(examples, Examples) and report.header and str(column).isdecimal() and str(column) != report.header[0]:
+    if rows.texts is not None and report.header and str(column).isdecimal() and str(column) != report.header[0]:
         first = ", ".join(f"'{shorten(name)}'" for name in report.header)
         tell(f"warning: {report.path}: the first row was taken as the names of columns and is not answered: {first}")
 
 
-def _predict_examples(
+def _predict_rows(
     model: "LoadedModel",
-    examples: "Examples | ReencodedExamples",
+    rows: "LabelledRows",
     kept: "KeptColumns | None",
     options: DataOptions,
     destination: PredictionOptions,
@@ -233,24 +235,24 @@ def _predict_examples(
 
     columns = prediction_columns(
         model.signature,
-        examples,
+        rows,
         kept,
         top_k=destination.top_k,
         has_not_read=options.on_bad_row == "skip",
         has_lines=options.data is not None,
     )
     _tell_renamed(columns, how.tell)
-    with RowsProgress("predicting", len(examples), enabled=not how.quiet) as progress:
-        predictions = predict(model, examples, precision=how.precision, on_batch=progress.advance)
+    with RowsProgress("predicting", len(rows), enabled=not how.quiet) as progress:
+        predictions = predict(model, rows, precision=how.precision, on_batch=progress.advance)
     how.tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
-    rows = prediction_rows(columns, examples, predictions, kept)
+    predicted = prediction_rows(columns, rows, predictions, kept)
     if destination.out is None:
-        PredictionWriter(columns, as_json=how.as_json).show(rows)
+        PredictionWriter(columns, as_json=how.as_json).show(predicted)
         return
     assert destination.format is not None
-    write_predictions(destination.out, destination.format, columns, rows, formula_safe=destination.formula_safe)
+    write_predictions(destination.out, destination.format, columns, predicted, formula_safe=destination.formula_safe)
     if how.as_json:
-        show_json({"file": str(destination.out), "rows": examples.report.rows_in, "answers": len(predictions)})
+        show_json({"file": str(destination.out), "rows": rows.report.rows_in, "answers": len(predictions)})
     else:
         show([str(destination.out)])
 
@@ -265,6 +267,7 @@ def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _P
     from bertune.cli.prediction_rows import PredictionColumns, prediction_rows, text_names
     from bertune.data.formats.arriving_lines import arriving_examples, typed_examples
     from bertune.data.read_report import ReadReport
+    from bertune.evaluation.labelled_rows import TextRows
     from bertune.evaluation.predictions import predict
 
     stream = sys.stdin.buffer
@@ -287,7 +290,7 @@ def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _P
             show([prediction_line(columns, prediction)])
             sys.stdout.flush()
         else:
-            output.show(prediction_rows(columns, examples, predictions, rows_before=rows))
+            output.show(prediction_rows(columns, TextRows(examples), predictions, rows_before=rows))
         rows += len(examples)
         blank += examples.report.blank_texts
         computed_by = predictions.computed_by

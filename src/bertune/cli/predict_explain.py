@@ -14,8 +14,8 @@ from bertune.cli.progress import RowsProgress
 from bertune.cli.terminal import printable, show
 from bertune.data.examples import Examples
 from bertune.errors import ConfigError
-from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.explain import Explanation, Method, Reason, WordReason, explain
+from bertune.evaluation.labelled_rows import TextRows
 
 # An explanation costs as much as dozens of predictions.
 _MOST_ROWS = 1000
@@ -28,7 +28,7 @@ _AGAINST = ("", "red", "bold red", "bold white on red")
 
 def explain_rows(
     model: LoadedModel,
-    examples: Examples | ReencodedExamples,
+    examples: Examples,
     method: Method,
     limit: int | None,
     *,
@@ -40,7 +40,7 @@ def explain_rows(
 
     Args:
         model: whose predictions.
-        examples: with their texts.
+        examples: to explain.
         method: how to explain.
         limit: rows to explain, the first ones; None explains all.
         has_lines: see `prediction_columns`.
@@ -48,12 +48,8 @@ def explain_rows(
         quiet: no progress.
 
     Raises:
-        ConfigError: examples without texts, a limit below 1, or many rows without a limit.
+        ConfigError: a limit below 1, or many rows without a limit.
     """
-    if isinstance(examples, ReencodedExamples):
-        raise ConfigError(
-            f"{examples.folder} holds no texts whose words could be explained", hint="name the table it was made of"
-        )
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
     if limit is None and len(examples) > _MOST_ROWS:
@@ -64,8 +60,8 @@ def explain_rows(
     chosen = examples if limit is None else examples.select(range(min(limit, len(examples))))
     with RowsProgress("explaining", len(chosen), enabled=not quiet) as progress:
         explanations = explain(model, chosen, method=method, on_row=progress.advance)
-    columns = prediction_columns(model.signature, chosen, has_lines=has_lines)
-    predicted = prediction_rows(columns, chosen, [explanation.prediction for explanation in explanations])
+    columns = prediction_columns(model.signature, TextRows(chosen), has_lines=has_lines)
+    predicted = prediction_rows(columns, TextRows(chosen), [explanation.prediction for explanation in explanations])
     rows = [row for row in predicted if row.prediction is not None]
     if as_json:
         for row, explanation in zip(rows, explanations, strict=True):

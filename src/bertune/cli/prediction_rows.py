@@ -10,7 +10,7 @@ from bertune.data.examples import Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
-from bertune.evaluation.encoded_folder import ReencodedExamples
+from bertune.evaluation.labelled_rows import LabelledRows
 from bertune.evaluation.predictions import Prediction
 from bertune.system.json_file import JsonObject
 
@@ -138,25 +138,26 @@ class PredictionColumns:
 
 def prediction_columns(
     signature: ModelSignature,
-    examples: Examples | ReencodedExamples,
+    rows: LabelledRows,
     kept: KeptColumns | None = None,
     *,
     top_k: int | None = None,
     has_not_read: bool = False,
     has_lines: bool = True,
 ) -> PredictionColumns:
-    """Names the columns of the predictions of examples.
+    """Names the columns of the predictions of rows.
 
     Args:
         signature: of the model.
-        examples: what is predicted.
+        rows: what is predicted.
         kept: the columns to keep; None keeps the texts, under the names that their columns have, or else had in
             training.
         top_k: see `PredictionColumns`.
         has_not_read: see `PredictionColumns`.
-        has_lines: False where the lines of the examples are no lines of a file.
+        has_lines: False where the lines of the rows are no lines of a file.
     """
-    if isinstance(examples, ReencodedExamples):
+    examples = rows.texts
+    if examples is None:
         return PredictionColumns(("example_id",), (), signature, top_k)
     place: tuple[str, ...] = ("file",) if examples.paths is not None else ()
     has_lines = has_lines and not any(map(_WITHOUT_LINES.search, {examples.report.path, *(examples.paths or ())}))
@@ -178,7 +179,7 @@ def text_names(signature: ModelSignature, header: Sequence[str] = ()) -> tuple[s
 
 def prediction_rows(
     columns: PredictionColumns,
-    examples: Examples | ReencodedExamples,
+    rows: LabelledRows,
     predictions: Iterable[Prediction],
     kept: KeptColumns | None = None,
     *,
@@ -188,13 +189,14 @@ def prediction_rows(
 
     Args:
         columns: from `prediction_columns`.
-        examples: what was predicted.
+        rows: what was predicted.
         predictions: of the rows that could be read.
         kept: as for `prediction_columns`.
         rows_before: rows of the same source that were predicted before.
     """
-    if isinstance(examples, ReencodedExamples):
-        for number, prediction in zip(examples.example_ids.tolist(), predictions, strict=True):
+    examples = rows.texts
+    if examples is None:
+        for number, prediction in zip(rows.example_ids.tolist(), predictions, strict=True):
             yield PredictionRow((number,), (), prediction)
         return
     texts = [column for column in (examples.texts_a, examples.texts_b) if column is not None]

@@ -1,5 +1,6 @@
 """Examples of a folder that `bertune encode` made, for a model that is already there."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.read_report import ReadReport
 from bertune.errors import ConfigError, DataError
+from bertune.evaluation.labelled_rows import LabelledRows
 from bertune.shards.manifest import NO_WINDOWS, Manifest, check_tokenizer, read_manifest
 from bertune.shards.read_records import Records, read_reencoded
 from bertune.tokenization.encoded_examples import EncodedExamples
-from bertune.tokenization.long_texts import LongTexts
+from bertune.tokenization.long_texts import LongText, LongTexts
 
 
 @dataclass(frozen=True, eq=False)
-class ReencodedExamples:
+class ReencodedExamples(LabelledRows):
     """Examples without their texts; `evaluate` and `predict` take them in the place of texts.
 
     Args:
@@ -48,9 +50,17 @@ class ReencodedExamples:
         return self.manifest.report()
 
     @property
+    def texts(self) -> None:
+        """None: only the tokens are there."""
+
+    @property
     def long_texts(self) -> LongTexts:
         """How many examples were too long; records do not say it of each, the manifest says how many."""
         return self.manifest.long_texts
+
+    def long_texts_of(self, encoded: EncodedExamples, mode: LongText) -> LongTexts:  # noqa: ARG002 (as for texts)
+        """Gives `long_texts`."""
+        return self.long_texts
 
     @property
     def example_ids(self) -> NDArray[np.int64]:
@@ -69,6 +79,17 @@ class ReencodedExamples:
         """
         check_fits(model, self.folder, self.manifest)
         return self.records.encoded
+
+    def where(self, row: int) -> str:
+        """Names the folder and the position in the data set."""
+        return f"{self.folder}: example {self.example_ids[row]}"
+
+    def digest(self) -> str:
+        """Gives the SHA-256 of tokens and targets."""
+        digest = hashlib.sha256()
+        for array in (self.records.encoded.token_ids, self.records.encoded.offsets, self.records.targets):
+            digest.update(b"" if array is None else array.tobytes())
+        return digest.hexdigest()
 
     def targets_for(self, signature: ModelSignature) -> NDArray[Any]:
         """Gives class ids in the model's label order, whatever the folder's order is, or values.

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.answers import decisions, scaled
-from bertune.evaluation.encoded_folder import ReencodedExamples
-from bertune.evaluation.given_texts import GivenLabelled, labelled_examples_of
-from bertune.evaluation.predictions import Predictions, baseline_of, predict, targets_for
+from bertune.evaluation.given_texts import GivenLabelled, labelled_rows_of
+from bertune.evaluation.labelled_rows import LabelledRows
+from bertune.evaluation.predictions import Predictions, baseline_of, predict
 from bertune.evaluation.scores import Scores, Scoring, score
 from bertune.nn.precision import Precision
 
 
 def evaluate(
     model: LoadedModel,
-    examples: GivenLabelled | ReencodedExamples,
+    examples: GivenLabelled | LabelledRows,
     *,
     text_a: str | int | None = None,
     text_b: str | int | None = None,
@@ -53,10 +53,9 @@ def evaluate(
         >>> scores.rows, len(predictions), list(scores.values)
         (2, 2, ['accuracy'])
     """
-    if not isinstance(examples, ReencodedExamples):
-        examples = labelled_examples_of(model.signature, examples, text_a=text_a, text_b=text_b, label=label)
-    targets = targets_for(model.signature, examples)
-    predictions = predict(model, examples, precision=precision, on_batch=on_batch)
+    rows = labelled_rows_of(model.signature, examples, text_a=text_a, text_b=text_b, label=label)
+    targets = rows.targets_for(model.signature)
+    predictions = predict(model, rows, precision=precision, on_batch=on_batch)
     return score_logits(predictions.logits, targets, model.signature), predictions
 
 
@@ -65,7 +64,7 @@ def score_logits(logits: NDArray[Any], targets: NDArray[Any], signature: ModelSi
 
     Args:
         logits: (rows, labels), as the model gives them.
-        targets: of the same rows, as `targets_for` gives them.
+        targets: of the same rows, as `LabelledRows.targets_for` gives them.
         signature: of the model.
     """
     decided = decisions(logits, signature)

@@ -10,6 +10,7 @@ from bertune.data.examples import Columns, Examples
 from bertune.data.frames import is_frame, read_frame
 from bertune.data.given_values import described, listed, texts_in
 from bertune.errors import ConfigError, DataError
+from bertune.evaluation.labelled_rows import LabelledRows, TextRows
 
 
 class ArrowStream(Protocol):
@@ -86,6 +87,39 @@ def labelled_examples_of(
         expected = "a list of labels" if signature.kind.has_label_sets else "one label"
         raise DataError(f"labels[0] is {described(given[1][0])}, expected {expected} for each text of this model")
     return examples
+
+
+def rows_of(
+    signature: ModelSignature, given: object, *, text_a: str | int | None = None, text_b: str | int | None = None
+) -> LabelledRows:
+    """Takes rows as they are, and anything else as `examples_of` does.
+
+    Raises:
+        ConfigError: as `examples_of` does.
+        DataError: as `examples_of` does.
+    """
+    if isinstance(given, LabelledRows):
+        return given
+    return TextRows(examples_of(signature, given, text_a=text_a, text_b=text_b))
+
+
+def labelled_rows_of(
+    signature: ModelSignature,
+    given: object,
+    *,
+    text_a: str | int | None = None,
+    text_b: str | int | None = None,
+    label: str | int | None = None,
+) -> LabelledRows:
+    """Takes rows as they are, and anything else as `labelled_examples_of` does.
+
+    Raises:
+        ConfigError: as `labelled_examples_of` does.
+        DataError: as `labelled_examples_of` does.
+    """
+    if isinstance(given, LabelledRows):
+        return given
+    return TextRows(labelled_examples_of(signature, given, text_a=text_a, text_b=text_b, label=label))
 
 
 def _is_table(given: object) -> bool:

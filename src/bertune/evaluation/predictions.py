@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
-from bertune.data.examples import Examples, LabelSet
+from bertune.data.examples import Examples
 from bertune.evaluation import answers
 from bertune.evaluation.arrays import require_finite_logits
-from bertune.evaluation.encoded_folder import ReencodedExamples
-from bertune.evaluation.given_texts import GivenTexts, examples_of
+from bertune.evaluation.given_texts import GivenTexts, rows_of
+from bertune.evaluation.labelled_rows import LabelledRows
 from bertune.evaluation.logits import computed_by, predict_logits
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import Precision, choose_precision
 from bertune.system.json_file import JsonObject
 from bertune.system.renamed import RenamedAttribute
-from bertune.tokenization.encode_texts import EncodedExamples, encode_examples
 from bertune.tokenization.long_texts import LongTexts
 from bertune.wording.counts import counted
 
@@ -111,7 +110,7 @@ class Predictions:
 
 def predict(
     model: LoadedModel,
-    texts: GivenTexts | ReencodedExamples,
+    texts: GivenTexts | LabelledRows,
     *,
     text_a: str | int | None = None,
     text_b: str | int | None = None,
@@ -147,48 +146,15 @@ def predict(
         >>> [prediction.label in predictions.labels for prediction in predictions]
         [True]
     """
-    if isinstance(texts, ReencodedExamples):
-        encoded, long_texts = texts.encoded_for(model), texts.long_texts
-    else:
-        encoded = encode_for(model, examples_of(model.signature, texts, text_a=text_a, text_b=text_b))
-        long_texts = LongTexts.of(encoded, model.signature.long_text)
+    rows = rows_of(model.signature, texts, text_a=text_a, text_b=text_b)
+    encoded = rows.encoded_for(model)
     device = model.classifier.device
     with computing_in(model.classifier.encoder, choose_precision(precision, device)):
         how = computed_by(model.classifier)
         logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    require_finite_logits(logits, texts.where if isinstance(texts, Examples) else "row {}".format)
-    return Predictions(logits, model.signature, long_texts, how)
-
-
-def encode_for(model: LoadedModel, examples: Examples) -> EncodedExamples:
-    """Encodes examples as the model was trained.
-
-    Raises:
-        ConfigError: single texts for a pair model, or pairs for a single-text model.
-    """
-    model.signature.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)
-    return encode_examples(
-        examples.texts_a,
-        examples.texts_b,
-        model.tokenizer,
-        model.signature.max_length,
-        long_text=model.signature.long_text,
-        window_stride=model.signature.window_stride,
-    )
-
-
-def targets_for(signature: ModelSignature, examples: Examples | ReencodedExamples) -> NDArray[Any]:
-    """Returns class ids, or rows of 0 and 1, in the model's label order, or values for regression.
-
-    Raises:
-        ConfigError: examples that were encoded as classes for a model of values, or the other way round.
-        DataError: a label that training did not know, or a value that is no number or out of range; names file and
-            line.
-    """
-    if isinstance(examples, ReencodedExamples):
-        return examples.targets_for(signature)
-    labels = LabelSet(signature.labels) if signature.kind.has_labels else None
-    return examples.targets_for(signature.kind, labels, signature.target_range)
+    # Of a list the row is told, not the place in a file.
+    require_finite_logits(logits, rows.where if isinstance(texts, Examples | LabelledRows) else "row {}".format)
+    return Predictions(logits, model.signature, rows.long_texts_of(encoded, model.signature.long_text), how)
 
 
 def baseline_of(signature: ModelSignature) -> NDArray[Any] | None:

@@ -9,7 +9,7 @@ from bertune.checkpoints.model_folder import LoadedModel
 from bertune.data.demo_data import demo_folder
 from bertune.data.examples import Columns, Examples
 from bertune.data.sources import read_examples
-from bertune.evaluation.predictions import encode_for
+from bertune.evaluation.labelled_rows import TextRows
 from bertune.exports.padded_rows import ProofRows
 from bertune.models.encoder_config import EncoderConfig
 from bertune.tokenization.encoded_examples import EncodedExamples, offsets_of
@@ -34,7 +34,7 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
     given = _demo_examples(is_pair=model.signature.is_pair is True) if examples is None else examples
-    texts = encode_for(model, given).sequences  # an export answers one window a row
+    texts = TextRows(given).encoded_for(model).sequences  # an export answers one window a row
     config = model.classifier.encoder.config
     random = np.random.default_rng(_SEED)
     limits = _rows_at_limits(config.vocab_size, config.max_positions)

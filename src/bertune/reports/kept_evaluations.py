@@ -1,6 +1,5 @@
 """Scores of `bertune evaluate` that stay in the run folder: `evaluations.json`."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,9 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from bertune.checkpoints.model_digests import model_digest
-from bertune.data.examples import Examples
 from bertune.errors import BertuneError, CheckpointError
-from bertune.evaluation.encoded_folder import ReencodedExamples
+from bertune.evaluation.labelled_rows import LabelledRows
 from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.scores import Scores
 from bertune.reports.run_files import read_file, read_settings
@@ -62,7 +60,7 @@ class _Evaluations:
 
 
 def kept_entry(
-    run: Path, data: str, split: str | None, examples: Examples | ReencodedExamples, scores: Scores, precision: str
+    run: Path, data: str, split: str | None, rows: LabelledRows, scores: Scores, precision: str
 ) -> KeptEvaluation:
     """Makes the entry of an evaluation; the same evaluation makes the same one, whenever it is done.
 
@@ -70,15 +68,15 @@ def kept_entry(
         run: the folder of the run.
         data: as the user named it.
         split: of a folder; None for one table.
-        examples: what was scored.
+        rows: what was scored.
         scores: of the run's model.
         precision: in which it computed.
     """
     return KeptEvaluation(
         data=data,
         split=split,
-        rows=len(examples),
-        rows_digest=_digest_of(examples),
+        rows=len(rows),
+        rows_digest=rows.digest(),
         model_digest=model_digest(run / "model"),
         seen_as=_seen_as(run, data, split),
         precision=precision,
@@ -134,19 +132,6 @@ def read_evaluations(run: Path) -> tuple[KeptEvaluation, ...]:
 def _entries(run: Path) -> tuple[KeptEvaluation, ...]:
     found = read_file(run / EVALUATIONS, _Evaluations)
     return () if found is None else found.evaluations
-
-
-def _digest_of(examples: Examples | ReencodedExamples) -> str:
-    """A digest of texts and labels, or of token ids and targets, so that the same rows are known by any path."""
-    digest = hashlib.sha256()
-    if isinstance(examples, ReencodedExamples):
-        records = examples.records
-        for array in (records.encoded.token_ids, records.encoded.offsets, records.targets):
-            digest.update(b"" if array is None else array.tobytes())
-    else:
-        columns = (examples.texts_a, examples.texts_b, examples.labels, examples.label_sets)
-        digest.update(json.dumps(columns, allow_nan=False).encode())
-    return digest.hexdigest()
 
 
 def _seen_as(run: Path, data: str, split: str | None) -> str:

@@ -26,6 +26,7 @@ from bertune.data.kept_columns import KeptColumns
 from bertune.data.read_options import ReadOptions
 from bertune.data.splits import Split, read_split
 from bertune.errors import ConfigError, DataError
+from bertune.evaluation.labelled_rows import TextRows
 from bertune.evaluation.predictions import Prediction, Predictions
 from bertune.tokenization.long_texts import LongTexts
 
@@ -44,7 +45,7 @@ def predictions(signature: ModelSignature, logits: Sequence[Sequence[float]]) ->
 def rows_of(
     signature: ModelSignature, logits: Sequence[Sequence[float]], **columns: Any
 ) -> tuple[PredictionColumns, list[PredictionRow]]:
-    examples = Examples.from_lists(["text"] * len(logits))
+    examples = TextRows(Examples.from_lists(["text"] * len(logits)))
     made = prediction_columns(signature, examples, has_lines=False, **columns)
     return made, list(prediction_rows(made, examples, predictions(signature, logits)))
 
@@ -58,9 +59,8 @@ def test_a_skipped_row_stands_in_its_place_with_the_reason(tmp_path: Path) -> No
     path.write_text('ticket,body\nT1,"two\nlines"\nT2,a,b\nT3,last\n')
     kept = KeptColumns(["ticket"])
     split = Split("test", (path,))
-    examples = read_split(
-        split, columns=Columns("body"), kept=kept, require_label=False, reading=ReadOptions(on_bad_row="skip")
-    )
+    reading = ReadOptions(on_bad_row="skip")
+    examples = TextRows(read_split(split, columns=Columns("body"), kept=kept, require_label=False, reading=reading))
     columns = prediction_columns(LABELS, examples, kept, has_not_read=True)
     answers = predictions(LABELS, [[0, 2], [2, 0]])
     found = table_of(columns, list(prediction_rows(columns, examples, answers, kept)))
@@ -97,7 +97,7 @@ def test_rows_are_counted_in_each_file_of_a_split(tmp_path: Path) -> None:
         (tmp_path / f"{name}.parquet").parent.mkdir(exist_ok=True)
         pq.write_table(pa.table({"body": [f"{name}1", f"{name}2"]}), tmp_path / f"{name}.parquet")
     paths = (tmp_path / "a.parquet", tmp_path / "b.parquet")
-    examples = read_split(Split("test", paths), columns=Columns("body"), require_label=False)
+    examples = TextRows(read_split(Split("test", paths), columns=Columns("body"), require_label=False))
     columns = prediction_columns(LABELS, examples)
     rows = list(prediction_rows(columns, examples, predictions(LABELS, [[0, 1]] * 4)))
     assert columns.place == ("file", "row")  # Parquet has no lines

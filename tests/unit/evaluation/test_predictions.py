@@ -9,8 +9,9 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples, ReadReport
 from bertune.errors import DataError
 from bertune.evaluation.given_texts import examples_of
+from bertune.evaluation.labelled_rows import TextRows
 from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.predictions import encode_for, predict
+from bertune.evaluation.predictions import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
 from bertune.tokenization.encode_texts import pad
@@ -54,7 +55,7 @@ def test_each_text_gets_the_most_probable_label_of_its_own_row(model: LoadedMode
 
 
 def test_logits_come_in_the_order_of_the_inputs_without_dropout(model: LoadedModel) -> None:
-    encoded = encode_for(model, examples_of(model.signature, TEXTS))
+    encoded = TextRows(examples_of(model.signature, TEXTS)).encoded_for(model)
     with torch.inference_mode():
         expected = model.classifier(pad(encoded)).numpy()
     model.classifier.train()

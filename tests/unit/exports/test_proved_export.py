@@ -18,7 +18,7 @@ from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.restore import restore
 from bertune.data.examples import Examples
 from bertune.errors import BertuneError, CheckpointError, ConfigError, DataError
-from bertune.evaluation.predictions import encode_for
+from bertune.evaluation.labelled_rows import TextRows
 from bertune.exports import tf_checkpoint
 from bertune.exports.proved_export import ExportProgress
 from bertune.exports.tf_checkpoint import read_classifier
@@ -134,7 +134,7 @@ def test_an_export_is_proved_on_single_windows_and_says_what_it_does_not_do(
     model = load(make_model(long_text=long_text, hidden_act="gelu_tanh", layer_norm_eps=1e-12))
     long = "one text of many words and then some more " * 12
     agreement = export(model, tmp_path / "out", format="tf_checkpoint", proof_rows=[(long, "and another"), ("a", "b")])
-    rows = encode_for(model, Examples.from_lists([long, "a"], ["and another", "b"])).sequences
+    rows = TextRows(Examples.from_lists([long, "a"], ["and another", "b"])).encoded_for(model).sequences
     assert agreement.text_rows == len(rows)
     assert (len(rows) > 2) == (long_text == "windows")
     assert agreement.max_difference <= agreement.tolerance

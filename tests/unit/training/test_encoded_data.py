@@ -15,7 +15,6 @@ from bertune.data.row_source import RowSource
 from bertune.data.splits import find_splits
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.encoded_folder import ReencodedExamples
-from bertune.evaluation.predictions import targets_for
 from bertune.shards.read_records import Records
 from bertune.shards.reencode import reencode
 from bertune.tokenization.encoded_examples import EncodedExamples
@@ -145,10 +144,10 @@ def test_a_target_out_of_range_is_refused_as_in_a_table(
     finished = run(replace(usual, target_range=(0, 95)))
     loaded = load(finished.directory.model)
     examples = ReencodedExamples.read(data / "validation", loaded)
-    assert len(targets_for(loaded.signature, examples)) == 40
+    assert len(examples.targets_for(loaded.signature)) == 40
     narrow = replace(loaded.signature, target_range=(0.0, 10.0))
     with pytest.raises(DataError, match=r"validation: example 11: the target is 11, but targets lie between 0 and 10"):
-        targets_for(narrow, examples)
+        examples.targets_for(narrow)
 
 
 def test_bounds_of_targets_are_those_of_float32_and_what_is_not_finite_is_refused(tmp_path: Path) -> None:
