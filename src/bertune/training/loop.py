@@ -98,7 +98,8 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         Losses, rates and gradient norms of the steps, losses and scores of the epochs.
 
     Raises:
-        ConfigError: targets are missing, or an optimizer or scheduler that cannot be used.
+        ConfigError: targets are missing, an optimizer or scheduler cannot be used, or `config` has a setting that a
+            given optimizer has itself.
         DataError: targets that are not of the kind, one outside the classifier's labels, or no example.
         DivergedError: the loss is not finite; the classifier then holds the weights before that step.
 
@@ -122,10 +123,9 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
     validation_set = None if validation is None else objective.checked(as_dataset(validation), "validation", classifier)
     assert train_set.targets is not None
     given = config or TrainingConfig()
-    if optimizer is not None and given.layer_decay not in (None, 1):
-        raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
-    if optimizer is not None and given.recipe == "auto":
-        given = replace(given, recipe="lesson")
+    if optimizer is not None:
+        _refuse_its_settings(given, optimizer)
+        given = replace(given, recipe="lesson") if given.recipe == "auto" else given
     plan = plan_of(given, classifier, len(train_set), has_validation=validation_set is not None)
     names = objective.names_of(classifier)
     class_weights = class_weights_of(plan.class_weights, kind=kind, names=names, targets=train_set.targets)
@@ -193,6 +193,24 @@ def _made_for(optimizer: ScheduledAdam, scheduler: LRScheduler | None) -> Schedu
     if scheduler is not None:
         raise ConfigError("the scheduler has no optimizer", hint="give fit the optimizer that it was made with as well")
     return optimizer
+
+
+def _refuse_its_settings(config: TrainingConfig, optimizer: Optimizer) -> None:
+    """Refuses settings that an optimizer that is given has itself: they would have no effect.
+
+    Raises:
+        ConfigError: names one.
+    """
+    if config.layer_decay not in (None, 1):
+        raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
+    # One of torch has no clip; its gradients are clipped as the configuration says.
+    clip = ("max_gradient_norm",) if isinstance(optimizer, ScheduledAdam) else ()
+    for name in ("learning_rate", "warmup_fraction", "weight_decay", "optimizer", *clip):
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"an optimizer is given, so {name} has no effect",
+                hint=f"leave {name} out of the configuration, or the optimizer out of the call",
+            )
 
 
 def _taken(optimizer: Optimizer, scheduler: LRScheduler | None, plan: TrainingPlan) -> ScheduledAdam | GivenOptimizer:

@@ -36,6 +36,8 @@ STILL = replace(SIZES, vocab_size=60, hidden_dropout_prob=0.0, attention_probs_d
 CONFIG = TrainingConfig(
     recipe="lesson", epochs=2, batch_size=8, learning_rate=2e-3, weight_decay=0.3, precision="fp32", seed=3
 )
+# Beside an optimizer that has these itself.
+THE_REST = replace(CONFIG, learning_rate=None, weight_decay=None)
 PLAN = plan_of(CONFIG, make_classifier(), 50)
 
 
@@ -224,7 +226,7 @@ def test_a_parameter_that_does_not_train_leaves_the_work_to_torch(train: Dataset
 def test_a_parameter_the_optimizer_does_not_know_leaves_the_work_to_torch(train: Dataset) -> None:
     classifier, watcher = make_classifier(config=STILL), Watcher()
     head = create_optimizer(1e-3, 25, 0, optimizer_type="adamw", model=classifier.classifier)
-    fit(classifier, train, config=replace(CONFIG, epochs=1), optimizer=head, callbacks=[watcher])
+    fit(classifier, train, config=replace(THE_REST, epochs=1), optimizer=head, callbacks=[watcher])
     assert "is not trained" in watcher.how
 
 
@@ -342,7 +344,7 @@ def test_an_optimizer_that_was_passed_in_has_the_state_torch_would_have_left(tra
         optimizer = optimizer_of(classifier, PLAN, 50)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BERTUNE_DISABLE", removed)
-            fit(classifier, train, config=CONFIG, optimizer=optimizer)
+            fit(classifier, train, config=THE_REST, optimizer=optimizer)
         states.append(optimizer.state_dict())
     ours, theirs = states
     assert ours["state"].keys() == theirs["state"].keys()

@@ -284,3 +284,20 @@ def test_the_engine_of_a_given_optimizer_needs_every_parameter(train: Dataset) -
     head = torch.optim.SGD(classifier.classifier.parameters(), lr=0.1)
     history = fit(classifier, train, config=replace(CONFIG, epochs=1), optimizer=head)
     assert "is not trained" in history.engine
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"learning_rate": 1e-3}, {"warmup_fraction": 0.1}, {"weight_decay": 0.0}, {"optimizer": "adamw_torch"}],
+)
+def test_a_setting_that_the_optimizer_has_itself_is_refused(train: Dataset, setting: dict[str, Any]) -> None:
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"an optimizer is given, so {name} has no effect"):
+        run(train, OPTIMIZERS["sgd"], config=replace(CONFIG, **setting))
+
+
+def test_an_optimizer_with_a_clip_of_its_own_takes_no_other(train: Dataset) -> None:
+    classifier = make_classifier(config=STILL)
+    optimizer = create_optimizer(1e-3, 50, 5, model=classifier)
+    with pytest.raises(ConfigError, match="an optimizer is given, so max_gradient_norm has no effect"):
+        fit(classifier, train, config=replace(CONFIG, max_gradient_norm=0.5), optimizer=optimizer)
