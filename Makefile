@@ -27,6 +27,8 @@ EXPECTED ?=
 
 # Parts that BERTUNE_DISABLE takes away, one at a time.
 SWITCHES := kernels,kept-memory,kernels+kept-memory
+# Encoders of other families, beside the Trainer alone.
+FAMILY_SHAPES := roberta distilbert xlm-roberta deberta-v3-small modernbert modernbert-long
 # How threads wait and where they run, and larger pages, beside what they are left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
 
@@ -152,6 +154,9 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed --model minilm
 	$(BIN)/python -m benchmarks.speed --model tiny
 	$(BIN)/python -m benchmarks.speed --model base --systems bertune,bertune-fp32,transformers,transformers-bf16
+	@for shape in $(FAMILY_SHAPES); do \
+	  $(BIN)/python -m benchmarks.speed --model $$shape --systems bertune,transformers,transformers-bf16; \
+	done
 	$(BIN)/python -m benchmarks.speed --systems bertune --without $(SWITCHES) --tag ablation
 	$(BIN)/python -m benchmarks.speed --model tiny --systems bertune --without kernels --tag ablation
 	$(BIN)/python -m benchmarks.speed --systems bertune --without kernels --settings $(SETTINGS) --tag settings

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine, versions
-from benchmarks.speed.make_workload import MODELS
+from benchmarks.speed.shapes import SHAPES
 from benchmarks.speed.systems import ROOT
 from benchmarks.speed.workload import read_workload
 from bertune import TrainingConfig, encode_examples, fit, load
@@ -107,7 +107,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", choices=MODELS, default="minilm")
+    parser.add_argument("--model", choices=SHAPES, default="minilm")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     profile = Profile()

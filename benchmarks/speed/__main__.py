@@ -2,6 +2,7 @@
 
 python -m benchmarks.speed                                     training MiniLM-L6, every system
 python -m benchmarks.speed --model base --systems bertune,transformers --steps 3
+python -m benchmarks.speed --model deberta-v3-small --systems bertune,transformers-bf16
 python -m benchmarks.speed --systems bertune --without kernels,kept-memory --tag ablation
 python -m benchmarks.speed --systems bertune --settings "OMP_WAIT_POLICY=ACTIVE" "THP_MEM_ALLOC_ENABLE=1"
 python -m benchmarks.speed --what predict
@@ -26,15 +27,13 @@ import numpy as np
 from benchmarks.machine import hardware_name, machine, versions
 from benchmarks.speed.report import report
 from benchmarks.speed.rounds import take_turns
+from benchmarks.speed.shapes import SHAPES
 from benchmarks.speed.startup import measure_startup
 from benchmarks.speed.systems import GEMM, PROBE, ROOT, System, What, ablated, chosen, with_settings
 from benchmarks.speed.whole import run_command, run_whole
 from benchmarks.speed.workload import Workload, read_workload
 
 RESULTS = ROOT / "benchmarks" / "results"
-MODELS = ("minilm", "tiny", "base")
-# A slice lasts one to ten seconds a system.
-STEPS = {"minilm": 8, "tiny": 40, "base": 3}
 
 
 def main() -> None:
@@ -59,7 +58,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Makes the workload and measures the chosen systems on it."""
     if options.what == "whole":
         return measure_whole(options, make(folder, options.model, epochs=3))
-    steps = options.steps or STEPS[options.model]
+    steps = options.steps or SHAPES[options.model].steps
     workload = make(folder, options.model, epochs=3)
     needed = (options.rounds + 1) * steps
     if options.what == "train" and needed > workload.total_steps:
@@ -171,12 +170,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
     parser.add_argument("--what", choices=["train", "predict", "startup", "whole"], default="train")
-    parser.add_argument("--model", choices=MODELS, default="minilm")
+    parser.add_argument("--model", choices=SHAPES, default="minilm")
     parser.add_argument("--systems", type=names, help="comma-separated; all by default")
     parser.add_argument("--without", type=names, default=[], help="tricks to switch off one at a time; a+b both")
     parser.add_argument("--settings", nargs="+", default=[], help='environment variables, each "NAME=VALUE …" in turn')
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, help=f"of a round in training; by model: {STEPS}")
+    parser.add_argument("--steps", type=int, help="of a round in training; by default as the model has it")
     parser.add_argument("--examples", type=int, default=1 << 30, help="pairs of a round in predicting; all by default")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=10, help="of each command in startup")

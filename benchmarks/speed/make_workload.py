@@ -2,8 +2,9 @@
 
     python -m benchmarks.speed.make_workload FOLDER --model minilm
 
-MiniLM-L6 has its real weights; the shapes of BERT-tiny and BERT-base have random ones. The head is saved too, so all
-systems start from the same logits. Runs in bertune's environment.
+MiniLM-L6 has its real weights. All others have random ones, and WordPiece whatever tokenizer their family has: its ids
+stand for that many rows of the table. The head is saved too, so all systems start from the same logits. Runs in
+bertune's environment.
 """
 
 import argparse
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.data_folder import mrpc_folder
+from benchmarks.speed.shapes import SHAPES
 from bertune import (
     BertConfig,
     BertTokenizer,
     Columns,
+    EncoderConfig,
     Examples,
     LabelSet,
     ModelSignature,
@@ -34,16 +37,24 @@ from bertune import (
 )
 from bertune.batches.sampler import epoch_order
 from bertune.fetch.resolve import DEFAULT_MODEL
+from bertune.models.deberta import DebertaV2Config
+from bertune.models.distilbert import DistilBertConfig
+from bertune.models.modernbert import ModernBertConfig
+from bertune.models.roberta import RobertaConfig, XlmRobertaConfig
 
 ROOT = Path(__file__).parents[2]
-SHAPES = {
+# Beside MiniLM; those of the families are the sizes of the released encoders, with the padding id of WordPiece.
+CONFIGS: dict[str, EncoderConfig] = {
     "tiny": BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
     "base": BertConfig(),
+    "roberta": RobertaConfig(pad_token_id=0),
+    "distilbert": DistilBertConfig(),
+    "xlm-roberta": XlmRobertaConfig(pad_token_id=0),
+    "deberta-v3-small": DebertaV2Config(num_hidden_layers=6),
+    "modernbert": ModernBertConfig(pad_token_id=0),
+    "modernbert-long": ModernBertConfig(pad_token_id=0),
 }
-MODELS = ("minilm", *SHAPES)
 HYPER_PARAMETERS: dict[str, Any] = {
-    "batch_size": 32,
-    "max_length": 128,
     "learning_rate": 5e-5,
     "weight_decay": 0.01,
     "max_gradient_norm": 1.0,
@@ -58,25 +69,30 @@ def make_workload(folder: Path, model: str, epochs: int) -> None:
 
     Args:
         folder: an empty folder.
-        model: one of `MODELS`.
+        model: one of `SHAPES`.
         epochs: over which the schedule runs; it must cover all rounds.
     """
     source = resolve_model(DEFAULT_MODEL)
     tokenizer = BertTokenizer.from_directory(source)
+    shape = SHAPES[model]
     description, train, test = read_pairs()
-    count = len(train["labels"]) - len(train["labels"]) % HYPER_PARAMETERS["batch_size"]
+    if shape.is_joined:
+        description = f"sentences of {description}, joined"
+        train, test = (joined(split, tokenizer, shape.max_length) for split in (train, test))
+    count = len(train["labels"]) - len(train["labels"]) % shape.batch_size
     train = {name: values[:count] for name, values in train.items()}
     splits = {"train": train, "test": test}
     lengths: dict[str, Any] = {
-        f"{name}_lengths": encode_examples(
-            split["first"], split["second"], tokenizer, HYPER_PARAMETERS["max_length"]
-        ).lengths
+        f"{name}_lengths": encode_examples(split["first"], split["second"], tokenizer, shape.max_length).lengths
         for name, split in splits.items()
     }
     order = np.stack([epoch_order(count, seed=HYPER_PARAMETERS["seed"], epoch=epoch) for epoch in range(epochs)])
     config = write_weights(folder, model, source, tokenizer)
     settings = HYPER_PARAMETERS | {
+        "batch_size": shape.batch_size,
+        "max_length": shape.max_length,
         "model": model,
+        "is_bert": shape.is_bert,
         "epochs": epochs,
         "data": description,
         "examples": count,
@@ -115,14 +131,31 @@ def _columns(examples: Examples, labels: LabelSet) -> dict[str, list[Any]]:
     return {"first": list(examples.texts_a), "second": list(examples.texts_b), "labels": ids}
 
 
-def write_weights(folder: Path, model: str, source: Path, tokenizer: BertTokenizer) -> BertConfig:
-    """Writes `model` for torch's systems and `tensorflow` for the original, from one classifier."""
-    config = BertConfig.from_json_file(source / "config.json") if model == "minilm" else SHAPES[model]
+def joined(split: dict[str, list[Any]], tokenizer: BertTokenizer, max_length: int) -> dict[str, list[Any]]:
+    """Joins sentences to pairs of texts of about as many tokens as an example may have."""
+    sentences = [*split["first"], *split["second"]]
+    lengths = encode_examples(sentences, None, tokenizer, max_length).lengths - 2
+    texts, text, tokens = [], list[str](), 0
+    for sentence, length in zip(sentences, lengths.tolist(), strict=True):
+        if tokens + length > (max_length - 3) // 2:
+            texts.append(" ".join(text))
+            text, tokens = [], 0
+        text.append(sentence)
+        tokens += length
+    count = len(texts) // 2
+    return {"first": texts[:count], "second": texts[count : 2 * count], "labels": split["labels"][:count]}
+
+
+def write_weights(folder: Path, model: str, source: Path, tokenizer: BertTokenizer) -> EncoderConfig:
+    """Writes `model` for torch's systems and, of BERT, `tensorflow` for the original, from one classifier."""
+    config = BertConfig.from_json_file(source / "config.json") if model == "minilm" else CONFIGS[model]
     classifier, encoder = classifier_model(config, 2, seed=HYPER_PARAMETERS["seed"])
     if model == "minilm":
         restore(encoder, source).assert_consumed()
-    signature = ModelSignature(("no", "yes"), is_pair=True, max_length=HYPER_PARAMETERS["max_length"])
+    signature = ModelSignature(("no", "yes"), is_pair=True, max_length=SHAPES[model].max_length)
     save(classifier, folder / "model", tokenizer=tokenizer, signature=signature)
+    if not SHAPES[model].is_bert:
+        return config
     tensorflow = folder / "tensorflow"
     tensorflow.mkdir()
     write_tf_checkpoint(classifier, tensorflow / "classifier")
@@ -133,7 +166,7 @@ def write_weights(folder: Path, model: str, source: Path, tokenizer: BertTokeniz
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--model", choices=SHAPES, required=True)
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
     make_workload(options.folder, options.model, options.epochs)

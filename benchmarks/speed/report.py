@@ -17,7 +17,17 @@ TITLES = {"train": "Training", "predict": "Predicting"}
 MIN_ROUNDS = 5
 # tf-models-official and KerasHub compute GELU's tanh approximation.
 LOSS_TOLERANCE = 1e-3
-MODELS = {"minilm": "MiniLM-L6", "tiny": "the shape of BERT-tiny", "base": "the shape of BERT-base"}
+MODELS = {
+    "minilm": "MiniLM-L6",
+    "tiny": "the shape of BERT-tiny",
+    "base": "the shape of BERT-base",
+    "roberta": "the shape of roberta-base",
+    "distilbert": "the shape of distilbert-base",
+    "xlm-roberta": "the shape of xlm-roberta-base",
+    "deberta-v3-small": "the shape of deberta-v3-small",
+    "modernbert": "the shape of ModernBERT-base",
+    "modernbert-long": "the shape of ModernBERT-base, 2,048 tokens",
+}
 
 
 def report(result: Mapping[str, Any]) -> str:

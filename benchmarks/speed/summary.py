@@ -53,7 +53,7 @@ def figures(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, An
     if training:
         values["three_epochs_seconds"] = 3 * workload["examples"] / median_rate
     gemm = gemm_rate(result, entry["about"].get("precision"))
-    if gemm is not None:
+    if gemm is not None and workload.get("is_bert", True):
         flops = flops_per_token(entry, result)
         values |= {f"{kind}_share": count * values["tokens_per_second"] / gemm for kind, count in flops.items()}
     return values

@@ -5,15 +5,14 @@ from pathlib import Path
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.fetch.resolve import resolve_model
-from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.classifier import classifier_model as new_classifier_model
 from bertune.models.encoder import Encoder
-from bertune.models.encoder_config import Pooling
+from bertune.models.encoder_config import EncoderConfig, Pooling
 
 
 def classifier_model(
-    bert_config: BertConfig,
+    bert_config: EncoderConfig,
     num_labels: int,
     *,
     pooling: Pooling = "cls",
@@ -23,8 +22,8 @@ def classifier_model(
     """Builds a classifier with new weights, or on a pretrained encoder, and the encoder inside it.
 
     Args:
-        bert_config: the encoder's sizes. The activation is the configuration's too: a SavedModel of Google's computes
-            `gelu_tanh`, which `BertConfig.from_json_file` makes of Google's `gelu`.
+        bert_config: the encoder's sizes, of any family. The activation is the configuration's too: a SavedModel of
+            Google's computes `gelu_tanh`, which `BertConfig.from_json_file` makes of Google's `gelu`.
         num_labels: outputs.
         pooling: see `Classifier`. With `mean` the encoder has no pooler where nothing would train it.
         seed: of the new weights; None continues torch's generator, a seed leaves that generator unchanged.
