@@ -120,7 +120,7 @@ class RelativeAttention(ctypes.Structure):
 
     _fields_ = (
         *((name, _P) for name in ("bias", "out", "lse", "cu", "dout", "dqkv", "dbias", "numbers", "dnumbers")),
-        *((name, _P) for name in ("vector_of", "tables", "gradients", "scratch", "parts")),
+        *((name, _P) for name in ("vector_of", "kept", "tables", "gradients", "scratch", "parts")),
         *((name, ctypes.c_int64) for name in ("sequences", "heads", "d", "padded", "max_length")),
         *((name, ctypes.c_int64) for name in ("vectors", "padded_vectors", "asked", "asking", "first_only")),
     )

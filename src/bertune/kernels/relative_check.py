@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bertune.kernels.check_draws import HEAD_SIZE, HEADS, LENGTHS, Array, Draws, Finding
-from bertune.kernels.interface import NO_DROPOUT, RelativeAttention, pointer
+from bertune.kernels.interface import COLUMN_MULTIPLE, NO_DROPOUT, RelativeAttention, pointer
 
 _TOKENS = sum(LENGTHS)
 _LONGEST = max(LENGTHS)
@@ -22,7 +22,10 @@ _VECTORS = max(_VECTOR_OF) + 1
 
 
 def relative_attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
-    """Yields what attention with numbers and with vectors of distances gives, of all tokens and of the first alone."""
+    """Yields what attention with numbers and with vectors of distances gives, of all tokens and of the first alone.
+
+    In each kind probabilities are kept for the backward pass once, and once computed again.
+    """
     for has_vectors, first_only in product((False, True), repeat=2):
         yield from _relative_attention(kernels, draw, has_vectors=has_vectors, first_only=first_only)
 
@@ -47,6 +50,8 @@ def _relative_attention(kernels: ctypes.CDLL, draw: Draws, *, has_vectors: bool,
         "scratch": torch.empty(draw.threads, room),
         "parts": torch.empty(draw.threads, 3 * _WIDTH),
     }
+    if has_vectors == first_only:
+        tensors["kept"] = torch.empty(HEADS, _TOKENS, _LONGEST + COLUMN_MULTIPLE)
     if has_vectors:
         tensors["vector_of"] = torch.tensor(_VECTOR_OF, dtype=torch.int32)
         tensors["tables"] = torch.empty(HEADS, kernels.distance_tables(_LONGEST, HEAD_SIZE))

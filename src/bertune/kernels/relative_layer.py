@@ -11,6 +11,9 @@ from bertune.kernels.interface import RelativeAttention, pointer
 from bertune.kernels.workspace import Workspace
 from bertune.nn.layer import TransformerLayer
 
+# Numbers of probabilities that a layer keeps, at most, so that its backward pass need not compute them again: 16 MB.
+_MOST_KEPT = 1 << 22
+
 
 class RelativeLayerPlan(LayerPlan):
     """Adds the calls of such a layer. In the last one only first tokens ask, where no others are wanted."""
@@ -54,6 +57,7 @@ class RelativeLayerPlan(LayerPlan):
             "padded": shape.padded,
             "max_length": shape.longest,
             "first_only": int(self.first_only),
+            **self._kept(),
             **self._distance_fields(),
         }
         calls.add(
@@ -91,6 +95,13 @@ class RelativeLayerPlan(LayerPlan):
             return dx2, dx
         calls.add_operation(dx2.index_add_, 0, self.workspace.cu[: shape.sequences], dx)
         return dx2, None
+
+    def _kept(self) -> dict[str, Tensor | int]:
+        """Returns room for probabilities: for every token that asks, as many as the longest sequence has tokens."""
+        shape = self.shape
+        if not shape.keep or self.heads * shape.padded * shape.longest > _MOST_KEPT:
+            return {}
+        return {"kept": self._buffer("kept", self.heads, shape.padded, shape.longest, dtype=torch.float32)}
 
     def _structure(self, calls: Calls, fields: dict[str, Tensor | int]) -> RelativeAttention:
         calls.keep(*(value for value in fields.values() if isinstance(value, Tensor)))

@@ -137,7 +137,7 @@ class Kernels:
         return out, gradient, dbias
 
     def relative_attention(
-        self, case: "RelativeCase", draw: Draw = NO_DROPOUT, *, fill: float = math.nan
+        self, case: "RelativeCase", draw: Draw = NO_DROPOUT, *, keeps: bool = False, fill: float = math.nan
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns the output, and the gradients of qkv with the vectors behind it, of its bias, and of the numbers."""
         library, h = self.library, case.qkv.shape[1] // 3
@@ -161,6 +161,7 @@ class Kernels:
             "numbers": None if case.numbers is None else numbers,
             "dnumbers": torch.zeros_like(numbers),
             "vector_of": case.vector_of,
+            "kept": torch.full((case.heads, tokens, longest + 31), fill) if keeps else None,
             "tables": torch.full((case.heads, library.distance_tables(longest, d)), fill),
         }
         entry = RelativeAttention(

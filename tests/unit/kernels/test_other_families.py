@@ -25,6 +25,7 @@ from torch import Tensor
 
 from bertune.batches.batch import Batch
 from bertune.errors import DataError
+from bertune.kernels import relative_layer
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.kernels.workspace import Workspace
@@ -348,6 +349,25 @@ def test_one_two_and_three_threads_agree_to_rounding(family: str) -> None:
         assert distance(other.hidden, answers[0].hidden) <= 1e-5
         for name, gradient in answers[0].gradients.items():
             assert distance(other.gradients[name], gradient) <= 1e-4, name
+
+
+@pytest.mark.parametrize("first_only", [True, False])
+@pytest.mark.parametrize("family", ["DeBERTa", "MPNet"])
+def test_probabilities_that_would_take_too_much_memory_are_computed_again(
+    family: str, first_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_dropout(FAMILIES[family], 0.1)
+    encoder, batch = encoder_of(config), batch_of([9, 1, 30, 17, 40])
+    g, answers, keeps = gradient_for(batch, config, first_only=first_only), [], []
+    for most in (relative_layer._MOST_KEPT, 0):
+        monkeypatch.setattr(relative_layer, "_MOST_KEPT", most)
+        made = native(encoder)
+        answers.append(by_kernels(made, batch, g, first_only=first_only, seed=8))
+        keeps.append("0.kept" in made.workspace._buffers)
+    assert keeps == [True, False]
+    assert torch.equal(answers[0].hidden, answers[1].hidden)
+    for name, gradient in answers[0].gradients.items():
+        assert distance(answers[1].gradients[name], gradient) <= 1e-4, name
 
 
 # ---- what is refused ---------------------------------------------------------------------------------------------

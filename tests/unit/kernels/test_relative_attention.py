@@ -10,7 +10,7 @@ from tests.unit.kernels.calls import Kernels, RelativeCase
 from tests.unit.kernels.conftest import DTYPES, older_processors
 from torch import Tensor
 
-from bertune.kernels.interface import Draw
+from bertune.kernels.interface import NO_DROPOUT, Draw
 
 Get = Callable[[torch.dtype], Kernels]
 CompileFor = Callable[[str, torch.dtype], Kernels]
@@ -90,14 +90,16 @@ def exact(case: RelativeCase, masks: list[Tensor] | None = None) -> tuple[Tensor
 def assert_equal(
     call: Kernels, case: RelativeCase, draw: Draw | None = None, masks: list[Tensor] | None = None
 ) -> None:
-    got = call.relative_attention(case) if draw is None else call.relative_attention(case, draw)
-    for name, one, other in zip(("out", "dqkv", "dbias", "dnumbers"), got, exact(case, masks), strict=True):
-        if other is None:
-            continue
-        assert not one.isnan().any(), name
-        # Of a single token no score has a gradient.
-        scale = float(other.abs().max()) or 1.0
-        assert float((one.double() - other).abs().max()) <= ALLOWED[case.qkv.dtype] * scale, name
+    expected = exact(case, masks)
+    for keeps in (False, True):
+        got = call.relative_attention(case, NO_DROPOUT if draw is None else draw, keeps=keeps)
+        for name, one, other in zip(("out", "dqkv", "dbias", "dnumbers"), got, expected, strict=True):
+            if other is None:
+                continue
+            assert not one.isnan().any(), name
+            # Of a single token no score has a gradient.
+            scale = float(other.abs().max()) or 1.0
+            assert float((one.double() - other).abs().max()) <= ALLOWED[case.qkv.dtype] * scale, name
 
 
 @pytest.mark.parametrize("first_only", [False, True])

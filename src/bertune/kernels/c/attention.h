@@ -105,9 +105,11 @@ static void attention_forward_body(void *data) {
         product(q, d, 1, kt, width, p, width, m, up(s, W), d);
         if (a->relative) add_distances(a->relative, head, q, k, p, (scores){m, s, width}, room);
         uint32_t block = cells_before(a, b, head);
+        float *kept = kept_rows(a->relative, head, row);
         for (long i = 0; i < m; i++) {
             float *x = p + i * width, scale;
             a->lse[head * a->lse_stride + row + i] = softmax_row(x, s, width, &scale);
+            for (long j = 0; kept && j < width; j += W) store32(kept + i * blocks * 2 * W + j, load32(x + j) * scale);
             for (long j = 0; j < width; j += 2 * W) {
                 vf keep[2];
                 keep_pair(&a->drop, block + (uint32_t)(i * blocks + j / (2 * W)), keep, keep + 1);
@@ -154,10 +156,13 @@ static void attention_backward_body(void *data) {
         read_rows(in + a->apart, a->stride, bias + h, 1.0f, k, s, d);
         read_rows(in + 2 * a->apart, a->stride, bias + 2 * h, 1.0f, v, s, d);
         read_rows(a->dout + (first_only ? b : row) * h + head * d, h, none, 1.0f, dout, m, d);
-        turn_rows(k, kt, s, d, width);
         turn_rows(v, vt, s, d, width);
-        product(q, d, 1, kt, width, p, width, m, up(s, W), d);
-        if (a->relative) add_distances(a->relative, head, q, k, p, (scores){m, s, width}, room);
+        const float *kept_before = kept_rows(a->relative, head, row);
+        if (!kept_before) {
+            turn_rows(k, kt, s, d, width);
+            product(q, d, 1, kt, width, p, width, m, up(s, W), d);
+            if (a->relative) add_distances(a->relative, head, q, k, p, (scores){m, s, width}, room);
+        }
         product(dout, d, 1, vt, width, dp, width, m, up(s, W), d);
         uint32_t block = cells_before(a, b, head);
         for (long i = 0; i < m; i++) {
@@ -169,7 +174,8 @@ static void attention_backward_body(void *data) {
                 keep_pair(&a->drop, block + (uint32_t)(i * blocks + j / (2 * W)), keep, keep + 1);
                 for (int half = 0; half < 2; half++) {
                     long at = j + half * W;
-                    vf e = exp_of(load32(x + at) - lse), g = load32(dx + at) * keep[half];
+                    vf e = kept_before ? load32(kept_before + i * blocks * 2 * W + at) : exp_of(load32(x + at) - lse),
+                       g = load32(dx + at) * keep[half];
                     dot += e * g;
                     /* The probability before dropout, needed once more below, negative where it was dropped. */
                     store32(dx + at, choose(keep[half] > splat(0.0f), e, -e));

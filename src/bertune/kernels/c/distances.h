@@ -16,6 +16,8 @@ typedef struct {
     const float *numbers;       /* (heads, places): added to the scores, by falling distances; null for none */
     float *dnumbers;            /* (heads, places): its gradient is added to what is there */
     const int32_t *vector_of;   /* (2 L - 1): by rising distances, the vector of each, never falling; null for none */
+    float *kept;                /* (heads, padded, up(L, 2 W)): probabilities before dropout, for the backward pass, which */
+                                /* computes scores with distances again without; null for none */
     float *tables;              /* heads x distance_tables */
     float *gradients;           /* (heads + threads) x gradients of a head */
     float *scratch, *parts;
@@ -44,6 +46,10 @@ long distance_room(long max_length) {
 }
 /* All three products of a score have the scale of as many. */
 INLINE float scale_of(const relative_attention *r) { return 1.0f / sqrtf((float)(r->d * (1 + r->asked + r->asking))); }
+/* Returns where the probabilities of a head's rows lie from a token on; null for nowhere. */
+INLINE float *kept_rows(const relative_attention *r, long head, long row) {
+    return r && r->kept ? r->kept + (head * r->padded + row) * up(r->max_length, 2 * W) : 0;
+}
 INLINE long gradients_of_head(const relative_attention *r) {
     return distance_places(r->max_length) * (r->vector_of ? 2 * r->d : 1);
 }
