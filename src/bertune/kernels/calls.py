@@ -73,6 +73,10 @@ class Calls:
         """Adds a product of a packed matrix."""
         self._calls.append(partial(into.compute, x, matrix))
 
+    def add_operation(self, operation: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+        """Adds an operation of torch, which reads and writes where its arguments lie."""
+        self._calls.append(partial(operation, *arguments, **options))
+
     def add_zeros(self, tensor: Tensor) -> None:
         """Adds the zeroing of a tensor."""
         self._calls.append(tensor.zero_)

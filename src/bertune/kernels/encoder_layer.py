@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bertune.kernels.calls import Calls, Shape
+from bertune.kernels.distances import rows_behind
 from bertune.kernels.interface import ACTIVATION_CODES
 from bertune.kernels.prepacked import LatestProduct
 from bertune.kernels.workspace import Workspace
@@ -14,7 +15,7 @@ from bertune.nn.layer import TransformerLayer
 
 # Places of a layer that draw dropout; each has a number.
 _ATTENTION, _ATTENDED, _NARROWED = 1, 2, 3
-_PLACES = 3
+PLACES = 3
 
 
 class _NormKept(NamedTuple):
@@ -32,7 +33,7 @@ class LayerPlan:
     Args:
         workspace: its buffers, weights and gradients.
         layer: whose parameters are read.
-        index: of the layer.
+        index: of the layer, as they compute; layers that share their weights are one in the encoder, at `stored`.
         shape: of the batches.
     """
 
@@ -41,11 +42,13 @@ class LayerPlan:
         self.kernels = workspace.kernels
         self.layer = layer
         self.index = index
+        self.stored = index % len(workspace.encoder.layers)
         self.shape = shape
         self.heads = layer.attention.num_heads
         self.kind = ACTIVATION_CODES[workspace.encoder.config.hidden_act]
         self.rows: int | c_long = workspace.tokens  # real rows behind attention; `padded` are computed
         self.padded = shape.padded
+        self.behind = rows_behind(workspace.encoder, shape)
 
     def forward(self, calls: Calls, x: Tensor) -> Tensor:
         """Maps (padded tokens, hidden_size) to the same."""
@@ -136,7 +139,7 @@ class LayerPlan:
         return self._draw(self.layer.attention.dropout.probability, _ATTENTION)
 
     def _draw(self, probability: float, place: int) -> tuple[object, object]:
-        return self.workspace.draw(self.shape, probability, _PLACES * self.index + place)
+        return self.workspace.draw(self.shape, probability, PLACES * self.index + place)
 
     def _buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         # Without a backward pass two layers' worth of memory is enough: one is read while the other is written.
@@ -144,14 +147,14 @@ class LayerPlan:
         return self.workspace.buffer(f"{index}.{name}", *shape, dtype=dtype)
 
     def _weight(self, name: str) -> Tensor:
-        return self.workspace.matrix(f"{self.index}.{name}", self.layer.get_parameter(name))
+        return self.workspace.matrix(f"{self.stored}.{name}", self.layer.get_parameter(name))
 
     def _gradient(self, name: str) -> Tensor:
-        return self.workspace.gradient_of_part(f"layers.{self.index}.{name}")
+        return self.workspace.gradient_of_part(f"layers.{self.stored}.{name}")
 
     def _product(self, calls: Calls, name: str, x: Tensor, weight: str) -> Tensor | LatestProduct:
         if self.workspace.prepacked:
-            packed = self.workspace.packed(f"{self.index}.{weight}", self.layer.get_parameter(weight))
+            packed = self.workspace.packed(f"{self.stored}.{weight}", self.layer.get_parameter(weight))
             calls.add_packed_product(self.workspace.product, x, packed)
             return self.workspace.product
         matrix = self._weight(weight)
@@ -178,7 +181,8 @@ class LayerPlan:
         place: int,
     ) -> tuple[Tensor, _NormKept]:
         h = residual.shape[1]
-        out = self._buffer(name, self.padded, h)
+        # The next layer may want room behind its input.
+        out = self._buffer(name, self.padded + self.behind, h)[: self.padded]
         mean = self._buffer(f"{name}.mean", self.padded, dtype=torch.float32)
         rstd = self._buffer(f"{name}.rstd", self.padded, dtype=torch.float32)
         calls.add(

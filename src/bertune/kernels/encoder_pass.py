@@ -10,16 +10,13 @@ from torch import Tensor
 from bertune.batches.batch import Batch
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.calls import Calls, Shape, shape_of
-from bertune.kernels.encoder_layer import LayerPlan
-from bertune.kernels.first_only_layer import FirstOnlyLayerPlan
-from bertune.kernels.interface import pointer
+from bertune.kernels.embedding_plan import EmbeddingPlan
+from bertune.kernels.layer_kinds import plans_of_layers
 from bertune.kernels.library import kernels_for
 from bertune.kernels.supported import check_computable
 from bertune.kernels.token_gradient import TokenGradient
 from bertune.kernels.workspace import Workspace
 from bertune.models.encoder import Encoder
-from bertune.nn.dense import rows_of
-from bertune.nn.layer import TransformerLayer
 from bertune.system.feature_switches import is_disabled
 
 # Shapes whose calls are kept at a time, at most.
@@ -141,11 +138,6 @@ class KernelPass:
         if not accumulate and self.token_gradient is not None:
             self.token_gradient.clear()
         plan.backward(gradient, accumulate=accumulate)
-        for name, part in self.workspace.part_gradients.items():
-            if accumulate:
-                self.gradients[name].add_(part)
-            else:
-                self.gradients[name].copy_(part)
 
     def _forget_plans(self) -> None:
         self._plans.clear()
@@ -162,22 +154,11 @@ class PassPlan:
     def __init__(self, workspace: Workspace, shape: Shape) -> None:
         self.workspace = workspace
         self.shape = shape
-        encoder = workspace.encoder
-        self._ids = workspace.buffer("ids", 3, shape.padded, dtype=torch.int32)
-        positions, types = encoder.embeddings.position, encoder.embeddings.token_type
-        assert positions is not None  # as in every encoder that the kernels compute
-        self._positions = positions.weight
-        # A vector of zeros for every token, where there are no types: adding it changes no bit.
-        self._types = torch.zeros(1, encoder.config.hidden_size) if types is None else types.weight
-        self._ids[2].zero_()
         workspace.buffer("cu", shape.sequences + 1, dtype=torch.int32)
         self._forward, self._backward = Calls(), dict[bool, Calls]()
-        layers = [layer for layer in encoder.layers if isinstance(layer, TransformerLayer)]
-        kinds = [LayerPlan] * (len(layers) - 1) + [FirstOnlyLayerPlan if shape.first_only else LayerPlan]
-        self._layers = [
-            kind(workspace, layer, index, shape) for index, (kind, layer) in enumerate(zip(kinds, layers, strict=True))
-        ]
-        hidden = self._embed(self._forward)
+        self._embeddings = EmbeddingPlan(workspace, shape)
+        self._layers = list(plans_of_layers(workspace, shape))
+        hidden = self._embeddings.forward(self._forward)
         for layer in self._layers:
             hidden = layer.forward(self._forward, hidden)
         self._hidden = hidden
@@ -185,12 +166,8 @@ class PassPlan:
     def forward(self, batch: Batch, seed: int | None) -> Tensor:
         """Returns the hidden states, in a buffer, with rows behind the batch's."""
         workspace = self.workspace
-        tokens = workspace.tokens.value = batch.layout.num_tokens
-        e = workspace.encoder.embeddings
-        rows = rows_of(e.token, batch.token_ids)
-        given = [rows, e.position_rows(batch), *([] if e.token_type is None else [batch.token_type_ids])]
-        for into, ids in zip(self._ids, given, strict=False):
-            into[:tokens].copy_(ids)
+        workspace.tokens.value = batch.layout.num_tokens
+        self._embeddings.take(batch)
         workspace.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
         if seed is not None:
             workspace.set_seeds(seed)
@@ -203,7 +180,7 @@ class PassPlan:
             self._backward[accumulate] = self._add_backward(gradient.shape[1], accumulate=accumulate)
         self._incoming[: len(gradient)].copy_(gradient)
         self._backward[accumulate].run()
-        self._add_up_token_rows()
+        self._embeddings.add_up_token_rows()
 
     def _add_backward(self, h: int, *, accumulate: bool) -> Calls:
         calls, rows = Calls(), self.shape.sequences if self.shape.first_only else self.shape.padded
@@ -211,58 +188,12 @@ class PassPlan:
         first: Tensor
         second: Tensor | None
         first, second = self._incoming, None
+        seen = set[int]()
         for layer in reversed(self._layers):
-            first, second = layer.backward(calls, first, second, accumulate=accumulate)
-        self._embed_backward(calls, first, second, accumulate=accumulate)
+            # Layers may share their weights: the gradients of one that comes again are added to those it has.
+            again = accumulate or layer.stored in seen
+            first, second = layer.backward(calls, first, second, accumulate=again)
+            self.workspace.add_parts(calls, f"layers.{layer.stored}.", accumulate=again)
+            seen.add(layer.stored)
+        self._embeddings.backward(calls, first, second, accumulate=accumulate)
         return calls
-
-    def _embed(self, calls: Calls) -> Tensor:
-        workspace, padded = self.workspace, self.shape.padded
-        e, h = workspace.encoder.embeddings, workspace.encoder.config.hidden_size
-        out = workspace.buffer("embedded", padded, h)
-        assert e.position is not None, "only families with positions are computed"
-        self._statistics = tuple(
-            workspace.buffer(f"embedded.{name}", padded, dtype=torch.float32) for name in ("mean", "rstd")
-        )
-        calls.add(
-            workspace.kernels.embed_forward,
-            *(*self._ids, e.token.weight, self._positions, self._types, e.norm.weight, e.norm.bias),
-            *(e.norm.eps, out, *self._statistics, workspace.tokens, padded, h),
-            *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
-        )
-        return out
-
-    def _embed_backward(self, calls: Calls, first: Tensor, second: Tensor | None, *, accumulate: bool) -> None:
-        workspace = self.workspace
-        e, h, gradients = workspace.encoder.embeddings, workspace.encoder.config.hidden_size, workspace.gradients
-        assert e.position is not None
-        self._sums = workspace.buffer("embedded.sums", self.shape.padded, h, dtype=torch.float32)
-        calls.add(
-            workspace.kernels.embed_backward,
-            *(*self._ids, e.token.weight, self._positions, self._types, e.norm.weight),
-            *(*self._statistics, first, second, self._sums),
-            *(gradients["embeddings.norm.weight"], gradients["embeddings.norm.bias"], workspace.parts(2 * h)),
-            *(accumulate, workspace.tokens, h),
-            *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
-        )
-        for rows, name in zip(self._ids[1:], ("position", "token_type"), strict=True):
-            if f"embeddings.{name}.weight" not in gradients:
-                continue
-            into = gradients[f"embeddings.{name}.weight"]
-            if not accumulate:
-                calls.add_zeros(into)
-            calls.add(workspace.kernels.scatter_rows, rows, self._sums, into, workspace.tokens, h, workspace.threads)
-
-    def _add_up_token_rows(self) -> None:
-        """Adds the gradient of each token to that of its row; where the rows' gradients lie may change each time."""
-        workspace = self.workspace
-        assert workspace.token_gradient is not None
-        places = workspace.buffer("places", self.shape.padded, dtype=torch.int32)
-        workspace.token_gradient.give_places(workspace.kernels, self._ids[0], workspace.tokens.value, places)
-        into = workspace.token_gradient.values
-        workspace.kernels.scatter_rows(
-            *(pointer(tensor) for tensor in (places, self._sums, into)),
-            workspace.tokens,
-            into.shape[1],
-            workspace.threads,
-        )

@@ -42,12 +42,18 @@ SIGNATURES: Final = {
     "attention_backward": [_P] * 4 + [_L] + [_P] * 3 + [_L] * 8 + [_P, _P, _I] + _DROPOUT,
     "first_attention_forward": [_P, _L, *_DROPOUT],
     "first_attention_backward": [_P, _L, _I, *_DROPOUT],
+    "relative_attention_forward": [_P, _P, _L, *_DROPOUT],
+    "relative_attention_backward": [_P, _P, _L, _I, *_DROPOUT],
+    "widen_sums": [_P] * 5 + [_I] + [_L] * 3 + [_I],
     "give_places": [_P, _L, _P, _P, _L, _P],
     "sum_of_squares": [_P, ctypes.c_int64, _I],
     "adamw_step": [_P, ctypes.c_int64] + [_F] * 7 + [_I],
     "turn16": [_P, _P, _L, _L, _I],
     "attention_scratch": [_L, _L],
     "first_attention_scratch": [_L, _L, _L],
+    "distance_places": [_L],
+    "distance_tables": [_L, _L],
+    "distance_room": [_L],
 }
 # The others return nothing.
 _RESULTS: Final = {
@@ -55,6 +61,9 @@ _RESULTS: Final = {
     "give_places": _L,
     "attention_scratch": _L,
     "first_attention_scratch": _L,
+    "distance_places": _L,
+    "distance_tables": _L,
+    "distance_room": _L,
 }
 
 
@@ -103,6 +112,17 @@ class FirstAttention(ctypes.Structure):
         *((name, _P) for name in ("weights", "totals", "dout", "dresidual", "dx", "dweight", "dbias")),
         *((name, _P) for name in ("g", "dq", "dfirst", "dkeyed", "dmixed", "dtotals", "scratch")),
         *((name, ctypes.c_int64) for name in ("sequences", "heads", "d", "padded", "max_length")),
+    )
+
+
+class RelativeAttention(ctypes.Structure):
+    """Attention to whose scores distances add; the fields are those of `relative_attention` in distances.h."""
+
+    _fields_ = (
+        *((name, _P) for name in ("bias", "out", "lse", "cu", "dout", "dqkv", "dbias", "numbers", "dnumbers")),
+        *((name, _P) for name in ("vector_of", "kept", "tables", "gradients", "scratch", "parts")),
+        *((name, ctypes.c_int64) for name in ("sequences", "heads", "d", "padded", "max_length")),
+        *((name, ctypes.c_int64) for name in ("vectors", "padded_vectors", "asked", "asking", "first_only")),
     )
 
 

@@ -3,25 +3,19 @@
 import ctypes
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from bertune.kernels.build import NoKernelsError
+from bertune.kernels.check_draws import HEAD_SIZE, HEADS, LENGTHS, Array, Draws, Finding, value_of
 from bertune.kernels.interface import ACTIVATION_CODES, NO_DROPOUT, FirstAttention, Parameter, pointer
+from bertune.kernels.relative_check import projection, relative_attention
 
-Array = NDArray[Any]
-Finding = tuple[Tensor, Array]
-
-# Sizes at which each loop takes whole vectors and each kind of rest. A sequence of one token is one of them.
+# Sizes at which each loop takes whole vectors and each kind of rest.
 _ROWS: Final = 5
 _WIDTH: Final = 96
-_LENGTHS: Final = (19, 1, 33)
-_HEADS: Final = 2
-_HEAD_SIZE: Final = 48
 _PARAMETERS: Final = 83
 # Relative to the largest number. Where activations are bfloat16, sums and statistics still come as float32: they tell
 # errors that the rounding of the others would hide.
@@ -38,38 +32,16 @@ def check_numbers(kernels: ctypes.CDLL, dtype: torch.dtype) -> None:
     Raises:
         NoKernelsError: one of them gave wrong numbers.
     """
-    draws = _Draws(dtype)
-    for check in (_norm, _activations, _attention, _first_attention, _adamw):
+    draws = Draws(dtype)
+    for check in (_norm, _activations, _attention, _first_attention, relative_attention, projection, _adamw):
         for got, expected in check(kernels, draws):
-            error = float(np.abs(_value(got) - expected).max() / np.abs(expected).max())
+            error = float(np.abs(value_of(got) - expected).max() / np.abs(expected).max())
             if not error <= _TOLERANCES[got.dtype]:  # written so that not-a-number is an error
                 name = check.__name__.strip("_")
                 raise NoKernelsError(f"the compiled kernels gave wrong numbers ({name} is off by {error:.1g})")
 
 
-class _Draws:
-    """Random tensors of the activations' type or of float32, each with its exact value."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self.threads = torch.get_num_threads()
-        # Not numpy's, whose import takes longer than the whole check.
-        self._source = torch.Generator().manual_seed(0)
-
-    def narrow(self, *shape: int) -> tuple[Tensor, Array]:
-        tensor = torch.randn(shape, generator=self._source).to(self.dtype)
-        return tensor, _value(tensor)
-
-    def wide(self, *shape: int) -> tuple[Tensor, Array]:
-        tensor = torch.randn(shape, generator=self._source)
-        return tensor, _value(tensor)
-
-
-def _value(tensor: Tensor) -> Array:
-    return tensor.float().numpy().astype(np.float64)
-
-
-def _norm(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _norm(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     shape, threads = (_ROWS, _WIDTH), draw.threads
     (x, xv), (residual, rv), (g1, g1v), (g2, g2v) = (draw.narrow(*shape) for _ in range(4))
     (bias, bv), (gamma, gv), (beta, ev) = (draw.wide(_WIDTH) for _ in range(3))
@@ -99,7 +71,7 @@ def _norm(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     yield sums, np.stack([(g * normal).sum(axis=0), g.sum(axis=0), (rstd * through).sum(axis=0)])
 
 
-def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _activations(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     (x, xv), (bias, bv) = draw.narrow(_ROWS, _WIDTH), draw.wide(_WIDTH)
     dbias, parts = torch.empty(_WIDTH), torch.empty(draw.threads, _WIDTH)
     z = xv + bv
@@ -122,7 +94,7 @@ def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         )
         yield out, value
         yield kept, slope
-        rounded = _value(kept)
+        rounded = value_of(kept)
         kernels.activation_backward(
             *(pointer(tensor) for tensor in (g, kept, dbias, parts)), *(0, _ROWS, _WIDTH, draw.threads)
         )
@@ -130,16 +102,16 @@ def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         yield dbias, (gv * rounded).sum(axis=0)
 
 
-def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
-    tokens, h, threads = sum(_LENGTHS), _HEADS * _HEAD_SIZE, draw.threads
-    cu = torch.tensor([0, *np.cumsum(_LENGTHS)], dtype=torch.int32)
+def _attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
+    tokens, h, threads = sum(LENGTHS), HEADS * HEAD_SIZE, draw.threads
+    cu = torch.tensor([0, *np.cumsum(LENGTHS)], dtype=torch.int32)
     (qkv, qkv_value), (bias, bias_value) = draw.narrow(tokens, 3 * h), draw.wide(3 * h)
     dout, dout_value = draw.narrow(tokens, h)
-    out, lse = torch.empty_like(dout), torch.empty(_HEADS, tokens)
+    out, lse = torch.empty_like(dout), torch.empty(HEADS, tokens)
     gradient, dbias, parts = torch.empty_like(qkv), torch.empty(3 * h), torch.empty(threads, 3 * h)
-    longest = max(_LENGTHS)
-    scratch = torch.empty(threads, kernels.attention_scratch(longest, _HEAD_SIZE))
-    sizes = (pointer(cu), len(_LENGTHS), _HEADS, _HEAD_SIZE, 3 * h, h, longest, tokens, tokens, pointer(scratch))
+    longest = max(LENGTHS)
+    scratch = torch.empty(threads, kernels.attention_scratch(longest, HEAD_SIZE))
+    sizes = (pointer(cu), len(LENGTHS), HEADS, HEAD_SIZE, 3 * h, h, longest, tokens, tokens, pointer(scratch))
     kernels.attention_forward(
         *(*(pointer(tensor) for tensor in (qkv, bias, out, lse)), tokens, *sizes), *NO_DROPOUT, threads
     )
@@ -155,14 +127,14 @@ def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
 
 def _attention_by_formula(qkv: Array, dout: Array) -> tuple[Array, Array]:
     out, gradient = np.empty_like(dout), np.empty_like(qkv)
-    heads = qkv.reshape(-1, 3, _HEADS, _HEAD_SIZE)
-    out_heads, dout_heads = (array.reshape(-1, _HEADS, _HEAD_SIZE) for array in (out, dout))
+    heads = qkv.reshape(-1, 3, HEADS, HEAD_SIZE)
+    out_heads, dout_heads = (array.reshape(-1, HEADS, HEAD_SIZE) for array in (out, dout))
     gradient_heads = gradient.reshape(heads.shape)
-    scale, start = 1 / math.sqrt(_HEAD_SIZE), 0
-    for length in _LENGTHS:
+    scale, start = 1 / math.sqrt(HEAD_SIZE), 0
+    for length in LENGTHS:
         rows = slice(start, start + length)
         start += length
-        for head in range(_HEADS):
+        for head in range(HEADS):
             q, k, v = (heads[rows, part, head] for part in range(3))
             scores = np.exp(q @ k.T * scale)
             p = scores / scores.sum(axis=1, keepdims=True)
@@ -175,19 +147,19 @@ def _attention_by_formula(qkv: Array, dout: Array) -> tuple[Array, Array]:
     return out, gradient
 
 
-def _first_attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
-    tokens, many, h = sum(_LENGTHS), len(_LENGTHS), _HEADS * _HEAD_SIZE
-    cu, longest = torch.tensor([0, *np.cumsum(_LENGTHS)], dtype=torch.int32), max(_LENGTHS)
+def _first_attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
+    tokens, many, h = sum(LENGTHS), len(LENGTHS), HEADS * HEAD_SIZE
+    cu, longest = torch.tensor([0, *np.cumsum(LENGTHS)], dtype=torch.int32), max(LENGTHS)
     (x, xv), (dout, gv), (dresidual, rv) = draw.narrow(tokens, h), draw.narrow(many, h), draw.narrow(many, h)
     (weight, _), (bias, bv) = draw.wide(3 * h, h), draw.wide(3 * h)
-    wv = _value(weight.mul_(0.1))
+    wv = value_of(weight.mul_(0.1))
     dx, out, rows, dweight, dbias = (torch.zeros_like(like) for like in (x, dout, dout, weight.to(x.dtype), bias))
-    size = kernels.first_attention_scratch(longest, _HEADS, h)
+    size = kernels.first_attention_scratch(longest, HEADS, h)
     room = {
         **{name: torch.empty(many, h) for name in ("first", "q", "g", "dq", "dfirst")},
-        **{name: torch.empty(many, _HEADS, h) for name in ("keyed", "mixed", "dkeyed", "dmixed")},
-        **{name: torch.empty(many, _HEADS) for name in ("totals", "dtotals")},
-        "weights": torch.empty(_HEADS, tokens),
+        **{name: torch.empty(many, HEADS, h) for name in ("keyed", "mixed", "dkeyed", "dmixed")},
+        **{name: torch.empty(many, HEADS) for name in ("totals", "dtotals")},
+        "weights": torch.empty(HEADS, tokens),
         "scratch": torch.empty(draw.threads, size),
     }
     given = {"x": x, "weight": weight, "bias": bias, "cu": cu, "dout": dout, "dresidual": dresidual}
@@ -195,8 +167,8 @@ def _first_attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     entry = FirstAttention(
         **{name: pointer(tensor) for name, tensor in (given | made | room).items()},
         sequences=many,
-        heads=_HEADS,
-        d=_HEAD_SIZE,
+        heads=HEADS,
+        d=HEAD_SIZE,
         padded=tokens,
         max_length=longest,
     )
@@ -215,12 +187,12 @@ def _first_attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     yield dbias, slopes.sum(axis=0)
 
 
-def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _adamw(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     decay, divisor, beta_1, beta_2, rate, root, epsilon = 0.01, 1.5, 0.9, 0.99, 0.1, 1.25, 1e-3
     for kind in (torch.float32, torch.bfloat16):
         (value, before), (m, mv), (v, _), (wide, _) = (draw.wide(_PARAMETERS) for _ in range(4))
         g = wide.to(kind)
-        gv, vv = _value(g), _value(v.abs_())
+        gv, vv = value_of(g), value_of(v.abs_())
         bf16_copy = torch.empty(_PARAMETERS, dtype=torch.bfloat16)
         entry = Parameter(
             *(pointer(tensor) for tensor in (value, g, m, v, bf16_copy)),
@@ -234,4 +206,4 @@ def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         yield value, before * (1 - decay) - rate * first / (np.sqrt(second) * root + epsilon)
         yield m, first
         yield v, second
-        yield bf16_copy, _value(value.to(torch.bfloat16))
+        yield bf16_copy, value_of(value.to(torch.bfloat16))

@@ -7,20 +7,25 @@ from torch import nn
 
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.interface import ACTIVATION_CODES, COLUMN_MULTIPLE, HEAD_MULTIPLE, MAX_HIDDEN
+from bertune.kernels.layer_kinds import kind_of
 from bertune.models.encoder import Encoder
 from bertune.models.encoder_config import EncoderConfig
 from bertune.nn.attention import SelfAttention
 from bertune.nn.dense import Dense, Table
+from bertune.nn.disentangled_attention import DisentangledSelfAttention
 from bertune.nn.dropout import Dropout
 from bertune.nn.embeddings import Embeddings
 from bertune.nn.feed_forward import ACTIVATIONS, FeedForward
 from bertune.nn.layer import TransformerLayer
 from bertune.nn.norm import Norm
 from bertune.nn.pooling import Pooler
+from bertune.nn.relative_bias import RelativeBias
+from bertune.nn.relative_positions import RelativePositions
 
 _KNOWN = frozenset(
     {
         *(Encoder, Embeddings, TransformerLayer, SelfAttention, FeedForward, Pooler, Dense, Dropout, Norm),
+        *(DisentangledSelfAttention, RelativePositions, RelativeBias),
         *(Table, nn.Embedding, nn.LayerNorm, nn.ModuleList),
     }
 )
@@ -45,8 +50,6 @@ def check_computable(encoder: Encoder) -> None:
     """
     if reason := encoder.family.why_not_kernels:
         raise NoKernelsError(reason)
-    if encoder.embeddings.projection is not None:
-        raise NoKernelsError("the encoder's embeddings are narrower than its hidden states")
     _check_sizes(encoder.config)
     for name, module in encoder.named_modules():
         if type(module) not in _KNOWN:
@@ -62,6 +65,7 @@ def check_computable(encoder: Encoder) -> None:
 def _check_sizes(config: EncoderConfig) -> None:
     for name, size, multiple in (
         ("hidden_size", config.hidden_size, COLUMN_MULTIPLE),
+        ("embedding_size", config.embedding_size, COLUMN_MULTIPLE),
         ("intermediate_size", config.intermediate_size, COLUMN_MULTIPLE),
         ("the size of a head", config.hidden_size // config.num_attention_heads, HEAD_MULTIPLE),
     ):
@@ -69,8 +73,9 @@ def _check_sizes(config: EncoderConfig) -> None:
             raise NoKernelsError(f"{name} ({size}) is no multiple of {multiple}")
     if config.hidden_act not in ACTIVATION_CODES:
         raise NoKernelsError(f"hidden_act {config.hidden_act} has no kernel")
-    if config.hidden_size > MAX_HIDDEN:
-        raise NoKernelsError(f"hidden_size ({config.hidden_size}) is above {MAX_HIDDEN}")
+    for name, size in (("hidden_size", config.hidden_size), ("embedding_size", config.embedding_size)):
+        if size > MAX_HIDDEN:
+            raise NoKernelsError(f"{name} ({size}) is above {MAX_HIDDEN}")
 
 
 def has_hooks(of: nn.Module | nn.Parameter) -> bool:
@@ -92,6 +97,7 @@ def _check_shapes(encoder: Encoder) -> None:
             raise NoKernelsError(f"the encoder's {name} has not the shape of its configuration")
     activation = ACTIVATIONS[encoder.config.hidden_act]
     for layer in encoder.layers:
+        kind_of(encoder, layer)
         assert isinstance(layer, TransformerLayer)
         if layer.feed_forward.activation is not activation:
             raise NoKernelsError("the encoder's activation is not that of its configuration")
@@ -100,16 +106,12 @@ def _check_shapes(encoder: Encoder) -> None:
 
 
 def _expected_shapes(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
-    config, h, n = encoder.config, encoder.config.hidden_size, encoder.config.intermediate_size
-    table = encoder.input_embeddings
-    is_compact = isinstance(table, Table) and table.row_of is not None
-    yield "embeddings.token.weight", (len(table.weight) if is_compact else config.vocab_size, h)
-    yield "embeddings.position.weight", (config.max_position_embeddings, h)
-    if encoder.embeddings.token_type is not None:
-        yield "embeddings.token_type.weight", (config.type_vocab_size, h)
-    norms = ["embeddings.norm"]
+    h, n = encoder.config.hidden_size, encoder.config.intermediate_size
     if not len(encoder.layers):
         raise NoKernelsError("the encoder has no layer")
+    yield from _shapes_of_embeddings(encoder)
+    yield from kind_of(encoder, encoder.layers[0]).expected_shapes(encoder)
+    norms = []
     for index in range(len(encoder.layers)):
         layer = f"layers.{index}"
         norms += [f"{layer}.attention_norm", f"{layer}.output_norm"]
@@ -124,3 +126,19 @@ def _expected_shapes(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
     for norm in norms:
         yield f"{norm}.weight", (h,)
         yield f"{norm}.bias", (h,)
+
+
+def _shapes_of_embeddings(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
+    config, e, table = encoder.config, encoder.embeddings, encoder.input_embeddings
+    width = config.hidden_size if e.projection is None else config.embedding_size
+    is_compact = isinstance(table, Table) and table.row_of is not None
+    yield "embeddings.token.weight", (len(table.weight) if is_compact else config.vocab_size, width)
+    if e.position is not None:
+        yield "embeddings.position.weight", (config.max_position_embeddings, width)
+    if e.token_type is not None:
+        yield "embeddings.token_type.weight", (config.type_vocab_size, width)
+    for kind in ("weight", "bias"):
+        yield f"embeddings.norm.{kind}", (width,)
+    if e.projection is not None:
+        yield "embeddings.projection.weight", (config.hidden_size, width)
+        yield "embeddings.projection.bias", (config.hidden_size,)

@@ -79,6 +79,8 @@ class Workspace:
 
     def prepare_gradients(self, *, in_parts: bool = False) -> None:
         """Makes room for gradients; see `KernelPass.prepare_gradients`."""
+        # Layers that share their weights add up as parts do.
+        in_parts = in_parts or len(self.encoder.layers_in_order) > len(self.encoder.layers)
         for name, parameter in self.encoder.named_parameters():
             if name.startswith("pooler.") or name == "embeddings.token.weight":
                 continue
@@ -104,6 +106,13 @@ class Workspace:
     def gradient_of_part(self, name: str) -> Tensor:
         """Returns where a part's gradient of a parameter is written; in float32 it may be added to what is there."""
         return self.part_gradients.get(name, self.gradients[name])
+
+    def add_parts(self, calls: Calls, prefix: str, *, accumulate: bool) -> None:
+        """Adds the sums of the gradients that are of one part alone, of parameters whose name begins so."""
+        for name, part in self.part_gradients.items():
+            if name.startswith(prefix):
+                into = self.gradients[name]
+                calls.add_operation(into.add_ if accumulate else into.copy_, part)
 
     @property
     def cu(self) -> Tensor:

@@ -117,5 +117,4 @@ ALBERT: Final = Family(
         (r"classifier\..*", "head of an earlier task"),
         (r"qa_outputs\..*", "head of an earlier task"),
     ),
-    why_not_kernels="the encoder uses a parameter in two places: ALBERT's layers share their weights",
 )

@@ -252,6 +252,5 @@ DEBERTA: Final = Family(
         (r"(pooler|classifier)\..*", "head of an earlier task"),
         (r"qa_outputs\..*", "head of an earlier task"),
     ),
-    why_not_kernels="the compiled kernels have no disentangled attention",
     relative_positions=_relative_positions,
 )

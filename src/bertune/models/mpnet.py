@@ -97,5 +97,4 @@ MPNET: Final = Family(
         (r"classifier\..*", "head of an earlier task"),
         (r"qa_outputs\..*", "head of an earlier task"),
     ),
-    why_not_kernels="MPNet's attention adds a relative bias to its scores, which the kernels do not compute",
 )

@@ -1,13 +1,43 @@
 """The kernels as functions that allocate what they return."""
 
 import ctypes
+import math
 from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
-from bertune.kernels.interface import NO_DROPOUT, Draw, Parameter, pointer
+from bertune.kernels.interface import NO_DROPOUT, Draw, Parameter, RelativeAttention, pointer
+
+
+@dataclass(frozen=True)
+class RelativeCase:
+    """Attention to whose scores distances add.
+
+    Args:
+        qkv: (tokens + vectors, 3 x width), of the activations' type.
+        bias: (3 x width,).
+        dout: (tokens, width), or (sequences, width) with `first_only`.
+        lengths: of the sequences.
+        heads: into which the width is divided.
+        numbers: (heads, 2 x longest - 1), by falling distances; None for none.
+        vector_of: (2 x longest - 1,) int32, by rising distances; None for none.
+        asked: whether queries meet keys of distances.
+        asking: whether keys meet queries of distances.
+        first_only: whether only first tokens ask.
+    """
+
+    qkv: Tensor
+    bias: Tensor
+    dout: Tensor
+    lengths: list[int]
+    heads: int
+    numbers: Tensor | None = None
+    vector_of: Tensor | None = None
+    asked: bool = False
+    asking: bool = False
+    first_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +135,53 @@ class Kernels:
             *(*sizes, pointer(parts), 0, *draw, self.threads),
         )
         return out, gradient, dbias
+
+    def relative_attention(
+        self, case: "RelativeCase", draw: Draw = NO_DROPOUT, *, keeps: bool = False, fill: float = math.nan
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns the output, and the gradients of qkv with the vectors behind it, of its bias, and of the numbers."""
+        library, h = self.library, case.qkv.shape[1] // 3
+        tokens, longest, d = sum(case.lengths), max(case.lengths), h // case.heads
+        places, behind = library.distance_places(longest), len(case.qkv) - tokens
+        numbers = torch.zeros(case.heads, places)
+        if case.numbers is not None:
+            numbers[:, : 2 * longest - 1] = case.numbers
+        size = library.attention_scratch(longest, d) + library.distance_room(longest)
+        tensors = {
+            "bias": case.bias,
+            "out": torch.full_like(case.dout, fill),
+            "lse": torch.full((case.heads, tokens), fill),
+            "cu": torch.tensor([0, *accumulate(case.lengths)], dtype=torch.int32),
+            "dout": case.dout,
+            "dqkv": torch.full_like(case.qkv, fill),
+            "dbias": torch.full_like(case.bias, fill),
+            "gradients": torch.full((case.heads + self.threads, places * 2 * d), fill),
+            "scratch": torch.full((self.threads, size), fill),
+            "parts": torch.full((self.threads, 3 * h), fill),
+            "numbers": None if case.numbers is None else numbers,
+            "dnumbers": torch.zeros_like(numbers),
+            "vector_of": case.vector_of,
+            "kept": torch.full((case.heads, tokens, longest + 31), fill) if keeps else None,
+            "tables": torch.full((case.heads, library.distance_tables(longest, d)), fill),
+        }
+        entry = RelativeAttention(
+            **{name: pointer(tensor) for name, tensor in tensors.items()},
+            sequences=len(case.lengths),
+            heads=case.heads,
+            d=d,
+            padded=tokens,
+            max_length=longest,
+            vectors=behind,
+            padded_vectors=behind,
+            asked=case.asked,
+            asking=case.asking,
+            first_only=case.first_only,
+        )
+        given = pointer(case.qkv), ctypes.byref(entry), tokens
+        library.relative_attention_forward(*given, *draw, self.threads)
+        tensors["scratch"].fill_(fill)
+        library.relative_attention_backward(*given, 0, *draw, self.threads)
+        return tensors["out"], tensors["dqkv"], tensors["dbias"], tensors["dnumbers"][:, : 2 * longest - 1]
 
     def embedding_mask(self, rows: int, width: int, draw: Draw) -> Tensor:
         """Returns what dropout multiplies by: the norm's weights are chosen so that nothing else is left."""

@@ -12,6 +12,7 @@ from bertune.batches.layout import Layout
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import EncoderConfig
 
 VOCABULARY = 60
 
@@ -39,7 +40,7 @@ def sizes(
     )
 
 
-def encoder_of(config: BertConfig, seed: int = 0) -> Encoder:
+def encoder_of(config: EncoderConfig, seed: int = 0) -> Encoder:
     """Biases and norms are not at their first values, 0 and 1; scores differ enough for attention to choose."""
     torch.manual_seed(seed)
     encoder = Encoder.from_config(config, pooler=False)
@@ -88,9 +89,13 @@ def by_modules_in_parts(
     copied.compute_dtype = dtype
     for batch, g in parts:
         check = copied.embeddings(batch).to(dtype)
-        for layer in copied.layers[:-1]:
-            check = layer(check, batch.layout)
-        hidden = copied.layers[-1](check, batch.layout, first_only=first_only)
+        layout = batch.layout if copied.relative is None else copied.relative(batch.layout)
+        positions = copied.relative_positions
+        shared = {} if positions is None else {"relative": positions(batch.layout, dtype)}
+        *below, top = copied.layers_in_order
+        for layer in below:
+            check = layer(check, layout, **shared)
+        hidden = top(check, layout, first_only=first_only, **shared)
         hidden.backward(g.to(hidden.dtype))
     gradients = {name: parameter.grad for name, parameter in copied.named_parameters() if parameter.grad is not None}
     return Answer(hidden.detach(), gradients)

@@ -11,9 +11,12 @@ from torch import nn
 from bertune.evaluation.logits import predict_logits
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
+from bertune.kernels.layer_kinds import kind_of
 from bertune.kernels.supported import check_computable
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
+from bertune.nn.dense import Dense
+from bertune.nn.relative_bias import RelativeBias
 from bertune.tokenization.encode_texts import EncodedExamples
 
 
@@ -121,7 +124,20 @@ def test_prediction_goes_through_modules_that_were_put_in() -> None:
     assert not np.allclose(predict_logits(classifier, examples), before)
 
 
-def test_projected_embeddings_are_left_to_torch() -> None:
+def test_a_projection_of_another_size_is_left_to_torch() -> None:
     encoder = Encoder(model_type="electra", vocab_size=50, num_hidden_layers=1)
-    with pytest.raises(NoKernelsError, match="embeddings are narrower than its hidden states"):
+    check_computable(encoder)
+    encoder.embeddings.projection = Dense(128, 128)
+    with pytest.raises(NoKernelsError, match=r"embeddings\.projection\.weight has not the shape"):
         KernelPass(encoder, torch.float32)
+
+
+def test_a_layer_that_no_plan_computes_is_left_to_torch() -> None:
+    encoder = encoder_of(sizes())
+    encoder.relative = RelativeBias(32, 2)
+    check_computable(encoder)
+    layer(encoder).attention = Adapter(layer(encoder).attention)
+    with pytest.raises(NoKernelsError, match=r"layers\.0\.attention is a Adapter"):
+        KernelPass(encoder, torch.float32)
+    with pytest.raises(NoKernelsError, match=r"no kernel for a TransformerLayer"):
+        kind_of(encoder, layer(encoder))

@@ -12,8 +12,6 @@ from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.errors import CheckpointError, ConfigError
-from bertune.kernels.build import NoKernelsError
-from bertune.kernels.supported import check_computable
 from bertune.models.albert import AlbertConfig
 from bertune.models.classifier import classifier_model
 from bertune.models.encoder import Encoder
@@ -77,11 +75,6 @@ def test_the_rate_of_the_recipe_is_that_of_layers_with_weights_of_their_own() ->
     with torch.device("meta"):
         classifier, _ = classifier_model(sizes, 2, seed=1)
     assert plan_of(TrainingConfig(), classifier, 1000).learning_rate == 5e-5
-
-
-def test_the_kernels_say_why_they_do_not_compute_it() -> None:
-    with pytest.raises(NoKernelsError, match="uses a parameter in two places"):
-        check_computable(Encoder.from_config(SIZES))
 
 
 def test_a_folder_has_one_layer_and_gives_every_bit_back(tmp_path: Path) -> None:

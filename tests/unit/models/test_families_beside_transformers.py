@@ -104,12 +104,21 @@ SIZES: dict[str, tuple[str, dict[str, Any]]] = {
         "DebertaV2",
         {**BODY, **VERSION_3, "pos_att_type": "p2c", "position_buckets": 24, "max_position_embeddings": 64},
     ),
-    "ELECTRA, small": ("Electra", {**BODY, "embedding_size": 16, "max_position_embeddings": 64}),
+    "ELECTRA, small": (
+        "Electra",
+        {**BODY, "hidden_size": 64, "embedding_size": 32, "max_position_embeddings": 64},
+    ),
     "MPNet": ("MPNet", {**BODY, "max_position_embeddings": 66}),
     "MPNet, far apart": ("MPNet", {**BODY, "num_attention_heads": 4, "max_position_embeddings": 514}),
     "ALBERT": (
         "Albert",
-        {**BODY, "embedding_size": 16, "max_position_embeddings": 64, "classifier_dropout_prob": 0.0},
+        {
+            **BODY,
+            "hidden_size": 64,
+            "embedding_size": 32,
+            "max_position_embeddings": 64,
+            "classifier_dropout_prob": 0.0,
+        },
     ),
     "ALBERT, as wide": (
         "Albert",
@@ -236,18 +245,30 @@ def test_hidden_states_and_logits_are_those_of_transformers(pair: Pair) -> None:
 
 
 def kernels_of(classifier: Classifier) -> KernelPass | None:
-    encoder = classifier.encoder
-    if encoder.family.why_not_kernels or encoder.embeddings.projection is not None:
-        with pytest.raises(NoKernelsError):
-            KernelPass(encoder, torch.float32)
+    try:
+        return KernelPass(classifier.encoder, torch.float32)
+    except NoKernelsError:
         return None
-    return KernelPass(classifier.encoder, torch.float32)
 
 
-def test_the_kernels_compute_every_family_but_those_that_say_why_not(pair: Pair) -> None:
+LEFT_TO_TORCH = (
+    "ModernBERT",
+    "DeBERTa-v2, own products",
+    "DeBERTa-v2, content to position",  # whose products are its own, too
+    # Their vectors of distances have no norm.
+    "DeBERTa-v2, beyond its buckets",
+    "DeBERTa-v2, beyond its distances",
+    "DeBERTa-v2, position to content",
+    "MPNet, far apart",  # heads of 8
+)
+
+
+def test_the_kernels_compute_every_family_but_those_that_say_why_not(
+    pair: Pair, request: pytest.FixtureRequest
+) -> None:
     kernels = kernels_of(pair.ours)
+    assert (kernels is None) == request.node.callspec.params["pair"].startswith(LEFT_TO_TORCH)
     if kernels is None:
-        assert pair.ours.encoder.family.name in {"ELECTRA", "MPNet", "ALBERT", "ModernBERT", "DeBERTa-v2"}
         return
     data, given = texts(pair)
     with torch.no_grad():

@@ -9,8 +9,6 @@ from torch import Tensor
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from bertune.errors import ConfigError
-from bertune.kernels.build import NoKernelsError
-from bertune.kernels.supported import check_computable
 from bertune.models.classifier import classifier_model
 from bertune.models.encoder import Encoder
 from bertune.models.mpnet import MpnetConfig
@@ -83,11 +81,6 @@ def test_the_table_is_the_encoders_alone_and_as_deep_as_the_embeddings() -> None
     before = encoder.relative.table.weight.clone()
     draw_top_layers(classifier, 3, seed=9)
     assert torch.equal(encoder.relative.table.weight, before)
-
-
-def test_the_kernels_say_why_they_do_not_compute_it() -> None:
-    with pytest.raises(NoKernelsError, match="adds a relative bias to its scores"):
-        check_computable(Encoder.from_config(SIZES))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ typedef struct {
     float *lse, *scratch, *parts;
     const int32_t *cu;
     long sequences, heads, d, max_length, lse_stride, stride, apart;
+    float scale;
     dropout drop;
+    const relative_attention *relative; /* what distances add to the scores; null for nothing */
+    int32_t *head_begun;                /* see relative_attention.h */
 } attention;
-
-INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
 
 /* numbers of scratch that a thread needs */
 long attention_scratch(long max_length, long d) {
@@ -29,6 +30,14 @@ INLINE void write_rows(elem *to, long stride, const float *from, float scale, lo
             if (sums) store32(sums + j, load32(sums + j) + x);
         }
 }
+/* Tasks go through the heads of each sequence; with distances through the sequences of each head, which read the same
+ * numbers of them. */
+INLINE long sequence_of(const attention *a, long task) { return a->relative ? task % a->sequences : task / a->heads; }
+INLINE long head_of_task(const attention *a, long task) { return a->relative ? task / a->sequences : task % a->heads; }
+INLINE float *scratch_of(const attention *a) {
+    long size = attention_scratch(a->max_length, a->d) + (a->relative ? distance_room(a->max_length) : 0);
+    return a->scratch + omp_get_thread_num() * size;
+}
 /* Which of the tasks (sequence x head) this thread does: equal shares of the cells of all attention matrices. */
 INLINE void share_tasks(const attention *a, long *from, long *to) {
     double total = 0, done = 0;
@@ -39,14 +48,12 @@ INLINE void share_tasks(const attention *a, long *from, long *to) {
     }
     *from = t == 0 ? 0 : -1;
     *to = tasks;
-    for (long b = 0; b < a->sequences; b++) {
-        double s = a->cu[b + 1] - a->cu[b], cost = s * s + 8 * s;
-        for (long h = 0; h < a->heads; h++) {
-            long task = b * a->heads + h;
-            if (*from < 0 && done >= total * t / of) *from = task;
-            if (t + 1 < of && done >= total * (t + 1) / of) { *to = task; if (*from < 0) *from = task; return; }
-            done += cost;
-        }
+    for (long task = 0; task < tasks; task++) {
+        long b = sequence_of(a, task);
+        double s = a->cu[b + 1] - a->cu[b];
+        if (*from < 0 && done >= total * t / of) *from = task;
+        if (t + 1 < of && done >= total * (t + 1) / of) { *to = task; if (*from < 0) *from = task; return; }
+        done += s * s + 8 * s;
     }
     if (*from < 0) *from = tasks;
 }
@@ -82,23 +89,27 @@ INLINE float softmax_row(float *x, long n, long width, float *scale) {
 static void attention_forward_body(void *data) {
     const attention copy = *(const attention *)data, *a = &copy;
     long d = a->d, h = a->heads * d, from, to;
-    float *q = a->scratch + omp_get_thread_num() * attention_scratch(a->max_length, d);
+    float *q = scratch_of(a), *room = q + attention_scratch(a->max_length, d);
     share_tasks(a, &from, &to);
     for (long task = from; task < to; task++) {
-        long b = task / a->heads, head = task % a->heads, row = a->cu[b], s = a->cu[b + 1] - row;
-        long width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
+        long b = sequence_of(a, task), head = head_of_task(a, task), row = a->cu[b], s = a->cu[b + 1] - row;
+        int first_only = a->relative && a->relative->first_only;
+        long m = first_only ? 1 : s, width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
         float *k = q + s * d, *kt = k + width * d, *v = kt + width * d, *p = v + width * d, *o = p + s * width;
         const elem *in = a->qkv + row * a->stride + head * d;
         const float *bias = a->bias + head * d;
-        read_rows(in, a->stride, bias, 1.0f / sqrtf((float)d), q, s, d);
+        read_rows(in, a->stride, bias, a->scale, q, m, d);
         read_rows(in + a->apart, a->stride, bias + h, 1.0f, k, s, d);
         read_rows(in + 2 * a->apart, a->stride, bias + 2 * h, 1.0f, v, s, d);
         turn_rows(k, kt, s, d, width);
-        product(q, d, 1, kt, width, p, width, s, up(s, W), d);
+        product(q, d, 1, kt, width, p, width, m, up(s, W), d);
+        if (a->relative) add_distances(a->relative, head, q, k, p, (scores){m, s, width}, room);
         uint32_t block = cells_before(a, b, head);
-        for (long i = 0; i < s; i++) {
+        float *kept = kept_rows(a->relative, head, row);
+        for (long i = 0; i < m; i++) {
             float *x = p + i * width, scale;
             a->lse[head * a->lse_stride + row + i] = softmax_row(x, s, width, &scale);
+            for (long j = 0; kept && j < width; j += W) store32(kept + i * blocks * 2 * W + j, load32(x + j) * scale);
             for (long j = 0; j < width; j += 2 * W) {
                 vf keep[2];
                 keep_pair(&a->drop, block + (uint32_t)(i * blocks + j / (2 * W)), keep, keep + 1);
@@ -106,8 +117,8 @@ static void attention_forward_body(void *data) {
                 store32(x + j + W, load32(x + j + W) * (scale * keep[1]));
             }
         }
-        product(p, width, 1, v, d, o, d, s, d, s);
-        write_rows(a->out + row * h + head * d, h, o, 1.0f, s, d, 0);
+        product(p, width, 1, v, d, o, d, m, d, s);
+        write_rows(a->out + (first_only ? b : row) * h + head * d, h, o, 1.0f, m, d, 0);
     }
 }
 /* qkv: queries, keys and values of heads * d numbers, heads side by side, a token each `stride` numbers; queries start at
@@ -118,7 +129,7 @@ void attention_forward(const elem *qkv, const float *bias, elem *out, float *lse
                        long padded_rows, float *scratch, uint32_t threshold, uint64_t seed, int threads) {
     attention a = {.qkv = qkv, .bias = bias, .out = out, .lse = lse, .lse_stride = lse_stride, .scratch = scratch,
                    .cu = cu, .sequences = sequences, .heads = heads, .d = d, .stride = stride, .apart = apart,
-                   .max_length = max_length, .drop = make_dropout(threshold, seed)};
+                   .max_length = max_length, .scale = 1.0f / sqrtf((float)d), .drop = make_dropout(threshold, seed)};
     in_parallel(attention_forward_body, &a, threads);
     zero_tail(out, rows, padded_rows, heads * d);
 }
@@ -126,29 +137,35 @@ void attention_forward(const elem *qkv, const float *bias, elem *out, float *lse
 static void attention_backward_body(void *data) {
     const attention copy = *(const attention *)data, *a = &copy;
     long d = a->d, h = a->heads * d, from, to;
-    float *q = a->scratch + omp_get_thread_num() * attention_scratch(a->max_length, d),
+    float *q = scratch_of(a), *room = q + attention_scratch(a->max_length, d), *of_distances = 0,
           *sums = a->parts + omp_get_thread_num() * 3 * h;
-    const float scale = 1.0f / sqrtf((float)d);
     memset(sums, 0, 3 * h * sizeof(float));
     static const float none[MAX_HIDDEN];
     share_tasks(a, &from, &to);
     for (long task = from; task < to; task++) {
-        long b = task / a->heads, head = task % a->heads, row = a->cu[b], s = a->cu[b + 1] - row;
-        long width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
+        long b = sequence_of(a, task), head = head_of_task(a, task), row = a->cu[b], s = a->cu[b + 1] - row;
+        int first_only = a->relative && a->relative->first_only;
+        long m = first_only ? 1 : s, width = up(s, 2 * W), blocks = up(a->max_length, 2 * W) / (2 * W);
+        if (a->relative && (task == from || b == 0))
+            of_distances = begin_head(a->relative, head, b == 0, a->head_begun);
         float *dout = q + s * d, *dq = dout + s * d, *k = dq + s * d, *kt = k + width * d, *v = kt + width * d,
               *vt = v + width * d, *dk = vt + width * d, *dv = dk + width * d, *p = dv + width * d, *dp = p + s * width;
         const elem *in = a->qkv + row * a->stride + head * d;
         const float *bias = a->bias + head * d;
-        read_rows(in, a->stride, bias, scale, q, s, d);
+        read_rows(in, a->stride, bias, a->scale, q, m, d);
         read_rows(in + a->apart, a->stride, bias + h, 1.0f, k, s, d);
         read_rows(in + 2 * a->apart, a->stride, bias + 2 * h, 1.0f, v, s, d);
-        read_rows(a->dout + row * h + head * d, h, none, 1.0f, dout, s, d);
-        turn_rows(k, kt, s, d, width);
+        read_rows(a->dout + (first_only ? b : row) * h + head * d, h, none, 1.0f, dout, m, d);
         turn_rows(v, vt, s, d, width);
-        product(q, d, 1, kt, width, p, width, s, up(s, W), d);
-        product(dout, d, 1, vt, width, dp, width, s, up(s, W), d);
+        const float *kept_before = kept_rows(a->relative, head, row);
+        if (!kept_before) {
+            turn_rows(k, kt, s, d, width);
+            product(q, d, 1, kt, width, p, width, m, up(s, W), d);
+            if (a->relative) add_distances(a->relative, head, q, k, p, (scores){m, s, width}, room);
+        }
+        product(dout, d, 1, vt, width, dp, width, m, up(s, W), d);
         uint32_t block = cells_before(a, b, head);
-        for (long i = 0; i < s; i++) {
+        for (long i = 0; i < m; i++) {
             float *x = p + i * width, *dx = dp + i * width, lse = a->lse[head * a->lse_stride + row + i];
             vf dot = {0};
             if (up(s, W) < width) { store32(x + width - W, splat(0.0f)); store32(dx + width - W, splat(0.0f)); }
@@ -157,7 +174,8 @@ static void attention_backward_body(void *data) {
                 keep_pair(&a->drop, block + (uint32_t)(i * blocks + j / (2 * W)), keep, keep + 1);
                 for (int half = 0; half < 2; half++) {
                     long at = j + half * W;
-                    vf e = exp_of(load32(x + at) - lse), g = load32(dx + at) * keep[half];
+                    vf e = kept_before ? load32(kept_before + i * blocks * 2 * W + at) : exp_of(load32(x + at) - lse),
+                       g = load32(dx + at) * keep[half];
                     dot += e * g;
                     /* The probability before dropout, needed once more below, negative where it was dropped. */
                     store32(dx + at, choose(keep[half] > splat(0.0f), e, -e));
@@ -173,11 +191,14 @@ static void attention_backward_body(void *data) {
                 store32(x + j, choose(kept, e * a->drop.scale, splat(0.0f)));
             }
         }
-        product(p, 1, width, dout, d, dv, d, s, d, s);
-        product(dp, width, 1, k, d, dq, d, s, d, s);
-        product(dp, 1, width, q, d, dk, d, s, d, s);
+        product(p, 1, width, dout, d, dv, d, s, d, m);
+        product(dp, width, 1, k, d, dq, d, m, d, s);
+        product(dp, 1, width, q, d, dk, d, s, d, m);
+        if (a->relative)
+            distance_gradients(a->relative, head, (contents){q, k, dq, dk}, dp, (scores){m, s, width}, of_distances, room);
         elem *into = a->dqkv + row * a->stride + head * d;
-        write_rows(into, a->stride, dq, scale, s, d, sums + head * d);
+        write_rows(into, a->stride, dq, a->scale, m, d, sums + head * d);
+        for (long i = m; i < s; i++) memset(into + i * a->stride, 0, d * sizeof(elem));
         write_rows(into + a->apart, a->stride, dk, 1.0f, s, d, sums + h + head * d);
         write_rows(into + 2 * a->apart, a->stride, dv, 1.0f, s, d, sums + 2 * h + head * d);
     }
@@ -189,7 +210,7 @@ void attention_backward(const elem *qkv, const float *bias, const elem *dout, co
                         float *parts, int accumulate, uint32_t threshold, uint64_t seed, int threads) {
     attention a = {.qkv = qkv, .bias = bias, .dout = dout, .lse = (float *)lse, .lse_stride = lse_stride, .dqkv = dqkv,
                    .scratch = scratch, .parts = parts, .cu = cu, .sequences = sequences, .heads = heads, .d = d,
-                   .stride = stride, .apart = apart, .max_length = max_length,
+                   .stride = stride, .apart = apart, .max_length = max_length, .scale = 1.0f / sqrtf((float)d),
                    .drop = make_dropout(threshold, seed)};
     int team = in_parallel(attention_backward_body, &a, threads);
     if (stride == 3 * heads * d) zero_tail(dqkv, rows, padded_rows, stride);

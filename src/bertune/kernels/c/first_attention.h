@@ -42,7 +42,6 @@ long first_attention_scratch(long max_length, long heads, long h) {
 INLINE float *first_scratch(const first_attention *a, long h) {
     return a->scratch + omp_get_thread_num() * first_attention_scratch(a->max_length, a->heads, h);
 }
-INLINE long least(long a, long b) { return a < b ? a : b; }
 /* Sequences of a thread: those that begin in its share of the tokens. */
 INLINE void share_sequences(const first_attention *a, long tokens, long *from, long *to) {
     long first, last, b = 0;

@@ -13,6 +13,9 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
+INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
+INLINE long least(long a, long b) { return a < b ? a : b; }
+
 typedef float vf __attribute__((vector_size(4 * W), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * W), aligned(4), may_alias));
 typedef uint32_t vu __attribute__((vector_size(4 * W), aligned(4), may_alias));
