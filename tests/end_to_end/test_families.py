@@ -36,7 +36,6 @@ ENGINES = {
     "DebertaV2": "torch operators: the compiled kernels have no disentangled attention",
     "MPNet": "torch operators: MPNet's attention adds a relative bias",
     "Albert": "torch operators: the encoder uses a parameter in two places",
-    "ModernBert": "torch operators: the compiled kernels compute neither rotary positions nor attention in",
 }
 
 

@@ -73,6 +73,18 @@ class Calls:
         """Adds a product of a packed matrix."""
         self._calls.append(partial(into.compute, x, matrix))
 
+    def add_copy(self, into: Tensor, values: Tensor) -> None:
+        """Adds the copying of a tensor into another, whatever their types."""
+        self._calls.append(partial(into.copy_, values))
+
+    def add_taken_rows(self, out: Tensor, values: Tensor, rows: Tensor) -> None:
+        """Adds the taking of some rows of a matrix."""
+        self._calls.append(partial(torch.index_select, values, 0, rows, out=out))
+
+    def add_put_rows(self, into: Tensor, values: Tensor, rows: Tensor) -> None:
+        """Adds the opposite: the others become zeros."""
+        self._calls += [into.zero_, partial(into.index_copy_, 0, rows, values)]
+
     def add_zeros(self, tensor: Tensor) -> None:
         """Adds the zeroing of a tensor."""
         self._calls.append(tensor.zero_)

@@ -4,24 +4,43 @@ It computes what the modules compute, on their parameters, without autograd: the
 buffers that are kept from step to step, and draws dropout's random bits again instead of keeping them.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bertune.batches.batch import Batch
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.calls import Calls, Shape, shape_of
 from bertune.kernels.encoder_layer import LayerPlan
+from bertune.kernels.final_norm import FinalNorm
 from bertune.kernels.first_only_layer import FirstOnlyLayerPlan
 from bertune.kernels.interface import pointer
+from bertune.kernels.layer_calls import LayerCalls
 from bertune.kernels.library import kernels_for
+from bertune.kernels.pre_norm_layer import FirstOnlyPreNormLayerPlan, PreNormLayerPlan
 from bertune.kernels.supported import check_computable
 from bertune.kernels.token_gradient import TokenGradient
 from bertune.kernels.workspace import Workspace
 from bertune.models.encoder import Encoder
 from bertune.nn.dense import rows_of
 from bertune.nn.layer import TransformerLayer
+from bertune.nn.pre_norm_layer import PreNormLayer
 from bertune.system.feature_switches import is_disabled
 
+
+class _Plans(NamedTuple):
+    """How a layer is computed: of all tokens, and, as the last, of the first ones alone."""
+
+    all_tokens: Callable[..., LayerCalls]
+    first_only: Callable[..., LayerCalls]
+
+
+_PLANS_OF: dict[type[nn.Module], _Plans] = {
+    TransformerLayer: _Plans(LayerPlan, FirstOnlyLayerPlan),
+    PreNormLayer: _Plans(PreNormLayerPlan, FirstOnlyPreNormLayerPlan),
+}
 # Shapes whose calls are kept at a time, at most.
 _MOST_PLANS = 128
 
@@ -122,8 +141,7 @@ class KernelPass:
                 self._plans.clear()
             self._plans[shape] = plan
         self._current = plan
-        hidden = plan.forward(batch, seed)[: len(batch) if first_only else batch.layout.num_tokens]
-        return hidden.float() if self.dtype != torch.float32 else hidden.clone()
+        return plan.forward(batch, seed)
 
     def backward(self, gradient: Tensor, *, accumulate: bool = False) -> None:
         """Fills `gradients` and `token_gradient` from the gradient of what the last `forward` returned.
@@ -164,44 +182,57 @@ class PassPlan:
         self.shape = shape
         encoder = workspace.encoder
         self._ids = workspace.buffer("ids", 3, shape.padded, dtype=torch.int32)
-        positions, types = encoder.embeddings.position, encoder.embeddings.token_type
-        assert positions is not None  # as in every encoder that the kernels compute
-        self._positions = positions.weight
-        # A vector of zeros for every token, where there are no types: adding it changes no bit.
-        self._types = torch.zeros(1, encoder.config.hidden_size) if types is None else types.weight
-        self._ids[2].zero_()
+        positions, types, h = encoder.embeddings.position, encoder.embeddings.token_type, encoder.config.hidden_size
+        # A vector of zeros for every token, where there are no positions or types: adding it changes no bit.
+        self._positions, self._types = (
+            torch.zeros(1, h) if table is None else table.weight for table in (positions, types)
+        )
+        bias = encoder.embeddings.norm.bias
+        self._norm_bias = torch.zeros(h) if bias is None else bias
+        final = encoder.final_norm
+        self._final = None if final is None else FinalNorm(workspace, final)
         workspace.buffer("cu", shape.sequences + 1, dtype=torch.int32)
         self._forward, self._backward = Calls(), dict[bool, Calls]()
-        layers = [layer for layer in encoder.layers if isinstance(layer, TransformerLayer)]
-        kinds = [LayerPlan] * (len(layers) - 1) + [FirstOnlyLayerPlan if shape.first_only else LayerPlan]
-        self._layers = [
-            kind(workspace, layer, index, shape) for index, (kind, layer) in enumerate(zip(kinds, layers, strict=True))
-        ]
+        self._layers: list[LayerCalls] = []
+        for index, module in enumerate(encoder.layers):
+            plans = _PLANS_OF[type(module)]
+            is_of_first = shape.first_only and index == len(encoder.layers) - 1
+            plan = plans.first_only if is_of_first else plans.all_tokens
+            self._layers.append(plan(workspace, module, index, shape))
         hidden = self._embed(self._forward)
         for layer in self._layers:
             hidden = layer.forward(self._forward, hidden)
         self._hidden = hidden
 
     def forward(self, batch: Batch, seed: int | None) -> Tensor:
-        """Returns the hidden states, in a buffer, with rows behind the batch's."""
+        """Returns the wanted hidden states, float32."""
         workspace = self.workspace
         tokens = workspace.tokens.value = batch.layout.num_tokens
         e = workspace.encoder.embeddings
         rows = rows_of(e.token, batch.token_ids)
-        given = [rows, e.position_rows(batch), *([] if e.token_type is None else [batch.token_type_ids])]
-        for into, ids in zip(self._ids, given, strict=False):
-            into[:tokens].copy_(ids)
+        self._ids[1:].zero_()
+        self._ids[0, :tokens].copy_(rows)
+        if e.position is not None:
+            self._ids[1, :tokens].copy_(e.position_rows(batch))
+        if e.token_type is not None:
+            self._ids[2, :tokens].copy_(batch.token_type_ids)
         workspace.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
         if seed is not None:
             workspace.set_seeds(seed)
         self._forward.run()
-        return self._hidden
+        hidden = self._hidden[: len(batch) if self.shape.first_only else tokens]
+        if self._final is not None:
+            return self._final.forward(hidden.float())
+        return hidden.float() if hidden.dtype != torch.float32 else hidden.clone()
 
     def backward(self, gradient: Tensor, *, accumulate: bool) -> None:
         """Fills the gradients."""
         if accumulate not in self._backward:
             self._backward[accumulate] = self._add_backward(gradient.shape[1], accumulate=accumulate)
+        if self._final is not None:
+            gradient = self._final.backward(gradient, accumulate=accumulate)
         self._incoming[: len(gradient)].copy_(gradient)
+        self._incoming[len(gradient) :].zero_()  # where it goes into a product as it is
         self._backward[accumulate].run()
         self._add_up_token_rows()
 
@@ -220,13 +251,12 @@ class PassPlan:
         workspace, padded = self.workspace, self.shape.padded
         e, h = workspace.encoder.embeddings, workspace.encoder.config.hidden_size
         out = workspace.buffer("embedded", padded, h)
-        assert e.position is not None, "only families with positions are computed"
         self._statistics = tuple(
             workspace.buffer(f"embedded.{name}", padded, dtype=torch.float32) for name in ("mean", "rstd")
         )
         calls.add(
             workspace.kernels.embed_forward,
-            *(*self._ids, e.token.weight, self._positions, self._types, e.norm.weight, e.norm.bias),
+            *(*self._ids, e.token.weight, self._positions, self._types, e.norm.weight, self._norm_bias),
             *(e.norm.eps, out, *self._statistics, workspace.tokens, padded, h),
             *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )
@@ -235,13 +265,17 @@ class PassPlan:
     def _embed_backward(self, calls: Calls, first: Tensor, second: Tensor | None, *, accumulate: bool) -> None:
         workspace = self.workspace
         e, h, gradients = workspace.encoder.embeddings, workspace.encoder.config.hidden_size, workspace.gradients
-        assert e.position is not None
+        names = ("embeddings.norm.weight", "embeddings.norm.bias")
+        of_norm = [
+            gradients[name] if name in gradients else workspace.buffer("unused", h, dtype=torch.float32)
+            for name in names
+        ]
         self._sums = workspace.buffer("embedded.sums", self.shape.padded, h, dtype=torch.float32)
         calls.add(
             workspace.kernels.embed_backward,
             *(*self._ids, e.token.weight, self._positions, self._types, e.norm.weight),
             *(*self._statistics, first, second, self._sums),
-            *(gradients["embeddings.norm.weight"], gradients["embeddings.norm.bias"], workspace.parts(2 * h)),
+            *(*of_norm, workspace.parts(2 * h)),
             *(accumulate, workspace.tokens, h),
             *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )

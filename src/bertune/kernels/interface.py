@@ -42,12 +42,21 @@ SIGNATURES: Final = {
     "attention_backward": [_P] * 4 + [_L] + [_P] * 3 + [_L] * 8 + [_P, _P, _I] + _DROPOUT,
     "first_attention_forward": [_P, _L, *_DROPOUT],
     "first_attention_backward": [_P, _L, _I, *_DROPOUT],
+    "window_attention_forward": [_P] * 3 + [_L, _P] + [_L] * 8 + [_P, *_DROPOUT],
+    "window_attention_backward": [_P] * 4 + [_L, _P, _P] + [_L] * 8 + [_P, *_DROPOUT],
+    "rotate_forward": [_P] * 5 + [_L] * 3 + [_I],
+    "rotate_backward": [_P] * 6 + [_I] + [_L] * 3 + [_I],
+    "gate_forward": [_P] * 3 + [_L] * 3 + [_I, *_DROPOUT],
+    "gate_backward": [_P] * 6 + [_I] + [_L] * 3 + [_I, *_DROPOUT],
+    "add_norm_forward": [_P] * 5 + [_F] + [_P] * 4 + [_L] * 3 + _DROPOUT,
+    "add_norm_backward": [_P] * 12 + [_I] + [_L] * 3 + _DROPOUT,
     "give_places": [_P, _L, _P, _P, _L, _P],
     "sum_of_squares": [_P, ctypes.c_int64, _I],
     "adamw_step": [_P, ctypes.c_int64] + [_F] * 7 + [_I],
     "turn16": [_P, _P, _L, _L, _I],
     "attention_scratch": [_L, _L],
     "first_attention_scratch": [_L, _L, _L],
+    "window_attention_scratch": [_L, _L, _L],
 }
 # The others return nothing.
 _RESULTS: Final = {
@@ -55,6 +64,7 @@ _RESULTS: Final = {
     "give_places": _L,
     "attention_scratch": _L,
     "first_attention_scratch": _L,
+    "window_attention_scratch": _L,
 }
 
 

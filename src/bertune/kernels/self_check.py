@@ -3,18 +3,15 @@
 import ctypes
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.interface import ACTIVATION_CODES, NO_DROPOUT, FirstAttention, Parameter, pointer
-
-Array = NDArray[Any]
-Finding = tuple[Tensor, Array]
+from bertune.kernels.self_check_draws import Array, Draws, Finding, value_of
+from bertune.kernels.self_check_pre_norm import check_added_norms, check_gates, check_rotation, check_windows
 
 # Sizes at which each loop takes whole vectors and each kind of rest. A sequence of one token is one of them.
 _ROWS: Final = 5
@@ -38,38 +35,17 @@ def check_numbers(kernels: ctypes.CDLL, dtype: torch.dtype) -> None:
     Raises:
         NoKernelsError: one of them gave wrong numbers.
     """
-    draws = _Draws(dtype)
-    for check in (_norm, _activations, _attention, _first_attention, _adamw):
+    draws = Draws(dtype)
+    own = (_norm, _activations, _attention, _first_attention, _adamw)
+    for check in (*own, check_windows, check_rotation, check_gates, check_added_norms):
         for got, expected in check(kernels, draws):
-            error = float(np.abs(_value(got) - expected).max() / np.abs(expected).max())
+            error = float(np.abs(value_of(got) - expected).max() / np.abs(expected).max())
             if not error <= _TOLERANCES[got.dtype]:  # written so that not-a-number is an error
-                name = check.__name__.strip("_")
+                name = check.__name__.removeprefix("check").strip("_")
                 raise NoKernelsError(f"the compiled kernels gave wrong numbers ({name} is off by {error:.1g})")
 
 
-class _Draws:
-    """Random tensors of the activations' type or of float32, each with its exact value."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self.threads = torch.get_num_threads()
-        # Not numpy's, whose import takes longer than the whole check.
-        self._source = torch.Generator().manual_seed(0)
-
-    def narrow(self, *shape: int) -> tuple[Tensor, Array]:
-        tensor = torch.randn(shape, generator=self._source).to(self.dtype)
-        return tensor, _value(tensor)
-
-    def wide(self, *shape: int) -> tuple[Tensor, Array]:
-        tensor = torch.randn(shape, generator=self._source)
-        return tensor, _value(tensor)
-
-
-def _value(tensor: Tensor) -> Array:
-    return tensor.float().numpy().astype(np.float64)
-
-
-def _norm(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _norm(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     shape, threads = (_ROWS, _WIDTH), draw.threads
     (x, xv), (residual, rv), (g1, g1v), (g2, g2v) = (draw.narrow(*shape) for _ in range(4))
     (bias, bv), (gamma, gv), (beta, ev) = (draw.wide(_WIDTH) for _ in range(3))
@@ -99,7 +75,7 @@ def _norm(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     yield sums, np.stack([(g * normal).sum(axis=0), g.sum(axis=0), (rstd * through).sum(axis=0)])
 
 
-def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _activations(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     (x, xv), (bias, bv) = draw.narrow(_ROWS, _WIDTH), draw.wide(_WIDTH)
     dbias, parts = torch.empty(_WIDTH), torch.empty(draw.threads, _WIDTH)
     z = xv + bv
@@ -122,7 +98,7 @@ def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         )
         yield out, value
         yield kept, slope
-        rounded = _value(kept)
+        rounded = value_of(kept)
         kernels.activation_backward(
             *(pointer(tensor) for tensor in (g, kept, dbias, parts)), *(0, _ROWS, _WIDTH, draw.threads)
         )
@@ -130,7 +106,7 @@ def _activations(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         yield dbias, (gv * rounded).sum(axis=0)
 
 
-def _attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     tokens, h, threads = sum(_LENGTHS), _HEADS * _HEAD_SIZE, draw.threads
     cu = torch.tensor([0, *np.cumsum(_LENGTHS)], dtype=torch.int32)
     (qkv, qkv_value), (bias, bias_value) = draw.narrow(tokens, 3 * h), draw.wide(3 * h)
@@ -175,12 +151,12 @@ def _attention_by_formula(qkv: Array, dout: Array) -> tuple[Array, Array]:
     return out, gradient
 
 
-def _first_attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _first_attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     tokens, many, h = sum(_LENGTHS), len(_LENGTHS), _HEADS * _HEAD_SIZE
     cu, longest = torch.tensor([0, *np.cumsum(_LENGTHS)], dtype=torch.int32), max(_LENGTHS)
     (x, xv), (dout, gv), (dresidual, rv) = draw.narrow(tokens, h), draw.narrow(many, h), draw.narrow(many, h)
     (weight, _), (bias, bv) = draw.wide(3 * h, h), draw.wide(3 * h)
-    wv = _value(weight.mul_(0.1))
+    wv = value_of(weight.mul_(0.1))
     dx, out, rows, dweight, dbias = (torch.zeros_like(like) for like in (x, dout, dout, weight.to(x.dtype), bias))
     size = kernels.first_attention_scratch(longest, _HEADS, h)
     room = {
@@ -215,12 +191,12 @@ def _first_attention(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
     yield dbias, slopes.sum(axis=0)
 
 
-def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
+def _adamw(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     decay, divisor, beta_1, beta_2, rate, root, epsilon = 0.01, 1.5, 0.9, 0.99, 0.1, 1.25, 1e-3
     for kind in (torch.float32, torch.bfloat16):
         (value, before), (m, mv), (v, _), (wide, _) = (draw.wide(_PARAMETERS) for _ in range(4))
         g = wide.to(kind)
-        gv, vv = _value(g), _value(v.abs_())
+        gv, vv = value_of(g), value_of(v.abs_())
         bf16_copy = torch.empty(_PARAMETERS, dtype=torch.bfloat16)
         entry = Parameter(
             *(pointer(tensor) for tensor in (value, g, m, v, bf16_copy)),
@@ -234,4 +210,4 @@ def _adamw(kernels: ctypes.CDLL, draw: _Draws) -> Iterator[Finding]:
         yield value, before * (1 - decay) - rate * first / (np.sqrt(second) * root + epsilon)
         yield m, first
         yield v, second
-        yield bf16_copy, _value(value.to(torch.bfloat16))
+        yield bf16_copy, value_of(value.to(torch.bfloat16))

@@ -12,6 +12,8 @@ from bertune.batches.layout import Layout
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
+from bertune.models.encoder_config import EncoderConfig
+from bertune.models.modernbert import ModernBertConfig
 
 VOCABULARY = 60
 
@@ -39,7 +41,37 @@ def sizes(
     )
 
 
-def encoder_of(config: BertConfig, seed: int = 0) -> Encoder:
+def modern_sizes(
+    hidden: int = 32,
+    heads: int = 2,
+    intermediate: int = 64,
+    layers: int = 4,
+    *,
+    window: int = 8,
+    act: str = "gelu",
+    dropout: float = 0.0,
+    bias: bool = False,
+) -> ModernBertConfig:
+    """Of ModernBERT: the first and every third layer after it is global."""
+    return ModernBertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        intermediate_size=intermediate,
+        num_hidden_layers=layers,
+        local_attention=window,
+        hidden_act=act,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        mlp_dropout=dropout,
+        attention_bias=bias,
+        mlp_bias=bias,
+        norm_bias=bias,
+        pad_token_id=0,
+    )
+
+
+def encoder_of(config: EncoderConfig, seed: int = 0) -> Encoder:
     """Biases and norms are not at their first values, 0 and 1; scores differ enough for attention to choose."""
     torch.manual_seed(seed)
     encoder = Encoder.from_config(config, pooler=False)
@@ -91,6 +123,8 @@ def by_modules_in_parts(
         for layer in copied.layers[:-1]:
             check = layer(check, batch.layout)
         hidden = copied.layers[-1](check, batch.layout, first_only=first_only)
+        if copied.final_norm is not None:
+            hidden = copied.final_norm(hidden.double() if dtype == torch.float64 else hidden.float())
         hidden.backward(g.to(hidden.dtype))
     gradients = {name: parameter.grad for name, parameter in copied.named_parameters() if parameter.grad is not None}
     return Answer(hidden.detach(), gradients)

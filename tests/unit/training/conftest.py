@@ -7,6 +7,7 @@ import torch
 from bertune.batches.dataset import Dataset
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.encoder_config import EncoderConfig
 from bertune.tokenization.encode_texts import EncodedExamples
 
 SIZES = BertConfig(
@@ -19,9 +20,9 @@ SIZES = BertConfig(
 )
 
 
-def make_classifier(seed: int = 0, *, outputs: int = 2, config: BertConfig = SIZES) -> Classifier:
+def make_classifier(seed: int = 0, *, outputs: int = 2, config: EncoderConfig = SIZES) -> Classifier:
     torch.manual_seed(seed)
-    return classifier_model(config, outputs)[0]
+    return classifier_model(config, outputs, pooling=config.pooling)[0]
 
 
 def make_dataset(examples: int, seed: int) -> Dataset:
