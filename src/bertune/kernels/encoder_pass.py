@@ -19,7 +19,7 @@ from bertune.kernels.first_only_layer import FirstOnlyLayerPlan
 from bertune.kernels.interface import pointer
 from bertune.kernels.layer_calls import LayerCalls
 from bertune.kernels.library import kernels_for
-from bertune.kernels.pre_norm_layer import FirstOnlyPreNormLayerPlan, PreNormLayerPlan
+from bertune.kernels.pre_norm_plan import FirstOnlyPreNormLayerPlan, PreNormLayerPlan
 from bertune.kernels.supported import check_computable
 from bertune.kernels.token_gradient import TokenGradient
 from bertune.kernels.workspace import Workspace

@@ -11,7 +11,7 @@ typedef struct {
     float *lse, *scratch;
     const int32_t *cu;
     long sequences, heads, d, max_length, lse_stride, reach, asking, block_queries, block_keys;
-    float scale;
+    float scale; /* of scores, whose powers of two make the softmax */
     dropout drop;
 } window_attention;
 
@@ -43,17 +43,42 @@ INLINE uint32_t bits_of_row(const window_attention *a, long task, long row) {
     return (uint32_t)((task * a->max_length + row) * (up(a->max_length, 2 * W) / (2 * W)));
 }
 
-/* What is known of a row's softmax so far: its largest score, and the sum of exponentials relative to that. */
+/* Whether every query of a block sees every key of one. */
+INLINE int sees_whole(const window_attention *a, long first, long m, long key, long n, long s) {
+    return key + n <= s && first + m <= s && first + m - 1 - key <= a->reach && key + n - 1 - first <= a->reach;
+}
+/* 2 to the x, for x of at most about 0: to a unit in the last place, or so exactly that bfloat16 does not notice. */
+INLINE vf power_of_two(vf x) {
+    x = larger(splat(-125.0f), x);
+    vf moved = x + 12582912.0f, f = x - (moved - 12582912.0f);
+#if BF16
+    vf y = splat(1.33335581e-3f);
+#else
+    vf y = splat(1.52527338e-5f);
+    y = y * f + 1.54035304e-4f;
+    y = y * f + 1.33335581e-3f;
+#endif
+    y = y * f + 9.61812911e-3f;
+    y = y * f + 5.55041087e-2f;
+    y = y * f + 2.40226507e-1f;
+    y = y * f + 6.93147181e-1f;
+    y = y * f + 1.0f;
+    return (vf)((vi)y + ((vi)moved << 23));
+}
+/* What is known of a row's softmax so far: its largest score, and the sum of powers of two relative to that. */
 typedef struct { float top, sum; } softmax;
 
-/* Takes a block's scores into a row's softmax: their exponentials go to `p`, and `o` is scaled to a new largest one. */
-INLINE void soften(const window_attention *a, const float *x, long n, sight see, uint32_t bits, softmax *soft, float *p,
-                   float *o) {
-    vf most = splat(soft->top), sum = {0};
-    for (long j = 0; j < n; j += W) most = larger(choose(sees(see, j), load32(x + j) * a->scale, most), most);
-    float top = max_of(most);
+/* Takes a block's scores into a row's softmax: their powers go to `p`, and `o` is scaled to a new largest one. */
+INLINE void soften(const window_attention *a, const int whole, const float *x, long n, sight see, uint32_t bits,
+                   softmax *soft, float *p, float *o) {
+    vf most = splat(-INFINITY), sum = {0};
+    for (long j = 0; j < n; j += W) {
+        vf score = load32(x + j);
+        most = larger(whole ? score : choose(sees(see, j), score, most), most);
+    }
+    float top = max_of(most) * a->scale;
     if (top > soft->top) {
-        float shrink = exp_of(splat(soft->top - top))[0];
+        float shrink = power_of_two(splat(soft->top - top))[0];
         soft->sum *= shrink;
         for (long j = 0; j < a->d; j += W) store32(o + j, load32(o + j) * shrink);
         soft->top = top;
@@ -63,7 +88,8 @@ INLINE void soften(const window_attention *a, const float *x, long n, sight see,
         keep_pair(&a->drop, bits + (uint32_t)(j / (2 * W)), keep, keep + 1);
         for (int half = 0; half < 2; half++) {
             long at = j + half * W;
-            vf e = choose(sees(see, at), exp_of(load32(x + at) * a->scale - soft->top), splat(0.0f));
+            vf e = power_of_two(load32(x + at) * a->scale - soft->top);
+            if (!whole) e = choose(sees(see, at), e, splat(0.0f));
             sum += e;
             store_words(p, at, e * keep[half]);
         }
@@ -95,14 +121,17 @@ static void attend_task(const window_attention *a, long b, long head, float *roo
         for (long j = from; j < to; j += wide) {
             long n = up(least(wide, s - j), 2 * W);
             set_product(q, words, 1, kt + j * words, wide, x, wide, m, n, words);
-            for (long i = 0; i < m; i++)
-                soften(a, x + i * wide, n, sight_of(a, first + i, j, s),
-                       bits_of_row(a, task, first + i) + (uint32_t)(j / (2 * W)), soft + i, p + i * (wide / PAIR),
-                       o + i * d);
+            int whole = sees_whole(a, first, m, j, n, s);
+            for (long i = 0; i < m; i++) {
+                uint32_t bits = bits_of_row(a, task, first + i) + (uint32_t)(j / (2 * W));
+                sight see = sight_of(a, first + i, j, s);
+                if (whole) soften(a, 1, x + i * wide, n, see, bits, soft + i, p + i * (wide / PAIR), o + i * d);
+                else soften(a, 0, x + i * wide, n, see, bits, soft + i, p + i * (wide / PAIR), o + i * d);
+            }
             add_product(p, wide / PAIR, 1, v + j * words, d, o, d, m, d, n / PAIR);
         }
         for (long i = 0; i < rows; i++) {
-            a->lse[head * a->lse_stride + row + first + i] = soft[i].top + logf(soft[i].sum);
+            a->lse[head * a->lse_stride + row + first + i] = soft[i].top + log2f(soft[i].sum);
             elem *out = a->out + (row + first + i) * h + head * d;
             for (long j = 0; j < d; j += W) store(out + j, load32(o + i * d + j) * (1.0f / soft[i].sum));
         }
@@ -110,9 +139,9 @@ static void attend_task(const window_attention *a, long b, long head, float *roo
 }
 
 /* Probabilities and gradients of scores, from scores and dout v. Rows that only fill a block have a dout of 0. */
-INLINE void slope_block(const window_attention *a, const float *x, const float *dx, long m, long n, long first, long key,
-                        long s, long task, const float *lse, const float *delta, float *p_woven, float *ds,
-                        float *ds_woven) {
+INLINE void slope_block(const window_attention *a, const int whole, const float *x, const float *dx, long m, long n,
+                        long first, long key, long s, long task, const float *lse, const float *delta, float *p_woven,
+                        float *ds, float *ds_woven) {
     long wide = a->block_keys;
     for (long i = 0; i < m; i += PAIR)
         for (long j = 0; j < n; j += 2 * W) {
@@ -124,8 +153,8 @@ INLINE void slope_block(const window_attention *a, const float *x, const float *
                 keep_pair(&a->drop, bits_of_row(a, task, row) + (uint32_t)((key + j) / (2 * W)), keep, keep + 1);
                 for (int half = 0; half < 2; half++) {
                     long at = j + half * W;
-                    vf e = exp_of(load32(x + (i + u) * wide + at) * a->scale - lse[i + u]);
-                    e = choose(sees(see, at), e, splat(0.0f));
+                    vf e = power_of_two(load32(x + (i + u) * wide + at) * a->scale - lse[i + u]);
+                    if (!whole) e = choose(sees(see, at), e, splat(0.0f));
                     p[half][u] = e * keep[half];
                     g[half][u] = e * (load32(dx + (i + u) * wide + at) * keep[half] - delta[i + u]);
                     store_words(ds + (i + u) * (wide / PAIR), at, g[half][u]);
@@ -158,6 +187,7 @@ static void attend_task_backward(const window_attention *a, long b, long head, f
     const elem *in = a->qkv + row * 3 * h + head * d, *dout = a->dout + row * h + head * d,
                *out = a->out + row * h + head * d;
     elem *into = a->dqkv + row * 3 * h + head * d;
+    const float slope = 1.0f / sqrtf((float)d);
     take_rows(in, 3 * h, q, asking, all, d);
     weave_rows(q, q_woven, all, d);
     take_rows(dout, h, g, asking, all, d);
@@ -180,15 +210,17 @@ static void attend_task_backward(const window_attention *a, long b, long head, f
             long m = up(least(many, asking - i), 4);
             set_product(q + i * words, words, 1, kt, wide, x, wide, m, n, words);
             set_product(g + i * words, words, 1, vt, wide, dx, wide, m, n, words);
-            slope_block(a, x, dx, m, n, i, j, s, task, lse + i, delta + i, p, ds, ds_woven);
+            if (sees_whole(a, i, m, j, n, s))
+                slope_block(a, 1, x, dx, m, n, i, j, s, task, lse + i, delta + i, p, ds, ds_woven);
+            else slope_block(a, 0, x, dx, m, n, i, j, s, task, lse + i, delta + i, p, ds, ds_woven);
             add_product(p, 1, wide, g_woven + i * words, d, dv, d, n, d, m / PAIR);
             add_product(ds, wide / PAIR, 1, k_woven, d, dq + i * d, d, m, d, n / PAIR);
             add_product(ds_woven, 1, wide, q_woven + i * words, d, dk, d, n, d, m / PAIR);
         }
-        put_rows(into + j * 3 * h + h, 3 * h, dk, a->scale, keys, d);
+        put_rows(into + j * 3 * h + h, 3 * h, dk, slope, keys, d);
         put_rows(into + j * 3 * h + 2 * h, 3 * h, dv, 1.0f, keys, d);
     }
-    put_rows(into, 3 * h, dq, a->scale, s, d);
+    put_rows(into, 3 * h, dq, slope, s, d);
 }
 
 /* A thread's tasks (sequence x head) are those that begin in its share of all cells that are seen. */
@@ -216,7 +248,7 @@ static void window_attention_backward_body(void *data) {
 }
 /* qkv: queries, keys and values of heads * d numbers side by side. A query sees keys that are at most `reach` away, and
  * only the first `asking` queries of each sequence are computed. out: (tokens, heads * d), of which other rows stay as
- * they are; lse: (heads, lse_stride), the logarithm of each softmax's sum. */
+ * they are; lse: (heads, lse_stride), the logarithm of each softmax's sum, of base 2. */
 void window_attention_forward(const elem *qkv, elem *out, float *lse, long lse_stride, const int32_t *cu, long sequences,
                               long heads, long d, long max_length, long reach, long asking, long rows, long padded_rows,
                               float *scratch, uint32_t threshold, uint64_t seed, int threads) {
@@ -224,7 +256,7 @@ void window_attention_forward(const elem *qkv, elem *out, float *lse, long lse_s
                           .heads = heads, .d = d, .max_length = max_length, .reach = reach, .asking = asking,
                           .block_queries = queries_at_once(reach, max_length),
                           .block_keys = keys_at_once(reach, max_length), .scratch = scratch,
-                          .scale = 1.0f / sqrtf((float)d), .drop = make_dropout(threshold, seed)};
+                          .scale = 1.44269504f / sqrtf((float)d), .drop = make_dropout(threshold, seed)};
     in_parallel(window_attention_forward_body, &a, threads);
     zero_tail(out, rows, padded_rows, heads * d);
 }
@@ -238,7 +270,7 @@ void window_attention_backward(const elem *qkv, const elem *out, const elem *dou
                           .max_length = max_length, .reach = reach, .asking = asking,
                           .block_queries = queries_at_once(reach, max_length),
                           .block_keys = keys_at_once(reach, max_length), .scratch = scratch,
-                          .scale = 1.0f / sqrtf((float)d), .drop = make_dropout(threshold, seed)};
+                          .scale = 1.44269504f / sqrtf((float)d), .drop = make_dropout(threshold, seed)};
     in_parallel(window_attention_backward_body, &a, threads);
     zero_tail(dqkv, rows, padded_rows, 3 * heads * d);
 }
