@@ -20,7 +20,7 @@ _FOLDER: Final = Path(__file__).parent / "c"
 # No errno and no traps, so that square roots become vector instructions; sums keep the order they are written in.
 _FLAGS: Final = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
 _FLAGS_X86: Final = ("-mprefer-vector-width=512",)
-_SECONDS: Final = 60  # it takes one or two
+_SECONDS: Final = 60  # it takes about three
 # OpenMP runtimes of GNU, LLVM and Intel; each has GNU's entry points.
 _RUNTIMES: Final = ("libgomp", "libomp", "libiomp")
 _DIGEST_BYTES: Final = 32

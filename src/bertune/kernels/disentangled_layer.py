@@ -13,7 +13,7 @@ from torch import Tensor
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.calls import Calls
 from bertune.kernels.distances import distance_vectors
-from bertune.kernels.encoder_layer import PLACES
+from bertune.kernels.layer_calls import PLACES
 from bertune.kernels.relative_layer import RelativeLayerPlan
 from bertune.models.encoder import Encoder
 from bertune.nn.disentangled_attention import DisentangledSelfAttention

@@ -28,21 +28,21 @@ class EmbeddingPlan:
         self.embeddings = embeddings
         self.width = embeddings.token.weight.shape[1]
         self._ids = workspace.buffer("ids", 3, shape.padded, dtype=torch.int32)
-        self._ids[1:].zero_()
         # In the place of a table that is not there, read at row 0: adding it changes no bit.
         nothing = torch.zeros(1, self.width)
         self._tables = [
             nothing if table is None else table.weight for table in (embeddings.position, embeddings.token_type)
         ]
+        bias = embeddings.norm.bias
+        self._norm_bias = torch.zeros(self.width) if bias is None else bias
 
     def take(self, batch: Batch) -> None:
         """Copies a batch's ids to where the calls read them."""
         tokens, e = batch.layout.num_tokens, self.embeddings
         self._ids[0, :tokens].copy_(rows_of(e.token, batch.token_ids))
-        if e.position is not None:
-            self._ids[1, :tokens].copy_(e.position_rows(batch))
-        if e.token_type is not None:
-            self._ids[2, :tokens].copy_(batch.token_type_ids)
+        # Batches of other shapes leave other ids in this memory: what is not there is read at row 0 each time.
+        self._ids[1, :tokens] = 0 if e.position is None else e.position_rows(batch)
+        self._ids[2, :tokens] = 0 if e.token_type is None else batch.token_type_ids
 
     def forward(self, calls: Calls) -> Tensor:
         """Adds the way to the hidden states, (padded tokens, hidden_size)."""
@@ -56,7 +56,7 @@ class EmbeddingPlan:
         ]
         calls.add(
             workspace.kernels.embed_forward,
-            *(*self._ids, e.token.weight, *self._tables, e.norm.weight, e.norm.bias),
+            *(*self._ids, e.token.weight, *self._tables, e.norm.weight, self._norm_bias),
             *(e.norm.eps, out, *self._statistics, workspace.tokens, padded, self.width),
             *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )
@@ -70,12 +70,16 @@ class EmbeddingPlan:
         workspace, e, gradients = self.workspace, self.embeddings, self.workspace.gradients
         if e.projection is not None:
             first, second = self._project_backward(calls, e.projection, (first, second), accumulate=accumulate), None
+        of_norm = [
+            gradients.get(f"embeddings.norm.{name}", workspace.buffer("unused", self.width, dtype=torch.float32))
+            for name in ("weight", "bias")
+        ]
         self._sums = workspace.buffer("embedded.sums", self.shape.padded, self.width, dtype=torch.float32)
         calls.add(
             workspace.kernels.embed_backward,
             *(*self._ids, e.token.weight, *self._tables, e.norm.weight),
             *(*self._statistics, first, second, self._sums),
-            *(gradients["embeddings.norm.weight"], gradients["embeddings.norm.bias"], workspace.parts(2 * self.width)),
+            *(*of_norm, workspace.parts(2 * self.width)),
             *(accumulate, workspace.tokens, self.width),
             *(*workspace.draw(self.shape, e.dropout.probability, 0), workspace.threads),
         )

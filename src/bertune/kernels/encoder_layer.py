@@ -9,13 +9,13 @@ from torch import Tensor
 from bertune.kernels.calls import Calls, Shape
 from bertune.kernels.distances import rows_behind
 from bertune.kernels.interface import ACTIVATION_CODES
+from bertune.kernels.layer_calls import LayerCalls
 from bertune.kernels.prepacked import LatestProduct
 from bertune.kernels.workspace import Workspace
 from bertune.nn.layer import TransformerLayer
 
 # Places of a layer that draw dropout; each has a number.
 _ATTENTION, _ATTENDED, _NARROWED = 1, 2, 3
-PLACES = 3
 
 
 class _NormKept(NamedTuple):
@@ -27,27 +27,21 @@ class _NormKept(NamedTuple):
     rstd: Tensor
 
 
-class LayerPlan:
+class LayerPlan(LayerCalls):
     """Adds the calls of one layer: the four products, and the kernels between them.
 
     Args:
         workspace: its buffers, weights and gradients.
         layer: whose parameters are read.
-        index: of the layer, as they compute; layers that share their weights are one in the encoder, at `stored`.
+        index: of the layer.
         shape: of the batches.
     """
 
     def __init__(self, workspace: Workspace, layer: TransformerLayer, index: int, shape: Shape) -> None:
-        self.workspace = workspace
-        self.kernels = workspace.kernels
+        super().__init__(workspace, layer, index, shape)
         self.layer = layer
-        self.index = index
-        self.stored = index % len(workspace.encoder.layers)
-        self.shape = shape
         self.heads = layer.attention.num_heads
         self.kind = ACTIVATION_CODES[workspace.encoder.config.hidden_act]
-        self.rows: int | c_long = workspace.tokens  # real rows behind attention; `padded` are computed
-        self.padded = shape.padded
         self.behind = rows_behind(workspace.encoder, shape)
 
     def forward(self, calls: Calls, x: Tensor) -> Tensor:
@@ -137,38 +131,6 @@ class LayerPlan:
 
     def _draw_attention(self) -> tuple[object, object]:
         return self._draw(self.layer.attention.dropout.probability, _ATTENTION)
-
-    def _draw(self, probability: float, place: int) -> tuple[object, object]:
-        return self.workspace.draw(self.shape, probability, PLACES * self.index + place)
-
-    def _buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        # Without a backward pass two layers' worth of memory is enough: one is read while the other is written.
-        index = self.index if self.shape.keep else self.index % 2
-        return self.workspace.buffer(f"{index}.{name}", *shape, dtype=dtype)
-
-    def _weight(self, name: str) -> Tensor:
-        return self.workspace.matrix(f"{self.stored}.{name}", self.layer.get_parameter(name))
-
-    def _gradient(self, name: str) -> Tensor:
-        return self.workspace.gradient_of_part(f"layers.{self.stored}.{name}")
-
-    def _product(self, calls: Calls, name: str, x: Tensor, weight: str) -> Tensor | LatestProduct:
-        if self.workspace.prepacked:
-            packed = self.workspace.packed(f"{self.stored}.{weight}", self.layer.get_parameter(weight))
-            calls.add_packed_product(self.workspace.product, x, packed)
-            return self.workspace.product
-        matrix = self._weight(weight)
-        out = self._buffer(name, len(x), len(matrix))
-        calls.add_product(out, x, matrix.t())
-        return out
-
-    def _product_backward(
-        self, calls: Calls, name: str, g: Tensor, x: Tensor, weight: str, *, accumulate: bool
-    ) -> Tensor:
-        self.workspace.add_weight_gradient(calls, self._gradient(weight), g, x, accumulate=accumulate)
-        out = self.workspace.buffer(name, len(g), x.shape[1])
-        calls.add_product(out, g, self._weight(weight))
-        return out
 
     def _norm(
         self,

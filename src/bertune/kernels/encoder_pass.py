@@ -11,6 +11,7 @@ from bertune.batches.batch import Batch
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.calls import Calls, Shape, shape_of
 from bertune.kernels.embedding_plan import EmbeddingPlan
+from bertune.kernels.final_norm import FinalNorm
 from bertune.kernels.layer_kinds import plans_of_layers
 from bertune.kernels.library import kernels_for
 from bertune.kernels.supported import check_computable
@@ -119,8 +120,7 @@ class KernelPass:
                 self._plans.clear()
             self._plans[shape] = plan
         self._current = plan
-        hidden = plan.forward(batch, seed)[: len(batch) if first_only else batch.layout.num_tokens]
-        return hidden.float() if self.dtype != torch.float32 else hidden.clone()
+        return plan.forward(batch, seed)
 
     def backward(self, gradient: Tensor, *, accumulate: bool = False) -> None:
         """Fills `gradients` and `token_gradient` from the gradient of what the last `forward` returned.
@@ -157,6 +157,8 @@ class PassPlan:
         workspace.buffer("cu", shape.sequences + 1, dtype=torch.int32)
         self._forward, self._backward = Calls(), dict[bool, Calls]()
         self._embeddings = EmbeddingPlan(workspace, shape)
+        final = workspace.encoder.final_norm
+        self._final = None if final is None else FinalNorm(workspace, final)
         self._layers = list(plans_of_layers(workspace, shape))
         hidden = self._embeddings.forward(self._forward)
         for layer in self._layers:
@@ -164,7 +166,7 @@ class PassPlan:
         self._hidden = hidden
 
     def forward(self, batch: Batch, seed: int | None) -> Tensor:
-        """Returns the hidden states, in a buffer, with rows behind the batch's."""
+        """Returns the wanted hidden states, float32."""
         workspace = self.workspace
         workspace.tokens.value = batch.layout.num_tokens
         self._embeddings.take(batch)
@@ -172,13 +174,19 @@ class PassPlan:
         if seed is not None:
             workspace.set_seeds(seed)
         self._forward.run()
-        return self._hidden
+        hidden = self._hidden[: len(batch) if self.shape.first_only else batch.layout.num_tokens]
+        if self._final is not None:
+            return self._final.forward(hidden.float())
+        return hidden.float() if hidden.dtype != torch.float32 else hidden.clone()
 
     def backward(self, gradient: Tensor, *, accumulate: bool) -> None:
         """Fills the gradients."""
         if accumulate not in self._backward:
             self._backward[accumulate] = self._add_backward(gradient.shape[1], accumulate=accumulate)
+        if self._final is not None:
+            gradient = self._final.backward(gradient, accumulate=accumulate)
         self._incoming[: len(gradient)].copy_(gradient)
+        self._incoming[len(gradient) :].zero_()  # where it goes into a product as it is
         self._backward[accumulate].run()
         self._embeddings.add_up_token_rows()
 

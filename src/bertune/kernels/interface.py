@@ -45,6 +45,14 @@ SIGNATURES: Final = {
     "relative_attention_forward": [_P, _P, _L, *_DROPOUT],
     "relative_attention_backward": [_P, _P, _L, _I, *_DROPOUT],
     "widen_sums": [_P] * 5 + [_I] + [_L] * 3 + [_I],
+    "window_attention_forward": [_P] * 3 + [_L, _P] + [_L] * 8 + [_P, *_DROPOUT],
+    "window_attention_backward": [_P] * 4 + [_L, _P, _P] + [_L] * 8 + [_P, *_DROPOUT],
+    "rotate_forward": [_P] * 5 + [_L] * 3 + [_I],
+    "rotate_backward": [_P] * 6 + [_I] + [_L] * 3 + [_I],
+    "gate_forward": [_P] * 3 + [_L] * 3 + [_I, *_DROPOUT],
+    "gate_backward": [_P] * 6 + [_I] + [_L] * 3 + [_I, *_DROPOUT],
+    "add_norm_forward": [_P] * 5 + [_F] + [_P] * 4 + [_L] * 3 + _DROPOUT,
+    "add_norm_backward": [_P] * 12 + [_I] + [_L] * 3 + _DROPOUT,
     "give_places": [_P, _L, _P, _P, _L, _P],
     "sum_of_squares": [_P, ctypes.c_int64, _I],
     "adamw_step": [_P, ctypes.c_int64] + [_F] * 7 + [_I],
@@ -54,6 +62,7 @@ SIGNATURES: Final = {
     "distance_places": [_L],
     "distance_tables": [_L, _L],
     "distance_room": [_L],
+    "window_attention_scratch": [_L, _L, _L],
 }
 # The others return nothing.
 _RESULTS: Final = {
@@ -64,6 +73,7 @@ _RESULTS: Final = {
     "distance_places": _L,
     "distance_tables": _L,
     "distance_room": _L,
+    "window_attention_scratch": _L,
 }
 
 

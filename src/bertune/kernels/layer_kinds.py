@@ -13,12 +13,16 @@ from bertune.kernels.calls import Shape
 from bertune.kernels.disentangled_layer import DisentangledLayerPlan
 from bertune.kernels.encoder_layer import LayerPlan
 from bertune.kernels.first_only_layer import FirstOnlyLayerPlan
+from bertune.kernels.layer_calls import LayerCalls
+from bertune.kernels.pre_norm_plan import FirstOnlyPreNormLayerPlan, PreNormLayerPlan
 from bertune.kernels.workspace import Workspace
 from bertune.models.encoder import Encoder
 from bertune.nn.attention import SelfAttention
 from bertune.nn.disentangled_attention import DisentangledSelfAttention
 from bertune.nn.layer import TransformerLayer
+from bertune.nn.pre_norm_layer import PreNormLayer
 from bertune.nn.relative_bias import RelativeBias
+from bertune.nn.rotary_attention import RotaryAttention
 
 Shapes = Iterable[tuple[str, tuple[int, ...]]]
 
@@ -33,8 +37,8 @@ class LayerKind(NamedTuple):
             `NoKernelsError` for what is not computed.
     """
 
-    plan: type[LayerPlan]
-    first_only: type[LayerPlan]
+    plan: Callable[..., LayerCalls]
+    first_only: Callable[..., LayerCalls]
     expected_shapes: Callable[[Encoder], Shapes] = lambda _encoder: ()
 
 
@@ -47,7 +51,10 @@ _KINDS: Final[dict[tuple[type, ...], LayerKind]] = {
     (TransformerLayer, DisentangledSelfAttention, NoneType): LayerKind(
         DisentangledLayerPlan, DisentangledLayerPlan, disentangled_layer.expected_shapes
     ),
+    (PreNormLayer, RotaryAttention, NoneType): LayerKind(PreNormLayerPlan, FirstOnlyPreNormLayerPlan),
 }
+#: All of these classes.
+CLASSES: Final = frozenset(each for key in _KINDS for each in key if each is not NoneType)
 
 
 def kind_of(encoder: Encoder, layer: nn.Module) -> LayerKind:
@@ -63,11 +70,10 @@ def kind_of(encoder: Encoder, layer: nn.Module) -> LayerKind:
     return kind
 
 
-def plans_of_layers(workspace: Workspace, shape: Shape) -> Iterator[LayerPlan]:
+def plans_of_layers(workspace: Workspace, shape: Shape) -> Iterator[LayerCalls]:
     """Yields a plan for each layer, in the order they compute."""
     layers = workspace.encoder.layers_in_order
     for index, layer in enumerate(layers):
-        assert isinstance(layer, TransformerLayer)
         kind = kind_of(workspace.encoder, layer)
         plan = kind.first_only if shape.first_only and index + 1 == len(layers) else kind.plan
         yield plan(workspace, layer, index, shape)

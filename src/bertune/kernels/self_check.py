@@ -11,6 +11,7 @@ import torch
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.check_draws import HEAD_SIZE, HEADS, LENGTHS, Array, Draws, Finding, value_of
 from bertune.kernels.interface import ACTIVATION_CODES, NO_DROPOUT, FirstAttention, Parameter, pointer
+from bertune.kernels.pre_norm_check import check_added_norms, check_gates, check_rotation, check_windows
 from bertune.kernels.relative_check import projection, relative_attention
 
 # Sizes at which each loop takes whole vectors and each kind of rest.
@@ -33,11 +34,13 @@ def check_numbers(kernels: ctypes.CDLL, dtype: torch.dtype) -> None:
         NoKernelsError: one of them gave wrong numbers.
     """
     draws = Draws(dtype)
-    for check in (_norm, _activations, _attention, _first_attention, relative_attention, projection, _adamw):
+    own = (_norm, _activations, _attention, _first_attention, _adamw)
+    of_families = (relative_attention, projection, check_windows, check_rotation, check_gates, check_added_norms)
+    for check in (*own, *of_families):
         for got, expected in check(kernels, draws):
             error = float(np.abs(value_of(got) - expected).max() / np.abs(expected).max())
             if not error <= _TOLERANCES[got.dtype]:  # written so that not-a-number is an error
-                name = check.__name__.strip("_")
+                name = check.__name__.removeprefix("check").strip("_")
                 raise NoKernelsError(f"the compiled kernels gave wrong numbers ({name} is off by {error:.1g})")
 
 

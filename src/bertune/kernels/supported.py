@@ -1,34 +1,28 @@
 """Which encoders the compiled kernels compute; every other one is computed by its modules."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.interface import ACTIVATION_CODES, COLUMN_MULTIPLE, HEAD_MULTIPLE, MAX_HIDDEN
-from bertune.kernels.layer_kinds import kind_of
+from bertune.kernels.layer_kinds import CLASSES, kind_of
 from bertune.models.encoder import Encoder
 from bertune.models.encoder_config import EncoderConfig
-from bertune.nn.attention import SelfAttention
 from bertune.nn.dense import Dense, Table
-from bertune.nn.disentangled_attention import DisentangledSelfAttention
 from bertune.nn.dropout import Dropout
 from bertune.nn.embeddings import Embeddings
 from bertune.nn.feed_forward import ACTIVATIONS, FeedForward
+from bertune.nn.gated_feed_forward import GatedFeedForward
 from bertune.nn.layer import TransformerLayer
 from bertune.nn.norm import Norm
 from bertune.nn.pooling import Pooler
-from bertune.nn.relative_bias import RelativeBias
+from bertune.nn.pre_norm_layer import PreNormLayer
 from bertune.nn.relative_positions import RelativePositions
 
-_KNOWN = frozenset(
-    {
-        *(Encoder, Embeddings, TransformerLayer, SelfAttention, FeedForward, Pooler, Dense, Dropout, Norm),
-        *(DisentangledSelfAttention, RelativePositions, RelativeBias),
-        *(Table, nn.Embedding, nn.LayerNorm, nn.ModuleList),
-    }
-)
+Shapes = Iterator[tuple[str, tuple[int, ...]]]
 # What torch keeps a module's or a parameter's hooks in.
 _HOOKS = (
     "_forward_hooks",
@@ -51,6 +45,8 @@ def check_computable(encoder: Encoder) -> None:
     if reason := encoder.family.why_not_kernels:
         raise NoKernelsError(reason)
     _check_sizes(encoder.config)
+    if not len(encoder.layers):
+        raise NoKernelsError("the encoder has no layer")
     for name, module in encoder.named_modules():
         if type(module) not in _KNOWN:
             raise NoKernelsError(f"the encoder's {name or 'class'} is a {type(module).__name__}")
@@ -59,6 +55,7 @@ def check_computable(encoder: Encoder) -> None:
         if parameter.device.type != "cpu" or parameter.dtype != torch.float32 or not parameter.is_contiguous():
             raise NoKernelsError("the encoder's parameters are not all float32 in the processor's memory")
         _check_hooks(name, parameter)
+    _check_layers(encoder)
     _check_shapes(encoder)
 
 
@@ -95,40 +92,34 @@ def _check_shapes(encoder: Encoder) -> None:
     for name, shape in _expected_shapes(encoder):
         if found.get(name) != shape:
             raise NoKernelsError(f"the encoder's {name} has not the shape of its configuration")
-    activation = ACTIVATIONS[encoder.config.hidden_act]
-    for layer in encoder.layers:
+
+
+def _check_layers(encoder: Encoder) -> None:
+    config, kind = encoder.config, type(encoder.layers[0])
+    for index, layer in enumerate(encoder.layers):
         kind_of(encoder, layer)
-        assert isinstance(layer, TransformerLayer)
-        if layer.feed_forward.activation is not activation:
+        if type(layer) is not kind:
+            raise NoKernelsError(f"the encoder's layers.{index} is a {type(layer).__name__}")
+        attention, feed_forward = layer.get_submodule("attention"), layer.get_submodule("feed_forward")
+        if type(feed_forward) is not _PARTS_OF[kind].feed_forward:
+            raise NoKernelsError(f"the encoder's layers.{index}.feed_forward is a {type(feed_forward).__name__}")
+        if feed_forward.activation is not ACTIVATIONS[config.hidden_act]:
             raise NoKernelsError("the encoder's activation is not that of its configuration")
-        if layer.attention.num_heads != encoder.config.num_attention_heads:
+        if attention.num_heads != config.num_attention_heads:
             raise NoKernelsError("the encoder's heads are not as many as in its configuration")
 
 
-def _expected_shapes(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
-    h, n = encoder.config.hidden_size, encoder.config.intermediate_size
-    if not len(encoder.layers):
-        raise NoKernelsError("the encoder has no layer")
+def _expected_shapes(encoder: Encoder) -> Shapes:
     yield from _shapes_of_embeddings(encoder)
+    if encoder.final_norm is not None:
+        yield from _shapes_of_norm(encoder, "final_norm", encoder.config.hidden_size)
     yield from kind_of(encoder, encoder.layers[0]).expected_shapes(encoder)
-    norms = []
-    for index in range(len(encoder.layers)):
-        layer = f"layers.{index}"
-        norms += [f"{layer}.attention_norm", f"{layer}.output_norm"]
-        for part, outputs, inputs in (
-            ("attention.qkv", 3 * h, h),
-            ("attention.output", h, h),
-            ("feed_forward.intermediate", n, h),
-            ("feed_forward.output", h, n),
-        ):
-            yield f"{layer}.{part}.weight", (outputs, inputs)
-            yield f"{layer}.{part}.bias", (outputs,)
-    for norm in norms:
-        yield f"{norm}.weight", (h,)
-        yield f"{norm}.bias", (h,)
+    for index, layer in enumerate(encoder.layers):
+        for name, shape in _PARTS_OF[type(layer)].shapes(encoder.config, layer):
+            yield f"layers.{index}.{name}", shape
 
 
-def _shapes_of_embeddings(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _shapes_of_embeddings(encoder: Encoder) -> Shapes:
     config, e, table = encoder.config, encoder.embeddings, encoder.input_embeddings
     width = config.hidden_size if e.projection is None else config.embedding_size
     is_compact = isinstance(table, Table) and table.row_of is not None
@@ -137,8 +128,70 @@ def _shapes_of_embeddings(encoder: Encoder) -> Iterator[tuple[str, tuple[int, ..
         yield "embeddings.position.weight", (config.max_position_embeddings, width)
     if e.token_type is not None:
         yield "embeddings.token_type.weight", (config.type_vocab_size, width)
-    for kind in ("weight", "bias"):
-        yield f"embeddings.norm.{kind}", (width,)
+    yield from _shapes_of_norm(encoder, "embeddings.norm", width)
     if e.projection is not None:
         yield "embeddings.projection.weight", (config.hidden_size, width)
         yield "embeddings.projection.bias", (config.hidden_size,)
+
+
+def _shapes_of_transformer_layer(config: EncoderConfig, _layer: nn.Module) -> Shapes:
+    h, n = config.hidden_size, config.intermediate_size
+    for part, outputs, inputs in (
+        ("attention.qkv", 3 * h, h),
+        ("attention.output", h, h),
+        ("feed_forward.intermediate", n, h),
+        ("feed_forward.output", h, n),
+    ):
+        yield f"{part}.weight", (outputs, inputs)
+        yield f"{part}.bias", (outputs,)
+    for norm in ("attention_norm", "output_norm"):
+        yield f"{norm}.weight", (h,)
+        yield f"{norm}.bias", (h,)
+
+
+def _shapes_of_pre_norm_layer(config: EncoderConfig, layer: nn.Module) -> Shapes:
+    """Gives those of the biases that there are."""
+    h, n = config.hidden_size, config.intermediate_size
+    for part, outputs, inputs in (
+        ("attention.qkv", 3 * h, h),
+        ("attention.output", h, h),
+        ("feed_forward.input_and_gate", 2 * n, h),
+        ("feed_forward.output", h, n),
+    ):
+        yield f"{part}.weight", (outputs, inputs)
+        if layer.get_submodule(part).bias is not None:
+            yield f"{part}.bias", (outputs,)
+    assert isinstance(layer, PreNormLayer)
+    for norm in (*(() if layer.attention_norm is None else ("attention_norm",)), "feed_forward_norm"):
+        yield from _shapes_of_norm(layer, norm, h)
+
+
+def _shapes_of_norm(within: nn.Module, norm: str, size: int) -> Shapes:
+    yield f"{norm}.weight", (size,)
+    if within.get_submodule(norm).bias is not None:
+        yield f"{norm}.bias", (size,)
+
+
+class _Parts(NamedTuple):
+    """What a kind of layer that the kernels compute is made of, beside its attention.
+
+    Args:
+        feed_forward: its class.
+        shapes: gives the shapes of a layer's parameters, by their names in it.
+    """
+
+    feed_forward: type[nn.Module]
+    shapes: Callable[[EncoderConfig, nn.Module], Shapes]
+
+
+_PARTS_OF: dict[type[nn.Module], _Parts] = {
+    TransformerLayer: _Parts(FeedForward, _shapes_of_transformer_layer),
+    PreNormLayer: _Parts(GatedFeedForward, _shapes_of_pre_norm_layer),
+}
+_KNOWN = frozenset(
+    {
+        *(Encoder, Embeddings, Pooler, Dense, Dropout, Norm, Table, nn.Embedding, nn.LayerNorm, nn.ModuleList),
+        *(RelativePositions, *CLASSES),
+        *(part.feed_forward for part in _PARTS_OF.values()),
+    }
+)

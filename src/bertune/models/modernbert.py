@@ -321,5 +321,4 @@ MODERNBERT: Final = Family(
     pooling_key="classifier_pooling",
     final_norm=_final_norm,
     head_is_pretrained=True,
-    why_not_kernels="the compiled kernels compute neither rotary positions nor attention in local windows",
 )

@@ -53,15 +53,25 @@ def rotate(rows: Tensor, places: Tensor, *, longest: int, theta: float, turned: 
     # A power of two, so that few tables are made.
     length = 1 << (longest - 1).bit_length()
     cosines, sines = (
-        table[places][:, None, None, :] for table in _tables(theta, rows.shape[-1], length, str(rows.device))
+        table[places][:, None, None, :] for table in half_tables(theta, rows.shape[-1], length, str(rows.device))
     )
     rotated: Tensor = _Rotate.apply(rows, cosines, sines, turned)  # type: ignore[no-untyped-call]
     return rotated
 
 
 @cache
-def _tables(theta: float, head_size: int, length: int, device: str) -> tuple[Tensor, Tensor]:
-    """Makes cosines and sines, (length, head size / 2) each, which autograd may save whoever asks first."""
+def half_tables(theta: float, head_size: int, length: int, device: str) -> tuple[Tensor, Tensor]:
+    """Makes cosines and sines of a head's half at each place, which autograd may save whoever asks first.
+
+    Args:
+        theta: the base of the angles.
+        head_size: columns.
+        length: places.
+        device: where the tables lie.
+
+    Returns:
+        Two tables, (length, head size / 2) each, float32.
+    """
     with torch.inference_mode(False), torch.no_grad():
         speeds = 1.0 / theta ** (torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
         angles = torch.arange(length, dtype=torch.float32)[:, None] * speeds

@@ -13,6 +13,7 @@ from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.bert import BertConfig
 from bertune.models.encoder import Encoder
 from bertune.models.encoder_config import EncoderConfig
+from bertune.models.modernbert import ModernBertConfig
 
 VOCABULARY = 60
 
@@ -37,6 +38,36 @@ def sizes(
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
         max_position_embeddings=positions,
+    )
+
+
+def modern_sizes(
+    hidden: int = 32,
+    heads: int = 2,
+    intermediate: int = 64,
+    layers: int = 4,
+    *,
+    window: int = 8,
+    act: str = "gelu",
+    dropout: float = 0.0,
+    bias: bool = False,
+) -> ModernBertConfig:
+    """Of ModernBERT: the first and every third layer after it is global."""
+    return ModernBertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        intermediate_size=intermediate,
+        num_hidden_layers=layers,
+        local_attention=window,
+        hidden_act=act,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        mlp_dropout=dropout,
+        attention_bias=bias,
+        mlp_bias=bias,
+        norm_bias=bias,
+        pad_token_id=0,
     )
 
 
@@ -96,6 +127,8 @@ def by_modules_in_parts(
         for layer in below:
             check = layer(check, layout, **shared)
         hidden = top(check, layout, first_only=first_only, **shared)
+        if copied.final_norm is not None:
+            hidden = copied.final_norm(hidden.double() if dtype == torch.float64 else hidden.float())
         hidden.backward(g.to(hidden.dtype))
     gradients = {name: parameter.grad for name, parameter in copied.named_parameters() if parameter.grad is not None}
     return Answer(hidden.detach(), gradients)

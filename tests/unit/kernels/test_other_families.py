@@ -31,8 +31,10 @@ from bertune.kernels.encoder_pass import KernelPass
 from bertune.kernels.workspace import Workspace
 from bertune.models.albert import AlbertConfig
 from bertune.models.deberta import DebertaV2Config
+from bertune.models.distilbert import DistilBertConfig
 from bertune.models.electra import ElectraConfig
 from bertune.models.encoder_config import EncoderConfig
+from bertune.models.modernbert import ModernBertConfig
 from bertune.models.mpnet import MpnetConfig
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -334,6 +336,26 @@ def test_what_is_left_in_the_buffers_changes_nothing(family: str, dtype: torch.d
             # Ids of tables that an encoder does not have are 0 for good.
             if name != "ids":
                 kept.fill_(torch.nan if kept.is_floating_point() else -1)
+
+
+WITHOUT_TABLES: dict[str, EncoderConfig] = {
+    **FAMILIES,
+    "DistilBERT": DistilBertConfig(**BODY),
+    "ModernBERT": ModernBertConfig(**{**BODY, "pad_token_id": 0}, local_attention=8),
+}
+
+
+@pytest.mark.parametrize("family", WITHOUT_TABLES)
+def test_a_batch_of_another_shape_in_between_changes_no_bit(family: str) -> None:
+    """Shapes share the memory of their ids: where a table is not there, the ids of the other one must not be read."""
+    encoder = encoder_of(WITHOUT_TABLES[family])
+    kernels = native(encoder)
+    small, large = batch_of([5, 9]), batch_of([90, 64, 80], seed=1)
+    with torch.no_grad():
+        before = kernels.forward(small)
+        kernels.forward(large)
+        assert torch.equal(kernels.forward(small), before)
+        assert distance(before, encoder.encode(small)) <= 1e-5
 
 
 @pytest.mark.parametrize("family", ONE_EACH)

@@ -22,7 +22,7 @@ SIZES = BertConfig(
 
 def make_classifier(seed: int = 0, *, outputs: int = 2, config: EncoderConfig = SIZES) -> Classifier:
     torch.manual_seed(seed)
-    return classifier_model(config, outputs)[0]
+    return classifier_model(config, outputs, pooling=config.pooling)[0]
 
 
 def make_dataset(examples: int, seed: int) -> Dataset:

@@ -16,8 +16,8 @@ from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
 from bertune.errors import ConfigError, DataError, DivergedError
 from bertune.evaluation.logits import predict_logits
-from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
+from bertune.models.encoder_config import EncoderConfig
 from bertune.nn.dropout import Dropout
 from bertune.optim.create import create_optimizer
 from bertune.system.feature_switches import is_disabled
@@ -70,7 +70,7 @@ def run(
     removed: str = "",
     *,
     config: TrainingConfig = CONFIG,
-    sizes: BertConfig = STILL,
+    sizes: EncoderConfig = STILL,
     outputs: int = 2,
     validation: Dataset | None = None,
 ) -> tuple[History, Classifier, Watcher]:
