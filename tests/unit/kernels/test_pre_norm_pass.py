@@ -318,7 +318,7 @@ def added_bias(encoder: Encoder) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (other_attention, "layers.1.attention is a SelfAttention"),
+        (other_attention, "no kernel for a PreNormLayer with a SelfAttention"),
         (other_layer, "layers.1 is a Identity"),
         (narrow_gate, "layers.0.feed_forward.input_and_gate.weight has not the shape"),
         (added_bias, "layers.0.attention.output.bias has not the shape"),

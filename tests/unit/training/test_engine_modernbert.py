@@ -87,7 +87,7 @@ def test_an_optimizer_of_torch_takes_the_same_steps(train: Dataset, monkeypatch:
         fit(
             classifier,
             train,
-            config=replace(CONFIG, epochs=1),
+            config=replace(CONFIG, epochs=1, learning_rate=None, weight_decay=None),
             optimizer=torch.optim.SGD(classifier.parameters(), lr=0.1, momentum=0.9),
         )
         found.append(classifier)

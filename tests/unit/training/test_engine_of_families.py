@@ -118,7 +118,13 @@ def test_an_optimizer_of_torch_finds_the_gradients_of_all_parameters(
         monkeypatch.setenv("BERTUNE_DISABLE", removed)
         classifier = make_classifier(config=sizes)
         optimizer = torch.optim.SGD(classifier.parameters(), lr=0.05)
-        history = fit(classifier, train, None, config=replace(CONFIG, epochs=1), optimizer=optimizer)
+        history = fit(
+            classifier,
+            train,
+            None,
+            config=replace(CONFIG, epochs=1, learning_rate=None, weight_decay=None),
+            optimizer=optimizer,
+        )
         assert history.engine.startswith("fp32, compiled kernels" if not removed else "fp32, torch operators")
         ends.append(classifier.state_dict())
     for name, value in ends[0].items():
