@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed.make_workload FOLDER --model minilm
 
-MiniLM-L6 has its real weights. All others have random ones, and WordPiece whatever tokenizer their family has: its ids
-stand for that many rows of the table. The head is saved too, so all systems start from the same logits. Runs in
-bertune's environment.
+MiniLM-L6 has its real weights. All others have random ones, and WordPiece whatever tokenizer their family has, its
+vocabulary filled up to the table's rows by pieces that no text yields. The head is saved too, so all systems start from
+the same logits. Runs in bertune's environment.
 """
 
 import argparse
@@ -152,6 +152,8 @@ def write_weights(folder: Path, model: str, source: Path, tokenizer: BertTokeniz
     classifier, encoder = classifier_model(config, 2, seed=HYPER_PARAMETERS["seed"])
     if model == "minilm":
         restore(encoder, source).assert_consumed()
+    if config.vocab_size > tokenizer.vocab_size:
+        tokenizer = filled_up(tokenizer, source, config.vocab_size, folder / "pieces")
     signature = ModelSignature(("no", "yes"), is_pair=True, max_length=SHAPES[model].max_length)
     save(classifier, folder / "model", tokenizer=tokenizer, signature=signature)
     if not SHAPES[model].is_bert:
@@ -161,6 +163,15 @@ def write_weights(folder: Path, model: str, source: Path, tokenizer: BertTokeniz
     write_tf_checkpoint(classifier, tensorflow / "classifier")
     (tensorflow / "bert_config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
     return config
+
+
+def filled_up(tokenizer: BertTokenizer, source: Path, rows: int, folder: Path) -> BertTokenizer:
+    """Returns the tokenizer with spare pieces behind its own, which texts cannot yield: words are split at brackets."""
+    pieces = (source / "vocab.txt").read_text("utf-8").splitlines()
+    pieces += [f"[spare{number}]" for number in range(rows - len(pieces))]
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    return BertTokenizer(folder / "vocab.txt", do_lower_case=tokenizer.do_lower_case)
 
 
 def main() -> None:
