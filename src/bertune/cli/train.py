@@ -1,19 +1,29 @@
 """`bertune train`."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bertune.errors import ConfigError
 from bertune.experiments.seed_settings import SeedSettings
+from bertune.training.checkpoint_settings import CheckpointSettings, refuse_with_seeds
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 
+# They import torch, which the help need not wait for.
+if TYPE_CHECKING:
+    from bertune.training.prepare import PreparedRun
+    from bertune.training.run import GoesOn
 
-def train(
+
+def train(  # noqa: PLR0913 (settings by what they are about)
     settings: Annotated[RunSettings, Parameter(name="*")],
     config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
     seeds: Annotated[SeedSettings, Parameter(name="*")] = SeedSettings(),  # noqa: B008 (frozen)
+    checkpoints: Annotated[CheckpointSettings, Parameter(name="*")] = CheckpointSettings(),  # noqa: B008 (frozen)
     *,
+    resume: Path | None = None,
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
@@ -24,35 +34,54 @@ def train(
         settings: what to read and write.
         config: how to train.
         seeds: whether to train several seeds, as one result.
+        checkpoints: how the run is saved meanwhile.
+        resume: go on with the run in this folder, which was interrupted or killed; its settings are its own, so that no
+            other is given.
         json: print one JSON document with the result.
         quiet: print nothing but the result and errors.
         verbose: print more of the data, the encoder, how scores were found, and the score of every label.
     """
-    from bertune.cli.terminal import refuse_both
+    from dataclasses import replace
+
+    from bertune.cli.fetching import FetchingProgress
+    from bertune.cli.terminal import keep_quiet, refuse_both, say
+    from bertune.training.prepare import prepare
 
     refuse_both(quiet=quiet, verbose=verbose)
+    if resume is not None:  # typed it is a verb of its own
+        raise ConfigError("--resume is for the command line alone", hint=f"bertune train --resume {resume}")
     if seeds.seeds is None:
-        _train_once(settings, config, json=json, quiet=quiet, verbose=verbose)
+        with FetchingProgress(enabled=not quiet) as fetching:
+            tell = keep_quiet if quiet else say
+            prepared = prepare(settings, config, say=tell, verbose=verbose, on_fetch=fetching.show)
+        train_prepared(replace(prepared, checkpoints=checkpoints), None, json=json, quiet=quiet, verbose=verbose)
     else:
+        refuse_with_seeds(checkpoints)
         _train_seeds(settings, config, seeds, json=json, quiet=quiet, verbose=verbose)
 
 
-def _train_once(settings: RunSettings, config: TrainingConfig, *, json: bool, quiet: bool, verbose: bool) -> None:
+def train_prepared(
+    prepared: "PreparedRun", goes_on: "GoesOn | None", *, json: bool, quiet: bool, verbose: bool
+) -> None:
+    """Trains one run, and prints what it came to.
+
+    Args:
+        prepared: the run.
+        goes_on: what it goes on with, where it was interrupted.
+        json: see `train`, as for the next two.
+        quiet: nothing but the result.
+        verbose: more of it.
+    """
     from contextlib import nullcontext
 
-    from bertune.cli.fetching import FetchingProgress
     from bertune.cli.results import finished_lines, finished_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
     from bertune.reports.run_report import write_report
-    from bertune.training.prepare import prepare
     from bertune.training.run import execute
     from bertune.training.training_progress import TrainingProgress
 
-    with FetchingProgress(enabled=not quiet) as fetching:
-        tell = keep_quiet if quiet else say
-        prepared = prepare(settings, config, say=tell, verbose=verbose, on_fetch=fetching.show)
     with nullcontext() if quiet else TrainingProgress() as progress:
-        finished = execute(prepared, callback=progress)
+        finished = execute(prepared, callback=progress, goes_on=goes_on, say=keep_quiet if quiet else say)
     report = write_report(finished.directory.path)
     if json:
         show_json(finished_values(finished) | {"report": str(report)})

@@ -18,7 +18,8 @@ from bertune.training.config import TrainingConfig
 from bertune.training.named_paths import Settings
 from bertune.training.plan import TrainingPlan
 from bertune.training.prepare import PreparedRun, Say, prepare
-from bertune.training.run import execute, resolved_settings
+from bertune.training.resolved_settings import resolved_settings
+from bertune.training.run import execute
 from bertune.training.run_settings import RunSettings
 from bertune.wording.metric_text import metric_name, metric_text
 

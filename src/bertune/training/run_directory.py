@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from bertune.system.folder_lock import is_alive, only_run_in, refuse_second_run
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject
 from bertune.system.toml_file import read_toml
+from bertune.training.checkpoint_names import checkpoints_in, remove_checkpoints
 from bertune.training.named_paths import Settings, started_in
 from bertune.training.saved_run import RunScores
 
@@ -59,6 +61,7 @@ class RunDirectory:
     | `report.html` | the report |
     | `model/` | the model folder |
     | `tensorboard/` | curves, where they were asked for |
+    | `checkpoints/` | what an interrupted run goes on from; gone when it has ended |
     | `unfinished` | there from the start of the run to its end |
 
     Args:
@@ -78,6 +81,11 @@ class RunDirectory:
     def journal(self) -> Path:
         """The file with every step and epoch."""
         return self.path / _JOURNAL
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints from which an interrupted run goes on."""
+        return self.path / "checkpoints"
 
     @property
     def started_in(self) -> Path:
@@ -112,12 +120,12 @@ class RunDirectory:
         if not (self.path / _SETTINGS).is_file():
             raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
         if not overwrite:
-            raise ConfigError(
-                f"{self.path} already holds a run", hint="name a new folder with --out, or add --overwrite"
-            )
+            how = self._how_to_go_on()
+            hint = "name a new folder with --out, or add --overwrite"
+            raise ConfigError(f"{self.path} already holds a run", hint=f"{how}; or {hint}" if how else hint)
 
     @contextmanager
-    def started(self, *, overwrite: bool, goes_on: bool = False) -> Iterator[None]:
+    def started(self, *, overwrite: bool, goes_on: bool = False, keeps: bool = False) -> Iterator[None]:
         """Makes the folder; an earlier run steps aside, and comes back if this one does not end.
 
         No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
@@ -125,6 +133,7 @@ class RunDirectory:
         Args:
             overwrite: whether an earlier run may be replaced.
             goes_on: whether what is in the folder stays, to be added to.
+            keeps: whether checkpoints stay when the run has ended.
 
         Raises:
             ConfigError: see `check`.
@@ -150,6 +159,8 @@ class RunDirectory:
                 raise
             (self.path / UNFINISHED).unlink(missing_ok=True)
             self.forget_earlier_run()
+            if not keeps:
+                remove_checkpoints(self.checkpoints)
 
     def refuse_gone(self) -> None:
         """Refuses to go on in a folder that is no longer the run's: what is written there would be no run.
@@ -165,12 +176,15 @@ class RunDirectory:
 
     def has_results(self) -> bool:
         """Whether a run that did not end has left anything of use."""
-        return self.model.is_dir()
+        return self.model.is_dir() or bool(checkpoints_in(self.checkpoints))
 
     def _what_is_left(self) -> str:
         """Says what a run that did not end has left, and how to go on."""
-        report = f"`bertune report {self.path}` makes its report"
-        return f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch"
+        parts = [how] if (how := self._how_to_go_on()) else []
+        if self.model.is_dir():
+            report = f"`bertune report {self.path}` makes its report"
+            parts.append(f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch")
+        return "; ".join(parts)
 
     def _is_empty(self) -> bool:
         """Whether nothing is in the folder, or only what a process that was killed at its start has left."""
@@ -215,7 +229,9 @@ class RunDirectory:
 
     def _how_to_go_on(self) -> str | None:
         """Says which command goes on with a run that did not end; None where none does."""
-        return None
+        if has_ended(self.path) or not checkpoints_in(self.checkpoints):
+            return None
+        return f"go on with it: bertune train --resume {shlex.quote(str(self.path))}"
 
     def _tidy_after_killed_runs(self, *, goes_on: bool) -> None:
         """Removes half-written files, and does with runs that stepped aside what the killed run would have done.
