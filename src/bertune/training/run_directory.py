@@ -18,7 +18,7 @@ import torch
 
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
 from bertune.checkpoints.transformers_classifier import is_of_transformers
-from bertune.errors import BertuneError, ConfigError, ResourceError
+from bertune.errors import BertuneError, ConfigError, DivergedError, ResourceError
 from bertune.evaluation.saved_calibration import SavedCalibration
 from bertune.system.atomic import (
     is_leftover,
@@ -155,7 +155,7 @@ class RunDirectory:
                 if self._earlier.is_dir():
                     self._put_back(self._earlier, error)
                 elif self.has_results():
-                    error.add_note(self._what_is_left())
+                    error.add_note(self._what_is_left(error))
                 raise
             (self.path / UNFINISHED).unlink(missing_ok=True)
             self.forget_earlier_run()
@@ -178,9 +178,9 @@ class RunDirectory:
         """Whether a run that did not end has left anything of use."""
         return self.model.is_dir() or bool(checkpoints_in(self.checkpoints))
 
-    def _what_is_left(self) -> str:
-        """Says what a run that did not end has left, and how to go on."""
-        parts = [how] if (how := self._how_to_go_on()) else []
+    def _what_is_left(self, error: BaseException | None = None) -> str:
+        """Says what a run that did not end has left, and how to go on; see `_how_to_go_on`."""
+        parts = [how] if (how := self._how_to_go_on(error)) else []
         if self.model.is_dir():
             report = f"`bertune report {self.path}` makes its report"
             parts.append(f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch")
@@ -214,7 +214,7 @@ class RunDirectory:
             shutil.rmtree(aside, ignore_errors=True)
         elif error is not None:
             error.add_note(f"the earlier run is back in {self.path}; this one, which did not end, is in {unfinished}")
-            if how := type(self)(unfinished)._how_to_go_on():
+            if how := type(self)(unfinished)._how_to_go_on(error):
                 error.add_note(how)
 
     def _place_of_unfinished(self) -> Path:
@@ -227,10 +227,17 @@ class RunDirectory:
             place = first.with_name(f"{first.name}-{next(numbers)}")
         return place
 
-    def _how_to_go_on(self) -> str | None:
-        """Says which command goes on with a run that did not end; None where none does."""
-        if has_ended(self.path) or not checkpoints_in(self.checkpoints):
+    def _how_to_go_on(self, error: BaseException | None = None) -> str | None:
+        """Says which command goes on with a run that did not end; None where none does.
+
+        Args:
+            error: what ended it: one that diverged would do so again.
+        """
+        found = [] if has_ended(self.path) else checkpoints_in(self.checkpoints)
+        if not found:
             return None
+        if isinstance(error, DivergedError):
+            return f"its last checkpoint is {found[0]}"
         return f"go on with it: bertune train --resume {shlex.quote(str(self.path))}"
 
     def _tidy_after_killed_runs(self, *, goes_on: bool) -> None:
