@@ -119,9 +119,9 @@ def results(out: Path) -> dict[str, Any]:
         if name == "metrics.jsonl":
             found[name] = [_without_times(json.loads(line)) for line in content.decode().splitlines()]
         elif name == "metrics.json":
-            found[name] = _without_times(json.loads(content.decode().replace(str(out), "RUN")))
+            found[name] = _without_times(json.loads(_unnamed(content, out)))
         elif name == "report.html":
-            found[name] = _plain_report(content.decode(), out)
+            found[name] = _plain_report(_unnamed(content, out))
         elif name == "run.toml":
             found[name] = re.sub(r"(?m)^(out|save-every) = .*\n", "", content.decode())
         else:
@@ -135,8 +135,12 @@ def _without_times(value: Any) -> Any:
     return [_without_times(each) for each in value] if isinstance(value, list) else value
 
 
-def _plain_report(page: str, out: Path) -> str:
-    page = page.replace(str(out), "RUN").replace(f": {out.name}<", ": NAME<")
+def _unnamed(content: bytes, out: Path) -> str:
+    """Takes the folder out of a text: where it is, and that it may be called `run.unfinished`."""
+    return content.decode().replace(str(out), "RUN").replace("run.unfinished", "run")
+
+
+def _plain_report(page: str) -> str:
     page = re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)  # the command, with what is not compared
-    page = re.sub(r"<tr>(?:(?!</tr>).)*?save-every(?:(?!</tr>).)*</tr>", "", page)
+    page = re.sub(r"<tr><td>(?:save-every|out)</td><td>[^<]*</td></tr>", "", page)
     return re.sub(r"[\d,.]+ (?:s|min|examples/s|examples a second)\b", "TIME", page)
