@@ -45,7 +45,8 @@ def main() -> int:
     from bertune.training import fitting
     from bertune.training.objective import Objective
 
-    fitting.take_step = points.before(fitting.take_step, "step")
+    of_module: Any = vars(fitting)
+    of_module["take_step"] = points.before(of_module["take_step"], "step")
     Objective.score = points.before(Objective.score, "evaluation")  # type: ignore[method-assign]
     real_sync = os.fsync
 

@@ -89,7 +89,7 @@ def check_goes_on(run: Run, out: Path, expected: dict[str, Any]) -> None:
         assert value == expected[name], name
 
 
-@pytest.mark.parametrize("where", ["step:9", "save:22", "evaluation:3"])
+@pytest.mark.parametrize("where", ["step:1", "step:9", "save:22", "evaluation:3"])
 def test_a_killed_run_goes_on_to_the_same_bits(
     where: str, run: Run, world: Path, arguments: list[str], expected: dict[str, Any], tmp_path: Path
 ) -> None:

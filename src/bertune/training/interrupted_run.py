@@ -81,11 +81,9 @@ def find_interrupted(folder: Path, say: Say) -> InterruptedRun:
             hint=f"bertune inspect {folder} shows it; bertune train --config {path} --out NEW repeats it",
         )
     state = newest_state(directory.checkpoints, say)
-    if state is None:
-        return InterruptedRun(directory, saved.train, None, directory.started_in)
-    _check_journal(directory.journal, state.journal)
-    start = Path(state.started_in)
-    return InterruptedRun(directory, saved.train, state, start if start.is_dir() else directory.started_in)
+    if state is not None:
+        _check_journal(directory.journal, state.journal)
+    return InterruptedRun(directory, saved.train, state, directory.started_in)
 
 
 def _check_journal(path: Path, mark: JournalMark) -> None:

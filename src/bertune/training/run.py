@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
@@ -142,8 +141,7 @@ def execute(
 def _keeper(run: PreparedRun, directory: RunDirectory, journal: Journal, state: RunState | None, say: Say) -> Keeper:
     if run.checkpoints is None:
         return Keeper()
-    start = str(Path.cwd()) if state is None else state.started_in
-    kept_as = KeptAs(directory.checkpoints, fingerprint_of(run), journal, start)
+    kept_as = KeptAs(directory.checkpoints, fingerprint_of(run), journal)
     return RunCheckpoints(kept_as, run.checkpoints, state=state, say=say)
 
 

@@ -34,13 +34,11 @@ class KeptAs:
         folder: of the checkpoints.
         fingerprint: of the run.
         journal: of the run.
-        started_in: the folder in which the run was started.
     """
 
     folder: Path
     fingerprint: Fingerprint
     journal: Journal
-    started_in: str
 
 
 class RunCheckpoints(Keeper):
@@ -124,7 +122,7 @@ class RunCheckpoints(Keeper):
             return
         started = time.monotonic()
         kept = self._kept_as
-        write_state(place, RunState(state, kept.journal.mark(), kept.fingerprint, kept.started_in))
+        write_state(place, RunState(state, kept.journal.mark(), kept.fingerprint))
         self._last = place
         # What is beyond this step is of a checkpoint that could not be read when the run went on before it.
         known = [each for each in checkpoints_in(kept.folder) if each != place]

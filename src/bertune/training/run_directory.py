@@ -1,5 +1,6 @@
 """The folder of a run: its settings, its journal, what was read, and the model."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -62,7 +63,7 @@ class RunDirectory:
     | `model/` | the model folder |
     | `tensorboard/` | curves, where they were asked for |
     | `checkpoints/` | what an interrupted run goes on from; gone when it has ended |
-    | `unfinished` | there from the start of the run to its end |
+    | `unfinished` | the folder in which the command was given; there from the start of the run to its end |
 
     Args:
         path: of the folder; a link to it is followed, so that what stands aside for it is on the same disk.
@@ -90,6 +91,10 @@ class RunDirectory:
     @property
     def started_in(self) -> Path:
         """The folder in which the command was given that `run.toml` is of; the current one where that is not told."""
+        with contextlib.suppress(OSError, ValueError):
+            told = Path((self.path / UNFINISHED).read_text(encoding="utf-8").rstrip("\n"))
+            if told.is_absolute() and told.is_dir():
+                return told
         try:
             settings = read_toml(self.path / _SETTINGS)
         except BertuneError:
@@ -149,7 +154,8 @@ class RunDirectory:
                 if replaces:
                     self.path.rename(self._earlier)
                 self.path.mkdir(exist_ok=True)
-                (self.path / UNFINISHED).touch()
+                if not goes_on or not (self.path / UNFINISHED).exists():
+                    write_text(self.path / UNFINISHED, f"{Path.cwd()}\n", follow=False)
                 yield
             except BaseException as error:
                 if self._earlier.is_dir():

@@ -56,13 +56,11 @@ class RunState:
         fitting: of the training.
         journal: where `metrics.jsonl` had got to.
         fingerprint: what must be the same.
-        started_in: the folder in which the run was started, for the relative paths among its settings.
     """
 
     fitting: FittingState
     journal: JournalMark
     fingerprint: Fingerprint
-    started_in: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,6 @@ class _SavedState:
     engine: str
     journal: JournalMark
     fingerprint: Fingerprint
-    started_in: str
     not_applied: tuple[str, ...] = ()
     epochs: tuple[_SavedEpoch, ...] = field(default_factory=tuple)
 
@@ -165,7 +162,7 @@ def read_state(folder: Path) -> RunState:
         )
     except (MisfitError, KeyError) as error:
         raise CheckpointError(f"{path}: not the state of a run: {error}") from error
-    return RunState(fitting, saved.journal, saved.fingerprint, saved.started_in)
+    return RunState(fitting, saved.journal, saved.fingerprint)
 
 
 def _saved(state: RunState) -> _SavedState:
@@ -184,7 +181,6 @@ def _saved(state: RunState) -> _SavedState:
         engine=fitting.history.engine,
         journal=state.journal,
         fingerprint=state.fingerprint,
-        started_in=state.started_in,
         not_applied=fitting.not_applied,
         epochs=tuple(
             _SavedEpoch(
