@@ -19,7 +19,6 @@ from bertune.experiments.summary import Summary
 from bertune.fetch.download import FetchProgress
 from bertune.reports.run_report import write_report
 from bertune.training.also_scored import score_unchosen
-from bertune.training.checkpoint_settings import refuse_with_seeds
 from bertune.training.history import History
 from bertune.training.prepare import prepare
 from bertune.training.progress_shown import watched_by
@@ -185,7 +184,6 @@ def run_of(finished: FinishedRun) -> Run:
 def _train_seeds(
     settings: SortedSettings, frames: dict[str, Any], say: Callable[[str], None], *, quiet: bool, verbose: bool
 ) -> Run:
-    refuse_with_seeds(settings.checkpoints)
     study = prepare_study(
         settings.run,
         settings.training,
@@ -195,6 +193,7 @@ def _train_seeds(
         on_fetch=teller(say),
         frames=frames,
     )
+    study = replace(study, run=replace(study.run, checkpoints=settings.checkpoints))
     with ExitStack() as shown:
         finished = execute_study(
             study, say=say, callback_of=lambda _seed, _place: shown.enter_context(watched_by((), not quiet))

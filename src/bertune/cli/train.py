@@ -7,12 +7,13 @@ from cyclopts import Parameter
 
 from bertune.errors import ConfigError
 from bertune.experiments.seed_settings import SeedSettings
-from bertune.training.checkpoint_settings import CheckpointSettings, refuse_with_seeds
+from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 
 # They import torch, which the help need not wait for.
 if TYPE_CHECKING:
+    from bertune.experiments.study import PreparedStudy
     from bertune.training.prepare import PreparedRun
     from bertune.training.run import GoesOn
 
@@ -45,19 +46,22 @@ def train(  # noqa: PLR0913 (settings by what they are about)
 
     from bertune.cli.fetching import FetchingProgress
     from bertune.cli.terminal import keep_quiet, refuse_both, say
+    from bertune.experiments.study import prepare_study
     from bertune.training.prepare import prepare
 
     refuse_both(quiet=quiet, verbose=verbose)
     if resume is not None:  # typed it is a verb of its own
         raise ConfigError("--resume is for the command line alone", hint=f"bertune train --resume {resume}")
+    tell = keep_quiet if quiet else say
     if seeds.seeds is None:
         with FetchingProgress(enabled=not quiet) as fetching:
-            tell = keep_quiet if quiet else say
             prepared = prepare(settings, config, say=tell, verbose=verbose, on_fetch=fetching.show)
         train_prepared(replace(prepared, checkpoints=checkpoints), None, json=json, quiet=quiet, verbose=verbose)
     else:
-        refuse_with_seeds(checkpoints)
-        _train_seeds(settings, config, seeds, json=json, quiet=quiet, verbose=verbose)
+        with FetchingProgress(enabled=not quiet) as fetching:
+            study = prepare_study(settings, config, seeds, say=tell, verbose=verbose, on_fetch=fetching.show)
+        study = replace(study, run=replace(study.run, checkpoints=checkpoints))
+        _train_seeds(study, json=json, quiet=quiet)
 
 
 def train_prepared(
@@ -89,21 +93,15 @@ def train_prepared(
         show([*finished_lines(finished, verbose=verbose), f"report: {report}"])
 
 
-def _train_seeds(
-    settings: RunSettings, config: TrainingConfig, seeds: SeedSettings, *, json: bool, quiet: bool, verbose: bool
-) -> None:
-    from bertune.cli.fetching import FetchingProgress
+def _train_seeds(study: "PreparedStudy", *, json: bool, quiet: bool) -> None:
     from bertune.cli.progress import SeedsProgress
     from bertune.cli.study_results import study_lines, study_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
-    from bertune.experiments.study import execute_study, prepare_study
+    from bertune.experiments.study import execute_study
     from bertune.reports.run_report import write_report
 
-    tell = keep_quiet if quiet else say
-    with FetchingProgress(enabled=not quiet) as fetching:
-        prepared = prepare_study(settings, config, seeds, say=tell, verbose=verbose, on_fetch=fetching.show)
-    with SeedsProgress(len(prepared.seeds), enabled=not quiet) as progress:
-        finished = execute_study(prepared, say=tell, callback_of=progress.callback_of)
+    with SeedsProgress(len(study.seeds), enabled=not quiet) as progress:
+        finished = execute_study(study, say=keep_quiet if quiet else say, callback_of=progress.callback_of)
     report = write_report(finished.directory.path)
     if json:
         show_json(study_values(finished) | {"report": str(report)})

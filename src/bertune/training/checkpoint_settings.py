@@ -1,9 +1,12 @@
 """The settings of a run's checkpoints, beside those of its training."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from bertune.errors import ConfigError
 from bertune.training.save_cadence import SaveEvery
+
+NEVER: Final = "never"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +16,7 @@ class CheckpointSettings:
     Args:
         save_every: save after so many optimizer steps, 500, or minutes, 15m; by default every 10 minutes. Ends of
             epochs are saved as well, but for those of epochs so short that saving would take a twentieth of the time.
+            With never nothing is saved, and Ctrl-C ends the run at once.
         keep_last: checkpoints that are kept; an older one is deleted when a new one is complete.
         keep_checkpoints: leave the last checkpoints in the folder when the run has ended.
 
@@ -25,9 +29,15 @@ class CheckpointSettings:
     keep_checkpoints: bool = False
 
     def __post_init__(self) -> None:
-        _ = self.cadence
+        if self.saves:
+            _ = self.cadence
         if self.keep_last < 1:
             raise ConfigError(f"keep_last must be at least 1, not {self.keep_last}")
+
+    @property
+    def saves(self) -> bool:
+        """Whether anything is saved at all."""
+        return self.save_every != NEVER
 
     @property
     def cadence(self) -> SaveEvery:
@@ -39,16 +49,3 @@ class CheckpointSettings:
         values = {"save_every": self.save_every, "keep_last": self.keep_last, "keep_checkpoints": self.keep_checkpoints}
         usual = {"save_every": None, "keep_last": CheckpointSettings.keep_last, "keep_checkpoints": False}
         return {name: value for name, value in values.items() if value is not None and value != usual[name]}
-
-
-def refuse_with_seeds(settings: CheckpointSettings) -> None:
-    """Refuses settings that several seeds do not have: a seed is begun again, those that are done are not.
-
-    Raises:
-        ConfigError: names the first.
-    """
-    for name in settings.changed():
-        raise ConfigError(
-            f"--{name.replace('_', '-')} is about one run, and --seeds makes several",
-            hint="leave it out: each seed is kept when it is done, and the same command goes on with the others",
-        )

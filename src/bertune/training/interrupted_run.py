@@ -86,6 +86,27 @@ def find_interrupted(folder: Path, say: Say) -> InterruptedRun:
     return InterruptedRun(directory, saved.train, state, directory.started_in)
 
 
+def state_of_interrupted(run: PreparedRun) -> RunState | None:
+    """Returns the state from which one of several runs goes on; None where it begins again.
+
+    That is where it has ended, has no checkpoint that is whole, or would give another result.
+
+    Args:
+        run: as it was prepared.
+    """
+    directory = RunDirectory(run.settings.out)
+    if run.checkpoints is None or not directory.checkpoints.is_dir() or has_ended(directory.path):
+        return None
+    try:
+        state = newest_state(directory.checkpoints, lambda _: None)
+        if state is not None:
+            _check_journal(directory.journal, state.journal)
+            check_same(state.fingerprint, fingerprint_of(run), str(directory.path))
+    except (CheckpointError, ConfigError):
+        return None
+    return state
+
+
 def _check_journal(path: Path, mark: JournalMark) -> None:
     if hashlib.sha256(read_bytes_before(path, mark.bytes)).hexdigest() != mark.sha256:
         raise CheckpointError(

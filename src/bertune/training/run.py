@@ -139,7 +139,7 @@ def execute(
 
 
 def _keeper(run: PreparedRun, directory: RunDirectory, journal: Journal, state: RunState | None, say: Say) -> Keeper:
-    if run.checkpoints is None:
+    if run.checkpoints is None or not run.checkpoints.saves:
         return Keeper()
     kept_as = KeptAs(directory.checkpoints, fingerprint_of(run), journal)
     return RunCheckpoints(kept_as, run.checkpoints, state=state, say=say)

@@ -41,7 +41,8 @@ class SaveEvery:
             if parts["number"].isdecimal():
                 return cls(steps=int(parts["number"]))
         raise ConfigError(
-            f"--save-every {text} is neither a number of steps nor of minutes", hint="write 500, or 15m for minutes"
+            f"--save-every {text} is neither a number of steps nor of minutes",
+            hint="write 500, or 15m for minutes, or never",
         )
 
 
