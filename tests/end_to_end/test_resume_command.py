@@ -262,3 +262,25 @@ def test_the_result_can_be_had_as_json(run: Run, world: Path, arguments: list[st
     done = run("train", "--resume", str(tmp_path / "run"), "--json", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["report"] == str(tmp_path / "run" / "report.html")
+
+
+def test_a_run_can_be_certified_and_the_certificate_is_shown(
+    run: Run, world: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    longer = ["10" if word == "3" else word for word in arguments]  # epochs
+    done = run_in(world, run, *longer, "--out", str(out), "--certify-resume")
+    assert done.returncode == 0, done.stderr
+    sentence = next(line for line in done.stdout.splitlines() if line.startswith("resume certified"))
+    certificate = json.loads((out / "resume-certificate.json").read_text())
+    assert len(certificate["interrupted_after"]) >= 1
+    assert set(certificate["compared"]) >= {"model/model.safetensors", "scores.json", "metrics.jsonl", "dynamics.npz"}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert sentence in run("inspect", str(out)).stdout
+    assert "Resume certified: killed after step" in (out / "report.html").read_text()
+    assert json.loads((out / "metrics.json").read_text())["resume"] == certificate
+    # Of other weights it says nothing.
+    digests = out / "model" / "SHA256SUMS"
+    digests.write_text(digests.read_text().replace(certificate["weights"], "0" * 64))
+    assert run("report", str(out)).returncode == 0
+    assert "Resume certified" not in (out / "report.html").read_text()

@@ -14,6 +14,7 @@ from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.cli.fetching import FetchingProgress
 from bertune.cli.inspection import Inspection
+from bertune.experiments.resume_certificate import read_certificate
 from bertune.experiments.study_directory import StudyDirectory
 from bertune.experiments.summary import summarize
 from bertune.fetch.resolve import resolve_model
@@ -53,6 +54,9 @@ def inspect_run(path: Path) -> Inspection:
         "scores": None if scores is None else scores.to_json(),
         "ended": has_ended(path),
     }
+    if (certificate := read_certificate(path)) is not None:
+        lines.append(certificate.sentence())
+        values["resume"] = to_json(certificate)
     study = StudyDirectory(path).earlier()
     if study is not None and study.results:
         summary = summarize(study.results)

@@ -25,6 +25,7 @@ def train(  # noqa: PLR0913 (settings by what they are about)
     checkpoints: Annotated[CheckpointSettings, Parameter(name="*")] = CheckpointSettings(),  # noqa: B008 (frozen)
     *,
     resume: Path | None = None,
+    certify_resume: bool = False,
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
@@ -38,6 +39,8 @@ def train(  # noqa: PLR0913 (settings by what they are about)
         checkpoints: how the run is saved meanwhile.
         resume: go on with the run in this folder, which was interrupted or killed; its settings are its own, so that no
             other is given.
+        certify_resume: train once more, kill that run twice, let it go on, and compare: a certificate that the run can
+            be resumed bit for bit, which inspect and the report show.
         json: print one JSON document with the result.
         quiet: print nothing but the result and errors.
         verbose: print more of the data, the encoder, how scores were found, and the score of every label.
@@ -56,8 +59,11 @@ def train(  # noqa: PLR0913 (settings by what they are about)
     if seeds.seeds is None:
         with FetchingProgress(enabled=not quiet) as fetching:
             prepared = prepare(settings, config, say=tell, verbose=verbose, on_fetch=fetching.show)
-        train_prepared(replace(prepared, checkpoints=checkpoints), None, json=json, quiet=quiet, verbose=verbose)
+        prepared = replace(prepared, checkpoints=checkpoints)
+        train_prepared(prepared, None, certify=certify_resume, json=json, quiet=quiet, verbose=verbose)
     else:
+        if certify_resume:
+            raise ConfigError("--certify-resume is about one run", hint="leave --seeds out")
         with FetchingProgress(enabled=not quiet) as fetching:
             study = prepare_study(settings, config, seeds, say=tell, verbose=verbose, on_fetch=fetching.show)
         study = replace(study, run=replace(study.run, checkpoints=checkpoints))
@@ -65,7 +71,13 @@ def train(  # noqa: PLR0913 (settings by what they are about)
 
 
 def train_prepared(
-    prepared: "PreparedRun", goes_on: "GoesOn | None", *, json: bool, quiet: bool, verbose: bool
+    prepared: "PreparedRun",
+    goes_on: "GoesOn | None",
+    *,
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    certify: bool = False,
 ) -> None:
     """Trains one run, and prints what it came to.
 
@@ -75,22 +87,28 @@ def train_prepared(
         json: see `train`, as for the next two.
         quiet: nothing but the result.
         verbose: more of it.
+        certify: whether to prove that the run can be resumed.
     """
     from contextlib import nullcontext
 
     from bertune.cli.results import finished_lines, finished_values
     from bertune.cli.terminal import keep_quiet, say, show, show_json
+    from bertune.experiments.resume_certificate import certify_resume
     from bertune.reports.run_report import write_report
     from bertune.training.run import execute
     from bertune.training.training_progress import TrainingProgress
 
     with nullcontext() if quiet else TrainingProgress() as progress:
         finished = execute(prepared, callback=progress, goes_on=goes_on, say=keep_quiet if quiet else say)
+    lines = []
+    if certify:
+        tell = keep_quiet if quiet else say
+        lines.append(certify_resume(finished.directory, steps=len(finished.history.steps), say=tell).sentence())
     report = write_report(finished.directory.path)
     if json:
         show_json(finished_values(finished) | {"report": str(report)})
     else:
-        show([*finished_lines(finished, verbose=verbose), f"report: {report}"])
+        show([*finished_lines(finished, verbose=verbose), *lines, f"report: {report}"])
 
 
 def _train_seeds(study: "PreparedStudy", *, json: bool, quiet: bool) -> None:

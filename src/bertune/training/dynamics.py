@@ -41,15 +41,19 @@ class Dynamics:
         """Puts the values of the epoch into the rows' order; a row that was not trained on has none (nan)."""
         values = np.full(self._rows, np.nan, dtype=np.float32)
         if self._indices:
-            values[np.concatenate(self._indices)] = torch.cat(self._values).cpu().numpy()
+            values[np.concatenate(self._indices)] = self._of_epoch().numpy()
         self._epochs.append(values)
         self._indices, self._values = [], []
 
     def state(self) -> "DynamicsState":
         """Returns all that was recorded, the epoch that is going on included."""
         indices = np.concatenate(self._indices) if self._indices else np.empty(0, np.int64)
-        values = torch.cat(self._values).cpu().float() if self._values else torch.empty(0)
-        return DynamicsState(torch.from_numpy(self.values), torch.from_numpy(indices), values)
+        return DynamicsState(torch.from_numpy(self.values), torch.from_numpy(indices), self._of_epoch())
+
+    def _of_epoch(self) -> Tensor:
+        """The values of the epoch that is going on, in the order in which they came."""
+        # Those of a run that goes on lie in the processor's memory, whatever the device.
+        return torch.cat([values.cpu().float() for values in self._values]) if self._values else torch.empty(0)
 
     def load(self, state: "DynamicsState") -> None:
         """Takes over what an earlier part of the same run recorded."""

@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from bertune.errors import CheckpointError
 from bertune.system.atomic import errors_naming
@@ -18,6 +18,9 @@ from bertune.system.json_file import JsonObject
 from bertune.training.callback import Callback
 from bertune.training.history import EpochResult
 from bertune.training.step import SkippedStep, StepResult
+
+TIMES: Final = frozenset({"seconds", "train_seconds", "examples_per_second"})
+"""Entries of its lines that no two runs have in common."""
 
 
 @dataclass(frozen=True)

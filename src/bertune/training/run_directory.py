@@ -62,6 +62,7 @@ class RunDirectory:
     | `report.html` | the report |
     | `model/` | the model folder |
     | `tensorboard/` | curves, where they were asked for |
+    | `resume-certificate.json` | that it was killed, resumed and came to the same, with `--certify-resume` |
     | `checkpoints/` | what an interrupted run goes on from; gone when it has ended |
     | `unfinished` | the folder in which the command was given; there from the start of the run to its end |
 
