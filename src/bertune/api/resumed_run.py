@@ -9,7 +9,7 @@ from typing import Any
 
 from bertune.api.train_settings import sorted_settings
 from bertune.api.trained_run import Run, run_of, say_nothing, teller
-from bertune.api.training_data import TableData, TrainingData, given_data, given_split
+from bertune.api.training_data import TableData, TrainingData, given_data, given_split, is_in_memory
 from bertune.errors import ConfigError
 from bertune.fetch.download import Report
 from bertune.training.interrupted_run import find_interrupted
@@ -96,6 +96,12 @@ def prepare_interrupted(
     interrupted = find_interrupted(folder, say)
     state = interrupted.state
     settings = {name.replace("-", "_"): value for name, value in interrupted.settings.items()}
+    for flag, split in {"data": "train", "validation": "validation", "test": "test"}.items():
+        if is_in_memory(settings.get(flag)) and split not in (frames or {}):
+            raise ConfigError(
+                f"{folder}: its {'data' if flag == 'data' else f'{flag} data'} were in memory",
+                hint=f"bertune.resume({str(folder)!r}, {flag}=…) takes the same once more",
+            )
     data = str(settings.pop("data", ""))
     del settings["out"]
     given = sorted_settings(data, folder.absolute(), settings)

@@ -67,7 +67,8 @@ class StudyDirectory(RunDirectory):
         del error
         return f"the same command, without --overwrite, goes on; {self._seeds_done()}"
 
-    def _how_to_go_on(self, error: BaseException | None = None) -> str:
+    def how_to_go_on(self, error: BaseException | None = None) -> str:
+        """See `RunDirectory`."""
         del error
         return f"the same command, with --out {self.path} and without --overwrite, goes on; {self._seeds_done()}"
 

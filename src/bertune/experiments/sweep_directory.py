@@ -162,7 +162,8 @@ class SweepDirectory(RunDirectory):
         del error
         return f"the same command, without --overwrite, goes on after trial {len(self._done())}"
 
-    def _how_to_go_on(self, error: BaseException | None = None) -> str:
+    def how_to_go_on(self, error: BaseException | None = None) -> str:
+        """See `RunDirectory`."""
         del error
         command = f"the same command, with --out {self.path} and without --overwrite,"
         return f"{command} goes on after trial {len(self._done())}"

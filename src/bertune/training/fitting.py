@@ -131,6 +131,7 @@ class Fitting:
         self._step, self._epoch, self._epoch_seconds = state.step, state.epoch, state.epoch_seconds
         self._not_applied = state.not_applied
         parts.vocabulary.load(state.weights, state.settled)
+        state.weights.clear()  # they were copied, and whoever holds the state holds it to the run's end
         trained = parts.vocabulary.trained()
         updates.take_up(state.step_count, {trained[name]: pair for name, pair in state.moments.items()})
         if isinstance(self._engine, NativeEngine):

@@ -126,7 +126,7 @@ class RunDirectory:
         if not (self.path / _SETTINGS).is_file():
             raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
         if not overwrite:
-            how = self._how_to_go_on()
+            how = self.how_to_go_on()
             hint = "name a new folder with --out, or add --overwrite"
             raise ConfigError(f"{self.path} already holds a run", hint=f"{how}; or {hint}" if how else hint)
 
@@ -186,8 +186,8 @@ class RunDirectory:
         return self.model.is_dir() or bool(checkpoints_in(self.checkpoints))
 
     def _what_is_left(self, error: BaseException | None = None) -> str:
-        """Says what a run that did not end has left, and how to go on; see `_how_to_go_on`."""
-        parts = [how] if (how := self._how_to_go_on(error)) else []
+        """Says what a run that did not end has left, and how to go on; see `how_to_go_on`."""
+        parts = [how] if (how := self.how_to_go_on(error)) else []
         if self.model.is_dir():
             report = f"`bertune report {self.path}` makes its report"
             parts.append(f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch")
@@ -221,7 +221,7 @@ class RunDirectory:
             shutil.rmtree(aside, ignore_errors=True)
         elif error is not None:
             error.add_note(f"the earlier run is back in {self.path}; this one, which did not end, is in {unfinished}")
-            if how := type(self)(unfinished)._how_to_go_on(error):
+            if how := type(self)(unfinished).how_to_go_on(error):
                 error.add_note(how)
 
     def _place_of_unfinished(self) -> Path:
@@ -234,7 +234,7 @@ class RunDirectory:
             place = first.with_name(f"{first.name}-{next(numbers)}")
         return place
 
-    def _how_to_go_on(self, error: BaseException | None = None) -> str | None:
+    def how_to_go_on(self, error: BaseException | None = None) -> str | None:
         """Says which command goes on with a run that did not end; None where none does.
 
         Args:
@@ -254,8 +254,9 @@ class RunDirectory:
             goes_on: whether the killed run goes on: what stepped aside for it stays there until it ends.
         """
         remove_leftovers(self.path.parent, of=self.path.name)
-        if self.path.is_dir():
-            remove_leftovers(self.path)
+        for folder in (self.path, self.checkpoints):
+            if folder.is_dir():
+                remove_leftovers(folder)
         for earlier in sorted(stepped_aside(self.path), key=lambda entry: not (entry / _MODEL).is_dir()):
             process = earlier.name.rpartition("-")[2]
             # This process has set nothing aside yet: its own number is that of one before it.

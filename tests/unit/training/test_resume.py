@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from tests.resumed_runs import CrashAt, CrashError, crashed, prepared, results, resumed, write_world
 
+import bertune
 from bertune.training.callback import Callback
 from bertune.training.checkpoint_names import checkpoints_in
+from bertune.training.journal import Journal
 from bertune.training.run import execute
 from bertune.training.run_directory import has_ended
+from bertune.training.step import StepResult
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -130,3 +133,53 @@ def test_nothing_is_left_of_the_checkpoints_but_what_was_asked_for(world: Path, 
     kept = [place.name for place in checkpoints_in(tmp_path / "kept" / "checkpoints")]
     assert len(kept) == 3
     assert kept[-2:] == ["step-000000018", "step-000000016"] or kept[0].startswith("step-000000018")
+
+
+def test_python_goes_on_from_another_folder_and_with_data_in_memory(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["good film", "a bad plot", "nice music", "very sad", "great story", "awful actor"] * 12
+    moods = ["up", "down"] * 36
+    settings: dict[str, Any] = {"model": str(world / "model"), "epochs": 2, "quiet": True, "skip_probe": True}
+    whole = bertune.train((texts, moods), out=tmp_path / "whole" / "run", **settings)
+    monkeypatch.setattr(Journal, "on_step", crash_at(7))
+    with pytest.raises(CrashError):
+        bertune.train((texts, moods), out=tmp_path / "run", save_every=2, **settings)
+    monkeypatch.undo()
+    with pytest.raises(bertune.ConfigError, match="data were in memory"):
+        bertune.resume(tmp_path / "run", quiet=True)
+    with pytest.raises(bertune.ConfigError, match="the rows of its data have changed"):
+        bertune.resume(tmp_path / "run", data=(texts, ["down", "up"] * 36), quiet=True)
+    found = bertune.resume(tmp_path / "run", data=(texts, moods), quiet=True)
+    assert found.scores == whole.scores
+    assert found.history is not None
+    assert whole.history is not None
+    assert found.history.steps == whole.history.steps
+    assert results(tmp_path / "run") == results(tmp_path / "whole" / "run")
+
+
+def crash_at(step: int) -> Any:
+    real = Journal.on_step
+
+    def on_step(self: Journal, result: StepResult) -> None:
+        real(self, result)
+        if result.step == step:
+            raise CrashError
+
+    return on_step
+
+
+def test_relative_paths_lead_from_where_the_run_was_started(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("train.csv", "validation.csv", "test.csv"):
+        (tmp_path / name).write_bytes((world / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"data": "train.csv", "validation": "validation.csv", "test": "test.csv"}
+    execute(prepared(world, Path("whole") / "run", **names))
+    crashed(prepared(world, Path("run"), **names, save_every=2), CrashAt(0))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    resumed(Path("..") / "run")
+    monkeypatch.chdir(tmp_path)
+    assert results(tmp_path / "run") == results(tmp_path / "whole" / "run")
