@@ -64,7 +64,7 @@ def state_of(shape: str) -> RunState:
         dynamics=DynamicsState(torch.rand(1, ROWS), torch.arange(1600), torch.rand(1600)),
     )
     arithmetic = Arithmetic("", "", "", 1, "cpu", "fp32", "", "", "")
-    return RunState(fitting, JournalMark(0, "", 0.0), Fingerprint({}, "", "", arithmetic))
+    return RunState(fitting, JournalMark(0, "", 0.0), Fingerprint({}, "", "", "", arithmetic))
 
 
 def measured(shape: str, rounds: int, folder: Path) -> dict[str, Any]:

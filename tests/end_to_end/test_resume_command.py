@@ -243,6 +243,10 @@ def test_what_cannot_go_on_is_refused_with_one_sentence(
     before = content(out)
     refused(2, "tokenizer has changed")
     (here / "model" / "vocab.txt").write_text(vocabulary)
+    weights = (here / "model" / "model.safetensors").read_bytes()
+    (here / "model" / "model.safetensors").write_bytes(weights[:-4] + b"\x00\x00\x00\x00")
+    refused(2, "the encoder that it started from has changed")
+    (here / "model" / "model.safetensors").write_bytes(weights)
     process = subprocess.Popen(
         [sys.executable, str(SIGNALLED), "SIGSTOP", "step:8", "train", "--resume", str(out)],
         env=_environment(),

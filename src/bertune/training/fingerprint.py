@@ -57,19 +57,24 @@ class Fingerprint:
         settings: of the run, by the names of the flags.
         data: digest of all rows that are trained, validated or scored, as ids and targets.
         tokenizer: its digest.
+        start: digest of the weights that training starts from, where the regression on frozen features needs them
+            again; empty where nothing does.
         arithmetic: what computes.
     """
 
     settings: Settings
     data: str
     tokenizer: str
+    start: str
     arithmetic: Arithmetic
 
 
 def fingerprint_of(run: PreparedRun) -> Fingerprint:
-    """Takes the fingerprint of a prepared run on this machine."""
+    """Takes the fingerprint of a run on this machine, before anything changed its classifier's weights."""
     settings = {name: value for name, value in resolved_settings(run).items() if name not in _NOT_COMPARED}
-    return Fingerprint(settings, digest_of_rows(run), run.tokenizer.digest, arithmetic_of(run))
+    needs_start = run.frozen is None and run.validation is not None and not run.settings.skip_probe
+    start = _digest_of_weights(run.classifier) if needs_start else ""
+    return Fingerprint(settings, digest_of_rows(run), run.tokenizer.digest, start, arithmetic_of(run))
 
 
 def arithmetic_of(run: PreparedRun) -> Arithmetic:
@@ -125,6 +130,8 @@ def _differences(then: Fingerprint, now: Fingerprint) -> Iterator[tuple[str, str
         yield "the rows of its data have changed since", "bring the files back as they were, or begin a new run"
     if then.tokenizer != now.tokenizer:
         yield "its tokenizer has changed since", "bring the tokenizer back as it was, or begin a new run"
+    if then.start != now.start:
+        yield "the encoder that it started from has changed since", "bring the model back as it was, or begin a new run"
     here = vars(now.arithmetic)
     for name, value in vars(then.arithmetic).items():
         if value != here[name]:
@@ -150,6 +157,14 @@ def _engine_of(classifier: Classifier, dtype: torch.dtype) -> tuple[str, str]:
         return "compiled kernels", library_key()
     except NoKernelsError as reason:
         return f"torch operators: {reason}", ""
+
+
+def _digest_of_weights(classifier: Classifier) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in classifier.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(-1).numpy().data.cast("B"))
+    return digest.hexdigest()
 
 
 def _add_rows(digest: "hashlib._Hash", dataset: Dataset) -> None:

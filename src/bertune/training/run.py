@@ -141,7 +141,9 @@ def execute(
 def _keeper(run: PreparedRun, directory: RunDirectory, journal: Journal, state: RunState | None, say: Say) -> Keeper:
     if run.checkpoints is None or not run.checkpoints.saves:
         return Keeper()
-    kept_as = KeptAs(directory.checkpoints, fingerprint_of(run), journal)
+    # Of a run that goes on it was compared, and its classifier has other weights by now.
+    fingerprint = fingerprint_of(run) if state is None else state.fingerprint
+    kept_as = KeptAs(directory.checkpoints, fingerprint, journal)
     return RunCheckpoints(kept_as, run.checkpoints, state=state, say=say)
 
 
