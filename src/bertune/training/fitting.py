@@ -27,7 +27,15 @@ from bertune.training.history import EpochResult, History
 from bertune.training.keeper import Keeper
 from bertune.training.objective import Objective
 from bertune.training.plan import TrainingPlan
-from bertune.training.step import NoMemoryError, SkippedStep, StepPlace, StepResult, seed_of_step, take_step
+from bertune.training.step import (
+    IF_DIVERGED,
+    NoMemoryError,
+    SkippedStep,
+    StepPlace,
+    StepResult,
+    seed_of_step,
+    take_step,
+)
 
 _MOST_NOT_APPLIED = 3
 
@@ -225,7 +233,8 @@ class Fitting:
         parts, epoch = self.parts, self._epoch + 1
         steps = [step for step in self.history.steps[-self._per_epoch :] if step.epoch == epoch]
         if not steps:
-            raise DivergedError(f"{self._not_applied[-1]}, and no step of epoch {epoch} could be applied")
+            told = f"{self._not_applied[-1]}, and no step of epoch {epoch} could be applied"
+            raise DivergedError(told, hint=IF_DIVERGED)
         scores, logits = None, None
         if parts.validation is not None:
             with self.keeper.evaluating(self._step, self.state):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from bertune.batches.dataset import Dataset
 from bertune.errors import DivergedError, ResourceError
 from bertune.training.engine import Engine
 from bertune.training.objective import Objective
+
+IF_DIVERGED: Final = "lower --learning-rate, lengthen --warmup-fraction, or use --precision fp32"
+"""What to do about losses that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -153,5 +157,5 @@ def check_finite(value: float, name: str, step: int, rate: float) -> None:
     if not math.isfinite(value):
         raise DivergedError(
             f"training diverged: the {name} at step {step} is {value} (learning rate {rate:.3g})",
-            hint="lower --learning-rate, lengthen --warmup-fraction, or use --precision fp32",
+            hint=IF_DIVERGED,
         )
