@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bertune.api.estimators import TextRegressor as TextRegressor
     from bertune.api.fine_tuned_model import Model as Model
     from bertune.api.fine_tuned_model import load as load
+    from bertune.api.resumed_run import resume as resume
     from bertune.api.train_settings import TrainSettings as TrainSettings
     from bertune.api.trained_run import Run as Run
     from bertune.api.trained_run import train as train
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from bertune.errors import DataError as DataError
     from bertune.errors import DivergedError as DivergedError
     from bertune.errors import ResourceError as ResourceError
+    from bertune.errors import StoppedError as StoppedError
     from bertune.evaluation.calibration import Calibration as Calibration
     from bertune.evaluation.calibration import Quality as Quality
     from bertune.evaluation.calibration import calibrate as calibrate
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
     from bertune.training.history import EpochResult as EpochResult
     from bertune.training.history import History as History
     from bertune.training.loop import fit as fit
+    from bertune.training.step import SkippedStep as SkippedStep
     from bertune.training.step import StepResult as StepResult
     from bertune.training.tensorboard import TensorBoard as TensorBoard
 
@@ -201,7 +204,9 @@ _HOMES = {
     "Shard": "shards.manifest",
     "Split": "data.split_files",
     "Spread": "experiments.study_table",
+    "SkippedStep": "training.step",
     "StepResult": "training.step",
+    "StoppedError": "errors",
     "Summary": "experiments.summary",
     "Task": "data.task",
     "TaskKind": "data.task_kind",
@@ -244,6 +249,7 @@ _HOMES = {
     "reencode": "shards.reencode",
     "resolve_model": "fetch.resolve",
     "restore": "checkpoints.restore",
+    "resume": "api.resumed_run",
     "save": "checkpoints.model_folder",
     "train": "api.trained_run",
     "write_tf_checkpoint": "checkpoints.tensorflow_writer",

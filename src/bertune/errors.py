@@ -1,7 +1,7 @@
 """The exceptions a user can meet, each with the exit code of the command line.
 
 Exit codes are part of the public interface: 0 done, 1 unexpected, 2 usage or configuration, 3 bad or corrupt input,
-4 disk or memory, 5 diverged, 130 and 143 stopped by a signal.
+4 disk or memory, 5 diverged, 6 stopped with a checkpoint, 130 and 143 stopped by a signal at once.
 """
 
 
@@ -53,6 +53,12 @@ class ResourceError(BertuneError):
 
 
 class DivergedError(BertuneError):
-    """Training produced a loss that is not a finite number."""
+    """Training produced losses or gradients that are not finite numbers."""
 
     exit_code = 5
+
+
+class StoppedError(BertuneError):
+    """A run that was asked to stop and can go on later from where it was; no fault."""
+
+    exit_code = 6

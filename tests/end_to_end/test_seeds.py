@@ -132,7 +132,8 @@ def test_an_interrupted_study_goes_on_with_the_same_command(
         time.sleep(0.02)
     process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == code
+    # 6 where a seed was being trained, which then goes on at its checkpoint.
+    assert process.returncode in (code, 6)
     assert b"Traceback" not in errors, errors.decode()
     finished = [result["seed"] for result in json.loads(table.read_text())["results"]]
     assert 1 <= len(finished) < 3

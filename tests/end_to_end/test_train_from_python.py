@@ -17,6 +17,7 @@ import bertune
 from bertune.api.train_settings import TrainSettings, setting_names
 from bertune.errors import ConfigError, DataError
 from bertune.experiments.seed_settings import SeedSettings
+from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 
@@ -210,7 +211,7 @@ def test_what_is_found_and_the_progress_are_told_as_on_the_command_line(
 
 
 def test_the_settings_are_those_of_the_command_line() -> None:
-    groups = (RunSettings, TrainingConfig, SeedSettings)
+    groups = (RunSettings, TrainingConfig, SeedSettings, CheckpointSettings)
     own = {field.name for group in groups for field in fields(group)} - {"data", "out"}
     assert own == set(setting_names())
     named = {"model", "text_a", "text_b", "label", "validation", "test"}

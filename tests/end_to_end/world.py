@@ -44,15 +44,15 @@ def write_table(path: Path, rows: int, seed: int, *, pairs: bool = False) -> Pat
     return path
 
 
-def write_encoder(folder: Path, words: Sequence[str]) -> Path:
-    """Writes a 2-layer, 32-wide encoder as transformers lays it out."""
+def write_encoder(folder: Path, words: Sequence[str], *, heads: int = 4) -> Path:
+    """Writes a 2-layer, 32-wide encoder as transformers lays it out; compiled kernels take one of two heads."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     config = BertConfig(
         vocab_size=len(words),
         hidden_size=32,
         num_hidden_layers=2,
-        num_attention_heads=4,
+        num_attention_heads=heads,
         intermediate_size=64,
         max_position_embeddings=128,
     )

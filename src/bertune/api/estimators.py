@@ -20,6 +20,7 @@ from bertune.evaluation.given_texts import GivenTexts
 from bertune.nn.device import DeviceName
 from bertune.nn.precision import Precision
 from bertune.tokenization.long_texts import LongText
+from bertune.training.checkpoint_settings import NEVER
 from bertune.training.config import OptimizerName, RecipeName
 
 try:
@@ -47,7 +48,7 @@ class _TextEstimator(BaseEstimator):  # type: ignore[misc]
         quiet = not settings.pop("verbose")
         with tempfile.TemporaryDirectory(prefix="bertune-") as folder:
             out = Path(folder) / "run"
-            run = train((texts, labels), out=out, quiet=quiet, kind=self._kind, **settings)
+            run = train((texts, labels), out=out, quiet=quiet, kind=self._kind, save_every=NEVER, **settings)
             self.model_ = run.model.to(self.device)
         self.scores_, self.history_ = run.scores, run.history
 

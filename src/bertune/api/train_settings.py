@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_type_hints
 
@@ -16,11 +16,12 @@ from bertune.nn.device import DeviceName
 from bertune.nn.precision import Precision
 from bertune.system.hinted_values import described, fits
 from bertune.tokenization.long_texts import LongText
+from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import OptimizerName, RecipeName, TrainingConfig
 from bertune.training.run_settings import RunSettings
 from bertune.wording.nearest import did_you_mean
 
-_GROUPS = (RunSettings, TrainingConfig, SeedSettings)
+_GROUPS = (RunSettings, TrainingConfig, SeedSettings, CheckpointSettings)
 # Given by the arguments of `train` that have no place in a file.
 _NOT_SETTINGS = frozenset({"data", "out"})
 
@@ -28,7 +29,8 @@ _NOT_SETTINGS = frozenset({"data", "out"})
 class TrainSettings(TypedDict, total=False):
     """Settings of `bertune.train`: the flags of `bertune train` with underscores, with the same meanings and defaults.
 
-    `RunSettings`, `TrainingConfig` and `SeedSettings` describe them, and so does `bertune train --help-all`.
+    `RunSettings`, `TrainingConfig`, `SeedSettings` and `CheckpointSettings` describe them, and so does
+    `bertune train --help-all`.
     """
 
     tokenizer: str | os.PathLike[str] | None
@@ -79,6 +81,9 @@ class TrainSettings(TypedDict, total=False):
     seeds: int | str | None
     parallel_seeds: int | None
     average: bool
+    save_every: int | str | None
+    keep_last: int
+    keep_checkpoints: bool
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,13 @@ class SortedSettings:
         run: what is read and written.
         training: how it is trained.
         seeds: whether several seeds are.
+        checkpoints: how it is saved meanwhile.
     """
 
     run: RunSettings
     training: TrainingConfig
     seeds: SeedSettings
+    checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
 
 
 def sorted_settings(data: str, out: Path, given: Mapping[str, Any]) -> SortedSettings:
@@ -115,7 +122,7 @@ def sorted_settings(data: str, out: Path, given: Mapping[str, Any]) -> SortedSet
             raise ConfigError(f"train has no setting {name!r}", hint=_meant(name, known))
     made = []
     for group in _GROUPS:
-        own = {field.name: values[field.name] for field in fields(group) if field.name in values}
+        own = {each.name: values[each.name] for each in fields(group) if each.name in values}
         for name, value in own.items():
             hint = hints[group][name]
             if not (
@@ -125,16 +132,17 @@ def sorted_settings(data: str, out: Path, given: Mapping[str, Any]) -> SortedSet
         if group is RunSettings:
             own |= {"data": data, "out": out}
         made.append(group(**own))
-    run, training, seeds = made
+    run, training, seeds, checkpoints = made
     assert isinstance(run, RunSettings)
     assert isinstance(training, TrainingConfig)
     assert isinstance(seeds, SeedSettings)
-    return SortedSettings(run, training, seeds)
+    assert isinstance(checkpoints, CheckpointSettings)
+    return SortedSettings(run, training, seeds, checkpoints)
 
 
 def setting_names() -> tuple[str, ...]:
     """Returns the names of all settings."""
-    return tuple(field.name for group in _GROUPS for field in fields(group) if field.name not in _NOT_SETTINGS)
+    return tuple(each.name for group in _GROUPS for each in fields(group) if each.name not in _NOT_SETTINGS)
 
 
 def _meant(name: str, known: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from bertune.training.also_scored import score_unchosen
 from bertune.training.history import History
 from bertune.training.prepare import prepare
 from bertune.training.progress_shown import watched_by
-from bertune.training.run import execute
+from bertune.training.run import FinishedRun, execute
 from bertune.training.run_settings import RunSettings
 from bertune.wording.markup import Html, element, join
 from bertune.wording.metric_text import metric_name, metric_text
@@ -122,6 +122,7 @@ def train(  # noqa: PLR0913 (what nearly every call names)
         ConfigError: a setting that does not exist or cannot work, or a folder that holds something else.
         DataError: rows that cannot be used; names file and line, or table and row.
         DivergedError: the loss is not finite.
+        StoppedError: Ctrl-C or SIGTERM asked the run to stop; `bertune.resume` goes on with it.
 
     Example:
         >>> texts = ["good film", "a bad plot", "nice music", "very sad"] * 10
@@ -144,7 +145,7 @@ def train(  # noqa: PLR0913 (what nearly every call names)
         chosen = sorted_settings(given.name, folder, {**settings, **columns, **named, "model": model})
         if "train" in frames:
             _refuse_settings_of_files(chosen.run)
-        say = _say_nothing if quiet else say_line
+        say = say_nothing if quiet else say_line
         if "test" in given.frames and test is None:
             say("the test split is not read; test=data['test'] scores it once, at the end")
         run = _train_once if chosen.seeds.seeds is None else _train_seeds
@@ -168,9 +169,14 @@ def _folder_for(out: str | os.PathLike[str] | None) -> Iterator[Path]:
 def _train_once(
     settings: SortedSettings, frames: dict[str, Any], say: Callable[[str], None], *, quiet: bool, verbose: bool
 ) -> Run:
-    prepared = prepare(settings.run, settings.training, say=say, verbose=verbose, on_fetch=_teller(say), frames=frames)
+    prepared = prepare(settings.run, settings.training, say=say, verbose=verbose, on_fetch=teller(say), frames=frames)
+    prepared = replace(prepared, checkpoints=settings.checkpoints)
     with watched_by((), not quiet) as progress:
-        finished = execute(prepared, callback=progress)
+        return run_of(execute(prepared, callback=progress, say=say))
+
+
+def run_of(finished: FinishedRun) -> Run:
+    """Writes the report of a finished run, and gives it as a `Run`."""
     folder = finished.directory.path
     return Run(folder, write_report(folder), finished.best.scores, finished.also, finished.history)
 
@@ -184,9 +190,10 @@ def _train_seeds(
         settings.seeds,
         say=say,
         verbose=verbose,
-        on_fetch=_teller(say),
+        on_fetch=teller(say),
         frames=frames,
     )
+    study = replace(study, run=replace(study.run, checkpoints=settings.checkpoints))
     with ExitStack() as shown:
         finished = execute_study(
             study, say=say, callback_of=lambda _seed, _place: shown.enter_context(watched_by((), not quiet))
@@ -208,10 +215,10 @@ def _refuse_settings_of_files(settings: RunSettings) -> None:
             raise ConfigError(f"{settings.data} is no file, so {name} has no effect", hint=f"leave {name} out")
 
 
-def _say_nothing(line: str) -> None:
+def say_nothing(line: str) -> None:
     """Takes a line and writes nothing."""
 
 
-def _teller(say: Callable[[str], None]) -> Callable[[FetchProgress], None]:
+def teller(say: Callable[[str], None]) -> Callable[[FetchProgress], None]:
     """Tells what people should know of a download."""
     return lambda now: say(now.note) if now.note else None

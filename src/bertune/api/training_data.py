@@ -16,6 +16,7 @@ TableData = ArrowStream | Mapping[str, Iterable[Any]] | tuple[Iterable[Any], Ite
 TrainingData = str | os.PathLike[str] | TableData | Mapping[str, TableData]
 """A table, a dict of the splits, or the path of either."""
 
+_IN_MEMORY = " in memory"
 _TEXT, _TEXT_B, _LABEL = "text", "text_b", "label"
 
 
@@ -125,5 +126,10 @@ def _arrow(columns: dict[str, list[Any]], name: str) -> Any:
     return pyarrow.table(made)
 
 
+def is_in_memory(setting: object) -> bool:
+    """Whether a setting stands for data in memory, and not for a path."""
+    return isinstance(setting, str) and setting.endswith(_IN_MEMORY)
+
+
 def _shown(frame: object) -> str:
-    return f"{type(frame).__name__} in memory"
+    return f"{type(frame).__name__}{_IN_MEMORY}"

@@ -22,9 +22,15 @@ def steps_in_epoch(num_examples: int, batch_size: int) -> int:
     return -(-num_examples // batch_size)
 
 
-def batches_of(order: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Cuts an order into batches of at most `batch_size` examples."""
-    for start in range(0, len(order), batch_size):
+def batches_of(order: NDArray[np.int64], batch_size: int, *, first: int = 0) -> Iterator[NDArray[np.int64]]:
+    """Cuts an order into batches of at most `batch_size` examples.
+
+    Args:
+        order: of the examples of an epoch.
+        batch_size: examples of a batch; the last may have fewer.
+        first: the batch to begin with; those before it cost nothing.
+    """
+    for start in range(first * batch_size, len(order), batch_size):
         yield order[start : start + batch_size]
 
 

@@ -18,6 +18,7 @@ from cyclopts.config import Dict, Env
 import bertune
 from bertune.cli.help_page import HelpPage
 from bertune.cli.terminal import say
+from bertune.cli.train_resume import VERB, as_resumed
 from bertune.cli.unknown_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
 from bertune.data.several_names import name_of
 from bertune.errors import BertuneError, ConfigError
@@ -101,6 +102,7 @@ def make_app(config_file: Path | None = None, *, all_flags: bool = False) -> App
             help_formatter=HelpPage(verb, everything=all_flags),
             sort_key=place,
         )
+    app.command("bertune.cli.train_resume:resume", name=VERB, show=False, help_formatter=HelpPage("train"))
     return app
 
 
@@ -109,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done, 1 unexpected, 2 usage or configuration, 3 bad input, 4 disk or memory, 5 diverged,
-        130 and 143 stopped by a signal.
+        6 stopped with a checkpoint, 130 and 143 stopped by a signal at once.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     _listen_to_signals()
@@ -177,6 +179,7 @@ def _call(tokens: list[str]) -> None:
     try:
         _refuse_unwritable(tokens)
         refuse_empty(tokens)
+        tokens = as_resumed(tokens)
         tokens, config_file = _take_config(tokens)
         tokens = _as_one(tokens, "--data")
         forget_empty_variables()

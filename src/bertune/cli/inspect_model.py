@@ -14,6 +14,7 @@ from bertune.checkpoints.tensorflow_names import find_prefix
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.cli.inspect_data import Inspection
 from bertune.cli.progress import FetchingProgress
+from bertune.experiments.resume_certificate import read_certificate
 from bertune.experiments.study_directory import StudyDirectory
 from bertune.experiments.summary import summarize
 from bertune.fetch.resolve import resolve_model
@@ -23,7 +24,7 @@ from bertune.models.registry import read_config
 from bertune.reports.run_files import read_scores
 from bertune.system.hinted_values import to_json
 from bertune.tokenization.read_tokenizer import read_tokenizer
-from bertune.training.run_directory import has_ended
+from bertune.training.run_directory import RunDirectory, has_ended
 from bertune.training.saved_run import RunScores
 from bertune.wording.counts import counted
 
@@ -38,6 +39,7 @@ def inspect_run(path: Path) -> Inspection:
     lines += _config_lines(model.classifier.encoder.config)
     if not has_ended(path):
         lines.append("this run did not end: it was interrupted or killed, and this is the model of an epoch before")
+        lines += [how] if (how := RunDirectory(path).how_to_go_on()) else []
     if scores is None and (path / "scores.json").is_file():
         lines.append(f"its scores are of other weights: score these with bertune evaluate {path} --data FILE")
     if scores is not None:
@@ -53,6 +55,9 @@ def inspect_run(path: Path) -> Inspection:
         "scores": None if scores is None else scores.to_json(),
         "ended": has_ended(path),
     }
+    if (certificate := read_certificate(path)) is not None:
+        lines.append(certificate.sentence())
+        values["resume"] = to_json(certificate)
     study = StudyDirectory(path).earlier()
     if study is not None and study.results:
         summary = summarize(study.results)

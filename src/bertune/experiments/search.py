@@ -14,11 +14,16 @@ from bertune.experiments.sweep_settings import Drawn, Space, SweepSettings, plan
 from bertune.fetch.download import Report
 from bertune.training.also_scored import score_kept_model
 from bertune.training.callback import Callback, Callbacks
+from bertune.training.checkpoint_names import remove_checkpoints
+from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
+from bertune.training.interrupted_run import state_of_interrupted
 from bertune.training.named_paths import Settings
 from bertune.training.plan import TrainingPlan
 from bertune.training.prepare import PreparedRun, Say, prepare
-from bertune.training.run import execute, resolved_settings
+from bertune.training.resolved_settings import resolved_settings
+from bertune.training.run import GoesOn, execute
+from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
 from bertune.wording.metric_text import metric_name, metric_text
 
@@ -149,19 +154,26 @@ def _run_trial(
     directory: SweepDirectory,
     watch: Watch,
 ) -> Trial:
-    directory.forget_trial(number)
     # The test rows are for the model that is kept, and for no other; frozen features would be the same for every trial.
-    own = replace(settings, out=directory.run_of(number), overwrite=False, test=None, skip_probe=True)
+    own = replace(settings, out=directory.run_of(number), overwrite=True, test=None, skip_probe=True)
     prepared = prepare(own, plan, say=_say_nothing)
+    prepared = replace(prepared, settings=replace(prepared.settings, overwrite=False), checkpoints=CheckpointSettings())
+    earlier = state_of_interrupted(prepared)
+    if earlier is None:
+        directory.forget_trial(number)
+    for result in () if earlier is None else earlier.fitting.history.epochs:
+        halving.on_epoch(result)  # it has not stopped the trial there
     state: TrialState = "complete"
     with watch(number, halving.drawn) as callback:
         try:
             # The one that may stop the trial comes last: the terminal has told of the epoch by then.
-            execute(prepared, callback=Callbacks((callback, halving)))
+            told = Callbacks((callback, halving))
+            execute(prepared, callback=told, goes_on=None if earlier is None else GoesOn(earlier))
         except StoppedAtRungError:
             state = "stopped"
         except DivergedError:
             state = "diverged"
+    remove_checkpoints(RunDirectory(own.out).checkpoints)
     return halving.outcome(number, state, plan.epochs)
 
 

@@ -22,7 +22,7 @@ from bertune.experiments.study_table import SeedResult
 from bertune.training.callback import Callback
 from bertune.training.history import EpochResult
 from bertune.training.prepare import PreparedRun
-from bertune.training.step import StepResult
+from bertune.training.step import SkippedStep, StepResult
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from bertune.experiments.seed_process import serve; serve()"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -119,6 +119,12 @@ class _Reporting(Callback):
 
     def on_step(self, result: StepResult) -> None:
         self._send("on_step", result)
+
+    def on_skipped_step(self, skipped: SkippedStep) -> None:
+        self._send("on_skipped_step", skipped)
+
+    def on_smaller_parts(self, step: int, micro_batch_size: int) -> None:
+        self._send("on_smaller_parts", step, micro_batch_size)
 
     def on_epoch(self, result: EpochResult) -> None:
         self._send("on_epoch", result)

@@ -34,7 +34,7 @@ from bertune.training.named_paths import Settings
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
 from bertune.training.reading import TEST
-from bertune.training.run import resolved_settings
+from bertune.training.resolved_settings import resolved_settings
 from bertune.training.run_advice import frozen_probe_of
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings

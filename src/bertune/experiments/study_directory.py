@@ -63,10 +63,13 @@ class StudyDirectory(RunDirectory):
         """Whether any seed came to a model."""
         return any(result.status != "diverged" for result in self._done())
 
-    def _what_is_left(self) -> str:
+    def _what_is_left(self, error: BaseException | None = None) -> str:
+        del error
         return f"the same command, without --overwrite, goes on; {self._seeds_done()}"
 
-    def _how_to_go_on(self) -> str:
+    def how_to_go_on(self, error: BaseException | None = None) -> str:
+        """See `RunDirectory`."""
+        del error
         return f"the same command, with --out {self.path} and without --overwrite, goes on; {self._seeds_done()}"
 
     def _seeds_done(self) -> str:

@@ -158,10 +158,13 @@ class SweepDirectory(RunDirectory):
         """Whether any trial came to a model."""
         return any(trial.values for trial in self._done())
 
-    def _what_is_left(self) -> str:
+    def _what_is_left(self, error: BaseException | None = None) -> str:
+        del error
         return f"the same command, without --overwrite, goes on after trial {len(self._done())}"
 
-    def _how_to_go_on(self) -> str:
+    def how_to_go_on(self, error: BaseException | None = None) -> str:
+        """See `RunDirectory`."""
+        del error
         command = f"the same command, with --out {self.path} and without --overwrite,"
         return f"{command} goes on after trial {len(self._done())}"
 

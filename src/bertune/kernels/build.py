@@ -64,6 +64,20 @@ def load_library(*, narrow: bool) -> ctypes.CDLL:
         raise NoKernelsError(f"the compiled kernels cannot be stored or loaded ({error})") from error
 
 
+def library_key() -> str:
+    """Returns what names the compiled file: a digest of sources, flags, compiler and processor.
+
+    Raises:
+        NoKernelsError: there is no compiler.
+    """
+    return _key(_find_compiler())
+
+
+def processor_words() -> list[str]:
+    """Returns model and features of the processor, as far as the system tells them."""
+    return [platform.machine(), *_processor()]
+
+
 def _find_compiler() -> tuple[str, ...]:
     """Returns the words of the command: `$CC`, which may bring arguments (`ccache gcc`), else the usual names."""
     try:

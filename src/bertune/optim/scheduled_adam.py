@@ -4,7 +4,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, overload
 
 import torch
@@ -170,6 +170,32 @@ class ScheduledAdam(torch.optim.Optimizer, ABC):
         except CheckpointError:
             self.__setstate__(before)
             raise
+
+    def known_moments(self) -> dict[Tensor, tuple[Tensor, Tensor]]:
+        """Returns the moments m and v of each parameter that has any: those that were updated."""
+        return {parameter: (held["m"], held["v"]) for parameter, held in self.state.items() if "m" in held}
+
+    def take_up(self, step_count: int, moments: Mapping[Tensor, tuple[Tensor, Tensor]]) -> None:
+        """Takes over the number of steps taken and the moments, so that the next step is that of a run left there.
+
+        As `load_state_dict` does, by the parameters themselves; the settings of the groups stay as they are made.
+
+        Args:
+            step_count: steps taken.
+            moments: m and v of each parameter that was updated; kept, not copied.
+
+        Raises:
+            CheckpointError: a moment has another shape than its parameter.
+        """
+        known = {parameter for group in self.param_groups for parameter in group["params"]}
+        for parameter, pair in moments.items():
+            if parameter not in known or any(moment.shape != parameter.shape for moment in pair):
+                raise CheckpointError(f"optimizer state does not fit a parameter of shape {tuple(parameter.shape)}")
+            held = (moment.to(device=parameter.device, dtype=parameter.dtype).contiguous() for moment in pair)
+            self.state[parameter] = dict(zip(_MOMENTS, held, strict=True))
+        for group in self.param_groups:
+            group["step_count"] = step_count
+        self._publish_rate()
 
     def begin_step(self, norm: float) -> tuple[int, float]:
         """Counts a step that other code takes in this optimizer's place.

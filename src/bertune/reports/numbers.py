@@ -11,6 +11,7 @@ import bertune
 from bertune.audit.findings import Finding
 from bertune.checkpoints.receipt import SavedReceipt, Status
 from bertune.evaluation.saved_scores import SavedScores
+from bertune.experiments.resume_certificate import read_certificate
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports.answered_rows import answer_numbers
 from bertune.reports.curves import curve_numbers
@@ -76,6 +77,7 @@ def report_numbers(folder: Path) -> RunMetrics:
         doubtful=_doubtful(run),
         receipt=_receipt(run.receipt),
         data=run.data,
+        resume=read_certificate(folder),
     )
     return replace(numbers, warnings=tuple(warnings_of(numbers)))
 

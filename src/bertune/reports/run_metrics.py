@@ -7,6 +7,7 @@ from bertune.checkpoints.receipt import SavedReceipt
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.saved_calibration import SavedBins, SavedCalibration
 from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
+from bertune.experiments.resume_certificate import ResumeCertificate
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports.kept_evaluations import KeptEvaluation
 from bertune.system.hinted_values import LEFT_OUT, from_json, named, to_json
@@ -224,6 +225,7 @@ class RunMetrics:
         command: that repeats it, as a shell takes it.
         model: its signature; None before the first epoch ended.
         ended: whether the run came to its end.
+        resume: that it was proved to go on bit for bit after kills; None where it was not.
         of_the_model: whether scores, validation rows and calibration were those of the model that is there.
         best_epoch: from 1; None for an average of several seeds.
         validation: scores on the validation rows.
@@ -265,6 +267,7 @@ class RunMetrics:
     doubtful: DoubtfulNumbers | None
     receipt: CountedReceipt | None
     data: SavedData | None
+    resume: ResumeCertificate | None = field(default=None, metadata=LEFT_OUT)
     warnings: tuple[Warned, ...] = ()
 
     @classmethod

@@ -27,7 +27,8 @@ def training(numbers: RunMetrics) -> list[Html]:
     if speeds:
         told += f", {sum(speeds) / len(speeds):,.0f} examples a second"
     precision = f", in {curves[0].precision}" if curves[0].precision else ""
-    return [section("training", "Training", note(f"{told}{precision}."), grid(figures))]
+    certified = [] if numbers.resume is None else [note(f"{numbers.resume.sentence().capitalize()}.")]
+    return [section("training", "Training", note(f"{told}{precision}."), *certified, grid(figures))]
 
 
 def _last_step(curves: Sequence[Curve]) -> float:

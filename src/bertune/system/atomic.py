@@ -47,7 +47,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             for path in temporary.rglob("*"):
                 _flush(path)
             _flush(temporary)
-            _put_in_place(temporary, folder)
+            put_in_place(temporary, folder)
             _flush(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -201,7 +201,13 @@ def _beside(path: Path, kind: str) -> Path:
     return path.with_name(f".{kind}-{path.name}-{os.getpid()}-{next(_numbers)}")
 
 
-def _put_in_place(temporary: Path, folder: Path) -> None:
+def put_in_place(temporary: Path, folder: Path) -> None:
+    """Gives a folder its place; what was there before has the temporary name then, or is gone.
+
+    Args:
+        temporary: beside the place.
+        folder: the place.
+    """
     if not folder.exists():
         temporary.rename(folder)
         return

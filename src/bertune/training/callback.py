@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 # They import torch, which whoever shows other progress need not wait for.
 if TYPE_CHECKING:
     from bertune.training.history import EpochResult
-    from bertune.training.step import StepResult
+    from bertune.training.step import SkippedStep, StepResult
 
 
 class Callback:
@@ -39,6 +39,17 @@ class Callback:
 
         Within an epoch the classifier's token table may hold only the rows of the training data; `state_dict` gives the
         whole one.
+        """
+
+    def on_skipped_step(self, skipped: "SkippedStep") -> None:
+        """Called after a step that was not applied: its loss or its gradient was not finite."""
+
+    def on_smaller_parts(self, step: int, micro_batch_size: int) -> None:
+        """Called when memory was at its end: from now on so few examples are computed at a time.
+
+        Args:
+            step: that is computed once more, from 0.
+            micro_batch_size: examples at a time.
         """
 
     def on_best(self, result: "EpochResult") -> None:
@@ -78,6 +89,16 @@ class Callbacks(Callback):
         """See `Callback`."""
         for callback in self._callbacks:
             callback.on_step(result)
+
+    def on_skipped_step(self, skipped: "SkippedStep") -> None:
+        """See `Callback`."""
+        for callback in self._callbacks:
+            callback.on_skipped_step(skipped)
+
+    def on_smaller_parts(self, step: int, micro_batch_size: int) -> None:
+        """See `Callback`."""
+        for callback in self._callbacks:
+            callback.on_smaller_parts(step, micro_batch_size)
 
     def on_best(self, result: "EpochResult") -> None:
         """See `Callback`."""

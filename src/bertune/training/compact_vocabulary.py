@@ -1,7 +1,6 @@
 """The token table of a run: only the rows of tokens that occur in its training data."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -35,6 +34,7 @@ class CompactVocabulary:
         table = classifier.encoder.input_embeddings
         self._table = table
         self._whole = cast("nn.Parameter", table.weight)  # what torch says is less
+        self._classifier = classifier
         self._optimizer: ScheduledAdam | None = None
         self._settled = 0
         self._rows: Tensor | None = None
@@ -42,6 +42,7 @@ class CompactVocabulary:
         seen = None if token_ids is None or not is_plain else _seen(token_ids, len(table.weight))
         if seen is None or seen.all():
             return
+        self._name = next(name for name, parameter in classifier.named_parameters() if parameter is self._whole)
         self._rows = torch.from_numpy(np.flatnonzero(seen))
         self._others = torch.from_numpy(~seen)
         self._row_of = torch.full((len(seen),), -1)
@@ -51,6 +52,40 @@ class CompactVocabulary:
     def follow(self, optimizer: ScheduledAdam) -> None:
         """Takes the optimizer that was made for the table in use; its decay is that of the rows left out."""
         self._optimizer, self._settled = optimizer, optimizer.step_count
+
+    @property
+    def settled(self) -> int:
+        """Steps whose decay the rows that were left out have been given."""
+        return self._settled
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Returns the classifier's parameters by name, the small table in the place of the whole one."""
+        found = dict(self._classifier.named_parameters())
+        return found if self._rows is None else found | {self._name: self._small}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the weights by name as they are at this step; the rows left out are those of step `settled`.
+
+        Settling them here would round once more than a run that is not looked at.
+        """
+        found = {name: parameter.detach() for name, parameter in self.trained().items()}
+        if self._rows is not None:
+            found[self._name] = self._whole.detach().clone()
+            if self._table.weight is self._small:
+                found[self._name][self._rows] = self._small.detach()
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor], settled: int) -> None:
+        """Takes over what `tensors` and `settled` gave; while the table is not in use."""
+        for name, parameter in self._classifier.named_parameters():
+            parameter.detach().copy_(tensors[name])
+        self._settled = settled
+
+    def skip_step(self) -> None:
+        """Leaves the step that the optimizer has just counted out of the decay: it left everything as it was."""
+        if self._rows is not None and self._optimizer is not None:
+            self._settle(self._optimizer.step_count - 1)
+            self._settled = self._optimizer.step_count
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -74,17 +109,15 @@ class CompactVocabulary:
             self._settle()
             self._table.weight, self._table.row_of = self._whole, None
 
-    def _settle(self) -> None:
-        """Brings every row of the whole table up to date."""
+    def _settle(self, taken: int | None = None) -> None:
+        """Brings every row of the whole table up to date, or to a number of steps."""
         assert self._rows is not None
         whole = self._whole.detach()
         whole[self._rows] = self._small.detach()
         if self._optimizer is None:
             return
-        # A step whose gradients were not finite was counted, and left everything as it was.
-        taken, last = self._optimizer.step_count, self._optimizer.last_gradient_norm
-        steps = range(self._settled, taken if math.isfinite(last) else taken - 1)
-        factor = self._optimizer.decay_over(self._small, steps)
+        taken = self._optimizer.step_count if taken is None else taken
+        factor = self._optimizer.decay_over(self._small, range(self._settled, taken))
         self._settled = taken
         if factor != 1:
             whole.mul_(torch.where(self._others, factor, 1.0)[:, None])

@@ -5,6 +5,8 @@ Cartography). Their numbers come from evaluations after each epoch; these are of
 computes anyway, with dropout and before the step's update, so they cost nothing.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -38,9 +40,26 @@ class Dynamics:
     def end_epoch(self) -> None:
         """Puts the values of the epoch into the rows' order; a row that was not trained on has none (nan)."""
         values = np.full(self._rows, np.nan, dtype=np.float32)
-        values[np.concatenate(self._indices)] = torch.cat(self._values).cpu().numpy()
+        if self._indices:
+            values[np.concatenate(self._indices)] = self._of_epoch().numpy()
         self._epochs.append(values)
         self._indices, self._values = [], []
+
+    def state(self) -> "DynamicsState":
+        """Returns all that was recorded, the epoch that is going on included."""
+        indices = np.concatenate(self._indices) if self._indices else np.empty(0, np.int64)
+        return DynamicsState(torch.from_numpy(self.values), torch.from_numpy(indices), self._of_epoch())
+
+    def _of_epoch(self) -> Tensor:
+        """The values of the epoch that is going on, in the order in which they came."""
+        # Those of a run that goes on lie in the processor's memory, whatever the device.
+        return torch.cat([values.cpu().float() for values in self._values]) if self._values else torch.empty(0)
+
+    def load(self, state: "DynamicsState") -> None:
+        """Takes over what an earlier part of the same run recorded."""
+        self._epochs = [values.copy() for values in state.epochs.numpy()]
+        self._indices = [state.indices.numpy()] if len(state.indices) else []
+        self._values = [state.values] if len(state.indices) else []
 
     @property
     def values(self) -> NDArray[np.float32]:
@@ -54,6 +73,25 @@ class Dynamics:
 
     def most_doubtful(self, most: int) -> NDArray[np.int64]:
         """Returns rows whose target the model believed least, averaged over the epochs, the least believed first."""
-        mean = self.values.astype(np.float64).mean(axis=0)
-        order: NDArray[np.int64] = np.argsort(mean if self.kind.has_labels else -mean, kind="stable")[:most]
-        return order
+        values = self.values.astype(np.float64)
+        # A row whose step was not applied has no value in that epoch.
+        counts = np.isfinite(values).sum(axis=0)
+        mean = np.where(np.isfinite(values), values, 0).sum(axis=0) / np.maximum(counts, 1)
+        order: NDArray[np.int64] = np.argsort(mean if self.kind.has_labels else -mean, kind="stable")
+        known: NDArray[np.int64] = order[counts[order] > 0]
+        return known[:most]
+
+
+@dataclass(frozen=True)
+class DynamicsState:
+    """What was recorded up to a step.
+
+    Args:
+        epochs: (epochs, rows) of the epochs that have ended, float32.
+        indices: rows that the epoch which is going on has trained on, in its order, int64.
+        values: of these rows, float32.
+    """
+
+    epochs: Tensor
+    indices: Tensor
+    values: Tensor

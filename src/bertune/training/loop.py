@@ -1,28 +1,23 @@
 """The training loop: epochs of steps, an evaluation after each, the best kept."""
 
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
-from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
+from bertune.batches.sampler import steps_in_epoch
 from bertune.data.task import usual_metrics
 from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
-from bertune.evaluation.scores import Scores
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import computing_in
-from bertune.nn.precision import choose_precision, name_of
+from bertune.nn.precision import choose_precision
 from bertune.optim.adamw import TorchAdamW
 from bertune.optim.create import create_optimizer
 from bertune.optim.given_optimizer import GivenOptimizer
@@ -34,14 +29,14 @@ from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
-from bertune.training.engine import Engine, engine_for
+from bertune.training.fitting import FittedParts, Fitting
 from bertune.training.history import EpochResult, History
+from bertune.training.keeper import Keeper
 from bertune.training.kept_memory import freed_memory_kept
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
 from bertune.training.objective import Objective, kind_of
 from bertune.training.plan import TrainingPlan, plan_of
 from bertune.training.progress_shown import watched_by
-from bertune.training.step import StepPlace, StepResult, seed_of_step, take_step
 
 AnyData = Dataset | tuple[Inputs, Any]
 
@@ -101,7 +96,10 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         ConfigError: targets are missing, an optimizer or scheduler cannot be used, or `config` has a setting that a
             given optimizer has itself.
         DataError: targets that are not of the kind, one outside the classifier's labels, or no example.
-        DivergedError: the loss is not finite; the classifier then holds the weights before that step.
+        DivergedError: the loss or the gradient was not finite in three steps one after another, none of which was
+            applied; the classifier then holds the weights before them.
+        ResourceError: not enough memory for one example at a time. Where it is not enough for a micro-batch, half as
+            many examples are computed at a time from then on.
 
     Example:
         >>> tokenizer = bertune.BertTokenizer("bert/vocab.txt")
@@ -118,24 +116,63 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         verbose = bool(verbose) if observer is not None else verbose
     train_set = as_dataset(train)
     kind = kind_of(classifier, train_set) if kind is None else TaskKind.of(kind)
-    objective = Objective(kind, metrics or usual_metrics(kind), label_names, target_range)
-    train_set = objective.checked(train_set, "train", classifier)
-    validation_set = None if validation is None else objective.checked(as_dataset(validation), "validation", classifier)
-    assert train_set.targets is not None
-    given = config or TrainingConfig()
+    return fit_objective(
+        classifier,
+        train_set,
+        None if validation is None else as_dataset(validation),
+        Objective(kind, metrics or usual_metrics(kind), label_names, target_range),
+        config or TrainingConfig(),
+        FitOptions(optimizer, scheduler, tuple(callbacks), dynamics, verbose),
+    )
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a training has beside data, task and settings.
+
+    Args:
+        optimizer: see `fit`, as for the next four.
+        scheduler: of an optimizer of torch.
+        callbacks: watch.
+        dynamics: records.
+        verbose: whether progress is shown.
+        keeper: asked at each boundary whether to keep the state, and whether to go on.
+    """
+
+    optimizer: Optimizer | None = None
+    scheduler: LRScheduler | None = None
+    callbacks: tuple[Callback, ...] = ()
+    dynamics: Dynamics | None = None
+    verbose: bool | None = None
+    keeper: Keeper = field(default_factory=Keeper)
+
+
+def fit_objective(
+    classifier: Classifier,
+    train: Dataset,
+    validation: Dataset | None,
+    objective: Objective,
+    config: TrainingConfig,
+    options: FitOptions,
+) -> History:
+    """Does what `fit` does, for a task that is known; for arguments and errors see there."""
+    optimizer, scheduler = options.optimizer, options.scheduler
+    train = objective.checked(train, "train", classifier)
+    validation = None if validation is None else objective.checked(validation, "validation", classifier)
+    assert train.targets is not None
     if optimizer is not None:
-        _refuse_its_settings(given, optimizer)
-        given = replace(given, recipe="lesson") if given.recipe == "auto" else given
-    plan = plan_of(given, classifier, len(train_set), has_validation=validation_set is not None)
+        _refuse_its_settings(config, optimizer)
+        config = replace(config, recipe="lesson") if config.recipe == "auto" else config
+    plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
     names = objective.names_of(classifier)
-    class_weights = class_weights_of(plan.class_weights, kind=kind, names=names, targets=train_set.targets)
+    class_weights = class_weights_of(plan.class_weights, kind=objective.kind, names=names, targets=train.targets)
     if plan.reinit_layers:
         draw_top_layers(classifier, plan.reinit_layers, seed=plan.seed)
-    total_steps = plan.epochs * steps_in_epoch(len(train_set), plan.batch_size)
     # An optimizer that is given has the whole table.
-    vocabulary = CompactVocabulary(classifier, None if optimizer is not None else train_set.encoded.token_ids)
+    vocabulary = CompactVocabulary(classifier, None if optimizer is not None else train.encoded.token_ids)
     if optimizer is None:
         with vocabulary.in_use():
+            total_steps = plan.epochs * steps_in_epoch(len(train), plan.batch_size)
             made = _made_for(optimizer_of(classifier, plan, total_steps), scheduler)
         vocabulary.follow(made)
         updates: ScheduledAdam | GivenOptimizer = made
@@ -147,46 +184,17 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         label_smoothing=plan.label_smoothing,
         class_weights=None if class_weights is None else class_weights.to(device),
     )
-    history = History()
-    best_weights: dict[str, Tensor] | None = None
-    precision = choose_precision(plan.precision, device)
+    parts = FittedParts(classifier, vocabulary, updates, train, validation, objective, options.dynamics)
     with (
         freed_memory_kept(),
-        computing_in(classifier.encoder, precision),
+        computing_in(classifier.encoder, choose_precision(plan.precision, device)),
         _own_draws(device),
-        watched_by(callbacks, verbose) as told,
+        watched_by(options.callbacks, options.verbose) as told,
     ):
-        with vocabulary.in_use():
-            engine = engine_for(classifier, updates, in_parts=plan.in_parts)
-        loop = _Loop(classifier, engine, updates, train_set, plan, objective, told, dynamics)
-        history.engine = f"{name_of(classifier.encoder.compute_dtype)}, {engine.name}"
-        told.on_start(total_steps, total_steps // plan.epochs, history.engine)
-        for epoch in range(1, plan.epochs + 1):
-            started = time.perf_counter()
-            with vocabulary.in_use():
-                steps = list(loop.epoch(epoch))
-            seconds = time.perf_counter() - started
-            history.steps += steps
-            if dynamics is not None:
-                dynamics.end_epoch()
-            scores, logits = None, None
-            if validation_set is not None:
-                scores, logits = objective.score(classifier, validation_set, train_set.targets)
-            result = _epoch_result(epoch, steps, seconds, scores, logits, history)
-            history.epochs.append(result)
-            if result.is_best:
-                best_weights = None
-                if epoch < plan.epochs:
-                    best_weights = {name: value.clone() for name, value in classifier.state_dict().items()}
-                told.on_best(result)
-            told.on_epoch(result)  # after the model is kept: a callback may end the run here
-            if _is_out_of_patience(history, plan.patience):
-                history.stopped_early = True
-                break
-        if best_weights is not None and not history.epochs[-1].is_best:
-            classifier.load_state_dict(best_weights)
+        fitting = Fitting(parts, plan, told, options.keeper)
+        fitting.run()
     classifier.eval()
-    return history
+    return fitting.history
 
 
 def _made_for(optimizer: ScheduledAdam, scheduler: LRScheduler | None) -> ScheduledAdam:
@@ -254,13 +262,6 @@ def _own_draws(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
-def _seed_draws(device: torch.device, seed: int) -> None:
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:  # every device's; without one this takes a third of a millisecond, as it notes down who called
-        torch.manual_seed(seed)
-
-
 def optimizer_of(classifier: Classifier, plan: TrainingPlan, total_steps: int) -> ScheduledAdam:
     """Makes the optimizer that a plan describes, with its schedule.
 
@@ -283,62 +284,3 @@ def optimizer_of(classifier: Classifier, plan: TrainingPlan, total_steps: int) -
         gradient_clip_norm=limit,
         rate_scale_of=rate_scale_of,
     )
-
-
-@dataclass(frozen=True)
-class _Loop:
-    """What the epochs of a run have in common."""
-
-    classifier: Classifier
-    engine: Engine
-    updates: ScheduledAdam | GivenOptimizer
-    train: Dataset
-    plan: TrainingPlan
-    objective: Objective
-    told: Callback
-    dynamics: Dynamics | None
-
-    def epoch(self, number: int) -> Iterator[StepResult]:
-        """Trains an epoch, from 1; tells the callbacks of each step."""
-        self.classifier.train()
-        # The order's own count begins at 0, like that of the steps.
-        order = epoch_order(len(self.train), seed=self.plan.seed, epoch=number - 1)
-        for result in self._steps(number, order):
-            self.told.on_step(result)
-            yield result
-
-    def _steps(self, epoch: int, order: NDArray[np.int64]) -> Iterator[StepResult]:
-        plan = self.plan
-        first_step = (epoch - 1) * steps_in_epoch(len(self.train), plan.batch_size)
-        for step, indices in enumerate(batches_of(order, plan.batch_size), start=first_step):
-            _seed_draws(self.engine.device, seed_of_step(plan.seed, step))
-            yield take_step(
-                self.engine,
-                self.objective,
-                self.train,
-                indices,
-                place=StepPlace(step, epoch, self.updates.learning_rate_at(step)),
-                micro_batch_size=plan.micro_batch_size or plan.batch_size,
-                on_logits=None if self.dynamics is None else self.dynamics.record,
-            )
-
-
-def _epoch_result(
-    epoch: int,
-    steps: list[StepResult],
-    seconds: float,
-    scores: Scores | None,
-    logits: NDArray[np.float32] | None,
-    history: History,
-) -> EpochResult:
-    examples = sum(step.examples for step in steps)
-    loss = sum(step.loss * step.examples for step in steps) / examples
-    earlier = [result.scores.rank for result in history.epochs if result.scores is not None]
-    is_best = scores is None or all(scores.rank > rank for rank in earlier)
-    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best, logits if is_best else None)
-
-
-def _is_out_of_patience(history: History, patience: int) -> bool:
-    if not patience or history.epochs[-1].scores is None:
-        return False
-    return len(history.epochs) - history.best.epoch >= patience

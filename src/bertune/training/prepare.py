@@ -33,6 +33,7 @@ from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.token_scan import TokenScan
 from bertune.tokenization.tokenizer_files import read_model_max_length
 from bertune.tokenization.tokenizer_protocol import Tokenizer
+from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.encoded_data import read_reencoded_data
@@ -69,6 +70,8 @@ class PreparedRun:
     held_out: HeldOut | None = None
     # What a study computes once for all of its seeds.
     frozen: FrozenProbe | None = None
+    # None saves nothing while it trains.
+    checkpoints: CheckpointSettings | None = None
 
 
 def prepare(

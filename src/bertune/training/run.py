@@ -1,30 +1,40 @@
 """A whole run: from a table and a pretrained encoder to a model folder with scores."""
 
+import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 
-from bertune.checkpoints.model_folder import save
-from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
-from bertune.nn.precision import choose_precision, name_of
 from bertune.system.hinted_values import to_json
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
-from bertune.training.calibrated import calibrated
+from bertune.training.best_epoch import BestEpoch
 from bertune.training.callback import Callback, OnBest
 from bertune.training.dynamics import Dynamics
+from bertune.training.fingerprint import fingerprint_of
 from bertune.training.history import EpochResult, History
 from bertune.training.journal import Journal
-from bertune.training.loop import fit
-from bertune.training.named_paths import Settings
+from bertune.training.keeper import Keeper
+from bertune.training.loop import FitOptions, fit_objective
+from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun
+from bertune.training.resolved_settings import resolved_settings
 from bertune.training.run_advice import advice_on, beside_frozen, frozen_probe_of
+from bertune.training.run_checkpoints import KeptAs, RunCheckpoints
 from bertune.training.run_directory import RunDirectory
-from bertune.training.run_rows import write_dynamics, write_validation_rows
+from bertune.training.run_rows import write_dynamics
+from bertune.training.run_state import RunState
 from bertune.training.saved_run import RunScores, SavedData
 from bertune.training.tensorboard import TensorBoard
+
+Say = Callable[[str], None]
+
+
+def _say_nothing(line: str) -> None:
+    """Takes a line and shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,85 +61,121 @@ class FinishedRun:
     advice: tuple[Advice, ...] = ()
 
 
-def execute(run: PreparedRun, *, callback: Callback | None = None) -> FinishedRun:
+@dataclass(frozen=True)
+class GoesOn:
+    """What an interrupted run goes on with.
+
+    Args:
+        state: of its last checkpoint; None where it had none yet, so that it begins again.
+    """
+
+    state: RunState | None
+
+
+def execute(
+    run: PreparedRun,
+    *,
+    callback: Callback | None = None,
+    goes_on: GoesOn | None = None,
+    say: Say = _say_nothing,
+) -> FinishedRun:
     """Trains, and writes the run folder.
 
     Args:
         run: what was prepared.
         callback: watches, beside the journal.
+        goes_on: where the folder holds this run, interrupted; None begins it.
+        say: told what is worth a line, beside what the callback shows.
 
     Raises:
         ConfigError: the folder holds something else.
-        DivergedError: the loss is not finite; the model folder then holds the best epoch so far, if there was one.
+        DivergedError: losses or gradients are not finite; the model folder then holds the best epoch so far, if there
+            was one.
+        ResourceError: not enough memory, or no room for a checkpoint; the one before is as it was.
+        StoppedError: a run with checkpoints was asked to stop, by Ctrl-C or SIGTERM; all up to there is saved.
     """
     directory = RunDirectory(run.settings.out)
-    dynamics = Dynamics(len(run.train), run.signature.kind)
-    signature = run.signature
-    best: EpochResult | None = None
-    calibration: Calibration | None = None
-
-    def keep(result: EpochResult) -> None:
-        nonlocal signature, best, calibration
-        signature, best = run.signature, result
-        if run.validation is not None and result.logits is not None:
-            assert run.validation.targets is not None
-            signature, answered, calibration = calibrated(
-                run.signature, result.logits, run.validation.targets, run.settings
-            )
-            best = replace(result, scores=answered)
-        directory.refuse_gone()
-        scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
-        save(run.classifier, directory.model, tokenizer=run.tokenizer, signature=signature, scores=scores)
-        if calibration is not None:
-            directory.write_calibration(calibration.saved())
-        if run.validation is not None and result.logits is not None:
-            write_validation_rows(
-                directory.path / "validation.jsonl",
-                run.describe["validation"],
-                run.validation,
-                result.logits,
-                run.signature,
-            )
-        # Last: it tells whether all of this is of the weights that are there.
-        if best.scores is not None:
-            directory.write_scores(RunScores(epoch=best.epoch, validation=best.scores.saved()))
-        directory.forget_earlier_run(ended=False)
-
-    with directory.started(overwrite=run.settings.overwrite), ExitStack() as kept_open:
-        # First, since it makes the folder a run: one that is killed right after can be replaced.
-        directory.write_settings(resolved_settings(run))
-        journal = kept_open.enter_context(Journal(directory.journal))
-        directory.write_json("data.json", to_json(_saved_data(run)))
-        directory.write_json("receipt.json", run.receipt.to_dict())
-        curves = kept_open.enter_context(TensorBoard(directory.tensorboard)) if run.settings.tensorboard else None
+    state = None if goes_on is None else goes_on.state
+    keeps = run.checkpoints is not None and run.checkpoints.keep_checkpoints
+    with (
+        directory.started(overwrite=run.settings.overwrite, goes_on=goes_on is not None, keeps=keeps),
+        ExitStack() as kept_open,
+    ):
+        if goes_on is None:
+            # First, since it makes the folder a run: one that is killed right after can be replaced.
+            directory.write_settings(resolved_settings(run))
+        elif state is None:
+            directory.journal.unlink(missing_ok=True)
+        journal = kept_open.enter_context(Journal(directory.journal, after=None if state is None else state.journal))
+        if state is None:
+            directory.write_json("data.json", to_json(_saved_data(run)))
+            directory.write_json("receipt.json", run.receipt.to_dict())
+        curves = _curves(run, directory, goes_on)
+        if curves is not None:
+            kept_open.enter_context(curves)
         frozen = run.frozen or frozen_probe_of(run)
-        history = fit(
+        best = BestEpoch(run, directory)
+        if state is not None:
+            best.keep_again(state.fitting)
+        keeper = _keeper(run, directory, journal, state, say)
+        kept_open.enter_context(keeper.heeding())
+        dynamics = Dynamics(len(run.train), run.signature.kind)
+        history = fit_objective(
             run.classifier,
             run.train,
             run.validation,
-            config=run.config,
-            kind=run.signature.kind,
-            metrics=run.signature.metrics,
-            label_names=run.signature.labels or None,
-            target_range=run.signature.target_range,
-            callbacks=[OnBest(keep), *filter(None, (journal, curves, callback))],
-            dynamics=dynamics,
-            verbose=False,
+            Objective.of(run.signature),
+            run.config,
+            FitOptions(
+                callbacks=(OnBest(best.keep), *filter(None, (journal, curves, callback))),
+                dynamics=dynamics,
+                verbose=False,
+                keeper=keeper,
+            ),
         )
-        write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.signature)
-        best = best or history.best
-        advice = advice_on(run, history, best, beside_frozen(frozen, best, signature))
-        also = _score_also(run, signature)
-        if best.scores is not None or also:
-            scored = RunScores(
-                epoch=best.epoch,
-                validation=None if best.scores is None else best.scores.saved(),
-                also={name: split.saved() for name, split in also.items()},
-                frozen_features=None if frozen is None else frozen.saved(),
-                advice=advice,
-            )
-            directory.write_scores(scored)
-    return FinishedRun(directory, history, best, calibration, also, frozen, advice)
+        with keeper.finishing():
+            write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.signature)
+            return _scored(run, directory, history, best, frozen)
+
+
+def _keeper(run: PreparedRun, directory: RunDirectory, journal: Journal, state: RunState | None, say: Say) -> Keeper:
+    if run.checkpoints is None or not run.checkpoints.saves:
+        return Keeper()
+    # Of a run that goes on it was compared, and its classifier has other weights by now.
+    fingerprint = fingerprint_of(run) if state is None else state.fingerprint
+    kept_as = KeptAs(directory.checkpoints, fingerprint, journal)
+    return RunCheckpoints(kept_as, run.checkpoints, state=state, say=say)
+
+
+def _curves(run: PreparedRun, directory: RunDirectory, goes_on: GoesOn | None) -> TensorBoard | None:
+    """Opens the curves; of a run that goes on they are drawn again, up to its checkpoint."""
+    if not run.settings.tensorboard:
+        return None
+    if goes_on is not None:
+        shutil.rmtree(directory.tensorboard, ignore_errors=True)
+    curves = TensorBoard(directory.tensorboard)
+    if goes_on is not None and goes_on.state is not None:
+        curves.draw(goes_on.state.fitting.history)
+    return curves
+
+
+def _scored(
+    run: PreparedRun, directory: RunDirectory, history: History, kept: BestEpoch, frozen: FrozenProbe | None
+) -> FinishedRun:
+    """Scores the model that is kept on what nothing was chosen by, and writes what all came to."""
+    best = kept.result or history.best
+    advice = advice_on(run, history, best, beside_frozen(frozen, best, kept.signature))
+    also = {name: score_unchosen(run, name, run.classifier, kept.signature) for name in run.also_scored}
+    if best.scores is not None or also:
+        scored = RunScores(
+            epoch=best.epoch,
+            validation=None if best.scores is None else best.scores.saved(),
+            also={name: split.saved() for name, split in also.items()},
+            frozen_features=None if frozen is None else frozen.saved(),
+            advice=advice,
+        )
+        directory.write_scores(scored)
+    return FinishedRun(directory, history, best, kept.calibration, also, frozen, advice)
 
 
 def _saved_data(run: PreparedRun) -> SavedData:
@@ -141,36 +187,3 @@ def _saved_data(run: PreparedRun) -> SavedData:
         long_texts=run.long_texts,
         held_out=None if run.held_out is None else run.held_out.saved(),
     )
-
-
-def _score_also(run: PreparedRun, signature: ModelSignature) -> dict[str, Scores]:
-    """Scores the best weights on the rows that nothing was chosen by."""
-    return {name: score_unchosen(run, name, run.classifier, signature) for name in run.also_scored}
-
-
-def resolved_settings(run: PreparedRun) -> Settings:
-    """Returns every setting under its flag's name, as `run.toml` holds them; unset and empty ones are left out.
-
-    What was chosen for the user is written out, paths stay as they were given, and `overwrite` is left out: to repeat a
-    run must not replace it.
-    """
-    settings = run.settings
-    device = run.classifier.device
-    merged = asdict(settings) | asdict(run.config)
-    del merged["reasons"]  # not a setting: what was chosen is
-    merged |= {
-        "out": str(settings.out),
-        "metric": run.signature.metrics[0] if run.validation is not None else None,
-        "precision": name_of(choose_precision(run.config.precision, device)),
-        "device": device.type,
-        "overwrite": None,
-        # Left out where it is not set, as sweeps and studies from before it was there have it.
-        "skip_probe": settings.skip_probe or None,
-        "keep_head": settings.keep_head or None,
-    }
-    # An empty list in TOML would come back as a list with an empty list in it.
-    return {
-        name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
-        for name, value in merged.items()
-        if value is not None and value != ()
-    }

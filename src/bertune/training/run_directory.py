@@ -1,9 +1,11 @@
 """The folder of a run: its settings, its journal, what was read, and the model."""
 
+import contextlib
 import itertools
 import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ import torch
 
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
 from bertune.checkpoints.transformers_classifier import is_of_transformers
-from bertune.errors import BertuneError, ConfigError, ResourceError
+from bertune.errors import BertuneError, ConfigError, DivergedError, ResourceError
 from bertune.evaluation.saved_calibration import SavedCalibration
 from bertune.system.atomic import (
     is_leftover,
@@ -32,6 +34,7 @@ from bertune.system.folder_lock import is_alive, only_run_in, refuse_second_run
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject
 from bertune.system.toml_file import read_toml
+from bertune.training.checkpoint_names import checkpoints_in, remove_checkpoints
 from bertune.training.named_paths import Settings, started_in
 from bertune.training.saved_run import RunScores
 
@@ -59,7 +62,9 @@ class RunDirectory:
     | `report.html` | the report |
     | `model/` | the model folder |
     | `tensorboard/` | curves, where they were asked for |
-    | `unfinished` | there from the start of the run to its end |
+    | `resume-certificate.json` | that it was killed, resumed and came to the same, with `--certify-resume` |
+    | `checkpoints/` | what an interrupted run goes on from; gone when it has ended |
+    | `unfinished` | the folder in which the command was given; there from the start of the run to its end |
 
     Args:
         path: of the folder; a link to it is followed, so that what stands aside for it is on the same disk.
@@ -80,8 +85,17 @@ class RunDirectory:
         return self.path / _JOURNAL
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints from which an interrupted run goes on."""
+        return self.path / "checkpoints"
+
+    @property
     def started_in(self) -> Path:
         """The folder in which the command was given that `run.toml` is of; the current one where that is not told."""
+        with contextlib.suppress(OSError, ValueError):
+            told = Path((self.path / UNFINISHED).read_text(encoding="utf-8").rstrip("\n"))
+            if told.is_absolute() and told.is_dir():
+                return told
         try:
             settings = read_toml(self.path / _SETTINGS)
         except BertuneError:
@@ -112,12 +126,12 @@ class RunDirectory:
         if not (self.path / _SETTINGS).is_file():
             raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
         if not overwrite:
-            raise ConfigError(
-                f"{self.path} already holds a run", hint="name a new folder with --out, or add --overwrite"
-            )
+            how = self.how_to_go_on()
+            hint = "name a new folder with --out, or add --overwrite"
+            raise ConfigError(f"{self.path} already holds a run", hint=f"{how}; or {hint}" if how else hint)
 
     @contextmanager
-    def started(self, *, overwrite: bool, goes_on: bool = False) -> Iterator[None]:
+    def started(self, *, overwrite: bool, goes_on: bool = False, keeps: bool = False) -> Iterator[None]:
         """Makes the folder; an earlier run steps aside, and comes back if this one does not end.
 
         No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
@@ -125,6 +139,7 @@ class RunDirectory:
         Args:
             overwrite: whether an earlier run may be replaced.
             goes_on: whether what is in the folder stays, to be added to.
+            keeps: whether checkpoints stay when the run has ended.
 
         Raises:
             ConfigError: see `check`.
@@ -140,16 +155,19 @@ class RunDirectory:
                 if replaces:
                     self.path.rename(self._earlier)
                 self.path.mkdir(exist_ok=True)
-                (self.path / UNFINISHED).touch()
+                if not goes_on or not (self.path / UNFINISHED).exists():
+                    write_text(self.path / UNFINISHED, f"{Path.cwd()}\n", follow=False)
                 yield
             except BaseException as error:
                 if self._earlier.is_dir():
                     self._put_back(self._earlier, error)
                 elif self.has_results():
-                    error.add_note(self._what_is_left())
+                    error.add_note(self._what_is_left(error))
                 raise
             (self.path / UNFINISHED).unlink(missing_ok=True)
             self.forget_earlier_run()
+            if not keeps:
+                remove_checkpoints(self.checkpoints)
 
     def refuse_gone(self) -> None:
         """Refuses to go on in a folder that is no longer the run's: what is written there would be no run.
@@ -165,12 +183,15 @@ class RunDirectory:
 
     def has_results(self) -> bool:
         """Whether a run that did not end has left anything of use."""
-        return self.model.is_dir()
+        return self.model.is_dir() or bool(checkpoints_in(self.checkpoints))
 
-    def _what_is_left(self) -> str:
-        """Says what a run that did not end has left, and how to go on."""
-        report = f"`bertune report {self.path}` makes its report"
-        return f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch"
+    def _what_is_left(self, error: BaseException | None = None) -> str:
+        """Says what a run that did not end has left, and how to go on; see `how_to_go_on`."""
+        parts = [how] if (how := self.how_to_go_on(error)) else []
+        if self.model.is_dir():
+            report = f"`bertune report {self.path}` makes its report"
+            parts.append(f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch")
+        return "; ".join(parts)
 
     def _is_empty(self) -> bool:
         """Whether nothing is in the folder, or only what a process that was killed at its start has left."""
@@ -200,7 +221,7 @@ class RunDirectory:
             shutil.rmtree(aside, ignore_errors=True)
         elif error is not None:
             error.add_note(f"the earlier run is back in {self.path}; this one, which did not end, is in {unfinished}")
-            if how := type(self)(unfinished)._how_to_go_on():
+            if how := type(self)(unfinished).how_to_go_on(error):
                 error.add_note(how)
 
     def _place_of_unfinished(self) -> Path:
@@ -213,9 +234,18 @@ class RunDirectory:
             place = first.with_name(f"{first.name}-{next(numbers)}")
         return place
 
-    def _how_to_go_on(self) -> str | None:
-        """Says which command goes on with a run that did not end; None where none does."""
-        return None
+    def how_to_go_on(self, error: BaseException | None = None) -> str | None:
+        """Says which command goes on with a run that did not end; None where none does.
+
+        Args:
+            error: what ended it: one that diverged would do so again.
+        """
+        found = [] if has_ended(self.path) else checkpoints_in(self.checkpoints)
+        if not found:
+            return None
+        if isinstance(error, DivergedError):
+            return f"its last checkpoint is {found[0]}"
+        return f"go on with it: bertune train --resume {shlex.quote(str(self.path))}"
 
     def _tidy_after_killed_runs(self, *, goes_on: bool) -> None:
         """Removes half-written files, and does with runs that stepped aside what the killed run would have done.
@@ -224,8 +254,9 @@ class RunDirectory:
             goes_on: whether the killed run goes on: what stepped aside for it stays there until it ends.
         """
         remove_leftovers(self.path.parent, of=self.path.name)
-        if self.path.is_dir():
-            remove_leftovers(self.path)
+        for folder in (self.path, self.checkpoints):
+            if folder.is_dir():
+                remove_leftovers(folder)
         for earlier in sorted(stepped_aside(self.path), key=lambda entry: not (entry / _MODEL).is_dir()):
             process = earlier.name.rpartition("-")[2]
             # This process has set nothing aside yet: its own number is that of one before it.

@@ -119,7 +119,7 @@ def _labelled(row: int, describe: Describe, data: Dataset, signature: ModelSigna
 
 
 def _doubtful(row: LabelledRow, name: str, values: NDArray[np.float32]) -> DoubtfulRow:
-    each = tuple(float(f"{value:.6g}") for value in values)
+    each = tuple(float(f"{value:.6g}") for value in values if not np.isnan(value))
     return DoubtfulRow(
         **vars(row),
         probability=each if name == "probability" else None,

@@ -6,7 +6,7 @@ from typing import Self
 
 from bertune.training.callback import Callback
 from bertune.training.event_file import EventFile
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, History
 from bertune.training.step import StepResult
 
 
@@ -58,3 +58,12 @@ class TensorBoard(Callback):
             values["eval/loss"] = result.scores.mean_loss
             values |= {f"eval/{name}": value for name, value in result.scores.values.items()}
         self._file.add(self._steps, values)
+
+    def draw(self, history: History) -> None:
+        """Draws all that is in a history, in its order."""
+        for step in history.steps:
+            self.on_step(step)
+        last = {step.epoch: step.step for step in history.steps}
+        for result in history.epochs:
+            self._steps = last[result.epoch] + 1
+            self.on_epoch(result)

@@ -17,7 +17,7 @@ from bertune.wording.printed_lines import lines_on, say
 # They import torch, which whoever shows other progress need not wait for.
 if TYPE_CHECKING:
     from bertune.training.history import EpochResult
-    from bertune.training.step import StepResult
+    from bertune.training.step import SkippedStep, StepResult
 
 _SECONDS_WITHOUT_WORD = 30.0
 
@@ -66,22 +66,34 @@ class TrainingProgress(Callback):
             self._last_line = now
             say(f"{self._prefix}{self._pace.line()}")
 
-    def on_epoch(self, result: "EpochResult") -> None:
-        """Says what the epoch came to."""
-        parts = [f"{self._prefix}epoch {result.epoch}/{self._epochs}", f"loss {loss_text(result.train_loss)}"]
-        if result.scores is not None:
-            values = result.scores.values.items()
-            parts += [f"{metric_name(name)} {metric_text(name, value)}" for name, value in values]
-        parts.append(f"{result.examples_per_second:.0f} examples/s")
-        if result.is_best:
-            parts.append("best")
-        line = "  ".join(parts)
+    def on_skipped_step(self, skipped: "SkippedStep") -> None:
+        """Says what was not finite."""
+        self._say(f"warning: a step was left out: {skipped.reason}; metrics.jsonl has the rows of its batch")
+
+    def on_smaller_parts(self, step: int, micro_batch_size: int) -> None:
+        """Says that memory was at its end."""
+        self._say(f"warning: out of memory at step {step}: from here on {micro_batch_size} examples at a time")
+
+    def _say(self, line: str) -> None:
+        """Writes a line, above the bar where there is one."""
+        line = f"{self._prefix}{line}"
         self._last_line = time.perf_counter()
         if self._is_terminal:
             for part in lines_on(sys.stderr, line):
                 self._progress.console.print(part, highlight=False, markup=False, soft_wrap=True)
         else:
             say(line)
+
+    def on_epoch(self, result: "EpochResult") -> None:
+        """Says what the epoch came to."""
+        parts = [f"epoch {result.epoch}/{self._epochs}", f"loss {loss_text(result.train_loss)}"]
+        if result.scores is not None:
+            values = result.scores.values.items()
+            parts += [f"{metric_name(name)} {metric_text(name, value)}" for name, value in values]
+        parts.append(f"{result.examples_per_second:.0f} examples/s")
+        if result.is_best:
+            parts.append("best")
+        self._say("  ".join(parts))
         if self._prefix and result.epoch == self._epochs:
             self._progress.update(self._task, visible=False)
 

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[3]
 INTERNAL = {
     "AdamWeightDecay.coefficients return": "for the compiled step",
     "ScheduledAdam.coefficients return": "for the compiled step",
+    "Dynamics.load state": "for checkpoints",
+    "Dynamics.state return": "for checkpoints",
     "Layout.attention_plan return": "for the encoder",
     "Layout.window_plan return": "for the encoder",
     "Encoder.family return": "for files and kernels",

@@ -14,7 +14,7 @@ from bertune.models.bert import BertConfig
 from bertune.tokenization.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
 from bertune.training.prepare import prepare
-from bertune.training.run import resolved_settings
+from bertune.training.resolved_settings import resolved_settings
 from bertune.training.run_settings import RunSettings
 
 Write = Callable[..., Path]

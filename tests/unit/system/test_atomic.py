@@ -127,7 +127,7 @@ def test_a_system_without_the_exchange_is_noticed(monkeypatch: pytest.MonkeyPatc
 
 def test_everything_is_flushed_before_it_takes_its_place(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[str] = []
-    place = atomic._put_in_place
+    place = atomic.put_in_place
 
     def watched(temporary: Path, folder: Path) -> None:
         assert {"a.txt", "inner", temporary.name} <= set(flushed)
@@ -140,7 +140,7 @@ def test_everything_is_flushed_before_it_takes_its_place(target: Path, monkeypat
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(atomic, "_put_in_place", watched)
+    monkeypatch.setattr(atomic, "put_in_place", watched)
     fill(target, "first")
     assert flushed[-1] == target.parent.name
 

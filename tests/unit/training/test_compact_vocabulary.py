@@ -193,7 +193,7 @@ def test_a_step_that_was_not_taken_decays_nothing(train: Dataset, engine: str, m
 
         def poisoned(gradient: Tensor, steps: list[int] = steps) -> Tensor:
             steps.append(len(steps))
-            return gradient * float("inf") if len(steps) == 8 else gradient
+            return gradient * float("inf") if len(steps) >= 8 else gradient
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BERTUNE_DISABLE", engine)

@@ -1,0 +1,176 @@
+"""What a run's last bits depend on beside its state: a run goes on only where all of it is the same."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+import torch
+
+from bertune.batches.dataset import Dataset
+from bertune.errors import ConfigError
+from bertune.kernels.build import NoKernelsError, library_key, processor_words
+from bertune.kernels.encoder_pass import require_kernels
+from bertune.models.classifier import Classifier
+from bertune.nn.precision import choose_precision, name_of
+from bertune.training.named_paths import Settings
+from bertune.training.prepare import PreparedRun
+from bertune.training.resolved_settings import resolved_settings
+
+_NOT_COMPARED = frozenset({"out", "save-every", "keep-last", "keep-checkpoints"})
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What computes, as far as other bits could come of it.
+
+    Args:
+        bertune: its version, as for the next two.
+        torch: its version.
+        numpy: its version; it draws the order of the examples.
+        threads: of torch and of the compiled kernels.
+        device: cpu or cuda; of an accelerator its name.
+        precision: of the layers.
+        engine: compiled kernels, or why not.
+        kernels: digest of the kernels' sources, flags, compiler and processor; empty without them.
+        processor: digest of its model and features, and what torch makes of it.
+    """
+
+    bertune: str
+    torch: str
+    numpy: str
+    threads: int
+    device: str
+    precision: str
+    engine: str
+    kernels: str
+    processor: str
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What must be the same for a run to go on.
+
+    Args:
+        settings: of the run, by the names of the flags.
+        data: digest of all rows that are trained, validated or scored, as ids and targets.
+        tokenizer: its digest.
+        start: digest of the weights that training starts from, where the regression on frozen features needs them
+            again; empty where nothing does.
+        arithmetic: what computes.
+    """
+
+    settings: Settings
+    data: str
+    tokenizer: str
+    start: str
+    arithmetic: Arithmetic
+
+
+def fingerprint_of(run: PreparedRun) -> Fingerprint:
+    """Takes the fingerprint of a run on this machine, before anything changed its classifier's weights."""
+    settings = {name: value for name, value in resolved_settings(run).items() if name not in _NOT_COMPARED}
+    needs_start = run.frozen is None and run.validation is not None and not run.settings.skip_probe
+    start = _digest_of_weights(run.classifier) if needs_start else ""
+    return Fingerprint(settings, digest_of_rows(run), run.tokenizer.digest, start, arithmetic_of(run))
+
+
+def arithmetic_of(run: PreparedRun) -> Arithmetic:
+    """Tells what would compute a run here."""
+    device = run.classifier.device
+    dtype = choose_precision(run.config.precision, device)
+    engine, kernels = _engine_of(run.classifier, dtype)
+    words = json.dumps([*processor_words(), torch.backends.cpu.get_cpu_capability()])
+    return Arithmetic(
+        bertune=metadata.version("bertune"),
+        torch=metadata.version("torch"),
+        numpy=metadata.version("numpy"),
+        threads=torch.get_num_threads(),
+        device=device.type if device.type == "cpu" else f"{device.type}, {torch.cuda.get_device_name(device)}",
+        precision=name_of(dtype),
+        engine=engine,
+        kernels=kernels,
+        processor=hashlib.sha256(words.encode()).hexdigest(),
+    )
+
+
+def digest_of_rows(run: PreparedRun) -> str:
+    """Returns a digest of the rows that are trained, validated and scored, each split by its name."""
+    digest = hashlib.sha256()
+    for name, dataset in {"train": run.train, "validation": run.validation, **run.also_scored}.items():
+        digest.update(f"{name}\0".encode())
+        if dataset is not None:
+            _add_rows(digest, dataset)
+    return digest.hexdigest()
+
+
+def check_same(then: Fingerprint, now: Fingerprint, run: str) -> None:
+    """Refuses to go on where a result could be another.
+
+    Args:
+        then: when the checkpoint was made.
+        now: of what would go on.
+        run: the folder, for messages.
+
+    Raises:
+        ConfigError: names the first thing that changed.
+    """
+    for told, hint in _differences(then, now):
+        raise ConfigError(f"{run} cannot go on as it began: {told}", hint=hint)
+
+
+def _differences(then: Fingerprint, now: Fingerprint) -> Iterator[tuple[str, str]]:
+    for name in sorted(then.settings.keys() | now.settings.keys()):
+        before, after = (each.settings.get(name, "not set") for each in (then, now))
+        if before != after:
+            yield f"{name} was {before} and is {after}", f"set {name} in its run.toml back to {before}"
+    if then.data != now.data:
+        yield "the rows of its data have changed since", "bring the files back as they were, or begin a new run"
+    if then.tokenizer != now.tokenizer:
+        yield "its tokenizer has changed since", "bring the tokenizer back as it was, or begin a new run"
+    if then.start != now.start:
+        yield "the encoder that it started from has changed since", "bring the model back as it was, or begin a new run"
+    here = vars(now.arithmetic)
+    for name, value in vars(then.arithmetic).items():
+        if value != here[name]:
+            yield _told_of(name, value, here[name])
+
+
+def _told_of(name: str, before: str | int, after: str | int) -> tuple[str, str]:
+    if name == "threads":
+        return f"it was trained by {before} threads, and here are {after}", f"set OMP_NUM_THREADS={before}"
+    if name in ("kernels", "processor"):
+        what = "the compiled kernels are others" if name == "kernels" else "the processor is another"
+        return f"{what}, so that the last bits would be others", "go on on the machine that it was started on"
+    if name in ("bertune", "torch", "numpy"):
+        return f"{name} was {before} and is {after}", f"install {name}=={before}"
+    return f"its {name} was {before} and would be {after}", "go on in the same surroundings"
+
+
+def _engine_of(classifier: Classifier, dtype: torch.dtype) -> tuple[str, str]:
+    if classifier.device.type != "cpu":
+        return "torch operators", ""
+    try:
+        require_kernels(classifier.encoder, dtype)
+        return "compiled kernels", library_key()
+    except NoKernelsError as reason:
+        return f"torch operators: {reason}", ""
+
+
+def _digest_of_weights(classifier: Classifier) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in classifier.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(-1).numpy().data.cast("B"))
+    return digest.hexdigest()
+
+
+def _add_rows(digest: "hashlib._Hash", dataset: Dataset) -> None:
+    encoded = dataset.encoded
+    arrays = (encoded.token_ids, encoded.offsets, encoded.first_lengths, encoded.example_offsets, dataset.targets)
+    for array in arrays:
+        digest.update(b"none" if array is None else str((array.dtype, array.shape)).encode())
+        if array is not None and array.size:
+            digest.update(np.ascontiguousarray(array).data.cast("B"))

@@ -1,0 +1,289 @@
+"""A training from wherever it stands to its end: epochs of steps, an evaluation after each, the best kept."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertune.batches.dataset import Dataset
+from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
+from bertune.errors import DivergedError
+from bertune.evaluation.scores import Scores
+from bertune.models.classifier import Classifier
+from bertune.nn.precision import name_of
+from bertune.optim.given_optimizer import GivenOptimizer
+from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.training.callback import Callback
+from bertune.training.compact_vocabulary import CompactVocabulary
+from bertune.training.dynamics import Dynamics
+from bertune.training.engine import Engine, NativeEngine, engine_for
+from bertune.training.fitting_state import FittingState
+from bertune.training.history import EpochResult, History
+from bertune.training.keeper import Keeper
+from bertune.training.objective import Objective
+from bertune.training.plan import TrainingPlan
+from bertune.training.step import (
+    IF_DIVERGED,
+    NoMemoryError,
+    SkippedStep,
+    StepPlace,
+    StepResult,
+    seed_of_step,
+    take_step,
+)
+
+_MOST_NOT_APPLIED = 3
+
+
+@dataclass(frozen=True)
+class FittedParts:
+    """What is trained, by what, and on what.
+
+    Args:
+        classifier: trained in place.
+        vocabulary: its token table.
+        updates: takes the steps.
+        train: with targets, as the objective checked them.
+        validation: the same; None where nothing is evaluated.
+        objective: what is minimized, and how it is judged.
+        dynamics: records what is said of each training row.
+    """
+
+    classifier: Classifier
+    vocabulary: CompactVocabulary
+    updates: ScheduledAdam | GivenOptimizer
+    train: Dataset
+    validation: Dataset | None
+    objective: Objective
+    dynamics: Dynamics | None
+
+
+@dataclass
+class Fitting:
+    """A training that is going on.
+
+    Args:
+        parts: what is trained.
+        plan: how.
+        told: of each step and epoch.
+        keeper: asked at each boundary.
+        history: so far.
+    """
+
+    parts: FittedParts
+    plan: TrainingPlan
+    told: Callback
+    keeper: Keeper
+    history: History = field(default_factory=History)
+
+    def __post_init__(self) -> None:
+        self._step = self._epoch = 0
+        self._epoch_seconds = 0.0
+        self._micro = self.plan.micro_batch_size or self.plan.batch_size
+        self._not_applied: tuple[str, ...] = ()
+        self._best_weights: dict[str, Tensor] | None = None
+        self._per_epoch = steps_in_epoch(len(self.parts.train), self.plan.batch_size)
+
+    def run(self) -> None:
+        """Trains to the end, and leaves the classifier with the weights of its best epoch."""
+        earlier = self.keeper.earlier()
+        if earlier is not None:
+            self._micro = earlier.micro_batch_size or self._micro
+        with self.parts.vocabulary.in_use():
+            self._engine = self._new_engine()
+        if earlier is not None:
+            self._load(earlier)
+        classifier = self.parts.classifier
+        self.history.engine = f"{name_of(classifier.encoder.compute_dtype)}, {self._engine.name}"
+        self.told.on_start(self.plan.epochs * self._per_epoch, self._per_epoch, self.history.engine)
+        while self._epoch < self.plan.epochs and not self.history.stopped_early:
+            self._train_epoch()
+            self._end_epoch()
+        if self._best_weights is not None and not self.history.epochs[-1].is_best:
+            _copy_into(classifier, self._best_weights)
+
+    def state(self) -> FittingState:
+        """Returns the state at this boundary; its tensors are those that train, but for the token table."""
+        parts, updates = self.parts, self.parts.updates
+        assert isinstance(updates, ScheduledAdam), "only runs of a settings file are kept, which bring no optimizer"
+        names = {id(parameter): name for name, parameter in parts.vocabulary.trained().items()}
+        return FittingState(
+            step=self._step,
+            epoch=self._epoch,
+            is_evaluated=self._epoch > 0 and self._step == self._epoch * self._per_epoch,
+            epoch_seconds=self._epoch_seconds,
+            micro_batch_size=self._micro,
+            not_applied=self._not_applied,
+            settled=parts.vocabulary.settled,
+            weights=parts.vocabulary.tensors(),
+            moments={names[id(parameter)]: pair for parameter, pair in updates.known_moments().items()},
+            step_count=updates.step_count,
+            best_weights=None if self._is_at_best() else self._best_weights,
+            history=self.history,
+            dynamics=None if parts.dynamics is None else parts.dynamics.state(),
+        )
+
+    def _is_at_best(self) -> bool:
+        """Whether the weights are those of the best epoch: it has just ended."""
+        epochs = self.history.epochs
+        return bool(epochs) and self._step == self._epoch * self._per_epoch and epochs[-1].is_best
+
+    def _load(self, state: FittingState) -> None:
+        parts, updates = self.parts, self.parts.updates
+        assert isinstance(updates, ScheduledAdam)
+        self._step, self._epoch, self._epoch_seconds = state.step, state.epoch, state.epoch_seconds
+        self._not_applied = state.not_applied
+        parts.vocabulary.load(state.weights, state.settled)
+        state.weights.clear()  # they were copied, and whoever holds the state holds it to the run's end
+        trained = parts.vocabulary.trained()
+        updates.take_up(state.step_count, {trained[name]: pair for name, pair in state.moments.items()})
+        if isinstance(self._engine, NativeEngine):
+            self._engine.native.refresh_bf16_copies()
+        self.history.steps += state.history.steps
+        self.history.epochs += state.history.epochs
+        self.history.stopped_early = state.history.stopped_early
+        if parts.dynamics is not None and state.dynamics is not None:
+            parts.dynamics.load(state.dynamics)
+        self._best_weights = state.best_weights
+        if self._is_at_best():
+            self._keep_weights()
+
+    def _keep_weights(self) -> None:
+        """Copies the weights of the best epoch, where a later one may not be better."""
+        is_last = self._epoch == self.plan.epochs or self.parts.validation is None
+        self._best_weights = None if is_last else _copies_of(self.parts.classifier)
+
+    def _new_engine(self) -> Engine:
+        in_parts = self.plan.in_parts or self._micro < self.plan.batch_size
+        return engine_for(self.parts.classifier, self.parts.updates, in_parts=in_parts)
+
+    def _train_epoch(self) -> None:
+        """Takes the steps of an epoch that are left, and tells of each."""
+        started = time.perf_counter() - self._epoch_seconds
+        self.parts.classifier.train()
+        with self.parts.vocabulary.in_use():
+            for indices in self._batches_left():
+                self._take_step(indices)
+                self._epoch_seconds = time.perf_counter() - started
+                self.keeper.after_step(self._step, self.state)
+        self._epoch_seconds = time.perf_counter() - started
+
+    def _batches_left(self) -> Iterator[NDArray[np.int64]]:
+        order = epoch_order(len(self.parts.train), seed=self.plan.seed, epoch=self._epoch)
+        return batches_of(order, self.plan.batch_size, first=self._step - self._epoch * self._per_epoch)
+
+    def _take_step(self, indices: NDArray[np.int64]) -> None:
+        place = StepPlace(self._step, self._epoch + 1, self.parts.updates.learning_rate_at(self._step))
+        try:
+            result = self._in_parts_that_fit(indices, place)
+        except DivergedError as error:
+            self._skip(indices, error)
+            return
+        self._step += 1
+        self._not_applied = ()
+        self.history.steps.append(result)
+        self.told.on_step(result)
+
+    def _in_parts_that_fit(self, indices: NDArray[np.int64], place: StepPlace) -> StepResult:
+        """Takes a step; where memory ends, once more with half as many examples at a time, and so from then on."""
+        while True:
+            _seed_draws(self._engine.device, seed_of_step(self.plan.seed, place.step))
+            try:
+                return take_step(
+                    self._engine,
+                    self.parts.objective,
+                    self.parts.train,
+                    indices,
+                    place=place,
+                    micro_batch_size=self._micro,
+                    on_logits=None if self.parts.dynamics is None else self.parts.dynamics.record,
+                )
+            except NoMemoryError:
+                if self._micro == 1:
+                    raise
+            # Outside of the handler: its traceback holds what fills the memory.
+            self._micro = -(-min(self._micro, len(indices)) // 2)
+            self._engine = self._new_engine()
+            self.told.on_smaller_parts(place.step, self._micro)
+
+    def _skip(self, indices: NDArray[np.int64], error: DivergedError) -> None:
+        """Leaves a step out whose loss or gradient is not finite; three in a row end the run."""
+        updates = self.parts.updates
+        if isinstance(updates, ScheduledAdam):
+            if updates.step_count == self._step:  # it was the loss, so that the optimizer does not know of the step
+                updates.begin_step(math.nan)
+            self.parts.vocabulary.skip_step()
+        self._not_applied = (*self._not_applied, error.message)
+        count = len(self._not_applied)
+        rows = tuple(indices.tolist())
+        reason = error.message.removeprefix("training diverged: ")
+        self.told.on_skipped_step(SkippedStep(self._step, self._epoch + 1, reason, rows, count))
+        self._step += 1
+        if count == _MOST_NOT_APPLIED:
+            first = self._not_applied[0]
+            raise DivergedError(f"{first}, and the two steps after it were not finite either", hint=error.hint)
+
+    def _end_epoch(self) -> None:
+        """Evaluates an epoch, and keeps what is the best so far."""
+        parts, epoch = self.parts, self._epoch + 1
+        steps = [step for step in self.history.steps[-self._per_epoch :] if step.epoch == epoch]
+        if not steps:
+            told = f"{self._not_applied[-1]}, and no step of epoch {epoch} could be applied"
+            raise DivergedError(told, hint=IF_DIVERGED)
+        scores, logits = None, None
+        if parts.validation is not None:
+            with self.keeper.evaluating(self._step, self.state):
+                scores, logits = parts.objective.score(parts.classifier, parts.validation, parts.train.targets)
+        if parts.dynamics is not None:
+            parts.dynamics.end_epoch()
+        result = _epoch_result(epoch, steps, self._epoch_seconds, scores, logits, self.history)
+        self.history.epochs.append(result)
+        self._epoch, self._epoch_seconds = epoch, 0.0
+        if result.is_best:
+            self._keep_weights()
+            self.told.on_best(result)
+        self.told.on_epoch(result)  # after the model is kept: a callback may end the run here
+        self.history.stopped_early = _is_out_of_patience(self.history, self.plan.patience)
+        self.keeper.after_epoch(self._step, self.state)
+
+
+def _copies_of(classifier: Classifier) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in classifier.named_parameters()}
+
+
+def _copy_into(classifier: Classifier, weights: dict[str, Tensor]) -> None:
+    for name, parameter in classifier.named_parameters():
+        parameter.detach().copy_(weights[name])
+
+
+def _seed_draws(device: torch.device, seed: int) -> None:
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:  # every device's; without one this takes a third of a millisecond, as it notes down who called
+        torch.manual_seed(seed)
+
+
+def _epoch_result(
+    epoch: int,
+    steps: list[StepResult],
+    seconds: float,
+    scores: Scores | None,
+    logits: NDArray[np.float32] | None,
+    history: History,
+) -> EpochResult:
+    examples = sum(step.examples for step in steps)
+    loss = sum(step.loss * step.examples for step in steps) / examples
+    earlier = [result.scores.rank for result in history.epochs if result.scores is not None]
+    is_best = scores is None or all(scores.rank > rank for rank in earlier)
+    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best, logits if is_best else None)
+
+
+def _is_out_of_patience(history: History, patience: int) -> bool:
+    if not patience or history.epochs[-1].scores is None:
+        return False
+    return len(history.epochs) - history.best.epoch >= patience
