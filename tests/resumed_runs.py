@@ -105,8 +105,8 @@ def crashed(run: PreparedRun, crash: Callback) -> Path:
 
 def resumed(out: Path, *, callback: Callback | None = None, say: Callable[[str], None] = say_nothing) -> Path:
     """Lets a run go on; returns its folder."""
-    run, goes_on = prepare_interrupted(out, say=say)
-    execute(run, callback=callback, goes_on=goes_on, say=say)
+    run, resume_point = prepare_interrupted(out, say=say)
+    execute(run, callback=callback, resume_point=resume_point, say=say)
     return out
 
 

@@ -140,7 +140,7 @@ def test_an_interrupted_study_goes_on_with_the_same_command(
     before = {seed: content(out / f"seed-{seed}") for seed in finished}
     done = run(*command, **threads)
     assert done.returncode == 0, done.stderr
-    assert f"going on with the study in {out}: seeds {', '.join(map(str, finished))} are done" in done.stderr
+    assert f"resuming the study in {out}: seeds {', '.join(map(str, finished))} are done" in done.stderr
     assert {seed: content(out / f"seed-{seed}") for seed in finished} == before
     assert [result["seed"] for result in json.loads(table.read_text())["results"]] == [1, 2, 3]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study"]

@@ -1,4 +1,4 @@
-"""`bertune.resume`: an interrupted run goes on where it was, as if nothing had happened."""
+"""`bertune.resume`: an interrupted run resumes where it was, as if nothing had happened."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from bertune.fetch.download import Report
 from bertune.training.interrupted_run import find_interrupted
 from bertune.training.prepare import PreparedRun, Say, prepare
 from bertune.training.progress_shown import watched_by
-from bertune.training.run import GoesOn, execute
+from bertune.training.run import ResumePoint, execute
 from bertune.wording.printed_lines import say as say_line
 
 
@@ -28,7 +28,7 @@ def resume(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Run:
-    """Goes on with a run of `train`, or of `bertune train`, that was interrupted or killed.
+    """Resumes a run of `train`, or of `bertune train`, that was interrupted or killed.
 
     It begins at the step of its last checkpoint; weights, scores and journal are those of a run that was never
     interrupted, bit for bit. Settings come from its `run.toml`, data from where they were.
@@ -66,11 +66,11 @@ def resume(
         if table is not None:
             _, frames[name] = given_split(table, name)
     say = say_nothing if quiet else say_line
-    prepared, goes_on = prepare_interrupted(
+    prepared, resume_point = prepare_interrupted(
         Path(run), say=say, verbose=verbose, on_fetch=teller(say), frames=frames or None
     )
     with watched_by((), not quiet) as progress:
-        return run_of(execute(prepared, callback=progress, goes_on=goes_on, say=say))
+        return run_of(execute(prepared, callback=progress, resume_point=resume_point, say=say))
 
 
 def prepare_interrupted(
@@ -80,8 +80,8 @@ def prepare_interrupted(
     verbose: bool = False,
     on_fetch: Report | None = None,
     frames: Mapping[str, Any] | None = None,
-) -> tuple[PreparedRun, GoesOn]:
-    """Reads and checks all that an interrupted run needs to go on; writes nothing.
+) -> tuple[PreparedRun, ResumePoint]:
+    """Reads and checks all that an interrupted run needs to be resumed; writes nothing.
 
     Args:
         folder: of the run.
@@ -91,7 +91,7 @@ def prepare_interrupted(
         frames: data in memory.
 
     Raises:
-        BertuneError: it cannot go on; see `resume`.
+        BertuneError: it cannot be resumed; see `resume`.
     """
     interrupted = find_interrupted(folder, say)
     state = interrupted.state
@@ -117,5 +117,5 @@ def prepare_interrupted(
         )
     run = replace(run, settings=replace(run.settings, out=folder, overwrite=False), checkpoints=given.checkpoints)
     interrupted.check_same(run)
-    say(f"{folder} goes on " + ("from its beginning" if state is None else f"after step {state.fitting.step:,}"))
-    return run, GoesOn(state)
+    say(f"{folder} resumes " + ("from its beginning" if state is None else f"after step {state.fitting.step:,}"))
+    return run, ResumePoint(state)

@@ -122,7 +122,7 @@ def train(  # noqa: PLR0913 (what nearly every call names)
         ConfigError: a setting that does not exist or cannot work, or a folder that holds something else.
         DataError: rows that cannot be used; names file and line, or table and row.
         DivergedError: the loss is not finite.
-        StoppedError: Ctrl-C or SIGTERM asked the run to stop; `bertune.resume` goes on with it.
+        StoppedError: Ctrl-C or SIGTERM asked the run to stop; `bertune.resume` resumes it.
 
     Example:
         >>> texts = ["good film", "a bad plot", "nice music", "very sad"] * 10

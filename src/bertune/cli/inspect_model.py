@@ -39,7 +39,7 @@ def inspect_run(path: Path) -> Inspection:
     lines += _config_lines(model.classifier.encoder.config)
     if not has_ended(path):
         lines.append("this run did not end: it was interrupted or killed, and this is the model of an epoch before")
-        lines += [how] if (how := RunDirectory(path).how_to_go_on()) else []
+        lines += [how] if (how := RunDirectory(path).how_to_resume()) else []
     if scores is None and (path / "scores.json").is_file():
         lines.append(f"its scores are of other weights: score these with bertune evaluate {path} --data FILE")
     if scores is not None:

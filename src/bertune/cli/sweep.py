@@ -35,7 +35,7 @@ def sweep(
     """Search settings of training: many runs, poor ones stopped early, the best model by validation kept.
 
     Every trial has the schedule of its whole length; a rung is the end of an epoch at which trials are compared. The
-    test split is not even opened. The same command goes on where it was interrupted, and with more --trials it runs
+    test split is not even opened. The same command resumes where it was interrupted, and with more --trials it runs
     more. Needs optuna: pip install "bertune[sweep]".
 
     Args:

@@ -23,7 +23,7 @@ from bertune.wording.metric_text import metric_name, metric_text
 if TYPE_CHECKING:
     from bertune.experiments.study import FinishedStudy, PreparedStudy
     from bertune.training.prepare import PreparedRun
-    from bertune.training.run import FinishedRun, GoesOn
+    from bertune.training.run import FinishedRun, ResumePoint
 
 
 def train(  # noqa: PLR0913 (settings by what they are about)
@@ -45,9 +45,9 @@ def train(  # noqa: PLR0913 (settings by what they are about)
         config: how to train.
         seeds: whether to train several seeds, as one result.
         checkpoints: how the run is saved meanwhile.
-        resume: go on with the run in this folder, which was interrupted or killed; its settings are its own, so that no
+        resume: resume the run in this folder, which was interrupted or killed; its settings are its own, so that no
             other is given.
-        certify_resume: train once more, kill that run twice, let it go on, and compare: a certificate that the run can
+        certify_resume: train once more, kill that run twice, resume it, and compare: a certificate that the run can
             be resumed bit for bit, which inspect and the report show.
         json: print one JSON document with the result.
         quiet: print nothing but the result and errors.
@@ -77,7 +77,7 @@ def train(  # noqa: PLR0913 (settings by what they are about)
 
 def train_prepared(
     prepared: "PreparedRun",
-    goes_on: "GoesOn | None",
+    resume_point: "ResumePoint | None",
     *,
     json: bool,
     quiet: bool,
@@ -88,7 +88,7 @@ def train_prepared(
 
     Args:
         prepared: the run.
-        goes_on: what it goes on with, where it was interrupted.
+        resume_point: where it is resumed; None begins it.
         json: see `train`, as for the next two.
         quiet: nothing but the result.
         verbose: more of it.
@@ -100,7 +100,7 @@ def train_prepared(
     from bertune.training.training_progress import TrainingProgress
 
     with nullcontext() if quiet else TrainingProgress() as progress:
-        finished = execute(prepared, callback=progress, goes_on=goes_on, say=keep_quiet if quiet else say)
+        finished = execute(prepared, callback=progress, resume_point=resume_point, say=keep_quiet if quiet else say)
     lines = []
     if certify:
         tell = keep_quiet if quiet else say

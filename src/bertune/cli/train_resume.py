@@ -36,7 +36,7 @@ def as_resumed(tokens: Sequence[str]) -> list[str]:
 
 
 def resume(run: Path, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
-    """Go on with a run that was interrupted or killed, as if nothing had happened.
+    """Resume a run that was interrupted or killed, as if nothing had happened.
 
     Args:
         run: its folder; all settings come from there.
@@ -53,5 +53,5 @@ def resume(run: Path, *, json: bool = False, quiet: bool = False, verbose: bool 
     refuse_both(quiet=quiet, verbose=verbose)
     tell = keep_quiet if quiet else say
     with FetchingProgress(enabled=not quiet) as fetching:
-        prepared, goes_on = prepare_interrupted(run, say=tell, verbose=verbose, on_fetch=fetching.show)
-    train_prepared(prepared, goes_on, json=json, quiet=quiet, verbose=verbose)
+        prepared, resume_point = prepare_interrupted(run, say=tell, verbose=verbose, on_fetch=fetching.show)
+    train_prepared(prepared, resume_point, json=json, quiet=quiet, verbose=verbose)

@@ -27,7 +27,7 @@ class Interrupted:
     start: Path = field(default_factory=Path.cwd)
 
     def check_same(self, settings: Settings, data: str, path: Path) -> None:
-        """Refuses to go on with other settings or other data.
+        """Refuses to resume with other settings or other data.
 
         Raises:
             ConfigError: names the first setting that differs.

@@ -95,7 +95,7 @@ def certify_resume(directory: RunDirectory, *, steps: int, say: Callable[[str], 
         if not places:
             raise ConfigError("the run ended before it could be interrupted", hint="leave --certify-resume out")
         if not has_ended(again):
-            say("certifying: going on to the end")
+            say("certifying: resuming to the end")
             _run(command, again, until=None)
         found = {name: digest for name in _COMPARED if (digest := _digest(directory.path / name)) is not None}
         for name in _COMPARED:

@@ -22,7 +22,7 @@ from bertune.training.named_paths import Settings
 from bertune.training.plan import TrainingPlan
 from bertune.training.prepare import PreparedRun, Say, prepare
 from bertune.training.resolved_settings import resolved_settings
-from bertune.training.run import GoesOn, execute
+from bertune.training.run import ResumePoint, execute
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_settings import RunSettings
 from bertune.wording.metric_text import metric_name, metric_text
@@ -95,8 +95,8 @@ def run_sweep(
     metric, common = first.signature.metrics[0], _common(first, sweep, space)
     plan = first.config
     data = digest_of_data(first)
-    goes_on = not settings.overwrite and directory.earlier() is not None
-    with directory.started(overwrite=settings.overwrite, goes_on=goes_on):
+    resumes = not settings.overwrite and directory.earlier() is not None
+    with directory.started(overwrite=settings.overwrite, resumes=resumes):
         earlier = directory.earlier()
         if earlier is not None:
             earlier.check_same(common, data, directory.path)
@@ -168,7 +168,7 @@ def _run_trial(
         try:
             # The one that may stop the trial comes last: the terminal has told of the epoch by then.
             told = Callbacks((callback, halving))
-            execute(prepared, callback=told, goes_on=None if earlier is None else GoesOn(earlier))
+            execute(prepared, callback=told, resume_point=None if earlier is None else ResumePoint(earlier))
         except StoppedAtRungError:
             state = "stopped"
         except DivergedError:

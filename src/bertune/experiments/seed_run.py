@@ -9,7 +9,7 @@ from bertune.training.callback import Callback
 from bertune.training.checkpoint_names import remove_checkpoints
 from bertune.training.interrupted_run import state_of_interrupted
 from bertune.training.prepare import PreparedRun
-from bertune.training.run import GoesOn, execute
+from bertune.training.run import ResumePoint, execute
 from bertune.training.run_directory import RunDirectory
 
 
@@ -32,7 +32,7 @@ def run_seed(run: PreparedRun, callback: Callback | None) -> SeedResult:
             finished = execute(run, callback=callback)
         else:
             run = replace(run, settings=replace(run.settings, overwrite=False))
-            finished = execute(run, callback=callback, goes_on=GoesOn(state))
+            finished = execute(run, callback=callback, resume_point=ResumePoint(state))
     except DivergedError as error:
         remove_checkpoints(RunDirectory(run.settings.out).checkpoints)
         seconds = time.perf_counter() - started

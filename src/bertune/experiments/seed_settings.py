@@ -11,7 +11,7 @@ class SeedSettings:
 
     Args:
         seeds: how many, counted from --seed, or which, with commas: 5, or 1,2,7. Each is a run of its own, seed-N in
-            the folder; the model of the best by validation is kept. The same command goes on after those that are done.
+            the folder; the model of the best by validation is kept. The same command resumes after those that are done.
         parallel_seeds: how many at a time, sharing the threads; 2 on a processor from four threads on, else 1.
             The number of threads of a run decides its last bits.
         average: keep the mean of several seeds' weights instead, if it is better on the validation data than the best

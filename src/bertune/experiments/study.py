@@ -154,8 +154,8 @@ def execute_study(
     run = study.run
     directory = StudyDirectory(run.settings.out)
     overwrite = run.settings.overwrite
-    goes_on = not overwrite and directory.earlier() is not None
-    with directory.started(overwrite=overwrite, goes_on=goes_on):
+    resumes = not overwrite and directory.earlier() is not None
+    with directory.started(overwrite=overwrite, resumes=resumes):
         earlier = directory.earlier()
         if earlier is not None:
             earlier.check_same(study.runs, study.data, directory.path)
@@ -333,7 +333,7 @@ def _lines_about(results: list[SeedResult], study: PreparedStudy) -> list[str]:
     lines = []
     if results:
         done = ", ".join(str(result.seed) for result in results)
-        lines.append(f"going on with the study in {study.run.settings.out}: seeds {done} are done")
+        lines.append(f"resuming the study in {study.run.settings.out}: seeds {done} are done")
     if study.parallel > 1:
         lines.append(f"{study.parallel} seeds at a time, {study.threads} threads each")
     return lines

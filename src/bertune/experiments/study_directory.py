@@ -65,12 +65,12 @@ class StudyDirectory(RunDirectory):
 
     def _what_is_left(self, error: BaseException | None = None) -> str:
         del error
-        return f"the same command, without --overwrite, goes on; {self._seeds_done()}"
+        return f"the same command, without --overwrite, resumes; {self._seeds_done()}"
 
-    def how_to_go_on(self, error: BaseException | None = None) -> str:
+    def how_to_resume(self, error: BaseException | None = None) -> str:
         """See `RunDirectory`."""
         del error
-        return f"the same command, with --out {self.path} and without --overwrite, goes on; {self._seeds_done()}"
+        return f"the same command, with --out {self.path} and without --overwrite, resumes; {self._seeds_done()}"
 
     def _seeds_done(self) -> str:
         return f"seeds that are done: {', '.join(str(result.seed) for result in self._done())}"

@@ -160,13 +160,13 @@ class SweepDirectory(RunDirectory):
 
     def _what_is_left(self, error: BaseException | None = None) -> str:
         del error
-        return f"the same command, without --overwrite, goes on after trial {len(self._done())}"
+        return f"the same command, without --overwrite, resumes after trial {len(self._done())}"
 
-    def how_to_go_on(self, error: BaseException | None = None) -> str:
+    def how_to_resume(self, error: BaseException | None = None) -> str:
         """See `RunDirectory`."""
         del error
         command = f"the same command, with --out {self.path} and without --overwrite,"
-        return f"{command} goes on after trial {len(self._done())}"
+        return f"{command} resumes after trial {len(self._done())}"
 
     def _done(self) -> tuple[Trial, ...]:
         try:

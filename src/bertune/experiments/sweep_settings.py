@@ -27,7 +27,7 @@ class SweepSettings:
     """Which settings are searched, and how far; all others are those of `bertune train`, the same for every trial.
 
     Args:
-        trials: runs in all; those that are stopped early count. The same command with more of them goes on.
+        trials: runs in all; those that are stopped early count. The same command with more of them resumes.
         search_learning_rate: lowest and highest rate; drawn evenly over their logarithm. If nothing at all is searched,
             it is this, from a fifth of --learning-rate to five times as much.
         search_batch_size: the batch sizes to choose from.

@@ -231,7 +231,7 @@ class Downloader:
             raise unreachable(
                 url,
                 f"{self._received:,} bytes came in {allowed:,.0f} seconds, which is too slow; "
-                "the next try goes on where this one stopped",
+                "the next try resumes where this one stopped",
             )
 
 

@@ -148,7 +148,7 @@ def _fetch(address: ModelAddress, entry: Path, part: Path, report: Report) -> No
 
 
 def _remove_if_useless(part: Path) -> None:
-    """Takes a working folder away in which there is nothing to go on with."""
+    """Takes a working folder away in which there is nothing to resume."""
     if not any(path.is_file() for path in part.rglob("*")):
         shutil.rmtree(part, ignore_errors=True)
 

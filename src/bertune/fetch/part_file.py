@@ -112,5 +112,5 @@ def full(path: Path, reason: str) -> ResourceError:
     """The error for a disk on which a download finds no room."""
     return ResourceError(
         f"{path}: {reason}",
-        hint="free some space, or set XDG_CACHE_HOME to another disk; the download goes on where it stopped",
+        hint="free some space, or set XDG_CACHE_HOME to another disk; the download resumes where it stopped",
     )

@@ -23,7 +23,7 @@ from bertune.system.json_file import read_json_object
 MANIFEST: Final = "MANIFEST.json"
 """Sizes and SHA-256 of all other files; a folder without it was not committed."""
 
-_AGAIN: Final = "bring it back from a copy, or go on from another checkpoint"
+_AGAIN: Final = "bring it back from a copy, or resume from another checkpoint"
 _AT_ONCE: Final = 1 << 24
 # What the file system itself needs beside the content.
 _SPARE: Final = 1.2

@@ -11,7 +11,7 @@ NEVER: Final = "never"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSettings:
-    """How a run is saved while it trains, so that it can go on where it was interrupted.
+    """How a run is saved while it trains, so that it can be resumed where it was interrupted.
 
     Args:
         save_every: save after so many optimizer steps, 500, or minutes, 15m; by default every 10 minutes. Ends of

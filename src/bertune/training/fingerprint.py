@@ -1,4 +1,4 @@
-"""What a run's last bits depend on beside its state: a run goes on only where all of it is the same."""
+"""What a run's last bits depend on beside its state: a run is resumed only where all of it is the same."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What must be the same for a run to go on.
+    """What must be the same for a run to be resumed.
 
     Args:
         settings: of the run, by the names of the flags.
@@ -107,18 +107,18 @@ def digest_of_rows(run: PreparedRun) -> str:
 
 
 def check_same(then: Fingerprint, now: Fingerprint, run: str) -> None:
-    """Refuses to go on where a result could be another.
+    """Refuses to resume where a result could be another.
 
     Args:
         then: when the checkpoint was made.
-        now: of what would go on.
+        now: of what would be resumed.
         run: the folder, for messages.
 
     Raises:
         ConfigError: names the first thing that changed.
     """
     for told, hint in _differences(then, now):
-        raise ConfigError(f"{run} cannot go on as it began: {told}", hint=hint)
+        raise ConfigError(f"{run} cannot be resumed as it began: {told}", hint=hint)
 
 
 def _differences(then: Fingerprint, now: Fingerprint) -> Iterator[tuple[str, str]]:
@@ -143,10 +143,10 @@ def _told_of(name: str, before: str | int, after: str | int) -> tuple[str, str]:
         return f"it was trained by {before} threads, and here are {after}", f"set OMP_NUM_THREADS={before}"
     if name in ("kernels", "processor"):
         what = "the compiled kernels are others" if name == "kernels" else "the processor is another"
-        return f"{what}, so that the last bits would be others", "go on on the machine that it was started on"
+        return f"{what}, so that the last bits would be others", "resume it on the machine that it was started on"
     if name in ("bertune", "torch", "numpy"):
         return f"{name} was {before} and is {after}", f"install {name}=={before}"
-    return f"its {name} was {before} and would be {after}", "go on in the same surroundings"
+    return f"its {name} was {before} and would be {after}", "resume it in the same environment"
 
 
 def _engine_of(classifier: Classifier, dtype: torch.dtype) -> tuple[str, str]:

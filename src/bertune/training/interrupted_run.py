@@ -1,4 +1,4 @@
-"""A run that did not end: what its folder holds of it, and whether it can go on."""
+"""A run that did not end: what its folder holds of it, and whether it can be resumed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from bertune.training.saved_run import SavedSettings
 
 @dataclass(frozen=True)
 class InterruptedRun:
-    """What a run goes on with.
+    """What a run is resumed with.
 
     Args:
         directory: of the run.
@@ -35,7 +35,7 @@ class InterruptedRun:
     start: Path
 
     def check_same(self, run: PreparedRun) -> None:
-        """Refuses to go on where the result could be another.
+        """Refuses to resume where the result could be another.
 
         Args:
             run: as it was prepared now.
@@ -73,11 +73,11 @@ def find_interrupted(folder: Path, say: Say) -> InterruptedRun:
         what = "sweep" if saved.train is None else "study of seeds"
         raise ConfigError(
             f"{folder} holds a {what}, which --resume is not for",
-            hint="the command that began it goes on with it, without --overwrite",
+            hint="the command that began it resumes it, without --overwrite",
         )
     if has_ended(directory.path):
         raise ConfigError(
-            f"{folder}: this run has ended, there is nothing to go on with",
+            f"{folder}: this run has ended, there is nothing to resume",
             hint=f"bertune inspect {folder} shows it; bertune train --config {path} --out NEW repeats it",
         )
     state = newest_state(directory.checkpoints, say)

@@ -62,8 +62,8 @@ class FinishedRun:
 
 
 @dataclass(frozen=True)
-class GoesOn:
-    """What an interrupted run goes on with.
+class ResumePoint:
+    """Where an interrupted run is resumed.
 
     Args:
         state: of its last checkpoint; None where it had none yet, so that it begins again.
@@ -76,7 +76,7 @@ def execute(
     run: PreparedRun,
     *,
     callback: Callback | None = None,
-    goes_on: GoesOn | None = None,
+    resume_point: ResumePoint | None = None,
     say: Say = _say_nothing,
 ) -> FinishedRun:
     """Trains, and writes the run folder.
@@ -84,7 +84,7 @@ def execute(
     Args:
         run: what was prepared.
         callback: watches, beside the journal.
-        goes_on: where the folder holds this run, interrupted; None begins it.
+        resume_point: where the folder holds this run, interrupted; None begins it.
         say: told what is worth a line, beside what the callback shows.
 
     Raises:
@@ -95,13 +95,13 @@ def execute(
         StoppedError: a run with checkpoints was asked to stop, by Ctrl-C or SIGTERM; all up to there is saved.
     """
     directory = RunDirectory(run.settings.out)
-    state = None if goes_on is None else goes_on.state
+    state = None if resume_point is None else resume_point.state
     keeps = run.checkpoints is not None and run.checkpoints.keep_checkpoints
     with (
-        directory.started(overwrite=run.settings.overwrite, goes_on=goes_on is not None, keeps=keeps),
+        directory.started(overwrite=run.settings.overwrite, resumes=resume_point is not None, keeps=keeps),
         ExitStack() as kept_open,
     ):
-        if goes_on is None:
+        if resume_point is None:
             # First, since it makes the folder a run: one that is killed right after can be replaced.
             directory.write_settings(resolved_settings(run))
         elif state is None:
@@ -110,7 +110,7 @@ def execute(
         if state is None:
             directory.write_json("data.json", to_json(_saved_data(run)))
             directory.write_json("receipt.json", run.receipt.to_dict())
-        curves = _curves(run, directory, goes_on)
+        curves = _curves(run, directory, resume_point)
         if curves is not None:
             kept_open.enter_context(curves)
         frozen = run.frozen or frozen_probe_of(run)
@@ -147,15 +147,15 @@ def _keeper(run: PreparedRun, directory: RunDirectory, journal: Journal, state: 
     return RunCheckpoints(kept_as, run.checkpoints, state=state, say=say)
 
 
-def _curves(run: PreparedRun, directory: RunDirectory, goes_on: GoesOn | None) -> TensorBoard | None:
+def _curves(run: PreparedRun, directory: RunDirectory, resume_point: ResumePoint | None) -> TensorBoard | None:
     """Opens the curves; of a run that goes on they are drawn again, up to its checkpoint."""
     if not run.settings.tensorboard:
         return None
-    if goes_on is not None:
+    if resume_point is not None:
         shutil.rmtree(directory.tensorboard, ignore_errors=True)
     curves = TensorBoard(directory.tensorboard)
-    if goes_on is not None and goes_on.state is not None:
-        curves.draw(goes_on.state.fitting.history)
+    if resume_point is not None and resume_point.state is not None:
+        curves.draw(resume_point.state.fitting.history)
     return curves
 
 

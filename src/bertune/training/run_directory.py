@@ -63,7 +63,7 @@ class RunDirectory:
     | `model/` | the model folder |
     | `tensorboard/` | curves, where they were asked for |
     | `resume-certificate.json` | that it was killed, resumed and came to the same, with `--certify-resume` |
-    | `checkpoints/` | what an interrupted run goes on from; gone when it has ended |
+    | `checkpoints/` | what an interrupted run is resumed from; gone when it has ended |
     | `unfinished` | the folder in which the command was given; there from the start of the run to its end |
 
     Args:
@@ -126,19 +126,19 @@ class RunDirectory:
         if not (self.path / _SETTINGS).is_file():
             raise ConfigError(f"{self.path} is not empty and not a run", hint="name a new folder with --out")
         if not overwrite:
-            how = self.how_to_go_on()
+            how = self.how_to_resume()
             hint = "name a new folder with --out, or add --overwrite"
             raise ConfigError(f"{self.path} already holds a run", hint=f"{how}; or {hint}" if how else hint)
 
     @contextmanager
-    def started(self, *, overwrite: bool, goes_on: bool = False, keeps: bool = False) -> Iterator[None]:
+    def started(self, *, overwrite: bool, resumes: bool = False, keeps: bool = False) -> Iterator[None]:
         """Makes the folder; an earlier run steps aside, and comes back if this one does not end.
 
         No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
 
         Args:
             overwrite: whether an earlier run may be replaced.
-            goes_on: whether what is in the folder stays, to be added to.
+            resumes: whether what is in the folder stays, to be added to.
             keeps: whether checkpoints stay when the run has ended.
 
         Raises:
@@ -146,16 +146,16 @@ class RunDirectory:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with only_run_in(self.path):
-            self._tidy_after_killed_runs(goes_on=goes_on)
-            self._check_content(overwrite=overwrite or goes_on)
-            replaces = not goes_on and not self._is_empty()
+            self._tidy_after_killed_runs(resumes=resumes)
+            self._check_content(overwrite=overwrite or resumes)
+            replaces = not resumes and not self._is_empty()
             if replaces:
                 self._refuse_current_folder()
             try:
                 if replaces:
                     self.path.rename(self._earlier)
                 self.path.mkdir(exist_ok=True)
-                if not goes_on or not (self.path / UNFINISHED).exists():
+                if not resumes or not (self.path / UNFINISHED).exists():
                     write_text(self.path / UNFINISHED, f"{Path.cwd()}\n", follow=False)
                 yield
             except BaseException as error:
@@ -186,8 +186,8 @@ class RunDirectory:
         return self.model.is_dir() or bool(checkpoints_in(self.checkpoints))
 
     def _what_is_left(self, error: BaseException | None = None) -> str:
-        """Says what a run that did not end has left, and how to go on; see `how_to_go_on`."""
-        parts = [how] if (how := self.how_to_go_on(error)) else []
+        """Says what a run that did not end has left, and how to resume it; see `how_to_resume`."""
+        parts = [how] if (how := self.how_to_resume(error)) else []
         if self.model.is_dir():
             report = f"`bertune report {self.path}` makes its report"
             parts.append(f"the best epoch so far is in {self.model}, {report}, --overwrite starts from scratch")
@@ -221,7 +221,7 @@ class RunDirectory:
             shutil.rmtree(aside, ignore_errors=True)
         elif error is not None:
             error.add_note(f"the earlier run is back in {self.path}; this one, which did not end, is in {unfinished}")
-            if how := type(self)(unfinished).how_to_go_on(error):
+            if how := type(self)(unfinished).how_to_resume(error):
                 error.add_note(how)
 
     def _place_of_unfinished(self) -> Path:
@@ -234,8 +234,8 @@ class RunDirectory:
             place = first.with_name(f"{first.name}-{next(numbers)}")
         return place
 
-    def how_to_go_on(self, error: BaseException | None = None) -> str | None:
-        """Says which command goes on with a run that did not end; None where none does.
+    def how_to_resume(self, error: BaseException | None = None) -> str | None:
+        """Says which command resumes a run that did not end; None where none does.
 
         Args:
             error: what ended it: one that diverged would do so again.
@@ -245,13 +245,13 @@ class RunDirectory:
             return None
         if isinstance(error, DivergedError):
             return f"its last checkpoint is {found[0]}"
-        return f"go on with it: bertune train --resume {shlex.quote(str(self.path))}"
+        return f"resume it: bertune train --resume {shlex.quote(str(self.path))}"
 
-    def _tidy_after_killed_runs(self, *, goes_on: bool) -> None:
+    def _tidy_after_killed_runs(self, *, resumes: bool) -> None:
         """Removes half-written files, and does with runs that stepped aside what the killed run would have done.
 
         Args:
-            goes_on: whether the killed run goes on: what stepped aside for it stays there until it ends.
+            resumes: whether the killed run goes on: what stepped aside for it stays there until it ends.
         """
         remove_leftovers(self.path.parent, of=self.path.name)
         for folder in (self.path, self.checkpoints):
@@ -264,7 +264,7 @@ class RunDirectory:
                 continue
             if self.model.is_dir() and (has_ended(self.path) or not has_ended(earlier)):
                 self._discard(earlier)
-            elif goes_on:
+            elif resumes:
                 if not self._earlier.exists():
                     earlier.rename(self._earlier)
             elif self._is_empty() or (self.path / _SETTINGS).is_file():

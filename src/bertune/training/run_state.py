@@ -50,7 +50,7 @@ _STEP_TYPES: Final = {
 
 @dataclass(frozen=True)
 class RunState:
-    """Everything that a run needs to go on.
+    """Everything that a run needs to be resumed.
 
     Args:
         fitting: of the training.
@@ -137,7 +137,7 @@ def read_state(folder: Path) -> RunState:
     if values.get("version") != _VERSION:
         raise CheckpointError(
             f"{path}: of version {values.get('version')!a:.20}, this bertune reads version {_VERSION}",
-            hint="go on with the bertune that the run was started with",
+            hint="resume it with the bertune that the run was started with",
         )
     try:
         saved = from_json(_SavedState, values)

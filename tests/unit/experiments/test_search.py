@@ -144,7 +144,7 @@ def test_an_interrupted_overwrite_leaves_the_earlier_sweep(
         patch.setattr(module, "_run_trial", interrupted)
         with pytest.raises(KeyboardInterrupt) as raised:
             sweep(2)
-    assert raised.value.__notes__ == ["the same command, without --overwrite, goes on after trial 1"]
+    assert raised.value.__notes__ == ["the same command, without --overwrite, resumes after trial 1"]
 
 
 @pytest.mark.parametrize("failing", ["interrupted", "diverged"])
@@ -172,7 +172,7 @@ def test_an_earlier_sweep_stays_until_the_one_that_replaces_it_has_ended(
         return
     unfinished = tmp_path / "sweep.unfinished"
     assert raised.value.__notes__[-1] == (
-        f"the same command, with --out {unfinished} and without --overwrite, goes on after trial 1"
+        f"the same command, with --out {unfinished} and without --overwrite, resumes after trial 1"
     )
     finished = sweep(2, out=unfinished)
     assert [trial.number for trial in finished.trials] == [1, 2]

@@ -110,7 +110,7 @@ def test_an_interrupted_study_goes_on_after_the_seeds_that_are_done(
     more = instead(monkeypatch)
     assert [result.seed for result in train(4, say=told.append).summary.results] == [1, 2, 3, 4]
     assert more.seeds == [4]
-    assert f"going on with the study in {study}: seeds 1, 2, 3 are done" in told
+    assert f"resuming the study in {study}: seeds 1, 2, 3 are done" in told
 
 
 def test_an_earlier_study_stays_until_the_one_that_replaces_it_has_ended(
@@ -126,7 +126,7 @@ def test_an_earlier_study_stays_until_the_one_that_replaces_it_has_ended(
     assert [result["seed"] for result in json.loads((unfinished / "seeds.json").read_text())["results"]] == [1]
     assert raised.value.__notes__ == [
         f"the earlier run is back in {tmp_path / 'study'}; this one, which did not end, is in {unfinished}",
-        f"the same command, with --out {unfinished} and without --overwrite, goes on; seeds that are done: 1",
+        f"the same command, with --out {unfinished} and without --overwrite, resumes; seeds that are done: 1",
     ]
 
 
@@ -219,7 +219,7 @@ def test_only_seeds_that_neither_collapsed_nor_diverged_are_averaged(
     finished = train(3, average=True, say=told.append)
     assert (finished.averages, finished.kept, finished.summary.best) == ((), None, 2)
     assert "nothing to average: fewer than two seeds neither collapsed nor diverged" in told
-    assert not any("going on" in line for line in told)
+    assert not any("resuming" in line for line in told)
     # A collapsed seed has weights, and is left out all the same.
     real, averaged = study.averages, []  # type: ignore[attr-defined]
     monkeypatch.setattr(study, "averages", lambda models, judge: averaged.append(models) or real(models, judge))

@@ -525,7 +525,7 @@ def test_a_server_that_drips_is_given_up_and_its_bytes_are_kept(
     seconds = iter(range(0, 1_000_000, 100))
     monkeypatch.setattr(download, "monotonic", lambda: float(next(seconds)))
     server.files["/weights"] = Served(CONTENT, cuts=[10] * 100, ranges=True)
-    fails(server, target, r"bytes came in 600 seconds, which is too slow; the next try goes on")
+    fails(server, target, r"bytes came in 600 seconds, which is too slow; the next try resumes")
     assert 0 < PartFile(target).size < 200
     monkeypatch.setattr(download, "monotonic", lambda: 0.0)
     assert fetch(server, target)[0] is None

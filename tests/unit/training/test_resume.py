@@ -98,7 +98,7 @@ def test_a_run_without_a_checkpoint_begins_again(world: Path, whole: Any, tmp_pa
     out = crashed(prepared(world, tmp_path / "run", **TASKS[task], save_every="100000m"), CrashAt(2))
     said: list[str] = []
     assert results(resumed(out, say=said.append)) == whole("", task)
-    assert f"{out} goes on from its beginning" in said
+    assert f"{out} resumes from its beginning" in said
 
 
 def test_early_stopping_the_best_epoch_and_curves_go_on_as_well(world: Path, tmp_path: Path) -> None:
