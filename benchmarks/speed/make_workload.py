@@ -43,13 +43,14 @@ from bertune.models.modernbert import ModernBertConfig
 from bertune.models.roberta import RobertaConfig, XlmRobertaConfig
 
 ROOT = Path(__file__).parents[2]
-# Beside MiniLM; those of the families are the sizes of the released encoders, with the padding id of WordPiece.
+# Beside MiniLM; those of the families are the sizes of the released encoders, with the padding id of WordPiece and, where
+# there is a table of types, its two.
 CONFIGS: dict[str, EncoderConfig] = {
     "tiny": BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
     "base": BertConfig(),
-    "roberta": RobertaConfig(pad_token_id=0),
+    "roberta": RobertaConfig(pad_token_id=0, type_vocab_size=2),
     "distilbert": DistilBertConfig(),
-    "xlm-roberta": XlmRobertaConfig(pad_token_id=0),
+    "xlm-roberta": XlmRobertaConfig(pad_token_id=0, type_vocab_size=2),
     "deberta-v3-small": DebertaV2Config(num_hidden_layers=6),
     "modernbert": ModernBertConfig(pad_token_id=0),
     "modernbert-long": ModernBertConfig(pad_token_id=0),
