@@ -43,8 +43,8 @@ from bertune.models.modernbert import ModernBertConfig
 from bertune.models.roberta import RobertaConfig, XlmRobertaConfig
 
 ROOT = Path(__file__).parents[2]
-# Beside MiniLM; those of the families are the sizes of the released encoders, with the padding id of WordPiece and, where
-# there is a table of types, its two.
+# Beside MiniLM; those of the families are the sizes of the released encoders, with the padding id of WordPiece and, of
+# RoBERTa, its two types.
 CONFIGS: dict[str, EncoderConfig] = {
     "tiny": BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
     "base": BertConfig(),
