@@ -1,20 +1,17 @@
 """Compares the kernels of layers that normalize first with plain formulas: windows, rotary positions, gates, norms."""
 
 import ctypes
-import math
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import torch
 
-from bertune.kernels.check_draws import Array, Draws, Finding, value_of
+from bertune.kernels.check_draws import HEAD_SIZE, HEADS, Array, Draws, Finding, attention_by_formula, value_of
 from bertune.kernels.interface import ACTIVATION_CODES, NO_DROPOUT, pointer
 
 # Sizes at which there are several blocks of queries and keys, and each kind of rest.
 _LENGTHS: Final = (19, 1, 150)
-_HEADS: Final = 2
-_HEAD_SIZE: Final = 48
 _ROWS: Final = 5
 _WIDTH: Final = 96
 # One that ends within a block, and one that reaches everything.
@@ -23,19 +20,19 @@ _REACHES: Final = (20, 150)
 
 def check_windows(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     """Attention with each reach, forward and backward."""
-    tokens, h, longest = sum(_LENGTHS), _HEADS * _HEAD_SIZE, max(_LENGTHS)
+    tokens, h, longest = sum(_LENGTHS), HEADS * HEAD_SIZE, max(_LENGTHS)
     cu = _starts()
     (qkv, qkv_value), (dout, dout_value) = draw.narrow(tokens, 3 * h), draw.narrow(tokens, h)
-    out, gradient, lse = torch.empty_like(dout), torch.empty_like(qkv), torch.empty(_HEADS, tokens)
+    out, gradient, lse = torch.empty_like(dout), torch.empty_like(qkv), torch.empty(HEADS, tokens)
     for reach in _REACHES:
-        scratch = torch.empty(draw.threads, kernels.window_attention_scratch(longest, _HEAD_SIZE, reach))
-        sizes = (pointer(cu), len(_LENGTHS), _HEADS, _HEAD_SIZE, longest, reach, longest, tokens, tokens)
+        scratch = torch.empty(draw.threads, kernels.window_attention_scratch(longest, HEAD_SIZE, reach))
+        sizes = (pointer(cu), len(_LENGTHS), HEADS, HEAD_SIZE, longest, reach, longest, tokens, tokens)
         rest = (*sizes, pointer(scratch), *NO_DROPOUT, draw.threads)
         kernels.window_attention_forward(*(pointer(tensor) for tensor in (qkv, out, lse)), tokens, *rest)
         kernels.window_attention_backward(
             *(pointer(tensor) for tensor in (qkv, out, dout, lse)), tokens, pointer(gradient), *rest
         )
-        expected, slopes = _attention_by_formula(qkv_value, dout_value, reach)
+        expected, slopes = attention_by_formula(qkv_value, dout_value, _LENGTHS, reach=reach)
         yield out, expected
         yield gradient, slopes
 
@@ -44,37 +41,15 @@ def _starts() -> torch.Tensor:
     return torch.tensor([0, *np.cumsum(_LENGTHS)], dtype=torch.int32)
 
 
-def _attention_by_formula(qkv: Array, dout: Array, reach: int) -> tuple[Array, Array]:
-    out, gradient = np.empty_like(dout), np.empty_like(qkv)
-    heads, gradient_heads = (array.reshape(-1, 3, _HEADS, _HEAD_SIZE) for array in (qkv, gradient))
-    out_heads, dout_heads = (array.reshape(-1, _HEADS, _HEAD_SIZE) for array in (out, dout))
-    scale, start = 1 / math.sqrt(_HEAD_SIZE), 0
-    for length in _LENGTHS:
-        rows, places = slice(start, start + length), np.arange(length)
-        start += length
-        is_near = np.abs(places[:, None] - places) <= reach
-        for head in range(_HEADS):
-            q, k, v = (heads[rows, part, head] for part in range(3))
-            scores = np.exp(q @ k.T * scale) * is_near
-            p = scores / scores.sum(axis=1, keepdims=True)
-            g = dout_heads[rows, head]
-            out_heads[rows, head] = p @ v
-            dp = g @ v.T
-            ds = p * (dp - (dp * p).sum(axis=1, keepdims=True)) * scale
-            for part, slope in enumerate((ds @ k, ds.T @ q, p.T @ g)):
-                gradient_heads[rows, part, head] = slope
-    return out, gradient
-
-
 def check_rotation(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     """Rotary positions, and back."""
-    tokens, h, half = sum(_LENGTHS), _HEADS * _HEAD_SIZE, _HEAD_SIZE // 2
+    tokens, h, half = sum(_LENGTHS), HEADS * HEAD_SIZE, HEAD_SIZE // 2
     cu, places = _starts(), np.concatenate([np.arange(length) for length in _LENGTHS])
     (qkv, before), (bias, bias_value) = draw.narrow(tokens, 3 * h), draw.wide(3 * h)
     cosines, sines = draw.wide(max(_LENGTHS), half)[0].cos(), draw.wide(max(_LENGTHS), half)[0].sin()
     tables = torch.cat([cosines, cosines], 1), torch.cat([-sines, sines], 1)
     given = (*(pointer(tensor) for tensor in tables), pointer(cu))
-    sizes = (_HEADS, _HEAD_SIZE, tokens, draw.threads)
+    sizes = (HEADS, HEAD_SIZE, tokens, draw.threads)
     kernels.rotate_forward(pointer(qkv), pointer(bias), *given, *sizes)
     c, s = (value_of(table)[places][:, None, :] for table in (cosines, sines))
     yield qkv, _rotated(before + bias_value, c, s)
@@ -86,9 +61,9 @@ def check_rotation(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
 
 
 def _rotated(rows: Array, cosines: Array, sines: Array) -> Array:
-    turned = rows.copy().reshape(len(rows), 3 * _HEADS, _HEAD_SIZE)
-    first, second = np.split(turned[:, : 2 * _HEADS], 2, axis=2)
-    turned[:, : 2 * _HEADS] = np.concatenate([first * cosines - second * sines, second * cosines + first * sines], 2)
+    turned = rows.copy().reshape(len(rows), 3 * HEADS, HEAD_SIZE)
+    first, second = np.split(turned[:, : 2 * HEADS], 2, axis=2)
+    turned[:, : 2 * HEADS] = np.concatenate([first * cosines - second * sines, second * cosines + first * sines], 2)
     return turned.reshape(rows.shape)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bertune.kernels.build import NoKernelsError
-from bertune.kernels.check_draws import HEAD_SIZE, HEADS, LENGTHS, Array, Draws, Finding, value_of
+from bertune.kernels.check_draws import HEAD_SIZE, HEADS, LENGTHS, Draws, Finding, attention_by_formula, value_of
 from bertune.kernels.interface import ACTIVATION_CODES, NO_DROPOUT, FirstAttention, Parameter, pointer
 from bertune.kernels.pre_norm_check import check_added_norms, check_gates, check_rotation, check_windows
 from bertune.kernels.relative_check import projection, relative_attention
@@ -122,32 +122,10 @@ def _attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
         *(*(pointer(tensor) for tensor in (qkv, bias, dout, lse)), tokens, pointer(gradient), pointer(dbias)),
         *(*sizes, pointer(parts), 0, *NO_DROPOUT, threads),
     )
-    expected, slopes = _attention_by_formula(qkv_value + bias_value, dout_value)
+    expected, slopes = attention_by_formula(qkv_value + bias_value, dout_value)
     yield out, expected
     yield gradient, slopes
     yield dbias, slopes.sum(axis=0)
-
-
-def _attention_by_formula(qkv: Array, dout: Array) -> tuple[Array, Array]:
-    out, gradient = np.empty_like(dout), np.empty_like(qkv)
-    heads = qkv.reshape(-1, 3, HEADS, HEAD_SIZE)
-    out_heads, dout_heads = (array.reshape(-1, HEADS, HEAD_SIZE) for array in (out, dout))
-    gradient_heads = gradient.reshape(heads.shape)
-    scale, start = 1 / math.sqrt(HEAD_SIZE), 0
-    for length in LENGTHS:
-        rows = slice(start, start + length)
-        start += length
-        for head in range(HEADS):
-            q, k, v = (heads[rows, part, head] for part in range(3))
-            scores = np.exp(q @ k.T * scale)
-            p = scores / scores.sum(axis=1, keepdims=True)
-            g = dout_heads[rows, head]
-            out_heads[rows, head] = p @ v
-            dp = g @ v.T
-            ds = p * (dp - (dp * p).sum(axis=1, keepdims=True)) * scale
-            for part, slope in enumerate((ds @ k, ds.T @ q, p.T @ g)):
-                gradient_heads[rows, part, head] = slope
-    return out, gradient
 
 
 def _first_attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
@@ -181,7 +159,7 @@ def _first_attention(kernels: ctypes.CDLL, draw: Draws) -> Iterator[Finding]:
     starts = cu[:-1].numpy()
     wide = np.zeros((tokens, h))
     wide[starts] = gv
-    expected, slopes = _attention_by_formula(xv @ wv.T + bv, wide)
+    expected, slopes = attention_by_formula(xv @ wv.T + bv, wide)
     expected_dx = slopes @ wv
     expected_dx[starts] += rv
     yield out, expected[starts]

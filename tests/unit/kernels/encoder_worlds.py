@@ -167,3 +167,9 @@ def assert_same_bits(first: Answer, second: Answer) -> None:
     assert first.gradients.keys() == second.gradients.keys()
     for name, value in first.gradients.items():
         assert torch.equal(value, second.gradients[name]), name
+
+
+def gradient_for(batch: Batch, config: EncoderConfig, *, first_only: bool) -> Tensor:
+    """A random gradient of what a pass returns."""
+    torch.manual_seed(9)
+    return torch.randn(len(batch) if first_only else batch.layout.num_tokens, config.hidden_size)

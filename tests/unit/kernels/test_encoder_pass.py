@@ -1,7 +1,6 @@
 """The compiled pass against the modules: results, gradients, dropout, bfloat16, buffers."""
 
 import math
-from collections.abc import Iterator
 from ctypes import c_uint64
 from dataclasses import replace
 from types import ModuleType
@@ -20,6 +19,7 @@ from tests.unit.kernels.encoder_worlds import (
     by_modules_in_parts,
     distance,
     encoder_of,
+    gradient_for,
     gradients_of,
     native,
     sizes,
@@ -36,19 +36,6 @@ from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
 
 pytestmark = pytest.mark.usefixtures("compiler")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def gradient_for(batch: Batch, config: BertConfig, *, first_only: bool) -> Tensor:
-    torch.manual_seed(9)
-    return torch.randn(len(batch) if first_only else batch.layout.num_tokens, config.hidden_size)
 
 
 def assert_equals_modules(config: BertConfig, lengths: list[int], *, first_only: bool, seed: int = 0) -> None:

@@ -1,6 +1,5 @@
 """The compiled pass of DeBERTa, MPNet, ALBERT and small ELECTRA against their modules."""
 
-from collections.abc import Iterator
 from ctypes import c_uint64
 from dataclasses import replace
 from typing import Any
@@ -18,12 +17,11 @@ from tests.unit.kernels.encoder_worlds import (
     by_modules_in_parts,
     distance,
     encoder_of,
+    gradient_for,
     gradients_of,
     native,
 )
-from torch import Tensor
 
-from bertune.batches.batch import Batch
 from bertune.errors import DataError
 from bertune.kernels import relative_layer
 from bertune.kernels.build import NoKernelsError
@@ -63,19 +61,6 @@ FAMILIES: dict[str, EncoderConfig] = {
     "ELECTRA, small": ElectraConfig(**BODY, embedding_size=32),
 }
 ONE_EACH = ("DeBERTa", "MPNet", "ALBERT", "ELECTRA, small")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def gradient_for(batch: Batch, config: EncoderConfig, *, first_only: bool) -> Tensor:
-    torch.manual_seed(9)
-    return torch.randn(len(batch) if first_only else batch.layout.num_tokens, config.hidden_size)
 
 
 def assert_equals_modules(config: EncoderConfig, lengths: list[int], *, first_only: bool, seed: int = 0) -> None:

@@ -15,13 +15,12 @@ from tests.unit.kernels.encoder_worlds import (
     by_modules,
     distance,
     encoder_of,
+    gradient_for,
     gradients_of,
     modern_sizes,
     native,
 )
-from torch import Tensor
 
-from bertune.batches.batch import Batch
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.kernels.prepacked import can_prepack
@@ -33,11 +32,6 @@ from bertune.nn.dense import Table
 
 pytestmark = pytest.mark.usefixtures("compiler")
 DTYPES = [torch.float32, torch.bfloat16]
-
-
-def gradient_for(batch: Batch, config: ModernBertConfig, *, first_only: bool) -> Tensor:
-    torch.manual_seed(9)
-    return torch.randn(len(batch) if first_only else batch.layout.num_tokens, config.hidden_size)
 
 
 def assert_equals_modules(config: ModernBertConfig, lengths: list[int], *, first_only: bool, seed: int = 0) -> None:
