@@ -169,5 +169,6 @@ def _digest(path: Path) -> str | None:
     content = path.read_bytes()
     if path.name == _JOURNAL:
         lines: list[JsonObject] = [json.loads(line) for line in content.splitlines()]
-        content = json.dumps([{key: line[key] for key in line if key not in TIMES} for line in lines]).encode()
+        timeless = [{key: line[key] for key in line if key not in TIMES} for line in lines]
+        content = json.dumps(timeless, allow_nan=False).encode()
     return hashlib.sha256(content).hexdigest()

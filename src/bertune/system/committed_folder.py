@@ -137,7 +137,7 @@ def _manifest_text(files: Mapping[str, CommittedFile]) -> bytes:
 
 
 def _json(values: Any) -> bytes:
-    return json.dumps(values, indent=1).encode()
+    return json.dumps(values, indent=1, allow_nan=False).encode()
 
 
 def _write(path: Path, chunks: Chunks) -> CommittedFile:

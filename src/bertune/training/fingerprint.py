@@ -82,7 +82,7 @@ def arithmetic_of(run: PreparedRun) -> Arithmetic:
     device = run.classifier.device
     dtype = choose_precision(run.config.precision, device)
     engine, kernels = _engine_of(run.classifier, dtype)
-    words = json.dumps([*processor_words(), torch.backends.cpu.get_cpu_capability()])
+    words = json.dumps([*processor_words(), torch.backends.cpu.get_cpu_capability()], allow_nan=False)
     return Arithmetic(
         bertune=metadata.version("bertune"),
         torch=metadata.version("torch"),

@@ -307,7 +307,7 @@ STEPS = [
     (model_directory, "card_text"),
     (model_directory, "write_digests"),
     (atomic, "_flush"),
-    (atomic, "_put_in_place"),
+    (atomic, "put_in_place"),
 ]
 
 
@@ -390,8 +390,8 @@ def test_a_process_killed_while_saving_leaves_a_whole_model(folder: Path, classi
     old = float(classifier.classifier.bias.detach().sum())
     before = [f"model_directory:{step}:{when}" for step in ("save_file", "_write_json") for when in ("before", "after")]
     before += ["tokenizer:save:after", "model_directory:write_digests:after", "atomic:_flush:after"]
-    before += ["atomic:_put_in_place:before"]
-    after = ["atomic:_put_in_place:after"]
+    before += ["atomic:put_in_place:before"]
+    after = ["atomic:put_in_place:after"]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), *before, *after],
         capture_output=True,

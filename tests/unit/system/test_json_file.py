@@ -98,6 +98,7 @@ def test_no_other_file_reads_json_or_toml_from_disk() -> None:
         "data/several_labels.py": "one quoted label of a cell",
         "cli/prediction_files.py": "what pyarrow wrote of a kept value",
         "checkpoints/safetensors_header.py": "a part of a binary file, with limits of its own",
+        "experiments/resume_certificate.py": "a journal that this bertune has just written, in two runs",
         "training/plan.py": "recipes of the package itself",
         "cli/demo.py": "what another bertune prints",
         "exports/fresh_process.py": "what the parent process says",
