@@ -114,6 +114,7 @@ def test_runs_killed_at_twenty_points_ten_of_them_in_a_save_go_on_to_the_same_bi
         check_goes_on(run, out, expected)
 
 
+@pytest.mark.slow
 def test_a_run_is_killed_again_and_again(
     run: Run, world: Path, arguments: list[str], expected: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -268,6 +269,7 @@ def test_the_result_can_be_had_as_json(run: Run, world: Path, arguments: list[st
     assert json.loads(done.stdout)["report"] == str(tmp_path / "run" / "report.html")
 
 
+@pytest.mark.slow
 def test_a_run_can_be_certified_and_the_certificate_is_shown(
     run: Run, world: Path, arguments: list[str], tmp_path: Path
 ) -> None:
