@@ -156,6 +156,9 @@ def _run_trial(
 ) -> Trial:
     # The test rows are for the model that is kept, and for no other; frozen features would be the same for every trial.
     own = replace(settings, out=directory.run_of(number), overwrite=True, test=None, skip_probe=True)
+    if not (own.out / "run.toml").is_file():
+        # Killed before it was a run: there is nothing in it to resume.
+        directory.forget_trial(number)
     prepared = prepare(own, plan, say=_say_nothing)
     prepared = replace(prepared, settings=replace(prepared.settings, overwrite=False), checkpoints=CheckpointSettings())
     earlier = state_of_interrupted(prepared)
