@@ -135,7 +135,8 @@ class ErrorRow(LabelledRow):
     """
 
     answer: Target
-    confidence: float
+    # Files keep the name that they had.
+    confidence: float = field(metadata=named("sureness"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ import pytest
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.reports.answered_rows import answer_numbers
-from bertune.reports.run_metrics import Group
+from bertune.reports.run_metrics import ErrorRow, Group
+from bertune.system.hinted_values import from_json, to_json
 from bertune.training.saved_run import AnsweredRow, Target
 
 CLASSES = ModelSignature(labels=("no", "yes"), is_pair=False, max_length=32)
@@ -112,3 +113,9 @@ def test_errors_that_are_all_equal_have_no_interval() -> None:
     rows = [row(at, 1.0, 2.0) for at in range(5)]
     group = answer_numbers(rows, VALUES).by_length[0]
     assert (group.value, group.low, group.high) == (1.0, None, None)
+
+
+def test_files_call_the_confidence_of_an_error_as_they_did() -> None:
+    row = ErrorRow(where="dev.csv:2", target="a", answer="b", confidence=0.75)
+    assert to_json(row)["sureness"] == 0.75
+    assert from_json(ErrorRow, to_json(row)) == row
