@@ -156,8 +156,10 @@ def main() -> None:
             for number in range(1, options.rounds + 1):
                 for shape in options.shapes:
                     for engine in options.engines:
-                        for system, source in sources.items():
-                            found = measure(shape, system, engine, options, source)
+                        # Each round begins with another one: the first after a pause finds another processor.
+                        first = (number - 1) % len(sources)
+                        for system in (*list(sources)[first:], *list(sources)[:first]):
+                            found = measure(shape, system, engine, options, sources[system])
                             runs.setdefault(f"{shape}/{engine}", {}).setdefault(system, []).append(found)
                             print(f"round {number}  {shape}  {engine}  {system}: {found}", file=sys.stderr, flush=True)
         finally:

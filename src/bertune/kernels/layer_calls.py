@@ -1,5 +1,6 @@
 """What every plan of a layer does alike: its buffers, weights and gradients by name, its products, its dropouts."""
 
+from abc import ABC, abstractmethod
 from ctypes import c_long
 
 import torch
@@ -13,7 +14,7 @@ from bertune.kernels.workspace import Workspace
 PLACES = 3
 
 
-class LayerCalls:
+class LayerCalls(ABC):
     """Adds the calls of one layer of an encoder.
 
     Args:
@@ -34,15 +35,15 @@ class LayerCalls:
         self.rows: int | c_long = workspace.tokens  # real rows behind attention; `padded` are computed
         self.padded = shape.padded
 
+    @abstractmethod
     def forward(self, calls: Calls, x: Tensor) -> Tensor:
         """Maps (padded tokens, hidden_size) to the same."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(
         self, calls: Calls, first: Tensor, second: Tensor | None, *, accumulate: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Maps the gradient of the output, as the sum of two, to that of the input, as the sum of two."""
-        raise NotImplementedError
 
     def _draw(self, probability: float, place: int) -> tuple[object, object]:
         return self.workspace.draw(self.shape, probability, PLACES * self.index + place)
