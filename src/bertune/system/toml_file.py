@@ -9,6 +9,7 @@ from bertune.system.bounded_file import read_bounded
 from bertune.system.json_file import check_values
 
 MAX_TOML_BYTES: Final = 1_000_000
+_MEND: Final = "mend the line, or bring the file back from a copy"
 
 
 def read_toml(path: str | Path, *, error: type[BertuneError] = DataError) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def read_toml(path: str | Path, *, error: type[BertuneError] = DataError) -> dic
         values = tomllib.loads(content.decode("utf-8"))
         check_values(values)
     except RecursionError:
-        raise error(f"{path}: not a TOML file (nested too deeply)") from None
+        raise error(f"{path}: not a TOML file (nested too deeply)", hint=_MEND) from None
     except ValueError as problem:
-        raise error(f"{path}: not a TOML file ({' '.join(str(problem).split())})") from problem
+        raise error(f"{path}: not a TOML file ({' '.join(str(problem).split())})", hint=_MEND) from problem
     return values

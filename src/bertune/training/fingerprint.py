@@ -18,6 +18,7 @@ from bertune.nn.precision import choose_precision, name_of
 from bertune.training.named_paths import Settings
 from bertune.training.prepare import PreparedRun
 from bertune.training.resolved_settings import resolved_settings
+from bertune.wording.counts import counted
 
 _NOT_COMPARED = frozenset({"out", "save-every", "keep-last", "keep-checkpoints"})
 
@@ -140,7 +141,10 @@ def _differences(then: Fingerprint, now: Fingerprint) -> Iterator[tuple[str, str
 
 def _told_of(name: str, before: str | int, after: str | int) -> tuple[str, str]:
     if name == "threads":
-        return f"it was trained by {before} threads, and here are {after}", f"set OMP_NUM_THREADS={before}"
+        return (
+            f"it was trained by {counted(int(before), 'thread')}, and here there are {after}",
+            f"set OMP_NUM_THREADS={before}",
+        )
     if name in ("kernels", "processor"):
         what = "the compiled kernels are others" if name == "kernels" else "the processor is another"
         return f"{what}, so that the last bits would be others", "resume it on the machine that it was started on"

@@ -111,5 +111,6 @@ def _check_journal(path: Path, mark: JournalMark) -> None:
     if hashlib.sha256(read_bytes_before(path, mark.bytes)).hexdigest() != mark.sha256:
         raise CheckpointError(
             f"{path}: not the journal that belongs to the checkpoint: its first {mark.bytes:,} bytes were changed",
-            hint="bring it back from a copy",
+            hint="bring it back from a copy, or begin again: "
+            f"bertune train --config {path.parent / 'run.toml'} --out NEW",
         )

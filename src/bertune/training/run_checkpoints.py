@@ -154,7 +154,11 @@ def newest_state(folder: Path, say: Say) -> RunState | None:
             first = first or error
             say(f"warning: {error.message}; the checkpoint before it is tried")
     if first is not None:
-        raise CheckpointError(f"no checkpoint is whole: {first.message}", hint="bring one back from a copy")
+        raise CheckpointError(
+            f"no checkpoint is whole: {first.message}",
+            hint="bring one back from a copy, or begin again: "
+            f"bertune train --config {folder.parent / 'run.toml'} --out NEW",
+        )
     return None
 
 
