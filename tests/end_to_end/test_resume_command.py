@@ -228,7 +228,7 @@ def test_what_cannot_go_on_is_refused_with_one_sentence(
     refused(2, "no such folder", folder=tmp_path / "nowhere")
     refused(2, "not the folder of a run", folder=here)
     refused(2, "takes all settings", "--epochs", more=("--epochs", "3"))
-    refused(2, "1 threads", "2", OMP_NUM_THREADS="2")
+    refused(2, "1 thread,", "2", OMP_NUM_THREADS="2")
     refused(2, "compiled kernels", "torch operators", BERTUNE_DISABLE="kernels")
     table = (here / "train.csv").read_text()
     (here / "train.csv").write_text(table.replace(",up,", ",down,", 1))
