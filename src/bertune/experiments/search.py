@@ -17,7 +17,7 @@ from bertune.training.callback import Callback, Callbacks
 from bertune.training.checkpoint_names import remove_checkpoints
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
-from bertune.training.history import History
+from bertune.training.history import Evaluation
 from bertune.training.interrupted_run import state_of_interrupted
 from bertune.training.named_paths import Settings
 from bertune.training.plan import TrainingPlan
@@ -165,8 +165,11 @@ def _run_trial(
     earlier = state_of_interrupted(prepared)
     if earlier is None:
         directory.forget_trial(number)
-    if earlier is not None:
-        _tell_again(halving, earlier.fitting.history)
+    for told in () if earlier is None else earlier.fitting.history.in_order():  # none has stopped the trial there
+        if isinstance(told, Evaluation):
+            halving.on_evaluation(told)
+        else:
+            halving.on_epoch(told)
     state: TrialState = "complete"
     with watch(number, halving.drawn) as callback:
         try:
@@ -179,17 +182,6 @@ def _run_trial(
             state = "diverged"
     remove_checkpoints(RunDirectory(own.out).checkpoints)
     return halving.outcome(number, state, plan.epochs)
-
-
-def _tell_again(halving: Halving, history: History) -> None:
-    """Tells of the evaluations and epochs of a trial that goes on, none of which has stopped it."""
-    left = list(history.evaluations)
-    for epoch in history.epochs:
-        while left and left[0].epoch <= epoch.epoch:
-            halving.on_evaluation(left.pop(0))
-        halving.on_epoch(epoch)
-    for evaluation in left:
-        halving.on_evaluation(evaluation)
 
 
 def _say_nothing(line: str) -> None:

@@ -1,6 +1,6 @@
 """The history of a run: its steps, its evaluations and its epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -105,6 +105,15 @@ class History:
         best = evaluation if evaluation.is_best or not self.evaluations else self.best
         self.evaluations[:] = [each if each is best else each.brief() for each in self.evaluations]
         self.evaluations.append(evaluation)
+
+    def in_order(self) -> Iterator[Evaluation | EpochResult]:
+        """Gives evaluations and epochs as they were told: each epoch comes after the last evaluation in it."""
+        left = list(self.evaluations)
+        for epoch in self.epochs:
+            while left and left[0].epoch <= epoch.epoch:
+                yield left.pop(0)
+            yield epoch
+        yield from left
 
     def is_out_of_patience(self, patience: int) -> bool:
         """Whether so many evaluations one after another were not better than one before them.

@@ -66,15 +66,16 @@ class TensorBoard(Callback):
         self._file.add(self._steps, values)
 
     def draw(self, history: History) -> None:
-        """Draws all that is in a history."""
+        """Draws all that is in a history, in its order."""
         for step in history.steps:
             self.on_step(step)
-        for evaluation in history.evaluations:
-            self.on_evaluation(evaluation)
         last = {step.epoch: step.step for step in history.steps}
-        for result in history.epochs:
-            self._steps = last[result.epoch] + 1
-            self.on_epoch(result)
+        for told in history.in_order():
+            if isinstance(told, Evaluation):
+                self.on_evaluation(told)
+            else:
+                self._steps = last[told.epoch] + 1
+                self.on_epoch(told)
 
 
 def _scalars(scores: Scores | None) -> dict[str, float]:
