@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.resumed_runs import CrashAt, CrashError, crashed, prepared, results, resumed, write_world
+import torch
+from safetensors.torch import load_file
+from tests.resumed_runs import CrashAt, CrashError, crashed, prepared, results, resumed, say_nothing, write_world
 
 import bertune
+from bertune.api.resumed_run import prepare_interrupted
 from bertune.training.callback import Callback
 from bertune.training.checkpoint_names import checkpoints_in
 from bertune.training.journal import Journal
@@ -102,11 +105,16 @@ def test_a_run_with_evaluations_within_epochs_goes_on_as_well(
     expected = whole(engine, task, **every)
     lines = [line for line in expected["metrics.jsonl"] if line["event"] == "evaluation"]
     assert [line["step"] for line in lines] == [4, 6, 8, 12, 16, 18]
+    assert [line["step"] for line in lines if line["is_best"]] == [4]
     for number, (crash, settings, newest) in enumerate(WITHIN.values()):
         run = prepared(world, tmp_path / str(number) / "run", **TASKS[task], **every, **settings)
         out = crashed(run, crash)
         assert checkpoints_in(out / "checkpoints")[0].name == newest
-        found = results(resumed(out))
+        again, resume_point = prepare_interrupted(out, say=say_nothing)
+        execute(again, resume_point=resume_point)
+        kept = load_file(out / "model" / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+        assert torch.equal(again.classifier.encoder.input_embeddings.weight.detach(), kept)
+        found = results(out)
         assert found.keys() == expected.keys()
         for name, value in found.items():
             assert value == expected[name], name
