@@ -70,7 +70,8 @@ class Run:
         if self.seeds is not None:
             facts.append(f"{len(self.seeds.results)} seeds")
         if self.history is not None:
-            facts.append(f"epoch {epoch_text(self.history.best.epoch)} of {len(self.history.epochs)}")
+            best, last = (epoch_text(each.epoch) for each in (self.history.best, self.history.evaluations[-1]))
+            facts.append(f"epoch {best} of {last}")
         for name, scores in (({} if self.scores is None else {"validation": self.scores}) | self.also).items():
             metric, value = next(iter(scores.values.items()))
             facts.append(f"{name} {metric_name(metric, scores.label_names)} {metric_text(metric, value)}")

@@ -120,7 +120,7 @@ def _finished_lines(finished: "FinishedRun", *, verbose: bool = False) -> list[s
     lines = advice_lines(finished.advice)
     lines += [""] if lines else []
     if best.scores is not None:
-        epochs = len(finished.history.epochs)
+        epochs = epoch_text(finished.history.evaluations[-1].epoch)
         lines.append(f"validation, {_place(finished)} of {epochs} (chosen on these rows):")
         lines += best.scores.lines(verbose=verbose)
     if finished.frozen is not None:

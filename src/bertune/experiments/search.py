@@ -165,11 +165,11 @@ def _run_trial(
     earlier = state_of_interrupted(prepared)
     if earlier is None:
         directory.forget_trial(number)
-    for told in () if earlier is None else earlier.fitting.history.in_order():  # none has stopped the trial there
-        if isinstance(told, Evaluation):
-            halving.on_evaluation(told)
+    for past in () if earlier is None else earlier.fitting.history.in_order():  # none has stopped the trial there
+        if isinstance(past, Evaluation):
+            halving.on_evaluation(past)
         else:
-            halving.on_epoch(told)
+            halving.on_epoch(past)
     state: TrialState = "complete"
     with watch(number, halving.drawn) as callback:
         try:

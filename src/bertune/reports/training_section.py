@@ -69,7 +69,7 @@ def _metric(name: str, curves: Sequence[Curve], labels: Sequence[str]) -> Html:
     by_step = any(curve.evaluations is not None for curve in curves)
     for number, curve in enumerate(curves):
         points = [
-            (float((each.last_step or 0) if by_step else each.epoch), each.metrics[name]) for each in curve.scored
+            (float((each.last_step or 0) + 1 if by_step else each.epoch), each.metrics[name]) for each in curve.scored
         ]
         series.append(Series(curve.name, points, number, dots=True))
         heights += [value for _, value in points]
@@ -80,7 +80,7 @@ def _metric(name: str, curves: Sequence[Curve], labels: Sequence[str]) -> Html:
     last = max((epoch.epoch for curve in curves for epoch in curve.epochs), default=1)
     whole = metric_text(name, 1.0).endswith("%")
     axes = Axes(
-        (0.0, _last_step(curves)) if by_step else (1.0, max(2.0, float(last))),
+        (0.0, _last_step(curves) + 1) if by_step else (1.0, max(2.0, float(last))),
         (low, min(high, 1.0) if max(heights) <= 1 else high),
         "step" if by_step else "epoch",
         short if by_step else _whole,

@@ -36,6 +36,7 @@ class TrainingProgress(Callback):
         self._task = self._progress.add_task(name or "training", total=None, state="", visible=not name)
         self._is_terminal = self._progress.console.is_terminal
         self._epochs = 0
+        self._is_told = False
         self._pace = Pace(0)
         self._last_line = time.perf_counter()
 
@@ -86,12 +87,14 @@ class TrainingProgress(Callback):
 
     def on_evaluation(self, result: "Evaluation") -> None:
         """Says what an evaluation within an epoch came to; of one at its end the line of the epoch does."""
-        if result.is_within_epoch:
+        self._is_told = result.is_within_epoch
+        if self._is_told:
             self._say_scores(f"epoch {epoch_text(result.epoch)}/{self._epochs}  step {result.step:,}", result)
 
     def on_epoch(self, result: "EpochResult") -> None:
-        """Says what the epoch came to."""
-        self._say_scores(f"epoch {result.epoch}/{self._epochs}", result)
+        """Says what the epoch came to; nothing where the evaluation that was told last has ended the run within it."""
+        if not self._is_told:
+            self._say_scores(f"epoch {result.epoch}/{self._epochs}", result)
         if self._prefix and result.epoch == self._epochs:
             self._progress.update(self._task, visible=False)
 

@@ -233,6 +233,10 @@ def test_terminals_and_notebooks_show_each(capfd: pytest.CaptureFixture[str], mo
     ]  # fmt: skip
     assert history._repr_html_().partition("<thead>")[2] == shown[-1]["text/html"].partition("<thead>")[2]
     assert "2 epochs, 14 steps, 4 evaluations; best: epoch" in history.summary()
+    cut = replace(FROZEN, evaluate_every=3, patience=1)
+    fit(make_classifier(config=LARGE), TRAIN, VALIDATION, config=cut, verbose=True)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert [line.split("  ")[:2] for line in lines] == [["epoch 0.43/2", "step 3"], ["epoch 0.86/2", "step 6"]]
 
 
 @pytest.mark.parametrize("every", [None, *range(1, 30)])
