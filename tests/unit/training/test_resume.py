@@ -148,6 +148,7 @@ def test_a_run_that_patience_ended_within_an_epoch_goes_on_to_its_end(
         for name, value in found.items():
             if not name.startswith("tensorboard"):  # there are times in it
                 assert value == expected[name], (where, name)
+        assert size_of_curves(out) == size_of_curves(tmp_path / "whole" / "run")
 
 
 def crashes(*_: Any) -> None:
@@ -191,11 +192,11 @@ def test_early_stopping_the_best_epoch_and_curves_go_on_as_well(world: Path, tmp
         if not name.startswith("tensorboard"):  # there are times in it
             assert value == expected[name], name
     assert len(list((out / "tensorboard").iterdir())) == 1
-    sizes = [
-        sum(file.stat().st_size for file in (run / "tensorboard").iterdir())
-        for run in (out, tmp_path / "whole" / "run")
-    ]
-    assert sizes[0] == sizes[1]
+    assert size_of_curves(out) == size_of_curves(tmp_path / "whole" / "run")
+
+
+def size_of_curves(run: Path) -> int:
+    return sum(file.stat().st_size for file in (run / "tensorboard").iterdir())
 
 
 def test_nothing_is_left_of_the_checkpoints_but_what_was_asked_for(world: Path, tmp_path: Path) -> None:
