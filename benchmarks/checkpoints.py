@@ -24,7 +24,7 @@ from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
 from bertune.training.dynamics import DynamicsState
 from bertune.training.fingerprint import Arithmetic, Fingerprint
 from bertune.training.fitting_state import FittingState
-from bertune.training.history import EpochResult, History
+from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.journal import JournalMark
 from bertune.training.run_state import RunState, read_state, write_state
 from bertune.training.step import StepResult
@@ -60,7 +60,12 @@ def state_of(shape: str) -> RunState:
         moments={name: (torch.randn_like(value), torch.rand_like(value)) for name, value in weights.items()},
         step_count=STEPS,
         best_weights={name: value.clone() for name, value in weights.items()},
-        history=History(steps, [EpochResult(1, 0.5, 1.0, 1.0, None, True)], False, "fp32"),
+        history=History(
+            steps,
+            [EpochResult(1, 0.5, 1.0, 1.0, None, True)],
+            engine="fp32",
+            evaluations=[Evaluation(STEPS, 1, 0.5, 1.0, 1.0, None, True)],
+        ),
         dynamics=DynamicsState(torch.rand(1, ROWS), torch.arange(1600), torch.rand(1600)),
     )
     arithmetic = Arithmetic("", "", "", 1, "cpu", "fp32", "", "", "")

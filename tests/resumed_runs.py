@@ -16,7 +16,7 @@ from bertune.reports.run_report import write_report
 from bertune.training.callback import Callback
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, Evaluation
 from bertune.training.prepare import PreparedRun, prepare
 from bertune.training.run import execute
 from bertune.training.run_settings import RunSettings
@@ -35,13 +35,17 @@ class CrashError(BaseException):
 
 
 class CrashAt(Callback):
-    """Crashes after a step, from 0, or when an epoch, from 1, has been evaluated and kept."""
+    """Crashes after a step, from 0, or when an epoch, from 1, or so many steps have been evaluated and kept."""
 
-    def __init__(self, step: int | None = None, *, epoch: int | None = None) -> None:
-        self.step, self.epoch = step, epoch
+    def __init__(self, step: int | None = None, *, epoch: int | None = None, evaluation: int | None = None) -> None:
+        self.step, self.epoch, self.evaluation = step, epoch, evaluation
 
     def on_step(self, result: StepResult) -> None:
         if result.step == self.step:
+            raise CrashError
+
+    def on_evaluation(self, result: Evaluation) -> None:
+        if result.step == self.evaluation:
             raise CrashError
 
     def on_epoch(self, result: EpochResult) -> None:

@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     from bertune.training.config import TrainingConfig as TrainingConfig
     from bertune.training.dynamics import Dynamics as Dynamics
     from bertune.training.history import EpochResult as EpochResult
+    from bertune.training.history import Evaluation as Evaluation
     from bertune.training.history import History as History
     from bertune.training.loop import fit as fit
     from bertune.training.step import SkippedStep as SkippedStep
@@ -160,6 +161,7 @@ _HOMES = {
     "EncoderConfig": "models.encoder_config",
     "EncoderOutput": "models.encoder",
     "EpochResult": "training.history",
+    "Evaluation": "training.history",
     "Example": "data.examples",
     "Examples": "data.examples",
     "Explanation": "evaluation.explain",

@@ -44,6 +44,7 @@ RESULTS = {
     "EncodedExamples",
     "EncoderOutput",
     "EpochResult",
+    "Evaluation",
     "Example",
     "Explanation",
     "ExportProgress",

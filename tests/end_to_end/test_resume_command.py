@@ -140,6 +140,27 @@ def test_a_run_that_is_asked_to_stop_saves_ends_with_6_and_names_the_command(
     check_goes_on(run, out, expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "step"), [("SIGINT", 6, 4), pytest.param("SIGKILL", -signal.SIGKILL, 3, marks=pytest.mark.slow)]
+)
+def test_an_evaluation_within_an_epoch_that_is_left_or_killed_is_made_again(
+    name: str, code: int, step: int, run: Run, world: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    """The first of them, after four steps; the model that is kept is of a later one."""
+    within = [*arguments, "--evaluate-every", "4"]
+    done = run_in(world, run, *within, "--out", str(tmp_path / "whole" / "run"))
+    assert done.returncode == 0, done.stderr
+    expected = results(tmp_path / "whole" / "run")
+    assert json.loads(expected["scores.json"])["step"] == 8
+    out = tmp_path / "run"
+    done = signalled(world, name, "evaluation:1", *within, "--out", str(out), "--save-every", "3")
+    assert done.returncode == code, done.stderr
+    state = newest_state(out / "checkpoints", print)
+    assert state is not None
+    assert (state.fitting.step, state.fitting.is_evaluated) == (step, False)
+    check_goes_on(run, out, expected)
+
+
 @pytest.mark.parametrize(("name", "code", "second"), [("SIGTERM", 143, "save:18"), ("SIGINT", 130, "save:26")])
 def test_a_second_signal_ends_the_run_at_once_and_the_last_checkpoint_stays(
     name: str, code: int, second: str, world: Path, arguments: list[str], tmp_path: Path

@@ -117,7 +117,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
         optimizer: `adamw_torch` or `adamw`.
         precision: in which the layers compute.
         seed: of all that is random.
-        patience: epochs without a better one after which training stops.
+        patience: evaluations without a better one after which training stops.
+        evaluate_every: steps between evaluations, beside the ends of epochs.
         verbose: shows what is found in the data, and progress.
 
     Attributes:
@@ -168,6 +169,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
         precision: Precision = "auto",
         seed: int = 42,
         patience: int | None = None,
+        evaluate_every: int | None = None,
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -200,6 +202,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
         self.precision = precision
         self.seed = seed
         self.patience = patience
+        self.evaluate_every = evaluate_every
         self.verbose = verbose
 
     def fit(self, X: GivenTexts, y: ArrayLike) -> Self:  # noqa: N803 (scikit-learn's name)
@@ -279,6 +282,7 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]
         precision: as there.
         seed: as there.
         patience: as there.
+        evaluate_every: as there.
         verbose: as there.
 
     Attributes:
@@ -324,6 +328,7 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]
         precision: Precision = "auto",
         seed: int = 42,
         patience: int | None = None,
+        evaluate_every: int | None = None,
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -352,6 +357,7 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]
         self.precision = precision
         self.seed = seed
         self.patience = patience
+        self.evaluate_every = evaluate_every
         self.verbose = verbose
 
     def fit(self, X: GivenTexts, y: ArrayLike) -> Self:  # noqa: N803

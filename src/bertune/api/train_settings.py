@@ -78,6 +78,7 @@ class TrainSettings(TypedDict, total=False):
     precision: Precision
     seed: int
     patience: int | None
+    evaluate_every: int | None
     seeds: int | str | None
     parallel_seeds: int | None
     average: bool

@@ -25,7 +25,7 @@ from bertune.training.progress_shown import watched_by
 from bertune.training.run import FinishedRun, execute
 from bertune.training.run_settings import RunSettings
 from bertune.wording.markup import Html, element, join
-from bertune.wording.metric_text import metric_name, metric_text
+from bertune.wording.metric_text import epoch_text, metric_name, metric_text
 from bertune.wording.printed_lines import say as say_line
 
 _IN_FILES = ("delimiter", "encoding", "no_header", "quoting", "label_file")
@@ -41,7 +41,7 @@ class Run:
         scores: of the model that was kept, on the validation rows; None where there were none.
         also: scores on rows that nothing was chosen by, by the name of the split: `test`, and of MNLI
             `validation_mismatched`.
-        history: steps and epochs; None where several seeds were trained.
+        history: steps, evaluations and epochs; None where several seeds were trained.
         seeds: what several seeds came to; None for one.
     """
 
@@ -70,7 +70,8 @@ class Run:
         if self.seeds is not None:
             facts.append(f"{len(self.seeds.results)} seeds")
         if self.history is not None:
-            facts.append(f"epoch {self.history.best.epoch} of {len(self.history.epochs)}")
+            best, last = (epoch_text(each.epoch) for each in (self.history.best, self.history.evaluations[-1]))
+            facts.append(f"epoch {best} of {last}")
         for name, scores in (({} if self.scores is None else {"validation": self.scores}) | self.also).items():
             metric, value = next(iter(scores.values.items()))
             facts.append(f"{name} {metric_name(metric, scores.label_names)} {metric_text(metric, value)}")

@@ -44,7 +44,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Training": (
         *("--recipe", "--epochs", "--learning-rate", "--batch-size", "--micro-batch-size", "--class-weights"),
-        *("--metric", "--patience", "--seed", "--seeds", "--parallel-seeds", "--average"),
+        *("--metric", "--patience", "--evaluate-every", "--seed", "--seeds", "--parallel-seeds", "--average"),
         *("--optimizer", "--warmup-fraction", "--weight-decay", "--layer-decay"),
         *("--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
     ),

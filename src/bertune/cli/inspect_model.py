@@ -27,6 +27,7 @@ from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.training.run_directory import RunDirectory, has_ended
 from bertune.training.saved_run import RunScores
 from bertune.wording.counts import counted
+from bertune.wording.metric_text import epoch_text
 
 
 def inspect_run(path: Path) -> Inspection:
@@ -71,7 +72,9 @@ def _whose(scores: RunScores) -> str:
     since = ", before it was recalibrated" if scores.calibrated_since else ""
     if scores.average is not None:
         return f"{scores.average} of seeds {', '.join(str(seed) for seed in scores.seeds or ())}{since}"
-    epoch = f"epoch {scores.epoch}"
+    epoch = f"epoch {epoch_text(scores.epoch or 0)}"
+    if scores.step is not None:
+        epoch += f" (step {scores.step:,})"
     whose = epoch if scores.seed is None else f"seed {scores.seed}, {epoch}"
     return whose + since
 

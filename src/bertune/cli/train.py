@@ -17,7 +17,7 @@ from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
 from bertune.wording.counts import counted
-from bertune.wording.metric_text import metric_name, metric_text
+from bertune.wording.metric_text import epoch_text, metric_name, metric_text
 
 # They import torch, which the help need not wait for.
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _finished_lines(finished: "FinishedRun", *, verbose: bool = False) -> list[s
     lines = advice_lines(finished.advice)
     lines += [""] if lines else []
     if best.scores is not None:
-        lines.append(f"validation, epoch {best.epoch} of {len(finished.history.epochs)} (chosen on these rows):")
+        epochs = epoch_text(finished.history.evaluations[-1].epoch)
+        lines.append(f"validation, {_place(finished)} of {epochs} (chosen on these rows):")
         lines += best.scores.lines(verbose=verbose)
     if finished.frozen is not None:
         lines.append(finished.frozen.line())
@@ -129,12 +130,20 @@ def _finished_lines(finished: "FinishedRun", *, verbose: bool = False) -> list[s
     for name, scores in finished.also.items():
         lines += [f"{name} (nothing was chosen by these rows):", *scores.lines(verbose=verbose)]
     if finished.history.stopped_early:
-        lines.append(f"stopped early: no better epoch after epoch {best.epoch}")
+        what = "evaluation" if finished.history.evaluates_within_epochs else "epoch"
+        lines.append(f"stopped early: no better {what} after {_place(finished)}")
     seconds = sum(epoch.train_seconds for epoch in finished.history.epochs)
     rate = sum(step.examples for step in finished.history.steps) / seconds
     lines.append(f"trained {counted(len(finished.history.steps), 'step')} in {seconds:.0f} s, {rate:.0f} examples/s")
     lines.append(f"model: {finished.directory.model}")
     return lines
+
+
+def _place(finished: "FinishedRun") -> str:
+    """Says which evaluation is kept: `epoch 2`, or `step 57, epoch 1.50` where some were within epochs."""
+    best = finished.best
+    epoch = f"epoch {epoch_text(best.epoch)}"
+    return f"step {best.step:,}, {epoch}" if finished.history.evaluates_within_epochs else epoch
 
 
 def finished_values(finished: "FinishedRun") -> JsonObject:
@@ -144,6 +153,7 @@ def finished_values(finished: "FinishedRun") -> JsonObject:
         "run": str(finished.directory.path),
         "model": str(finished.directory.model),
         "best_epoch": best.epoch,
+        **({"best_step": best.step} if finished.history.evaluates_within_epochs else {}),
         "validation": None if best.scores is None else best.scores.to_dict(),
         "calibration": None if finished.calibration is None else finished.calibration.to_dict(),
         **{name: scores.to_dict() for name, scores in finished.also.items()},

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bertune.errors import ConfigError
+from bertune.evaluation.scores import Scores
 from bertune.experiments.sweep_settings import Drawn, Space
 from bertune.training.callback import Callback
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, Evaluation
 
 TrialState = Literal["complete", "stopped", "diverged"]
 # Random draws before the sampler learns from what it saw.
@@ -31,10 +32,10 @@ class Trial:
         drawn: the searched settings.
         state: `complete` ran all its epochs, `stopped` was ended at a rung, `diverged` had no finite loss.
         epochs: of its schedule.
-        values: after each epoch that it trained, the metric, higher when better.
+        values: of each epoch that it trained, the metric of the best evaluation in it, higher when better.
         rungs: what it had at each rung that it came to, by the name under which optuna keeps it.
-        losses: after each epoch that it trained, the mean loss on the validation data; empty in tables of sweeps from
-            before they were kept.
+        losses: of each epoch that it trained, the mean loss on the validation data at that evaluation; empty in tables
+            of sweeps from before they were kept.
         collapsed: whether the model of its best epoch gives every row the same answer.
     """
 
@@ -67,8 +68,8 @@ def best_epoch_of(values: Sequence[float], losses: Sequence[float]) -> int:
     """Returns the epoch, from 1, with the best metric; of equal ones that with the lowest loss, then the earliest.
 
     Args:
-        values: after each epoch, the metric, higher when better.
-        losses: after each epoch; empty where they are not known.
+        values: of each epoch, the metric, higher when better.
+        losses: of each epoch; empty where they are not known.
     """
     ranks = list(zip(values, (-loss for loss in losses), strict=True)) if losses else [(value, 0.0) for value in values]
     return ranks.index(max(ranks)) + 1
@@ -139,6 +140,7 @@ class Halving(Callback):
         self.values: list[float] = []
         self.losses: list[float] = []
         self._collapsed: list[bool] = []
+        self._within: list[Scores] = []
         self.epochs = 0
 
     @property
@@ -163,6 +165,11 @@ class Halving(Callback):
         """Notes how many epochs the schedule has."""
         self.epochs = total_steps // steps_per_epoch
 
+    def on_evaluation(self, result: Evaluation) -> None:
+        """Takes note of an evaluation within an epoch; its model may be the one that is kept."""
+        if result.is_within_epoch and result.scores is not None:
+            self._within.append(result.scores)
+
     def on_epoch(self, result: EpochResult) -> None:
         """Stops the trial if the epoch is a rung's and the trial is not good enough there.
 
@@ -170,10 +177,12 @@ class Halving(Callback):
             StoppedAtRungError: it is to stop.
         """
         assert result.scores is not None
-        self.values.append(result.scores.chosen_value)
-        self.losses.append(result.scores.mean_loss)
-        self._collapsed.append(result.scores.is_majority)
-        self._trial.report(result.scores.chosen_value, result.epoch)
+        best = max([*self._within, result.scores], key=lambda scores: scores.rank)
+        self._within = []
+        self.values.append(best.chosen_value)
+        self.losses.append(best.mean_loss)
+        self._collapsed.append(best.is_majority)
+        self._trial.report(best.chosen_value, result.epoch)
         # Asked at the last epoch as well: what a trial had at a rung is what later ones are measured by.
         if self._trial.should_prune() and result.epoch < self.epochs:
             raise StoppedAtRungError

@@ -17,6 +17,7 @@ from bertune.training.callback import Callback, Callbacks
 from bertune.training.checkpoint_names import remove_checkpoints
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
+from bertune.training.history import Evaluation
 from bertune.training.interrupted_run import state_of_interrupted
 from bertune.training.named_paths import Settings
 from bertune.training.plan import TrainingPlan
@@ -164,8 +165,11 @@ def _run_trial(
     earlier = state_of_interrupted(prepared)
     if earlier is None:
         directory.forget_trial(number)
-    for result in () if earlier is None else earlier.fitting.history.epochs:
-        halving.on_epoch(result)  # it has not stopped the trial there
+    for past in () if earlier is None else earlier.fitting.history.in_order():  # none has stopped the trial there
+        if isinstance(past, Evaluation):
+            halving.on_evaluation(past)
+        else:
+            halving.on_epoch(past)
     state: TrialState = "complete"
     with watch(number, halving.drawn) as callback:
         try:

@@ -20,7 +20,7 @@ from bertune.errors import ResourceError
 from bertune.experiments.seed_run import run_seed
 from bertune.experiments.study_table import SeedResult
 from bertune.training.callback import Callback
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, Evaluation
 from bertune.training.prepare import PreparedRun
 from bertune.training.step import SkippedStep, StepResult
 
@@ -125,6 +125,9 @@ class _Reporting(Callback):
 
     def on_smaller_parts(self, step: int, micro_batch_size: int) -> None:
         self._send("on_smaller_parts", step, micro_batch_size)
+
+    def on_evaluation(self, result: Evaluation) -> None:
+        self._send("on_evaluation", result)
 
     def on_epoch(self, result: EpochResult) -> None:
         self._send("on_epoch", result)

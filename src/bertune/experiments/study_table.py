@@ -18,7 +18,8 @@ class SeedResult:
         folder: of its run, inside that of the study.
         status: `diverged` where the loss was not finite, whatever an earlier epoch had reached.
         seconds: of the whole run, evaluations included.
-        best_epoch: from 1; None where it diverged, as for the next three.
+        best_epoch: how many were behind the best evaluation, a whole number at an epoch's end; None where it diverged,
+            as for the next three.
         metrics: on the validation data, in the order asked for.
         loss: mean, on the validation data.
         collapsed: whether it gives every row the same answer.
@@ -30,7 +31,7 @@ class SeedResult:
     folder: str
     status: Literal["finished", "diverged"]
     seconds: float
-    best_epoch: int | None = None
+    best_epoch: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     loss: float | None = None
     collapsed: bool = False

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from bertune.experiments.study_table import SavedSummary, SeedResult, Spread
 from bertune.training.advice import Advice, advice_lines, advice_of_seeds
 from bertune.wording.aligned import aligned
-from bertune.wording.metric_text import is_percentage, loss_text, metric_interval, metric_name, metric_text
+from bertune.wording.metric_text import epoch_text, is_percentage, loss_text, metric_interval, metric_name, metric_text
 
 _DASH = "\N{EN DASH}"
 _LONGEST_REASON = 100
@@ -75,7 +75,7 @@ class Summary:
             values = [metric_text(name, result.metrics[name]) for name in names]
             row = (
                 str(result.seed),
-                str(result.best_epoch),
+                epoch_text(result.best_epoch or 0),
                 *values,
                 loss_text(result.loss or 0.0),
                 f"{result.seconds:.0f}",

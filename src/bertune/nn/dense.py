@@ -50,7 +50,7 @@ def rows_of(table: nn.Embedding, ids: Tensor) -> Tensor:
     if bool((rows < 0).any()):
         raise ConfigError(
             "within an epoch a model in training has only the tokens of its training data",
-            hint="use it between epochs: in on_epoch or on_best of a callback",
+            hint="use it in on_epoch, on_evaluation or on_best of a callback",
         )
     return rows
 

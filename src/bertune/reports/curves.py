@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from bertune.reports.run_metrics import Curve, EpochPoint, StepCurves
-from bertune.training.saved_run import EpochEntry, JournalEntry, StartEntry, StepEntry
+from bertune.reports.run_metrics import Curve, EpochPoint, EvaluationPoint, StepCurves
+from bertune.training.saved_run import EpochEntry, EvaluationEntry, JournalEntry, StartEntry, StepEntry
 
 _MOST_POINTS: Final = 240
 
@@ -20,6 +20,7 @@ def curve_numbers(name: str, journal: Sequence[JournalEntry]) -> Curve:
     """
     steps = [entry for entry in journal if isinstance(entry, StepEntry)]
     epochs = [entry for entry in journal if isinstance(entry, EpochEntry)]
+    evaluations = [entry for entry in journal if isinstance(entry, EvaluationEntry)]
     start = next((entry for entry in journal if isinstance(entry, StartEntry)), None)
     return Curve(
         name=name,
@@ -34,6 +35,7 @@ def curve_numbers(name: str, journal: Sequence[JournalEntry]) -> Curve:
             gradient_norm=_thinned([step.gradient_norm for step in steps]),
         ),
         epochs=tuple(_epoch(epoch, steps) for epoch in epochs),
+        evaluations=tuple(map(_evaluation, evaluations)) or None,
     )
 
 
@@ -47,6 +49,19 @@ def _epoch(epoch: EpochEntry, steps: Sequence[StepEntry]) -> EpochPoint:
         validation_loss=None if scores is None else scores.mean_loss,
         metrics=None if scores is None else {name: metric.value for name, metric in scores.metrics.items()},
         baseline=None if scores is None else {name: metric.baseline for name, metric in scores.metrics.items()},
+    )
+
+
+def _evaluation(entry: EvaluationEntry) -> EvaluationPoint:
+    scores = entry.validation
+    return EvaluationPoint(
+        step=entry.step,
+        epoch=entry.epoch,
+        train_loss=entry.train_loss,
+        is_best=entry.is_best,
+        validation_loss=scores.mean_loss,
+        metrics={name: metric.value for name, metric in scores.metrics.items()},
+        baseline={name: metric.baseline for name, metric in scores.metrics.items()},
     )
 
 

@@ -9,7 +9,7 @@ from bertune.reports.page import code, note, notes, warning
 from bertune.reports.run_metrics import RunMetrics, Warned
 from bertune.reports.words import constant_answer, metric_interval, metric_text
 from bertune.wording.markup import Html, element, join
-from bertune.wording.metric_text import is_percentage, metric_name
+from bertune.wording.metric_text import epoch_text, is_percentage, metric_name
 
 
 def headline(numbers: RunMetrics) -> list[Html]:
@@ -111,7 +111,10 @@ def _when(numbers: RunMetrics) -> str:
     if numbers.seeds is not None and numbers.seeds.is_average:
         return f", an average of seeds{since}"
     seed = "" if numbers.seeds is None else f" of seed {numbers.seeds.summary.best}"
-    return since if numbers.best_epoch is None else f" after epoch {numbers.best_epoch}{seed}{since}"
+    if numbers.best_epoch is None:
+        return since
+    step = "" if numbers.best_step is None else f" (step {numbers.best_step:,})"
+    return f" after epoch {epoch_text(numbers.best_epoch)}{step}{seed}{since}"
 
 
 def _seeds(seeds: EndedStudy | None, metric: str) -> list[Html]:

@@ -64,6 +64,7 @@ def report_numbers(folder: Path) -> RunMetrics:
         ended=run.ended,
         of_the_model=run.of_the_model,
         best_epoch=None if scores is None else scores.epoch,
+        best_step=None if scores is None else scores.step,
         validation=None if scores is None else scores.validation,
         calibrated_since=scores is not None and bool(scores.calibrated_since),
         also_scored={} if scores is None else scores.also,

@@ -80,6 +80,48 @@ class EpochPoint:
 
 
 @dataclass(frozen=True)
+class EvaluationPoint:
+    """Numbers of an evaluation.
+
+    Args:
+        step: how many were behind it.
+        epoch: how many were behind it, a whole number at an epoch's end.
+        train_loss: mean over the examples since the one before.
+        is_best: whether it was the best so far.
+        validation_loss: mean on the validation rows.
+        metrics: on the validation rows.
+        baseline: of each metric.
+    """
+
+    step: int
+    epoch: float
+    train_loss: float
+    is_best: bool
+    validation_loss: float
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the validation rows said at some place of a run.
+
+    Args:
+        epoch: how many were behind it.
+        last_step: the one before it, from 0; None where its epoch has no step.
+        loss: mean.
+        metrics: of the model.
+        baseline: of each metric.
+    """
+
+    epoch: float
+    last_step: int | None
+    loss: float
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Curve:
     """How one run went.
 
@@ -91,6 +133,7 @@ class Curve:
         examples_per_second: trained; None where no time was taken.
         steps: numbers over the steps.
         epochs: numbers of each epoch.
+        evaluations: numbers of each evaluation, where there may be some within epochs, those at their ends included.
     """
 
     name: str
@@ -100,6 +143,21 @@ class Curve:
     examples_per_second: float | None
     steps: StepCurves
     epochs: tuple[EpochPoint, ...]
+    evaluations: tuple[EvaluationPoint, ...] | None = field(default=None, metadata=LEFT_OUT)
+
+    @property
+    def scored(self) -> list[Scored]:
+        """What the validation rows said, in the order of the run: at each evaluation, or else at each epoch's end."""
+        if self.evaluations is not None:
+            return [
+                Scored(each.epoch, each.step - 1, each.validation_loss, each.metrics, each.baseline)
+                for each in self.evaluations
+            ]
+        return [
+            Scored(each.epoch, each.last_step, each.validation_loss, each.metrics, each.baseline)
+            for each in self.epochs
+            if each.validation_loss is not None and each.metrics is not None and each.baseline is not None
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +286,9 @@ class RunMetrics:
         ended: whether the run came to its end.
         resume: that it was proved to go on bit for bit after kills; None where it was not.
         of_the_model: whether scores, validation rows and calibration were those of the model that is there.
-        best_epoch: from 1; None for an average of several seeds.
+        best_epoch: how many were behind the best evaluation, a whole number at an epoch's end; None for an average of
+            several seeds.
+        best_step: how many were behind it; None where there were no evaluations within epochs.
         validation: scores on the validation rows.
         calibrated_since: whether the model was recalibrated since.
         also_scored: on rows that nothing was chosen by, by the name of the split.
@@ -254,7 +314,8 @@ class RunMetrics:
     model: ModelSignature | None
     ended: bool
     of_the_model: bool
-    best_epoch: int | None
+    best_epoch: float | None
+    best_step: int | None = field(default=None, metadata=LEFT_OUT)
     validation: SavedScores | None
     calibrated_since: bool
     also_scored: dict[str, SavedScores]

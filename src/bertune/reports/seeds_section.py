@@ -8,7 +8,7 @@ from bertune.reports.run_metrics import RunMetrics
 from bertune.reports.words import metric_interval, metric_text
 from bertune.wording.excerpt import excerpt
 from bertune.wording.markup import Html, element
-from bertune.wording.metric_text import loss_text, metric_name
+from bertune.wording.metric_text import epoch_text, loss_text, metric_name
 
 
 def seeds_section(numbers: RunMetrics) -> list[Html]:
@@ -68,7 +68,7 @@ def _seed(result: SeedResult, names: Sequence[str], best: int | None) -> list[ob
         bad,
         *values,
         "" if result.loss is None else loss_text(result.loss),
-        result.best_epoch,
+        "" if result.best_epoch is None else epoch_text(result.best_epoch),
         f"{result.seconds:.0f}",
     ]
 

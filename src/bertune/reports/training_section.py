@@ -16,7 +16,7 @@ def training(numbers: RunMetrics) -> list[Html]:
     if not curves:
         return []
     figures = [_losses(curves)]
-    measured = (curves[0].epochs[0].metrics if curves[0].epochs else None) or {}
+    measured = next((scored.metrics for scored in curves[0].scored), {})
     figures += [_metric(name, curves, numbers.label_names) for name in measured]
     figures.append(_over_steps(lambda steps: steps.learning_rate, "Learning rate", "of each step", curves))
     figures.append(_over_steps(lambda steps: steps.gradient_norm, "Gradient norm", "before clipping", curves))
@@ -54,15 +54,11 @@ def _losses(curves: Sequence[Curve]) -> Html:
         smoothed = _smooth(loss)
         series.append(Series(f"{curve.name}, training", list(zip(steps, smoothed, strict=True)), color))
         heights += [max(loss)]
-        ends = [
-            (epoch.last_step, epoch.validation_loss)
-            for epoch in curve.epochs
-            if epoch.validation_loss is not None and epoch.last_step is not None
-        ]
-        if ends:
+        scored = [(each.last_step, each.loss) for each in curve.scored if each.last_step is not None]
+        if scored:
             validation = color if len(curves) > 1 else 1
-            series.append(Series(f"{curve.name}, validation", ends, validation, dots=True, faint=len(curves) > 1))
-            heights += [height for _, height in ends]
+            series.append(Series(f"{curve.name}, validation", scored, validation, dots=True, faint=len(curves) > 1))
+            heights += [height for _, height in scored]
     axes = Axes((0.0, _last_step(curves)), (0.0, max(heights) * 1.05), "step", short, short)
     names = [("training", 0), ("validation", 1)] if len(curves) == 1 else _names(curves)
     return figure("Loss", "training smoothed; dots: validation", legend(names), line_chart(series, axes, label="Loss"))
@@ -70,21 +66,24 @@ def _losses(curves: Sequence[Curve]) -> Html:
 
 def _metric(name: str, curves: Sequence[Curve], labels: Sequence[str]) -> Html:
     series, heights, baseline = [], [], 0.0
+    by_step = any(curve.evaluations is not None for curve in curves)
     for number, curve in enumerate(curves):
-        points = [(float(epoch.epoch), epoch.metrics[name]) for epoch in curve.epochs if epoch.metrics is not None]
+        points = [
+            (float((each.last_step or 0) + 1 if by_step else each.epoch), each.metrics[name]) for each in curve.scored
+        ]
         series.append(Series(curve.name, points, number, dots=True))
         heights += [value for _, value in points]
-        baseline = next((epoch.baseline[name] for epoch in curve.epochs if epoch.baseline is not None), baseline)
+        baseline = next((each.baseline[name] for each in curve.scored), baseline)
     heights.append(baseline)
     room = max(0.02, 0.1 * (max(heights) - min(heights)))
     low, high = min(heights) - room, max(heights) + room
     last = max((epoch.epoch for curve in curves for epoch in curve.epochs), default=1)
     whole = metric_text(name, 1.0).endswith("%")
     axes = Axes(
-        (1.0, max(2.0, float(last))),
+        (0.0, _last_step(curves) + 1) if by_step else (1.0, max(2.0, float(last))),
         (low, min(high, 1.0) if max(heights) <= 1 else high),
-        "epoch",
-        _whole,
+        "step" if by_step else "epoch",
+        short if by_step else _whole,
         (lambda value: percent(value, 0 if high - low > 0.08 else 1)) if whole else short,
     )
     title = metric_name(name, labels)

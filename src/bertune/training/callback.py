@@ -1,11 +1,11 @@
-"""What watches a run: called at its start, after each step and after each epoch."""
+"""What watches a run: called at its start, and after each step, evaluation and epoch."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 # They import torch, which whoever shows other progress need not wait for.
 if TYPE_CHECKING:
-    from bertune.training.history import EpochResult
+    from bertune.training.history import EpochResult, Evaluation
     from bertune.training.step import SkippedStep, StepResult
 
 
@@ -52,20 +52,26 @@ class Callback:
             micro_batch_size: examples at a time.
         """
 
-    def on_best(self, result: "EpochResult") -> None:
-        """Called after the evaluation of an epoch that is the best so far, while the classifier holds its weights."""
+    def on_best(self, result: "Evaluation") -> None:
+        """Called after the evaluation that is the best so far, while the classifier holds its weights."""
+
+    def on_evaluation(self, result: "Evaluation") -> None:
+        """Called after each evaluation, at the end of an epoch or within one, when `on_best` of all has been called.
+
+        The classifier holds the weights that were scored. Within an epoch, what is done to its token table is lost.
+        """
 
     def on_epoch(self, result: "EpochResult") -> None:
-        """Called after each epoch's evaluation, when `on_best` of all has been called."""
+        """Called after each epoch, when `on_evaluation` of all has been called for its end."""
 
 
 class OnBest(Callback):
-    """Calls a function after each epoch that is the best so far."""
+    """Calls a function after each evaluation that is the best so far."""
 
-    def __init__(self, function: Callable[["EpochResult"], None]) -> None:
+    def __init__(self, function: Callable[["Evaluation"], None]) -> None:
         self._function = function
 
-    def on_best(self, result: "EpochResult") -> None:
+    def on_best(self, result: "Evaluation") -> None:
         """See `Callback`."""
         self._function(result)
 
@@ -100,10 +106,15 @@ class Callbacks(Callback):
         for callback in self._callbacks:
             callback.on_smaller_parts(step, micro_batch_size)
 
-    def on_best(self, result: "EpochResult") -> None:
+    def on_best(self, result: "Evaluation") -> None:
         """See `Callback`."""
         for callback in self._callbacks:
             callback.on_best(result)
+
+    def on_evaluation(self, result: "Evaluation") -> None:
+        """See `Callback`."""
+        for callback in self._callbacks:
+            callback.on_evaluation(result)
 
     def on_epoch(self, result: "EpochResult") -> None:
         """See `Callback`."""

@@ -109,6 +109,26 @@ class CompactVocabulary:
             self._settle()
             self._table.weight, self._table.row_of = self._whole, None
 
+    @contextmanager
+    def shown_whole(self) -> Iterator[None]:
+        """Shows the whole table while it is `in_use`, as it is after this step, and leaves no trace of that.
+
+        The rows that were left out are brought up to date for as long as the block lasts: that they stay so would round
+        them once more than in a run that is not looked at. What is done to the table meanwhile is lost.
+        """
+        if self._rows is None:
+            yield
+            return
+        others, settled = self._whole.detach().clone(), self._settled
+        self._settle()
+        self._table.weight, self._table.row_of = self._whole, None
+        try:
+            yield
+        finally:
+            self._table.weight, self._table.row_of = self._small, self._row_of
+            self._whole.detach().copy_(others)
+            self._settled = settled
+
     def _settle(self, taken: int | None = None) -> None:
         """Brings every row of the whole table up to date, or to a number of steps."""
         assert self._rows is not None

@@ -44,7 +44,10 @@ class TrainingConfig:
         precision: in which the layers compute; `auto` takes bf16 where the processor multiplies it natively.
         seed: of all that is random; of the order of the examples, of dropout, and in `bertune train` of the head's
             first weights.
-        patience: stops after this many epochs without a better one; 0 never does.
+        patience: stops after this many evaluations without a better one; 0 never does. Without `evaluate_every` these
+            are epochs.
+        evaluate_every: evaluates after every so many optimizer steps as well, beside the end of each epoch; the best
+            model, patience and all curves then go by evaluations. What is trained stays the same.
 
     Raises:
         ConfigError: a setting out of range, or with a value that it has not.
@@ -70,10 +73,11 @@ class TrainingConfig:
     precision: Precision = "auto"
     seed: int = 42
     patience: int | None = None
+    evaluate_every: int | None = None
 
     def __post_init__(self) -> None:
         refuse_unknown_choices(self)
-        for name in ("epochs", "batch_size", "micro_batch_size"):
+        for name in ("epochs", "batch_size", "micro_batch_size", "evaluate_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, not {value}")

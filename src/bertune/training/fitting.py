@@ -1,9 +1,11 @@
-"""A training from wherever it stands to its end: epochs of steps, an evaluation after each, the best kept."""
+"""A training from wherever it stands to its end: steps, evaluations between them, and the best of these kept."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.dynamics import Dynamics
 from bertune.training.engine import Engine, NativeEngine, engine_for
 from bertune.training.fitting_state import FittingState
-from bertune.training.history import EpochResult, History
+from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.keeper import Keeper
 from bertune.training.objective import Objective
 from bertune.training.plan import TrainingPlan
@@ -70,7 +72,7 @@ class Fitting:
     Args:
         parts: what is trained.
         plan: how.
-        told: of each step and epoch.
+        told: of each step, evaluation and epoch.
         keeper: asked at each boundary.
         history: so far.
     """
@@ -83,14 +85,14 @@ class Fitting:
 
     def __post_init__(self) -> None:
         self._step = self._epoch = 0
-        self._epoch_seconds = 0.0
+        self._epoch_seconds = self._started = 0.0
         self._micro = self.plan.micro_batch_size or self.plan.batch_size
         self._not_applied: tuple[str, ...] = ()
         self._best_weights: dict[str, Tensor] | None = None
         self._per_epoch = steps_in_epoch(len(self.parts.train), self.plan.batch_size)
 
     def run(self) -> None:
-        """Trains to the end, and leaves the classifier with the weights of its best epoch."""
+        """Trains to the end, and leaves the classifier with the weights of its best evaluation."""
         earlier = self.keeper.earlier()
         if earlier is not None:
             self._micro = earlier.micro_batch_size or self._micro
@@ -104,7 +106,7 @@ class Fitting:
         while self._epoch < self.plan.epochs and not self.history.stopped_early:
             self._train_epoch()
             self._end_epoch()
-        if self._best_weights is not None and not self.history.epochs[-1].is_best:
+        if self._best_weights is not None and not self.history.evaluations[-1].is_best:
             _copy_into(classifier, self._best_weights)
 
     def state(self) -> FittingState:
@@ -112,10 +114,11 @@ class Fitting:
         parts, updates = self.parts, self.parts.updates
         assert isinstance(updates, ScheduledAdam), "only runs of a settings file are kept, which bring no optimizer"
         names = {id(parameter): name for name, parameter in parts.vocabulary.trained().items()}
+        is_evaluated = self._evaluation_here() is not None
         return FittingState(
             step=self._step,
             epoch=self._epoch,
-            is_evaluated=self._epoch > 0 and self._step == self._epoch * self._per_epoch,
+            is_evaluated=is_evaluated,
             epoch_seconds=self._epoch_seconds,
             micro_batch_size=self._micro,
             not_applied=self._not_applied,
@@ -123,15 +126,24 @@ class Fitting:
             weights=parts.vocabulary.tensors(),
             moments={names[id(parameter)]: pair for parameter, pair in updates.known_moments().items()},
             step_count=updates.step_count,
-            best_weights=None if self._is_at_best() else self._best_weights,
+            # Within an epoch `weights` is not quite what was scored: some rows of the token table await their decay.
+            best_weights=None if self._is_at_best() and self._is_between_epochs() else self._best_weights,
             history=self.history,
             dynamics=None if parts.dynamics is None else parts.dynamics.state(),
         )
 
+    def _evaluation_here(self) -> Evaluation | None:
+        """The evaluation of the weights as they are after this step; None where it has not been made."""
+        made = self.history.evaluations
+        return made[-1] if made and made[-1].step == self._step else None
+
     def _is_at_best(self) -> bool:
-        """Whether the weights are those of the best epoch: it has just ended."""
-        epochs = self.history.epochs
-        return bool(epochs) and self._step == self._epoch * self._per_epoch and epochs[-1].is_best
+        """Whether the weights are those of the best evaluation: it has just been made."""
+        here = self._evaluation_here()
+        return here is not None and here.is_best
+
+    def _is_between_epochs(self) -> bool:
+        return self._step % self._per_epoch == 0
 
     def _load(self, state: FittingState) -> None:
         parts, updates = self.parts, self.parts.updates
@@ -146,16 +158,17 @@ class Fitting:
             self._engine.native.refresh_bf16_copies()
         self.history.steps += state.history.steps
         self.history.epochs += state.history.epochs
+        self.history.evaluations += state.history.evaluations
         self.history.stopped_early = state.history.stopped_early
         if parts.dynamics is not None and state.dynamics is not None:
             parts.dynamics.load(state.dynamics)
         self._best_weights = state.best_weights
-        if self._is_at_best():
+        if self._best_weights is None and self._is_at_best():
             self._keep_weights()
 
     def _keep_weights(self) -> None:
-        """Copies the weights of the best epoch, where a later one may not be better."""
-        is_last = self._epoch == self.plan.epochs or self.parts.validation is None
+        """Copies the weights of the best evaluation, where a later one may not be better."""
+        is_last = self._step == self.plan.epochs * self._per_epoch or self.parts.validation is None
         self._best_weights = None if is_last else _copies_of(self.parts.classifier)
 
     def _new_engine(self) -> Engine:
@@ -163,15 +176,22 @@ class Fitting:
         return engine_for(self.parts.classifier, self.parts.updates, in_parts=in_parts)
 
     def _train_epoch(self) -> None:
-        """Takes the steps of an epoch that are left, and tells of each."""
-        started = time.perf_counter() - self._epoch_seconds
-        self.parts.classifier.train()
+        """Takes the steps of an epoch that are left, and makes the evaluations between them."""
+        self._begin_steps()
         with self.parts.vocabulary.in_use():
+            self._evaluate_where_due()  # where a run was interrupted before that
             for indices in self._batches_left():
+                if self.history.stopped_early:
+                    break
                 self._take_step(indices)
-                self._epoch_seconds = time.perf_counter() - started
+                self._epoch_seconds = time.perf_counter() - self._started
                 self.keeper.after_step(self._step, self.state)
-        self._epoch_seconds = time.perf_counter() - started
+                self._evaluate_where_due()
+
+    def _begin_steps(self) -> None:
+        """Makes ready for steps, of which alone the time is taken."""
+        self.parts.classifier.train()
+        self._started = time.perf_counter() - self._epoch_seconds
 
     def _batches_left(self) -> Iterator[NDArray[np.int64]]:
         order = epoch_order(len(self.parts.train), seed=self.plan.seed, epoch=self._epoch)
@@ -228,28 +248,90 @@ class Fitting:
             first = self._not_applied[0]
             raise DivergedError(f"{first}, and the two steps after it were not finite either", hint=error.hint)
 
-    def _end_epoch(self) -> None:
-        """Evaluates an epoch, and keeps what is the best so far."""
-        parts, epoch = self.parts, self._epoch + 1
-        steps = [step for step in self.history.steps[-self._per_epoch :] if step.epoch == epoch]
-        if not steps:
-            told = f"{self._not_applied[-1]}, and no step of epoch {epoch} could be applied"
-            raise DivergedError(told, hint=IF_DIVERGED)
-        scores, logits = None, None
+    def _evaluate_where_due(self) -> None:
+        """Evaluates within an epoch where `evaluate_every` says so, unless no step was applied since the last time."""
+        every = self.plan.evaluate_every
+        if every is None or self._step % every or self._is_between_epochs() or not self._steps_since_evaluation():
+            return
+        with ExitStack() as whole_table:
+            whole_table.enter_context(self.parts.vocabulary.shown_whole())
+            self._evaluate(whole_table)
+        self._begin_steps()
+        if not self.history.stopped_early:  # else the epoch ends here
+            self.keeper.after_evaluation(self._step, self.state)
+
+    def _evaluate(self, whole_table: ExitStack) -> Evaluation:
+        """Scores the validation rows, keeps the weights where they are the best so far, and tells of it.
+
+        Args:
+            whole_table: closed before the state is taken, which it is no part of.
+        """
+        parts, scores, logits = self.parts, None, None
         if parts.validation is not None:
-            with self.keeper.evaluating(self._step, self.state):
+
+            def state() -> FittingState:
+                whole_table.close()
+                return self.state()
+
+            with self.keeper.evaluating(self._step, state):
                 scores, logits = parts.objective.score(parts.classifier, parts.validation, parts.train.targets)
-        if parts.dynamics is not None:
-            parts.dynamics.end_epoch()
-        result = _epoch_result(epoch, steps, self._epoch_seconds, scores, logits, self.history)
-        self.history.epochs.append(result)
-        self._epoch, self._epoch_seconds = epoch, 0.0
+        result = self._evaluation(scores, logits)
+        self.history.add(result)
         if result.is_best:
             self._keep_weights()
             self.told.on_best(result)
+        self.told.on_evaluation(result)
+        self.history.stopped_early = self.history.is_out_of_patience(self.plan.patience)
+        return result
+
+    def _evaluation(self, scores: Scores | None, logits: NDArray[np.float32] | None) -> Evaluation:
+        made, per_epoch = self.history.evaluations, self._per_epoch
+        steps = self._steps_since_evaluation()
+        seconds = self._epoch_seconds - sum(each.train_seconds for each in made if each.step > self._epoch * per_epoch)
+        is_best = scores is None or all(scores.rank > each.scores.rank for each in made if each.scores is not None)
+        return Evaluation(
+            step=self._step,
+            epoch=self._step // per_epoch if self._is_between_epochs() else self._step / per_epoch,
+            train_loss=_mean_loss(steps or self._steps_of_epoch()),
+            train_seconds=seconds,
+            examples_per_second=sum(step.examples for step in steps) / seconds,
+            scores=scores,
+            is_best=is_best,
+            logits=logits if is_best else None,
+        )
+
+    def _steps_since_evaluation(self) -> list[StepResult]:
+        """The steps that were applied since the last evaluation."""
+        made = self.history.evaluations
+        last = made[-1].step if made else 0
+        return list(takewhile(lambda step: step.step >= last, reversed(self.history.steps)))[::-1]
+
+    def _steps_of_epoch(self) -> list[StepResult]:
+        """The steps of the epoch that is going on."""
+        return [step for step in self.history.steps[-self._per_epoch :] if step.epoch == self._epoch + 1]
+
+    def _end_epoch(self) -> None:
+        """Evaluates at the end of an epoch, where that has not ended the run just now, and tells of the epoch."""
+        epoch, steps = self._epoch + 1, self._steps_of_epoch()
+        if not steps:
+            told = f"{self._not_applied[-1]}, and no step of epoch {epoch} could be applied"
+            raise DivergedError(told, hint=IF_DIVERGED)
+        evaluation = self._evaluation_here() or self._evaluate(ExitStack())
+        if self.parts.dynamics is not None:
+            self.parts.dynamics.end_epoch()
+        result = EpochResult(
+            epoch,
+            _mean_loss(steps),
+            self._epoch_seconds,
+            sum(step.examples for step in steps) / self._epoch_seconds,
+            evaluation.scores,
+            evaluation.is_best,
+            evaluation.logits,
+        )
+        self.history.epochs.append(result)
+        self._epoch, self._epoch_seconds = epoch, 0.0
         self.told.on_epoch(result)  # after the model is kept: a callback may end the run here
-        self.history.stopped_early = _is_out_of_patience(self.history, self.plan.patience)
-        self.keeper.after_epoch(self._step, self.state)
+        self.keeper.after_evaluation(self._step, self.state)
 
 
 def _copies_of(classifier: Classifier) -> dict[str, Tensor]:
@@ -268,22 +350,6 @@ def _seed_draws(device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _epoch_result(
-    epoch: int,
-    steps: list[StepResult],
-    seconds: float,
-    scores: Scores | None,
-    logits: NDArray[np.float32] | None,
-    history: History,
-) -> EpochResult:
-    examples = sum(step.examples for step in steps)
-    loss = sum(step.loss * step.examples for step in steps) / examples
-    earlier = [result.scores.rank for result in history.epochs if result.scores is not None]
-    is_best = scores is None or all(scores.rank > rank for rank in earlier)
-    return EpochResult(epoch, loss, seconds, examples / seconds, scores, is_best, logits if is_best else None)
-
-
-def _is_out_of_patience(history: History, patience: int) -> bool:
-    if not patience or history.epochs[-1].scores is None:
-        return False
-    return len(history.epochs) - history.best.epoch >= patience
+def _mean_loss(steps: Sequence[StepResult]) -> float:
+    """Returns the mean over the examples of some steps."""
+    return sum(step.loss * step.examples for step in steps) / sum(step.examples for step in steps)

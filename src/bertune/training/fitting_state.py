@@ -19,7 +19,7 @@ class FittingState:
     Args:
         step: optimizer steps that are behind, those that were not applied included.
         epoch: epochs that are behind, their evaluation included.
-        is_evaluated: whether an epoch's evaluation is the last thing that happened.
+        is_evaluated: whether an evaluation is the last thing that happened.
         epoch_seconds: how long the steps of the epoch that is going on have taken.
         micro_batch_size: examples at a time; 0 for the whole batch. Less than the settings say where memory ended.
         not_applied: of the steps just before this one that were not applied, what was not finite.
@@ -27,8 +27,9 @@ class FittingState:
         weights: of the classifier by name, float32.
         moments: m and v of each parameter that was updated, by name.
         step_count: steps that the optimizer has counted.
-        best_weights: of the best epoch; None where these are the best, or there is none yet.
-        history: steps and epochs so far.
+        best_weights: of the best evaluation; None where there is none yet, or it has just ended an epoch: then they are
+            `weights`.
+        history: steps, evaluations and epochs so far.
         dynamics: what was recorded of the training rows; None where nothing is.
     """
 

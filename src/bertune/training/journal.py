@@ -1,6 +1,8 @@
-"""`metrics.jsonl`: every step and every epoch, one JSON object a line, flushed as it happens.
+"""`metrics.jsonl`: every step, evaluation and epoch, one JSON object a line, flushed as it happens.
 
-Epochs are counted from 1, as everywhere a user sees them; steps from 0, as the schedule counts them.
+Epochs are counted from 1, as everywhere a user sees them; steps from 0, as the schedule counts them. An evaluation says
+how many steps and epochs are behind it. It has a line of its own where there may be some within epochs; otherwise the
+epoch's line says all of it.
 """
 
 import hashlib
@@ -16,7 +18,7 @@ from bertune.errors import CheckpointError
 from bertune.system.atomic import errors_naming
 from bertune.system.json_file import JsonObject
 from bertune.training.callback import Callback
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, Evaluation
 from bertune.training.step import SkippedStep, StepResult
 
 TIMES: Final = frozenset({"seconds", "train_seconds", "examples_per_second"})
@@ -44,13 +46,15 @@ class Journal(Callback):
     Args:
         path: the file; an existing one is continued.
         after: where a run that goes on had got to: what follows is cut off, and its start stands there already.
+        tells_evaluations: whether each has a line of its own.
 
     Raises:
         CheckpointError: the file has not what stood before that place.
     """
 
-    def __init__(self, path: Path, *, after: JournalMark | None = None) -> None:
+    def __init__(self, path: Path, *, after: JournalMark | None = None, tells_evaluations: bool = False) -> None:
         self._path = path
+        self._tells_evaluations = tells_evaluations
         self._digest = hashlib.sha256()
         self._size = 0
         self._is_started = after is not None
@@ -100,17 +104,14 @@ class Journal(Callback):
         """Writes that memory was at its end."""
         self.write("smaller_parts", {"step": step, "micro_batch_size": micro_batch_size})
 
+    def on_evaluation(self, result: Evaluation) -> None:
+        """Writes one evaluation with its scores, where they have lines of their own."""
+        if self._tells_evaluations:
+            self.write("evaluation", {"step": result.step, **_values_of(result)})
+
     def on_epoch(self, result: EpochResult) -> None:
         """Writes one epoch with its scores."""
-        values = {
-            "epoch": result.epoch,
-            "train_loss": result.train_loss,
-            "train_seconds": result.train_seconds,
-            "examples_per_second": result.examples_per_second,
-            "is_best": result.is_best,
-            "validation": None if result.scores is None else result.scores.to_dict(),
-        }
-        self.write("epoch", values)
+        self.write("epoch", _values_of(result))
 
     def write(self, event: str, values: JsonObject) -> None:
         """Writes one line: the event, the seconds since the run began, the values."""
@@ -121,6 +122,17 @@ class Journal(Callback):
             self._stream.flush()
         self._digest.update(line)
         self._size += len(line)
+
+
+def _values_of(result: EpochResult | Evaluation) -> JsonObject:
+    return {
+        "epoch": result.epoch,
+        "train_loss": result.train_loss,
+        "train_seconds": result.train_seconds,
+        "examples_per_second": result.examples_per_second,
+        "is_best": result.is_best,
+        "validation": None if result.scores is None else result.scores.to_dict(),
+    }
 
 
 def read_bytes_before(path: Path, end: int) -> bytes:

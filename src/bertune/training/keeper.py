@@ -1,4 +1,4 @@
-"""What `fit` asks at the boundary of each step and epoch: whether to keep its state, and whether to go on."""
+"""What `fit` asks at the boundary of each step and evaluation: whether to keep its state, and whether to go on."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -24,8 +24,8 @@ class Keeper:
             state: gives the state; its tensors are those that train, so they are good until this returns.
         """
 
-    def after_epoch(self, step: int, state: Callable[[], FittingState]) -> None:
-        """Called when an epoch has been evaluated and everybody was told; for the arguments see `after_step`."""
+    def after_evaluation(self, step: int, state: Callable[[], FittingState]) -> None:
+        """Called when an evaluation was made and everybody was told; for the arguments see `after_step`."""
 
     def evaluating(self, step: int, state: Callable[[], FittingState]) -> AbstractContextManager[None]:
         """Gives what surrounds an evaluation, which may be left at once: it changes no state."""

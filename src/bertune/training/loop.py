@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, an evaluation after each, the best kept."""
+"""The training loop: epochs of steps, evaluations at their ends and within, the best kept."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.fitting import FittedParts, Fitting
-from bertune.training.history import EpochResult, History
+from bertune.training.history import Evaluation, History
 from bertune.training.keeper import Keeper
 from bertune.training.kept_memory import freed_memory_kept
 from bertune.training.layer_settings import draw_top_layers, rate_scale_by_depth
@@ -57,9 +57,9 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
     dynamics: Dynamics | None = None,
     verbose: bool | None = None,
     observer: Callback | None = None,
-    on_best: Callable[[EpochResult], None] | None = None,
+    on_best: Callable[[Evaluation], None] | None = None,
 ) -> History:
-    """Trains a classifier and leaves it with the weights of its best epoch, in evaluation mode.
+    """Trains a classifier and leaves it with the weights of its best evaluation, in evaluation mode.
 
     The same first weights, data, settings, machine and number of threads give the same weights, bit for bit: the order
     of the examples depends on seed and epoch alone, dropout on seed and step. The first weights of the head are drawn
@@ -68,7 +68,7 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
     Args:
         classifier: trained in place. One output makes it a regressor.
         train: examples with targets, in any form `as_dataset` takes.
-        validation: scored after each epoch; it never trains.
+        validation: scored after each epoch, and within epochs as `config` says; it never trains.
         config: how to train. What it leaves open is its recipe's; without one everything is chosen by recipe `auto`,
             from the size of the encoder and the number of examples.
         optimizer: decides rates and decay instead of `config`, and what that leaves open is as in the lesson: steps
@@ -79,8 +79,8 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         callbacks: watch the run: progress, journals, early ends.
         kind: of the task. None takes multi-label for targets of (examples, labels), regression for a classifier with
             one output, else classification.
-        metrics: computed on the validation data; the first chooses the best epoch, on equal values the lower loss does.
-            None takes the usual ones.
+        metrics: computed on the validation data; the first chooses the best evaluation, on equal values the lower loss
+            does. None takes the usual ones.
         label_names: of the labels, for scores and class weights.
         target_range: lowest and highest target of a regression; predictions are clipped to it before they are scored.
         dynamics: records what the model says of each training row when it is trained on it.
@@ -90,11 +90,11 @@ def fit(  # noqa: PLR0913 (a name of the lesson)
         on_best: as `Callback.on_best`; deprecated.
 
     Returns:
-        Losses, rates and gradient norms of the steps, losses and scores of the epochs.
+        Losses, rates and gradient norms of the steps, losses and scores of the evaluations and epochs.
 
     Raises:
         ConfigError: targets are missing, an optimizer or scheduler cannot be used, or `config` has a setting that a
-            given optimizer has itself.
+            given optimizer has itself, or one about evaluations without validation data.
         DataError: targets that are not of the kind, one outside the classifier's labels, or no example.
         DivergedError: the loss or the gradient was not finite in three steps one after another, none of which was
             applied; the classifier then holds the weights before them.
@@ -160,6 +160,11 @@ def fit_objective(
     train = objective.checked(train, "train", classifier)
     validation = None if validation is None else objective.checked(validation, "validation", classifier)
     assert train.targets is not None
+    if validation is None and config.evaluate_every is not None:
+        raise ConfigError(
+            "evaluate_every needs validation data",
+            hint="give fit some, or leave evaluate_every out of the configuration",
+        )
     if optimizer is not None:
         _refuse_its_settings(config, optimizer)
         config = replace(config, recipe="lesson") if config.recipe == "auto" else config
@@ -237,7 +242,7 @@ def _taken(optimizer: Optimizer, scheduler: LRScheduler | None, plan: TrainingPl
     return optimizer
 
 
-def _of_arguments(observer: Callback | None, on_best: Callable[[EpochResult], None] | None) -> list[Callback]:
+def _of_arguments(observer: Callback | None, on_best: Callable[[Evaluation], None] | None) -> list[Callback]:
     """Makes callbacks of the arguments that were there before them."""
     warnings.warn(
         "observer= and on_best= of fit are deprecated: give callbacks=[…] of bertune.Callback",

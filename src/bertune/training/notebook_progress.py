@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from bertune.training.callback import Callback
-from bertune.training.history import EpochResult, epoch_rows
+from bertune.training.history import Evaluation, evaluation_rows
 from bertune.training.pace import Pace
 from bertune.training.step import StepResult
 from bertune.wording.counts import counted
@@ -21,14 +21,14 @@ def in_notebook() -> bool:
 
 
 class NotebookProgress(Callback):
-    """Shows a line that follows the steps, and a row for each epoch; a `Callback` of `fit`.
+    """Shows a line that follows the steps, and a row for each evaluation; a `Callback` of `fit`.
 
-    It needs no widgets: the same output is shown again. What is left in the end is the table of the epochs.
+    It needs no widgets: the same output is shown again. What is left in the end is the table of the evaluations.
     """
 
     def __init__(self) -> None:
         self._shown: Any = None
-        self._epochs: list[EpochResult] = []
+        self._evaluations: list[Evaluation] = []
         self._length = ""
         self._pace = Pace(0)
         self._last_update = 0.0
@@ -50,12 +50,12 @@ class NotebookProgress(Callback):
             self._last_update = now
             self._shown.update(self._content(self._pace.line()), raw=True)
 
-    def on_epoch(self, result: EpochResult) -> None:
+    def on_evaluation(self, result: Evaluation) -> None:
         """Adds a row."""
-        self._epochs.append(result)
+        self._evaluations.append(result)
         self._shown.update(self._content(self._length), raw=True)
 
     def _content(self, line: str) -> dict[str, str]:
-        rows = epoch_rows(self._epochs)
+        rows = evaluation_rows(self._evaluations)
         plain = [line, *("  ".join(filter(None, row)) for row in rows[1:])]
         return {"text/html": table(rows, caption=line), "text/plain": "\n".join(plain)}

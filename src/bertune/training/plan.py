@@ -43,7 +43,8 @@ def plan_of(config: TrainingConfig, classifier: Classifier, rows: int, *, has_va
     The settings of `lesson` and `stable` are fixed. `auto` looks up two small tables, in `recipes/auto.toml` beside the
     measurements behind them: the peak rate by the parameters of the encoder's layers (embeddings are not counted: a
     large vocabulary does not make an encoder learn more slowly), batch size and epochs by the number of training rows.
-    A small table is read often enough to make a least number of optimizer steps.
+    A small table is read often enough to make a least number of optimizer steps. Its patience is in epochs, and becomes
+    as many evaluations as these have.
 
     Args:
         config: what the user set; a plan is returned as it is.
@@ -81,7 +82,8 @@ def _derived(given: dict[str, Any], parameters: int, rows: int) -> tuple[dict[st
     steps = steps_in_epoch(rows, given.get("batch_size", chosen["batch_size"]))
     wanted = max(table["epochs"], math.ceil(table["least-steps"] / steps))
     chosen["epochs"] = min(wanted, table["most-epochs"])
-    chosen["patience"] = table["patience"]
+    # The table has epochs.
+    chosen["patience"] = evaluations_in(table["patience"], steps, given.get("evaluate_every"))
     groups = {
         f"encoder of {_millions(parameters)} parameters in its layers": ("learning_rate", "layer_decay"),
         f"{rows:,} training rows": ("batch_size", "epochs", "patience"),
@@ -92,6 +94,19 @@ def _derived(given: dict[str, Any], parameters: int, rows: int) -> tuple[dict[st
         if words:
             reasons.append(f"recipe auto: {', '.join(words)}: {why}")
     return chosen, tuple(reasons)
+
+
+def evaluations_in(epochs: int, steps: int, every: int | None) -> int:
+    """Returns how many evaluations the first epochs of a run have: one at the end of each, and those within.
+
+    Args:
+        epochs: how many.
+        steps: of an epoch.
+        every: optimizer steps from one evaluation to the next; None evaluates at the ends alone.
+    """
+    if every is None:
+        return epochs
+    return epochs + epochs * steps // every - epochs * steps // math.lcm(steps, every)
 
 
 @cache

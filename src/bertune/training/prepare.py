@@ -8,6 +8,7 @@ from typing import Any
 from bertune.audit.audit import Audit, audit_splits, warning_lines
 from bertune.audit.token_figures import TokenFigures
 from bertune.batches.dataset import Dataset
+from bertune.batches.sampler import steps_in_epoch
 from bertune.checkpoints.kept_head import Head, head_of_start
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.model_folder import check_vocabulary
@@ -38,13 +39,14 @@ from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.encoded_data import read_reencoded_data
 from bertune.training.layer_settings import check_reinit_layers
-from bertune.training.plan import TrainingPlan, plan_of
+from bertune.training.plan import TrainingPlan, evaluations_in, plan_of
 from bertune.training.reading import ALSO_SCORED, TEST, positive_line, read_training_data
 from bertune.training.run_checks import check_settings
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import Describe, DescribeExamples
 from bertune.training.run_settings import RunSettings
 from bertune.training.run_signature import signature_of_run
+from bertune.wording.counts import counted
 
 Say = Callable[[str], None]
 
@@ -153,6 +155,8 @@ def prepare(
     plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
     for reason in plan.reasons:
         say(reason)
+    if plan.evaluate_every is not None:
+        say(_evaluations_line(plan, plan.evaluate_every, len(train)))
     also = {name: datasets[name] for name in (ALSO_SCORED, TEST) if name in datasets}
     return PreparedRun(
         settings,
@@ -171,6 +175,18 @@ def prepare(
         also,
         held_out,
     )
+
+
+def _evaluations_line(plan: TrainingPlan, every: int, rows: int) -> str:
+    """Says how often a run evaluates, or that it does no more often than without being told to."""
+    steps = steps_in_epoch(rows, plan.batch_size)
+    made = evaluations_in(plan.epochs, steps, every)
+    epochs, all_steps = counted(plan.epochs, "epoch"), counted(plan.epochs * steps, "step")
+    if made == plan.epochs:
+        told = f"warning: --evaluate-every {every} adds no evaluation to those at the ends of epochs"
+        return f"{told}: there are {all_steps}, {epochs} of {steps:,}"
+    patience = f"; training stops after {plan.patience} without a better one" if plan.patience else ""
+    return f"evaluation after every {counted(every, 'step')} and each epoch: {made:,} in {epochs}{patience}"
 
 
 def with_seed(run: PreparedRun, seed: int, out: Path) -> PreparedRun:

@@ -11,11 +11,11 @@ from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import to_json
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
-from bertune.training.best_epoch import BestEpoch
+from bertune.training.best_evaluation import BestEvaluation
 from bertune.training.callback import Callback, OnBest
 from bertune.training.dynamics import Dynamics
 from bertune.training.fingerprint import fingerprint_of
-from bertune.training.history import EpochResult, History
+from bertune.training.history import Evaluation, History
 from bertune.training.journal import Journal
 from bertune.training.keeper import Keeper
 from bertune.training.loop import FitOptions, fit_objective
@@ -43,9 +43,9 @@ class FinishedRun:
 
     Args:
         directory: where everything is.
-        history: steps and epochs.
-        best: the epoch whose weights are in the model folder, with the scores of that model: by its temperature and
-            thresholds.
+        history: steps, evaluations and epochs.
+        best: the evaluation whose weights are in the model folder, with the scores of that model: by its temperature
+            and thresholds.
         calibration: how temperature and thresholds were found; None for values and without validation data.
         also: its scores on rows that nothing was chosen by (MNLI's second set, test), by the name of the split.
         frozen: the regression on frozen features that it is held against; None where there was none.
@@ -54,7 +54,7 @@ class FinishedRun:
 
     directory: RunDirectory
     history: History
-    best: EpochResult
+    best: Evaluation
     calibration: Calibration | None = None
     also: dict[str, Scores] = field(default_factory=dict)
     frozen: FrozenProbe | None = None
@@ -89,8 +89,8 @@ def execute(
 
     Raises:
         ConfigError: the folder holds something else.
-        DivergedError: losses or gradients are not finite; the model folder then holds the best epoch so far, if there
-            was one.
+        DivergedError: losses or gradients are not finite; the model folder then holds the best so far, if there was
+            one.
         ResourceError: not enough memory, or no room for a checkpoint; the one before is as it was.
         StoppedError: a run with checkpoints was asked to stop, by Ctrl-C or SIGTERM; all up to there is saved.
     """
@@ -106,7 +106,9 @@ def execute(
             directory.write_settings(resolved_settings(run))
         elif state is None:
             directory.journal.unlink(missing_ok=True)
-        journal = kept_open.enter_context(Journal(directory.journal, after=None if state is None else state.journal))
+        after = None if state is None else state.journal
+        tells_evaluations = run.config.evaluate_every is not None
+        journal = kept_open.enter_context(Journal(directory.journal, after=after, tells_evaluations=tells_evaluations))
         if state is None:
             directory.write_json("data.json", to_json(_saved_data(run)))
             directory.write_json("receipt.json", run.receipt.to_dict())
@@ -114,7 +116,7 @@ def execute(
         if curves is not None:
             kept_open.enter_context(curves)
         frozen = run.frozen or frozen_probe_of(run)
-        best = BestEpoch(run, directory)
+        best = BestEvaluation(run, directory)
         if state is not None:
             best.keep_again(state.fitting)
         keeper = _keeper(run, directory, journal, state, say)
@@ -160,7 +162,7 @@ def _curves(run: PreparedRun, directory: RunDirectory, resume_point: ResumePoint
 
 
 def _scored(
-    run: PreparedRun, directory: RunDirectory, history: History, kept: BestEpoch, frozen: FrozenProbe | None
+    run: PreparedRun, directory: RunDirectory, history: History, kept: BestEvaluation, frozen: FrozenProbe | None
 ) -> FinishedRun:
     """Scores the model that is kept on what nothing was chosen by, and writes what all came to."""
     best = kept.result or history.best
@@ -168,7 +170,7 @@ def _scored(
     also = {name: score_unchosen(run, name, run.classifier, kept.signature) for name in run.also_scored}
     if best.scores is not None or also:
         scored = RunScores(
-            epoch=best.epoch,
+            **kept.place_of(best),
             validation=None if best.scores is None else best.scores.saved(),
             also={name: split.saved() for name, split in also.items()},
             frozen_features=None if frozen is None else frozen.saved(),

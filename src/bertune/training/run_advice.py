@@ -10,7 +10,7 @@ from bertune.nn.precision import choose_precision
 from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
-from bertune.training.history import EpochResult, History
+from bertune.training.history import Evaluation, History
 from bertune.training.loss_bounds import LossBounds, loss_bounds
 from bertune.training.objective import Objective
 from bertune.training.plan import plan_of
@@ -41,20 +41,20 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
     )
 
 
-def beside_frozen(frozen: FrozenProbe | None, best: EpochResult, signature: ModelSignature) -> FrozenComparison | None:
+def beside_frozen(frozen: FrozenProbe | None, best: Evaluation, signature: ModelSignature) -> FrozenComparison | None:
     """Compares the model that is kept, by its temperature and thresholds, with the regression; None without either."""
     return None if frozen is None or best.logits is None else frozen.beside(decisions(best.logits, signature))
 
 
 def advice_on(
-    run: PreparedRun, history: History, best: EpochResult, frozen: FrozenComparison | None
+    run: PreparedRun, history: History, best: Evaluation, frozen: FrozenComparison | None
 ) -> tuple[Advice, ...]:
     """Returns what to try instead of a run's settings; nothing where it has learned.
 
     Args:
         run: as it was prepared.
         history: of its training.
-        best: the epoch that is kept.
+        best: the evaluation whose model is kept.
         frozen: the model beside the regression on frozen features.
     """
     signature, encoder = run.signature, run.classifier.encoder

@@ -83,9 +83,9 @@ class RunCheckpoints(Keeper):
             self._save(state())
         self._stop_where_asked(step)
 
-    def after_epoch(self, step: int, state: Callable[[], FittingState]) -> None:
+    def after_evaluation(self, step: int, state: Callable[[], FittingState]) -> None:
         """Saves where that takes a small share of the time, or where the run was asked to stop; see `after_step`."""
-        if self._signals.is_asked or self._cadence.is_due_at_epoch_end():
+        if self._signals.is_asked or self._cadence.is_due_after_evaluation():
             self._save(state())
         self._stop_where_asked(step)
 

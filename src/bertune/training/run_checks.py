@@ -38,6 +38,8 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
             require_classes([settings.metric], len(task.labels))
     if not has_validation and (settings.metric is not None or config.patience):
         raise ConfigError("--metric and --patience need validation data", hint=_HINT)
+    if not has_validation and config.evaluate_every is not None:
+        raise ConfigError("--evaluate-every needs validation data", hint=_HINT)
     if settings.threshold == "auto":
         _check_thresholds(settings, task, has_validation=has_validation)
     if not task.kind.has_labels and config.label_smoothing:

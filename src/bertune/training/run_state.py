@@ -2,17 +2,18 @@
 
 | file | what |
 |---|---|
-| `state.json` | position, epochs, best so far, patience, place in the journal, fingerprints |
+| `state.json` | position, evaluations and epochs, best so far, patience, place in the journal, fingerprints |
 | `weights.safetensors` | the classifier |
 | `optimizer.safetensors` | both moments of each parameter |
-| `best.safetensors` | the weights of the best epoch, where they are not those of this moment |
-| `history.safetensors` | every step, training dynamics, and the best epoch's logits and confusion matrix |
+| `best.safetensors` | the weights of the best evaluation, where they are not those of this moment |
+| `history.safetensors` | every step, training dynamics, and the best evaluation's logits and confusion matrix |
 | `MANIFEST.json` | size and SHA-256 of each |
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +30,11 @@ from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.training.dynamics import DynamicsState
 from bertune.training.fingerprint import Fingerprint
 from bertune.training.fitting_state import FittingState
-from bertune.training.history import EpochResult, History
+from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.journal import JournalMark
 from bertune.training.step import StepResult
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _STATE, _WEIGHTS, _OPTIMIZER = "state.json", "weights.safetensors", "optimizer.safetensors"
 _BEST, _HISTORY = "best.safetensors", "history.safetensors"
 _FIRST, _SECOND = "m.", "v."
@@ -64,10 +65,11 @@ class RunState:
 
 
 @dataclass(frozen=True)
-class _SavedEpoch:
-    """See `EpochResult`; of many labels the confusion matrix is empty."""
+class _SavedEvaluation:
+    """See `Evaluation`; the scores are without names of labels, and of many labels the confusion matrix is empty."""
 
-    epoch: int
+    step: int
+    epoch: float
     train_loss: float
     train_seconds: float
     examples_per_second: float
@@ -76,8 +78,18 @@ class _SavedEpoch:
 
 
 @dataclass(frozen=True)
+class _SavedEpoch:
+    """See `EpochResult`; its scores are those of the last evaluation in it."""
+
+    epoch: int
+    train_loss: float
+    train_seconds: float
+    examples_per_second: float
+
+
+@dataclass(frozen=True)
 class _SavedState:
-    """What `state.json` holds; for the entries see `FittingState` and `RunState`."""
+    """What `state.json` holds; see `FittingState` and `RunState`. `label_names` are those of all scores."""
 
     version: int
     step: int
@@ -93,7 +105,9 @@ class _SavedState:
     journal: JournalMark
     fingerprint: Fingerprint
     not_applied: tuple[str, ...] = ()
-    epochs: tuple[_SavedEpoch, ...] = field(default_factory=tuple)
+    label_names: tuple[str, ...] = ()
+    evaluations: tuple[_SavedEvaluation, ...] = ()
+    epochs: tuple[_SavedEpoch, ...] = ()
 
 
 def write_state(place: Path, state: RunState) -> int:
@@ -142,7 +156,9 @@ def read_state(folder: Path) -> RunState:
     try:
         saved = from_json(_SavedState, values)
         steps = read_tensors(folder / _HISTORY)
-        history = History(_steps_of(steps), _epochs_of(saved.epochs, steps), saved.stopped_early, saved.engine)
+        evaluations = _evaluations_of(saved, steps)
+        epochs = _epochs_of(saved.epochs, evaluations)
+        history = History(_steps_of(steps), epochs, saved.stopped_early, saved.engine, evaluations)
         optimizer = read_tensors(folder / _OPTIMIZER)
         names = [name.removeprefix(_FIRST) for name in optimizer if name.startswith(_FIRST)]
         fitting = FittingState(
@@ -182,17 +198,25 @@ def _saved(state: RunState) -> _SavedState:
         journal=state.journal,
         fingerprint=state.fingerprint,
         not_applied=fitting.not_applied,
+        label_names=next((each.scores.label_names for each in fitting.history.evaluations if each.scores), ()),
+        evaluations=tuple(_saved_evaluation(each) for each in fitting.history.evaluations),
         epochs=tuple(
-            _SavedEpoch(
-                result.epoch,
-                result.train_loss,
-                result.train_seconds,
-                result.examples_per_second,
-                bool(result.is_best),
-                _without_large_matrix(result.scores),
-            )
+            _SavedEpoch(result.epoch, result.train_loss, result.train_seconds, result.examples_per_second)
             for result in fitting.history.epochs
         ),
+    )
+
+
+def _saved_evaluation(made: Evaluation) -> _SavedEvaluation:
+    scores = _without_large_matrix(made.scores)
+    return _SavedEvaluation(
+        made.step,
+        made.epoch,
+        made.train_loss,
+        made.train_seconds,
+        made.examples_per_second,
+        bool(made.is_best),
+        None if scores is None else replace(scores, label_names=()),
     )
 
 
@@ -209,7 +233,7 @@ def _history_tensors(fitting: FittingState) -> dict[str, Tensor]:
     }
     if fitting.dynamics is not None:
         found |= {f"dynamics.{name}": value for name, value in vars(fitting.dynamics).items()}
-    best = _best_of(fitting.history.epochs)
+    best = _best_of(fitting.history.evaluations)
     if best is not None and best.logits is not None:
         found["best.logits"] = torch.from_numpy(np.ascontiguousarray(best.logits))
     if best is not None and best.scores is not None and len(best.scores.confusion) > MOST_LABELS_OF_MATRIX:
@@ -217,8 +241,8 @@ def _history_tensors(fitting: FittingState) -> dict[str, Tensor]:
     return found
 
 
-def _best_of(epochs: list[EpochResult]) -> EpochResult | None:
-    return next((result for result in reversed(epochs) if result.is_best), None)
+def _best_of(evaluations: list[Evaluation]) -> Evaluation | None:
+    return next((made for made in reversed(evaluations) if made.is_best), None)
 
 
 def _steps_of(tensors: Mapping[str, Tensor]) -> list[StepResult]:
@@ -226,16 +250,33 @@ def _steps_of(tensors: Mapping[str, Tensor]) -> list[StepResult]:
     return [StepResult(*values) for values in zip(*columns, strict=True)]
 
 
-def _epochs_of(saved: tuple[_SavedEpoch, ...], tensors: Mapping[str, Tensor]) -> list[EpochResult]:
-    """Makes the epochs; only the best so far has logits, of which alone they are asked for."""
-    epochs = [EpochResult(**vars(epoch)) for epoch in saved]
-    best = _best_of(epochs)
+def _evaluations_of(saved: _SavedState, tensors: Mapping[str, Tensor]) -> list[Evaluation]:
+    """Makes the evaluations; only the best so far has logits, of which alone they are asked for."""
+    made = [Evaluation(**vars(each)) for each in saved.evaluations]
+    named = [
+        each if each.scores is None else replace(each, scores=replace(each.scores, label_names=saved.label_names))
+        for each in made
+    ]
+    best = _best_of(named)
     if best is not None and "best.logits" in tensors:
         scores = best.scores
         if scores is not None and "best.confusion" in tensors:
             scores = replace(scores, confusion=tuple(map(tuple, tensors["best.confusion"].tolist())))
-        epochs[epochs.index(best)] = replace(best, logits=tensors["best.logits"].numpy(), scores=scores)
-    return epochs
+        named[named.index(best)] = replace(best, logits=tensors["best.logits"].numpy(), scores=scores)
+    return named
+
+
+def _epochs_of(saved: tuple[_SavedEpoch, ...], evaluations: list[Evaluation]) -> list[EpochResult]:
+    last = {math.ceil(made.epoch): made for made in evaluations}
+    return [
+        EpochResult(
+            **vars(epoch),
+            scores=last[epoch.epoch].scores,
+            is_best=last[epoch.epoch].is_best,
+            logits=last[epoch.epoch].logits,
+        )
+        for epoch in saved
+    ]
 
 
 def _dynamics_of(tensors: Mapping[str, Tensor]) -> DynamicsState:

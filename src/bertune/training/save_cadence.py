@@ -9,13 +9,13 @@ from typing import Final, Self
 from bertune.errors import ConfigError
 
 _USUAL_MINUTES: Final = 10.0
-# Of the time since the last checkpoint an epoch's end may take so much to save; short epochs are not all saved.
+# Of the time since the last checkpoint an evaluation may take so much to save; where they are many, not all are saved.
 _SHARE: Final = 0.05
 
 
 @dataclass(frozen=True)
 class SaveEvery:
-    """How often a run saves, beside the ends of epochs.
+    """How often a run saves, beside after evaluations.
 
     Args:
         steps: after so many optimizer steps; None does not count them.
@@ -66,8 +66,8 @@ class Cadence:
             return step % self._every.steps == 0
         return self._every.minutes is not None and self._clock() - self._last >= 60 * self._every.minutes
 
-    def is_due_at_epoch_end(self) -> bool:
-        """Whether to save at an epoch's end: where saving would take a small share of the time since the last one."""
+    def is_due_after_evaluation(self) -> bool:
+        """Whether to save after an evaluation: where that would take a small share of the time since the last one."""
         return self._cost <= _SHARE * (self._clock() - self._last)
 
     def saved(self, seconds: float) -> None:

@@ -80,7 +80,8 @@ class RunScores:
         seed: of a study: the seed that was kept.
         average: of a study: how weights were averaged; None where those of one seed were kept.
         seeds: those that were averaged.
-        epoch: from 1; None for an average.
+        epoch: how many were behind it, a whole number at an epoch's end; None for an average.
+        step: how many optimizer steps were behind it; None where there were no evaluations within epochs.
         validation: on the validation rows; None without any.
         also: on rows that nothing was chosen by, by the name of the split: test, and MNLI's second validation set.
         frozen_features: what it is held against; None where that was not measured.
@@ -94,7 +95,8 @@ class RunScores:
     seed: int | None = field(default=None, metadata=LEFT_OUT)
     average: str | None = field(default=None, metadata=LEFT_OUT)
     seeds: tuple[int, ...] | None = field(default=None, metadata=LEFT_OUT)
-    epoch: int | None = field(default=None, metadata=LEFT_OUT)
+    epoch: float | None = field(default=None, metadata=LEFT_OUT)
+    step: int | None = field(default=None, metadata=LEFT_OUT)
     validation: SavedScores | None = field(default=None, metadata=LEFT_OUT)
     also: dict[str, SavedScores] = field(default_factory=dict)
     frozen_features: FrozenFeatures | None = field(default=None, metadata=LEFT_OUT)
@@ -244,7 +246,7 @@ class StepEntry:
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric after an epoch.
+    """A metric of an evaluation.
 
     Args:
         value: of the model.
@@ -256,8 +258,8 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class EpochScores:
-    """What the validation rows say after an epoch.
+class EvaluationScores:
+    """What the validation rows say at an evaluation.
 
     Args:
         mean_loss: of them.
@@ -286,11 +288,35 @@ class EpochEntry:
     train_seconds: float
     examples_per_second: float
     is_best: bool
-    validation: EpochScores | None = None
+    validation: EvaluationScores | None = None
 
 
-JournalEntry = StartEntry | StepEntry | EpochEntry
-_EVENTS: Final[dict[str, type[JournalEntry]]] = {"start": StartEntry, "step": StepEntry, "epoch": EpochEntry}
+@dataclass(frozen=True)
+class EvaluationEntry:
+    """A line of `metrics.jsonl`: an evaluation, where there may be some within epochs; see `Evaluation`.
+
+    Args:
+        step: how many were behind it.
+        epoch: how many were behind it.
+        train_loss: mean over the examples since the one before.
+        is_best: whether it is the best so far.
+        validation: what the validation rows say.
+    """
+
+    step: int
+    epoch: float
+    train_loss: float
+    is_best: bool
+    validation: EvaluationScores
+
+
+JournalEntry = StartEntry | StepEntry | EvaluationEntry | EpochEntry
+_EVENTS: Final[dict[str, type[JournalEntry]]] = {
+    "start": StartEntry,
+    "step": StepEntry,
+    "evaluation": EvaluationEntry,
+    "epoch": EpochEntry,
+}
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bertune.evaluation.scores import Scores
 from bertune.training.callback import Callback
 from bertune.training.event_file import EventFile
-from bertune.training.history import EpochResult, History
+from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.step import StepResult
 
 
 class TensorBoard(Callback):
-    """Writes `train/…` after each step and `eval/…` after each epoch; a `Callback` of `fit`.
+    """Writes `train/…` after each step and `eval/…` after each evaluation; a `Callback` of `fit`.
 
     Every tag stands over the number of optimizer steps taken, so that curves of training and evaluation share an axis.
 
@@ -27,7 +28,7 @@ class TensorBoard(Callback):
 
     def __init__(self, folder: str | Path) -> None:
         self._file = EventFile(Path(folder))
-        self._steps = 0
+        self._steps = self._evaluated = 0
 
     def __enter__(self) -> Self:
         return self
@@ -47,6 +48,12 @@ class TensorBoard(Callback):
         }
         self._file.add(self._steps, values)
 
+    def on_evaluation(self, result: Evaluation) -> None:
+        """Writes the validation's loss and metrics within an epoch; at its end `on_epoch` does."""
+        if result.is_within_epoch:
+            self._evaluated = self._steps = result.step
+            self._file.add(result.step, _scalars(result.scores))
+
     def on_epoch(self, result: EpochResult) -> None:
         """Writes speed, mean loss and the validation's loss and metrics of one epoch."""
         values = {
@@ -54,9 +61,8 @@ class TensorBoard(Callback):
             "train/epoch_loss": result.train_loss,
             "train/examples_per_second": result.examples_per_second,
         }
-        if result.scores is not None:
-            values["eval/loss"] = result.scores.mean_loss
-            values |= {f"eval/{name}": value for name, value in result.scores.values.items()}
+        if self._evaluated != self._steps:  # it does where patience ended the run within the epoch
+            values |= _scalars(result.scores)
         self._file.add(self._steps, values)
 
     def draw(self, history: History) -> None:
@@ -64,6 +70,15 @@ class TensorBoard(Callback):
         for step in history.steps:
             self.on_step(step)
         last = {step.epoch: step.step for step in history.steps}
-        for result in history.epochs:
-            self._steps = last[result.epoch] + 1
-            self.on_epoch(result)
+        for told in history.in_order():
+            if isinstance(told, Evaluation):
+                self.on_evaluation(told)
+            else:
+                self._steps = last[told.epoch] + 1
+                self.on_epoch(told)
+
+
+def _scalars(scores: Scores | None) -> dict[str, float]:
+    if scores is None:
+        return {}
+    return {"eval/loss": scores.mean_loss, **{f"eval/{name}": value for name, value in scores.values.items()}}

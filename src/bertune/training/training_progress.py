@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bertune.training.callback import Callback
 from bertune.training.pace import Pace
 from bertune.wording.counts import counted
-from bertune.wording.metric_text import loss_text, metric_name, metric_text
+from bertune.wording.metric_text import epoch_text, loss_text, metric_name, metric_text
 from bertune.wording.printed_lines import lines_on, say
 
 # They import torch, which whoever shows other progress need not wait for.
 if TYPE_CHECKING:
-    from bertune.training.history import EpochResult
+    from bertune.training.history import EpochResult, Evaluation
     from bertune.training.step import SkippedStep, StepResult
 
 _SECONDS_WITHOUT_WORD = 30.0
@@ -36,6 +36,7 @@ class TrainingProgress(Callback):
         self._task = self._progress.add_task(name or "training", total=None, state="", visible=not name)
         self._is_terminal = self._progress.console.is_terminal
         self._epochs = 0
+        self._is_told = False
         self._pace = Pace(0)
         self._last_line = time.perf_counter()
 
@@ -84,9 +85,21 @@ class TrainingProgress(Callback):
         else:
             say(line)
 
+    def on_evaluation(self, result: "Evaluation") -> None:
+        """Says what an evaluation within an epoch came to; of one at its end the line of the epoch does."""
+        self._is_told = result.is_within_epoch
+        if self._is_told:
+            self._say_scores(f"epoch {epoch_text(result.epoch)}/{self._epochs}  step {result.step:,}", result)
+
     def on_epoch(self, result: "EpochResult") -> None:
-        """Says what the epoch came to."""
-        parts = [f"epoch {result.epoch}/{self._epochs}", f"loss {loss_text(result.train_loss)}"]
+        """Says what the epoch came to; nothing where the evaluation that was told last has ended the run within it."""
+        if not self._is_told:
+            self._say_scores(f"epoch {result.epoch}/{self._epochs}", result)
+        if self._prefix and result.epoch == self._epochs:
+            self._progress.update(self._task, visible=False)
+
+    def _say_scores(self, place: str, result: "EpochResult | Evaluation") -> None:
+        parts = [place, f"loss {loss_text(result.train_loss)}"]
         if result.scores is not None:
             values = result.scores.values.items()
             parts += [f"{metric_name(name)} {metric_text(name, value)}" for name, value in values]
@@ -94,8 +107,6 @@ class TrainingProgress(Callback):
         if result.is_best:
             parts.append("best")
         self._say("  ".join(parts))
-        if self._prefix and result.epoch == self._epochs:
-            self._progress.update(self._task, visible=False)
 
 
 def training_bars() -> Progress:

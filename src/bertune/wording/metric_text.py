@@ -69,6 +69,14 @@ def loss_text(value: float) -> str:
     return f"{value:.4f}"
 
 
+def epoch_text(epoch: float) -> str:
+    """Gives how many epochs are over: ``2`` at the end of the second one, ``1.25`` within it; never ``2.00``."""
+    if epoch == int(epoch):
+        return str(int(epoch))
+    digits = next((digits for digits in (2, 3, 4) if float(f"{epoch:.{digits}f}") != round(epoch)), 6)
+    return f"{epoch:.{digits}f}"
+
+
 def interval_methods(methods: Mapping[str, str], samples: int, *, labels: Sequence[str] = ()) -> str:
     """Gives how intervals were found: ``accuracy by Agresti-Coull; F1 of 'yes' by bootstrap (1,000 samples, …)``.
 

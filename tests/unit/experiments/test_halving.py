@@ -21,7 +21,7 @@ from bertune.experiments.halving import (
 )
 from bertune.experiments.search import best_of
 from bertune.experiments.sweep_directory import SweepDirectory
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, Evaluation
 
 SPACE: dict[str, tuple[Any, ...]] = {"learning_rate": (1e-5, 1e-3), "batch_size": (16, 32), "epochs": (4,)}
 TARGETS = np.array([0, 1] * 500)
@@ -142,6 +142,19 @@ def test_a_trial_says_whether_the_model_of_its_best_epoch_collapsed() -> None:
     assert halving.outcome(1, "complete", 2).collapsed
     halving.on_epoch(EpochResult(2, 0.5, 1.0, 1.0, scores_of(0.8), is_best=True))
     assert not halving.outcome(1, "complete", 2).collapsed
+
+
+def test_of_an_epoch_its_best_evaluation_counts_whose_model_is_kept() -> None:
+    halving = Halving(SPACE, [], 2, 0)
+    halving.on_start(20, 10, "fp32")
+    for epoch, accuracies in ((1, (0.7, 0.9, 0.8)), (2, (0.6, 0.6, 0.8))):
+        for step, accuracy in enumerate(accuracies, start=1):
+            place = epoch - 1 + step / 3 if step < 3 else epoch
+            halving.on_evaluation(Evaluation(step, place, 0.5, 1.0, 1.0, scores_of(accuracy), is_best=True))
+        halving.on_epoch(EpochResult(epoch, 0.5, 1.0, 1.0, scores_of(accuracies[-1]), is_best=False))
+    trial = halving.outcome(1, "complete", 2)
+    assert trial.values == (0.9, 0.8)
+    assert (trial.best_epoch, trial.losses[0]) == (1, pytest.approx(scores_of(0.9).mean_loss))
 
 
 def trials_in(folder: SweepDirectory) -> tuple[Trial, ...]:

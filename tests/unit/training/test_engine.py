@@ -24,7 +24,7 @@ from bertune.system.feature_switches import is_disabled
 from bertune.training.callback import Callback, OnBest
 from bertune.training.config import TrainingConfig
 from bertune.training.engine import NativeEngine, engine_for
-from bertune.training.history import EpochResult, History
+from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.loop import fit, optimizer_of
 from bertune.training.plan import plan_of
 from bertune.training.step import StepResult
@@ -202,7 +202,7 @@ def test_validation_sees_rows_that_do_not_occur_in_training_decayed(train: Datas
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BERTUNE_DISABLE", removed)
 
-            def keep(result: EpochResult, classifier: Classifier = classifier, seen: list[object] = seen) -> None:
+            def keep(result: Evaluation, classifier: Classifier = classifier, seen: list[object] = seen) -> None:
                 seen.append(predict_logits(classifier, strange))
 
             fit(classifier, train, strange, config=replace(CONFIG, epochs=1), callbacks=[OnBest(keep)])

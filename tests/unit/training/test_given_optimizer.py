@@ -22,7 +22,7 @@ from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.training.callback import Callback
 from bertune.training.config import TrainingConfig
 from bertune.training.engine import NativeEngine, engine_for
-from bertune.training.history import EpochResult, History
+from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.loop import fit
 from bertune.training.objective import Objective
 from bertune.training.step import StepResult
@@ -238,7 +238,7 @@ class Notes(Callback):
     def on_step(self, result: StepResult) -> None:
         self.told.append(f"{self.name} step {result.step}")
 
-    def on_best(self, result: EpochResult) -> None:
+    def on_best(self, result: Evaluation) -> None:
         self.told.append(f"{self.name} best {result.epoch}")
 
     def on_epoch(self, result: EpochResult) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.unit.scored import scored
 
-from bertune.training.history import EpochResult
+from bertune.training.history import EpochResult, Evaluation
 from bertune.training.journal import Journal
 from bertune.training.step import StepResult
 
@@ -102,3 +102,23 @@ def test_a_full_disk_is_told_with_the_name_of_the_journal() -> None:
     with pytest.raises(OSError, match="/dev/full") as raised, Journal(path) as journal:
         journal.on_step(STEP)
     assert raised.value.errno == errno.ENOSPC
+
+
+def test_evaluations_have_lines_of_their_own_where_some_are_within_epochs(tmp_path: Path) -> None:
+    scores = scored(np.eye(2)[[0, 1, 1]], [0, 1, 0], task_kind="classification", metrics=["accuracy"])
+    evaluations = [
+        Evaluation(2, 2 / 3, 0.5, 2.0, 24.0, scores, is_best=True),
+        Evaluation(3, 1, 0.25, 1.0, 24.0, scores, is_best=False),
+    ]
+    with Journal(tmp_path / "metrics.jsonl", tells_evaluations=True) as journal:
+        for each in evaluations:
+            journal.on_evaluation(each)
+        journal.on_epoch(EpochResult(1, 0.4, 3.0, 24.0, scores, is_best=False))
+    first, second, epoch = map(json.loads, (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines())
+    assert (first["event"], first["step"], first["epoch"], first["train_loss"]) == ("evaluation", 2, 2 / 3, 0.5)
+    assert (second["event"], second["step"], second["epoch"], second["is_best"]) == ("evaluation", 3, 1, False)
+    assert first["validation"] == second["validation"] == epoch["validation"]
+    assert (epoch["event"], epoch["train_loss"]) == ("epoch", 0.4)
+    with Journal(tmp_path / "plain.jsonl") as journal:
+        journal.on_evaluation(evaluations[0])
+    assert (tmp_path / "plain.jsonl").read_bytes() == b""

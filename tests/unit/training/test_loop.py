@@ -17,7 +17,7 @@ from bertune.evaluation.logits import predict_logits
 from bertune.training import loop
 from bertune.training.callback import OnBest
 from bertune.training.config import OptimizerName, TrainingConfig
-from bertune.training.history import EpochResult, History
+from bertune.training.history import Evaluation, History
 from bertune.training.loop import fit
 from bertune.training.plan import plan_of
 from bertune.training.step import StepResult
@@ -96,10 +96,10 @@ def test_parameters_stay_fp32_in_bf16(train: Dataset) -> None:
 
 @pytest.mark.usefixtures("_both_engines")
 def test_the_classifier_ends_with_the_weights_of_its_best_epoch(train: Dataset, validation: Dataset) -> None:
-    kept: list[tuple[EpochResult, np.ndarray]] = []
+    kept: list[tuple[Evaluation, np.ndarray]] = []
     classifier = make_classifier()
 
-    def keep(result: EpochResult) -> None:
+    def keep(result: Evaluation) -> None:
         kept.append((result, predict_logits(classifier, validation)))
 
     # A rate that is too high makes accuracy go up and down, so that the best epoch is not the last.

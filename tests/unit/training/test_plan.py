@@ -31,7 +31,10 @@ def auto_file() -> dict[str, Any]:
 def test_every_recipe_gives_every_setting_a_value(name: RecipeName) -> None:
     plan = plan_of(TrainingConfig(recipe=name, seed=5), TINY, 100)
     assert plan.seed == 5
-    assert {field.name for field in fields(plan) if getattr(plan, field.name) is None} == {"micro_batch_size"}
+    assert {field.name for field in fields(plan) if getattr(plan, field.name) is None} == {
+        "micro_batch_size",
+        "evaluate_every",
+    }
 
 
 def test_the_lesson_trains_as_the_lesson_does() -> None:

@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.resumed_runs import CrashAt, CrashError, crashed, prepared, results, resumed, write_world
+import torch
+from safetensors.torch import load_file
+from tests.resumed_runs import CrashAt, CrashError, crashed, prepared, results, resumed, say_nothing, write_world
 
 import bertune
+from bertune.api.resumed_run import prepare_interrupted
 from bertune.training.callback import Callback
 from bertune.training.checkpoint_names import checkpoints_in
 from bertune.training.journal import Journal
 from bertune.training.run import execute
 from bertune.training.run_directory import has_ended
+from bertune.training.save_cadence import Cadence
 from bertune.training.step import StepResult
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -82,6 +86,75 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_never_interrupted(
             assert value == expected[name], name
 
 
+# Evaluated after 4, 6, 8, 12, 16 and 18 steps.
+WITHIN: dict[str, tuple[Callback, dict[str, Any], str]] = {
+    "between two evaluations": (CrashAt(10), {"save_every": 10}, "step-000000010"),
+    "in an evaluation": (CrashAt(evaluation=8), {"save_every": 8}, "step-000000008"),
+    "after an evaluation": (CrashAt(4), {"save_every": "100000m"}, "step-000000004-evaluated"),
+    "in the last one": (CrashAt(epoch=3), {"save_every": 9}, "step-000000018"),
+}
+
+
+@pytest.mark.parametrize("engine", ["", "kernels"], ids=["compiled", "torch"])
+def test_a_run_with_evaluations_within_epochs_goes_on_as_well(
+    engine: str, world: Path, whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best one is within an epoch, and some tokens are of validation rows alone: their rows decay by themselves."""
+    monkeypatch.setenv("BERTUNE_DISABLE", engine)
+    task, every = "values, the lesson", {"evaluate_every": 4, "weight_decay": 0.3}
+    expected = whole(engine, task, **every)
+    lines = [line for line in expected["metrics.jsonl"] if line["event"] == "evaluation"]
+    assert [line["step"] for line in lines] == [4, 6, 8, 12, 16, 18]
+    assert [line["step"] for line in lines if line["is_best"]] == [4]
+    for number, (crash, settings, newest) in enumerate(WITHIN.values()):
+        run = prepared(world, tmp_path / str(number) / "run", **TASKS[task], **every, **settings)
+        out = crashed(run, crash)
+        assert checkpoints_in(out / "checkpoints")[0].name == newest
+        again, resume_point = prepare_interrupted(out, say=say_nothing)
+        execute(again, resume_point=resume_point)
+        kept = load_file(out / "model" / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+        assert torch.equal(again.classifier.encoder.input_embeddings.weight.detach(), kept)
+        found = results(out)
+        assert found.keys() == expected.keys()
+        for name, value in found.items():
+            assert value == expected[name], name
+
+
+def test_a_run_that_patience_ended_within_an_epoch_goes_on_to_its_end(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate is so high that the later evaluations are worse; what is left after the last step is done again."""
+    settings: dict[str, Any] = {
+        "epochs": 8, "patience": 2, "learning_rate": 3e-2, "optimizer": "adamw", "seed": 1, "recipe": "lesson",
+        "evaluate_every": 4, "tensorboard": True,
+    }  # fmt: skip
+    execute(prepared(world, tmp_path / "whole" / "run", **settings))
+    expected = results(tmp_path / "whole" / "run")
+    last = [line for line in expected["metrics.jsonl"] if line["event"] != "step"][-2:]
+    assert [line["event"] for line in last] == ["evaluation", "epoch"]
+    stopped = last[0]["step"]
+    assert stopped % 6 != 0
+    monkeypatch.setattr(Cadence, "is_due_after_evaluation", lambda _: True)
+    for number, where in enumerate(("in the last evaluation", "after it")):
+        crash: Callback = CrashAt(evaluation=stopped)
+        with monkeypatch.context() as patch:
+            if where == "after it":
+                crash = Callback()
+                patch.setattr("bertune.training.run.write_dynamics", crashes)
+            out = crashed(prepared(world, tmp_path / str(number) / "run", **settings, save_every=1), crash)
+        newest = f"step-{stopped:09d}{'-evaluated' if where == 'after it' else ''}"
+        assert checkpoints_in(out / "checkpoints")[0].name == newest
+        found = results(resumed(out))
+        for name, value in found.items():
+            if not name.startswith("tensorboard"):  # there are times in it
+                assert value == expected[name], (where, name)
+        assert size_of_curves(out) == size_of_curves(tmp_path / "whole" / "run")
+
+
+def crashes(*_: Any) -> None:
+    raise CrashError
+
+
 def test_a_run_may_be_interrupted_at_every_step(world: Path, whole: Any, tmp_path: Path) -> None:
     task = "classes, weights, parts, bf16"
     expected = whole("", task)
@@ -119,11 +192,11 @@ def test_early_stopping_the_best_epoch_and_curves_go_on_as_well(world: Path, tmp
         if not name.startswith("tensorboard"):  # there are times in it
             assert value == expected[name], name
     assert len(list((out / "tensorboard").iterdir())) == 1
-    sizes = [
-        sum(file.stat().st_size for file in (run / "tensorboard").iterdir())
-        for run in (out, tmp_path / "whole" / "run")
-    ]
-    assert sizes[0] == sizes[1]
+    assert size_of_curves(out) == size_of_curves(tmp_path / "whole" / "run")
+
+
+def size_of_curves(run: Path) -> int:
+    return sum(file.stat().st_size for file in (run / "tensorboard").iterdir())
 
 
 def test_nothing_is_left_of_the_checkpoints_but_what_was_asked_for(world: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bertune.errors import CheckpointError
 from bertune.evaluation.scores import Scoring, score
 from bertune.system.committed_folder import MANIFEST, commit_folder
 from bertune.training.checkpoint_names import checkpoints_in
-from bertune.training.history import EpochResult, History
+from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.run_checkpoints import newest_state
 from bertune.training.run_state import RunState, read_state, write_state
 from bertune.training.step import StepResult
@@ -106,10 +106,10 @@ def test_another_version_of_the_format_is_refused(checkpoints: Path) -> None:
     newest, _ = checkpoints_in(checkpoints)
     contents = {file.name: file.read_bytes() for file in newest.iterdir() if file.name != MANIFEST}
     state = json.loads(contents["state.json"])
-    for version in (2, "1", None):
+    for version in (1, 3, "2", None):  # the first had no evaluations
         contents["state.json"] = json.dumps(state | {"version": version}).encode()
         commit_folder(newest, {name: [content] for name, content in contents.items()}, needed=0)
-        with pytest.raises(CheckpointError, match="this bertune reads version 1"):
+        with pytest.raises(CheckpointError, match="this bertune reads version 2"):
             read_state(newest)
     contents["state.json"] = json.dumps({**state, "step": "7"}).encode()
     commit_folder(newest, {name: [content] for name, content in contents.items()}, needed=0)
@@ -135,14 +135,28 @@ def test_all_of_a_state_comes_back(checkpoints: Path, tmp_path: Path) -> None:
         EpochResult(2, 1 / 3, 1.5, 11.25, scores, True, logits),
         EpochResult(3, 2 / 3, 1.5, 11.25, scores, False, None),
     ]
-    write_state(tmp_path / "new", with_history(state, History(steps, epochs, True, "bf16")))
+    evaluations = [
+        Evaluation(3, 3 / 7, 0.7, 0.5, 9.0, scores, True).brief(),
+        Evaluation(7, 1, 0.3, 1.5, 11.25, scores, True),
+        Evaluation(14, 2, 1 / 3, 1.5, 11.25, scores, True, logits),
+        # Patience ended the third epoch here.
+        Evaluation(16, 16 / 7, 2 / 3, 1.5, 11.25, scores, False),
+    ]
+    write_state(tmp_path / "new", with_history(state, History(steps, epochs, True, "bf16", evaluations)))
     found = read_state(tmp_path / "new")
     assert found.fitting.history.steps == steps
     assert found.fitting.history.stopped_early
     assert found.fitting.history.engine == "bf16"
     assert found.fitting.history.epochs[1] == epochs[1]
     assert np.array_equal(found.fitting.history.epochs[1].logits, logits)
-    assert found.fitting.history.epochs[0].scores == replace(scores, confusion=())  # of so many labels only the best's
+    without = replace(scores, confusion=())  # of so many labels only the best's
+    assert found.fitting.history.epochs[0] == replace(epochs[0], scores=without)
+    assert found.fitting.history.epochs[2] == replace(epochs[2], scores=without)
+    assert found.fitting.history.evaluations == [
+        each if each.logits is not None or each.step == 3 else replace(each, scores=without) for each in evaluations
+    ]
+    assert found.fitting.history.best.logits is found.fitting.history.epochs[1].logits
+    assert type(found.fitting.history.best.epoch) is int
     assert (found.journal, found.fingerprint) == (state.journal, state.fingerprint)
     for name, value in vars(state.fitting).items():
         if name in ("weights", "best_weights"):

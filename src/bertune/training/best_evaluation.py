@@ -1,39 +1,40 @@
-"""The best epoch of a run: its model with all that is written about it, as soon as it is the best."""
+"""The best evaluation of a run: its model with all that is written about it, as soon as it is the best."""
 
 from dataclasses import replace
+from typing import Any
 
 from bertune.checkpoints.model_folder import save
 from bertune.evaluation.calibration import Calibration
 from bertune.training.calibrated import calibrated
 from bertune.training.fitting_state import FittingState
-from bertune.training.history import EpochResult
+from bertune.training.history import Evaluation
 from bertune.training.prepare import PreparedRun
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.saved_run import RunScores
 
 
-class BestEpoch:
-    """Keeps the best epoch so far in the folder of a run.
+class BestEvaluation:
+    """Keeps the model of the best evaluation so far in the folder of a run.
 
     Args:
         run: that trains.
         directory: its folder.
 
     Attributes:
-        result: of the epoch, with the scores by its temperature and thresholds; None before there is one.
+        result: the evaluation, with the scores by its temperature and thresholds; None before there is one.
         signature: of its model.
         calibration: how temperature and thresholds were found; None where there are none.
     """
 
     def __init__(self, run: PreparedRun, directory: RunDirectory) -> None:
         self._run, self._directory = run, directory
-        self.result: EpochResult | None = None
+        self.result: Evaluation | None = None
         self.signature = run.signature
         self.calibration: Calibration | None = None
 
-    def keep(self, result: EpochResult) -> None:
-        """Writes the model, while the classifier has the weights of that epoch."""
+    def keep(self, result: Evaluation) -> None:
+        """Writes the model, while the classifier has the weights that were evaluated."""
         run, directory, logits = self._run, self._directory, result.logits
         self.signature, self.result = run.signature, result
         if run.validation is not None and logits is not None:
@@ -53,17 +54,22 @@ class BestEpoch:
             write_validation_rows(path, run.describe["validation"], run.validation, logits, run.signature)
         # Last: it tells whether all of this is of the weights that are there.
         if best.scores is not None:
-            directory.write_scores(RunScores(epoch=best.epoch, validation=best.scores.saved()))
+            directory.write_scores(RunScores(**self.place_of(best), validation=best.scores.saved()))
         directory.forget_earlier_run(ended=False)
+
+    def place_of(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Returns which evaluation it was, as `RunScores` has it: by epoch, and by step where one may have several."""
+        step = None if self._run.config.evaluate_every is None else evaluation.step
+        return {"epoch": evaluation.epoch, "step": step}
 
     def keep_again(self, state: FittingState) -> None:
         """Writes what was the best at a checkpoint; what came after it is made once more.
 
         Without validation rows nothing is: the epoch that comes is the best.
         """
-        best = next((result for result in reversed(state.history.epochs) if result.is_best), None)
-        if best is None or self._run.validation is None:
+        if not state.history.evaluations or self._run.validation is None:
             return
+        best = state.history.best
         weights = state.weights if state.best_weights is None else state.best_weights
         for name, parameter in self._run.classifier.named_parameters():
             parameter.detach().copy_(weights[name])
