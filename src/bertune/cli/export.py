@@ -43,7 +43,7 @@ def export(
     format: FormatName,
     output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
 ) -> None:
-    """Export a fine-tuned model to transformers or TensorFlow, after a proof that the export equals it.
+    """Export a fine-tuned model to transformers, TensorFlow or ONNX, after a proof that the export equals it.
 
     Its temperature is folded into the head, so that other programs give its calibrated probabilities, too.
 
@@ -56,7 +56,8 @@ def export(
         out: a new folder, or that of an earlier export, which is replaced.
         options: the texts of the proof.
         format: transformers, a folder for its pipelines and for whatever reads such a folder; tf_checkpoint, as Google
-            publishes BERT; or saved_model, which needs pip install "bertune[tensorflow]".
+            publishes BERT; saved_model, which needs pip install "bertune[tensorflow]"; or onnx, for ONNX Runtime,
+            OpenVINO and others, which needs pip install "bertune[onnx]".
         output: what is printed.
     """
     agreement = _export_model(run, out, options, format, tell=keep_quiet if output.quiet else say, quiet=output.quiet)

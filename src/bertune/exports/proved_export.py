@@ -71,7 +71,8 @@ def export(
         out: a new folder, or that of an earlier export, which is replaced.
         format: `transformers` for a model folder that transformers and `load` read; `tf_checkpoint` for a TF2
             checkpoint with `bert_config.json` and `vocab.txt`, which needs no TensorFlow; `saved_model` for a
-            SavedModel with the signature `serving_default`, which needs bertune[tensorflow].
+            SavedModel with the signature `serving_default`, which needs bertune[tensorflow]; `onnx` for one file of
+            ONNX's standard operators, which needs bertune[onnx].
         proof_rows: texts on which the two are compared beside random rows, in a form that `predict` takes; None takes
             the questions of the demo.
         on_progress: told how far it is.

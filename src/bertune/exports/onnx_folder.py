@@ -1,0 +1,55 @@
+"""The format `onnx`: one file of standard operators, with the tokenizer beside it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bertune.checkpoints.model_folder import LoadedModel, config_values
+from bertune.errors import ConfigError
+from bertune.exports.formats import Answers, Format
+from bertune.exports.fresh_answers import answers_of
+from bertune.exports.model_description import write_texts
+from bertune.exports.padded_rows import ProofRows
+
+MODEL_FILE = "model.onnx"
+# Sums are added in another order than ours.
+_TOLERANCE = 1e-4
+# A protobuf message holds less than 2 GiB; some of it are nodes and names.
+_MOST_BYTES = 2**31 - 2**24
+_RUNTIME = "bertune.exports.onnx_answers"
+
+
+def _check(model: LoadedModel) -> None:
+    size = sum(4 * parameter.numel() for parameter in model.classifier.parameters())
+    if size > _MOST_BYTES:
+        raise ConfigError(
+            f"a model of {size / 1e9:.1f} GB does not fit into one ONNX file, which holds less than 2 GiB",
+            hint="export to transformers",
+        )
+
+
+def _write(model: LoadedModel, folder: Path, _between: Path) -> None:
+    from bertune.exports.onnx_program import onnx_model
+
+    made = onnx_model(model)
+    (folder / MODEL_FILE).write_bytes(made.SerializeToString(deterministic=True))
+    write_texts(model, folder)
+    config = config_values(model.classifier, model.signature)
+    (folder / "config.json").write_text(
+        json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
+    return answers_of(_RUNTIME, rows, folder, between, on_rows)
+
+
+FORMAT = Format(
+    name="onnx",
+    tolerance=_TOLERANCE,
+    check=_check,
+    write=_write,
+    answer=_answer,
+    packages=("onnx", "onnxruntime"),
+    extra="onnx",
+)
