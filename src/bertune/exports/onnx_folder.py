@@ -8,6 +8,8 @@ from bertune.checkpoints.model_folder import LoadedModel, config_values
 from bertune.errors import ConfigError
 from bertune.exports.formats import Answers, Format
 from bertune.exports.fresh_answers import answers_of
+from bertune.exports.fresh_process import call_in_fresh_process
+from bertune.exports.int8_agreement import Int8File
 from bertune.exports.model_description import write_texts
 from bertune.exports.padded_rows import ProofRows
 
@@ -17,6 +19,7 @@ _TOLERANCE = 1e-4
 # A protobuf message holds less than 2 GiB; some of it are nodes and names.
 _MOST_BYTES = 2**31 - 2**24
 _RUNTIME = "bertune.exports.onnx_answers"
+_QUANTIZER = "bertune.exports.onnx_int8"
 
 
 def _check(model: LoadedModel) -> None:
@@ -44,12 +47,21 @@ def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int
     return answers_of(_RUNTIME, rows, folder, between, on_rows)
 
 
+def _quantize(folder: Path, between: Path) -> Int8File:
+    file, exact = folder / MODEL_FILE, between / MODEL_FILE
+    file.rename(exact)
+    arguments = {"source": str(exact), "target": str(file)}
+    found = call_in_fresh_process(f"{_QUANTIZER}:quantize", arguments)
+    return Int8File(found["reduced_range"], found["instructions"], (file.stat().st_size, exact.stat().st_size))
+
+
 FORMAT = Format(
     name="onnx",
     tolerance=_TOLERANCE,
     check=_check,
     write=_write,
     answer=_answer,
+    quantize=_quantize,
     packages=("onnx", "onnxruntime"),
     extra="onnx",
 )
