@@ -83,7 +83,13 @@ def test_an_onnx_file_in_int8_is_proved_on_the_validation_rows_of_its_run(
 def test_what_cannot_be_exported_gets_one_error_and_leaves_nothing(
     arguments: list[str], code: int, words: str, run: Run, trained: Path, model: Path, tmp_path: Path
 ) -> None:
-    places = {"RUN": trained, "OUT": tmp_path / "out", "NOTHING": tmp_path / "nothing", "ENCODER": model, "RUN/model": trained / "model"}
+    places = {
+        "RUN": trained,
+        "OUT": tmp_path / "out",
+        "NOTHING": tmp_path / "nothing",
+        "ENCODER": model,
+        "RUN/model": trained / "model",
+    }
     done = run("export", *(str(places.get(argument, argument)) for argument in arguments))
     assert done.returncode == code, done.stderr
     assert words in done.stderr

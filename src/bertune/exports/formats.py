@@ -53,8 +53,8 @@ class Format:
         answer: reads the export of a folder in a fresh process, and has it answer rows; the folder is followed by one
             for files in between, and by what is called with the number of rows done each time.
         warnings: what a user of the export has to know about this model, a line each.
-        quantize: makes the export of a folder one in int8, in the place of what is there; the folder is followed by
-            one for files in between. None where the format has none.
+        quantize: writes a model in int8 in the place of its export in a folder; the folder is followed by one for files
+            in between. None where the format has none.
         packages: modules that the format needs beside bertune's own.
         extra: of bertune, that installs it.
     """
@@ -65,7 +65,7 @@ class Format:
     write: Callable[["LoadedModel", Path, Path], None]
     answer: Callable[["ProofRows", Path, Path, Callable[[int], None]], Answers]
     warnings: Callable[["LoadedModel"], tuple[str, ...]] = lambda _model: ()
-    quantize: Callable[[Path, Path], "Int8File"] | None = None
+    quantize: Callable[["LoadedModel", Path, Path], "Int8File"] | None = None
     packages: tuple[str, ...] = ()
     extra: str = ""
 

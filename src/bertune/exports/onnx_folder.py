@@ -47,12 +47,16 @@ def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int
     return answers_of(_RUNTIME, rows, folder, between, on_rows)
 
 
-def _quantize(folder: Path, between: Path) -> Int8File:
-    file, exact = folder / MODEL_FILE, between / MODEL_FILE
-    file.rename(exact)
-    arguments = {"source": str(exact), "target": str(file)}
+def _quantize(model: LoadedModel, folder: Path, between: Path) -> Int8File:
+    from bertune.exports.onnx_program import onnx_model
+    from bertune.exports.onnx_rows import SCALED_WEIGHTS
+
+    file, scaled = folder / MODEL_FILE, between / MODEL_FILE
+    exact_bytes = file.stat().st_size
+    scaled.write_bytes(onnx_model(model, scaled=True).SerializeToString(deterministic=True))
+    arguments = {"source": str(scaled), "target": str(file), "quantized": SCALED_WEIGHTS}
     found = call_in_fresh_process(f"{_QUANTIZER}:quantize", arguments)
-    return Int8File(found["reduced_range"], found["instructions"], (file.stat().st_size, exact.stat().st_size))
+    return Int8File(found["reduced_range"], found["instructions"], (file.stat().st_size, exact_bytes))
 
 
 FORMAT = Format(

@@ -1,6 +1,7 @@
 """A classifier as an ONNX model: the graph of its modules, and what a file says of its labels and texts."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from bertune.models.classifier import Classifier
 from bertune.nn.rotary_attention import RotaryAttention
 
 
-def onnx_model(model: LoadedModel) -> onnx.ModelProto:
+def onnx_model(model: LoadedModel, *, scaled: bool = False) -> onnx.ModelProto:
     """Writes a classifier down as a graph of ONNX operators.
 
     Inputs are `input_ids`, `attention_mask` and, where the encoder tells types apart, `token_type_ids`, (batch,
@@ -22,13 +23,14 @@ def onnx_model(model: LoadedModel) -> onnx.ModelProto:
 
     Args:
         model: with a temperature of 1.
+        scaled: whether the graph is one to be quantized, whose products take tokens of one size. It gives the same.
     """
     classifier = model.classifier
     encoder = classifier.encoder
     graph = OnnxGraph("bertune")
     ids, mask = graph.input("input_ids"), graph.input("attention_mask")
     types = graph.input("token_type_ids") if encoder.config.type_vocab_size > 1 else ""
-    rows = _rows(graph, classifier, ids, mask)
+    rows = replace(_rows(graph, classifier, ids, mask), scaled=scaled)
     hidden = layers.embed(rows, encoder.embeddings, ids, types)
     *below, top = encoder.layers_in_order
     for module in below:

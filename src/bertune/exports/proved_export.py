@@ -124,7 +124,7 @@ def export(
         proved_int8 = None
         if validation is not None:
             assert chosen.quantize is not None
-            file = chosen.quantize(temporary, between)
+            file = chosen.quantize(folded, temporary, between)
             count = _counter("quantized", len(validation.rows), on_progress)
             made = chosen.answer(validation.rows, temporary, between, count).logits * np.float32(temperature)
             proved_int8 = validation.compare(made, loaded.signature, file)

@@ -1,6 +1,7 @@
 """Exports in int8: the rule by which one is kept, and the file."""
 
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,6 @@ def test_weights_have_7_bits_where_products_would_saturate(
     machine: str, flags: str, found: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(onnx_int8.platform, "machine", lambda: machine)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(onnx_int8, "Path", lambda _name: tmp_path / "cpuinfo")
     assert onnx_int8.integer_instructions() == found

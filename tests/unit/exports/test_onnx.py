@@ -17,7 +17,7 @@ from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import BertuneError, ConfigError
 from bertune.evaluation.logits import predict_logits
-from bertune.exports import onnx_folder, onnx_program
+from bertune.exports import onnx_folder, onnx_layers, onnx_program
 from bertune.exports.onnx_answers import answer_rows
 from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import _random_rows, _rows_at_limits, _typed
@@ -33,6 +33,7 @@ from bertune.models.mpnet import MpnetConfig
 from bertune.models.registry import FAMILIES
 from bertune.models.roberta import CamembertConfig, RobertaConfig, XlmRobertaConfig
 from bertune.nn.feed_forward import ACTIVATIONS
+from bertune.tokenization.tokenizer import BertTokenizer
 
 SIZES = {
     "vocab_size": 1008,
@@ -108,6 +109,9 @@ def test_every_family_is_the_same_in_another_runtime(name: str, pooling: str, tm
     expected = predict_logits(model.classifier, rows.encoded)
     assert np.abs(expected[0] - expected[-1]).max() > 0.01
     assert np.abs(answered(made, rows, tmp_path) - expected).max() < 2e-5
+    scaled = onnx_program.onnx_model(model, scaled=True)
+    assert len(scaled.graph.node) > len(made.graph.node)
+    assert np.abs(answered(scaled, rows, tmp_path) - expected).max() < 5e-5
     inputs = [given.name for given in made.graph.input]
     assert inputs == ["input_ids", "attention_mask", "token_type_ids"][: 3 if config.type_vocab_size > 1 else 2]
     # Nothing but the standard's own operators, and all weights inside.
@@ -117,6 +121,13 @@ def test_every_family_is_the_same_in_another_runtime(name: str, pooling: str, tm
 
 def test_no_family_is_without_such_a_test() -> None:
     assert {type(config) for config in CONFIGS.values()} == {family.config for family in FAMILIES}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_no_activation_is_below_what_int8_takes_it_to_be_above(name: str) -> None:
+    values = torch.linspace(-20, 20, 400_001, dtype=torch.float64)
+    lowest = ACTIVATIONS[name](values).min().item()
+    assert lowest - 2e-4 < onnx_layers._LEAST[ACTIVATIONS[name]] <= lowest
 
 
 def test_rows_at_the_limits_are_answered(tmp_path: Path) -> None:
@@ -164,6 +175,7 @@ def test_the_probabilities_are_calibrated(make_model: Callable[..., Path], tmp_p
     export(model, tmp_path / "out", format="onnx", proof_rows=[("one text", "and another")])
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
     predicted = predict(model, [("one text", "and another")])
+    assert isinstance(model.tokenizer, BertTokenizer)
     ids, types = model.tokenizer.encode("one text", "and another")
     given = {"input_ids": [ids], "attention_mask": [[1] * len(ids)], "token_type_ids": [types]}
     given = {name: np.array(values, np.int64) for name, values in given.items()}
