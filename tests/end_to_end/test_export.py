@@ -47,6 +47,25 @@ def test_an_exported_checkpoint_says_that_it_is_equal_and_is_a_model(
     assert fine.returncode == 0, fine.stderr
 
 
+def test_an_onnx_file_in_int8_is_proved_on_the_validation_rows_of_its_run(
+    run: Run, trained: Path, tables: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = run("export", str(trained), str(out), "--format", "onnx", "--int8")
+    assert done.returncode == 0, done.stderr
+    proved, quantized, _ = done.stdout.splitlines()
+    assert proved.startswith(f"{out}: onnx, equal on 1,047 rows")
+    kept = len((trained / "validation.jsonl").read_text().splitlines())
+    assert quantized.startswith("int8: ")
+    assert f"of {kept} labels as in fp32, accuracy " in quantized
+    named = ["--data", str(tables), "--split", "validation", "--json", "--quiet"]
+    again = run("export", str(trained), str(out), "--format", "onnx", "--int8", *named)
+    assert again.returncode == 0, again.stderr
+    values = json.loads(again.stdout)["int8"]
+    assert (values["rows"], values["equal"] >= 0.99) == (kept, True)
+    assert values["bytes"] == [(out / "model.onnx").stat().st_size, values["bytes"][1]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -56,13 +75,21 @@ def test_an_exported_checkpoint_says_that_it_is_equal_and_is_a_model(
         (["ENCODER", "OUT", *CHECKPOINT], 3, "no bertune.json"),
         (["RUN", "RUN", *CHECKPOINT], 2, "exists and is not an export of bertune"),
         (["RUN", "OUT", *CHECKPOINT, "--data", "NOTHING"], 2, "does not exist"),
+        (["RUN", "OUT", *CHECKPOINT, "--int8"], 2, "tf_checkpoint has no int8"),
+        (["RUN/model", "OUT", "--format", "onnx", "--int8"], 2, "a model without its run"),
         (["RUN", "OUT", *CHECKPOINT, "--text-a", "first"], 2, "--text-a describes data, and no --data are named"),
     ],
 )
 def test_what_cannot_be_exported_gets_one_error_and_leaves_nothing(
     arguments: list[str], code: int, words: str, run: Run, trained: Path, model: Path, tmp_path: Path
 ) -> None:
-    places = {"RUN": trained, "OUT": tmp_path / "out", "NOTHING": tmp_path / "nothing", "ENCODER": model}
+    places = {
+        "RUN": trained,
+        "OUT": tmp_path / "out",
+        "NOTHING": tmp_path / "nothing",
+        "ENCODER": model,
+        "RUN/model": trained / "model",
+    }
     done = run("export", *(str(places.get(argument, argument)) for argument in arguments))
     assert done.returncode == code, done.stderr
     assert words in done.stderr

@@ -108,7 +108,7 @@ def save(
     values = signature.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
     with replaced_folder(folder) as temporary:
         _write_weights(temporary / WEIGHTS_FILE, classifier)
-        _write_json(temporary / "config.json", _config_values(classifier, signature))
+        _write_json(temporary / "config.json", config_values(classifier, signature))
         tokenizer.save(temporary, model_max_length=config.max_positions)
         _write_json(temporary / SIGNATURE_FILE, values)
         (temporary / _CARD_FILE).write_text(card_text(classifier, signature, scores), encoding="utf-8")
@@ -278,7 +278,8 @@ def _write_weights(path: Path, classifier: Classifier) -> None:
         raise ResourceError(f"{path}: cannot be written ({error})", hint="check the free space") from error
 
 
-def _config_values(classifier: Classifier, signature: ModelSignature) -> dict[str, Any]:
+def config_values(classifier: Classifier, signature: ModelSignature) -> dict[str, Any]:
+    """Returns what `config.json` says of a classifier: sizes as transformers names them, and labels."""
     names = signature.labels or ("value",)
     family = classifier.encoder.family
     is_known = family.knows_pooling(classifier.pooling)

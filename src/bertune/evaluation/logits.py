@@ -70,7 +70,7 @@ def predict_logits(
             logits[indices] = compute(pack(sequences, indices, device=device)).cpu().numpy()
             if on_batch is not None:
                 on_batch(int(begins_example[indices].sum()))
-    return _mean_of_windows(logits, encoded)
+    return mean_of_windows(logits, encoded)
 
 
 def computed_by(classifier: Classifier) -> str:
@@ -83,7 +83,8 @@ def computed_by(classifier: Classifier) -> str:
     return f"{name_of(encoder.compute_dtype)}, compiled kernels"
 
 
-def _mean_of_windows(logits: NDArray[np.float32], encoded: EncodedExamples) -> NDArray[np.float32]:
+def mean_of_windows(logits: NDArray[np.float32], encoded: EncodedExamples) -> NDArray[np.float32]:
+    """Averages the logits of each example's windows, (sequences, labels) to (examples, labels)."""
     if encoded.example_offsets is None:
         return logits
     sums = np.add.reduceat(logits, encoded.first_sequences, axis=0, dtype=np.float64)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bertune.data.task_kind import TaskKind
 from bertune.errors import BertuneError
+from bertune.exports.int8_agreement import Int8Agreement
 from bertune.models.classifier import Classifier
 from bertune.system.json_file import JsonObject
 
@@ -35,6 +36,7 @@ class Agreement:
         probabilities: which ones the logits give: whether a temperature is folded into them.
         warnings: what a user of this export has to know.
         files: SHA-256 of every other file of the export, by its path in the folder.
+        int8: what the export in int8 answers, which was made of the one that was proved; None for one in float32.
     """
 
     format: str
@@ -49,10 +51,14 @@ class Agreement:
     probabilities: str = ""
     warnings: tuple[str, ...] = ()
     files: dict[str, str] | None = None
+    int8: Int8Agreement | None = None
 
     def to_dict(self) -> JsonObject:
         """Returns what is written to `agreement.json`."""
-        return {"format_version": FORMAT_VERSION, **asdict(self)}
+        values = {"format_version": FORMAT_VERSION, **asdict(self)}
+        if self.int8 is None:
+            del values["int8"]
+        return values
 
     def summary(self) -> str:
         """Returns one line, for instance `equal on 1,047 rows, 912 of them texts: logits to the last bit`."""

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bertune.checkpoints.model_folder import LoadedModel
+    from bertune.exports.int8_agreement import Int8File
     from bertune.exports.padded_rows import ProofRows
 
-FormatName = Literal["transformers", "tf_checkpoint", "saved_model"]
+FormatName = Literal["transformers", "tf_checkpoint", "saved_model", "onnx"]
 # The module of each format; it holds the format as `FORMAT`.
 _MODULES: dict[str, str] = {
     "transformers": "bertune.exports.transformers_folder",
     "tf_checkpoint": "bertune.exports.tf_checkpoint",
     "saved_model": "bertune.exports.saved_model",
+    "onnx": "bertune.exports.onnx_folder",
 }
 
 
@@ -51,7 +53,9 @@ class Format:
         answer: reads the export of a folder in a fresh process, and has it answer rows; the folder is followed by one
             for files in between, and by what is called with the number of rows done each time.
         warnings: what a user of the export has to know about this model, a line each.
-        package: the module that the format needs beside bertune's own; none if empty.
+        quantize: writes a model in int8 in the place of its export in a folder; the folder is followed by one for files
+            in between. None where the format has none.
+        packages: modules that the format needs beside bertune's own.
         extra: of bertune, that installs it.
     """
 
@@ -61,15 +65,16 @@ class Format:
     write: Callable[["LoadedModel", Path, Path], None]
     answer: Callable[["ProofRows", Path, Path, Callable[[int], None]], Answers]
     warnings: Callable[["LoadedModel"], tuple[str, ...]] = lambda _model: ()
-    package: str = ""
+    quantize: Callable[["LoadedModel", Path, Path], "Int8File"] | None = None
+    packages: tuple[str, ...] = ()
     extra: str = ""
 
 
 def find_format(name: str) -> Format:
-    """Returns a format whose package is installed.
+    """Returns a format whose packages are installed.
 
     Raises:
-        ConfigError: there is no such format, or its package is not installed; says what to install.
+        ConfigError: there is no such format, or a package is not installed; says what to install.
     """
     if name not in _MODULES:
         raise ConfigError(
@@ -77,6 +82,7 @@ def find_format(name: str) -> Format:
         )
     found: Format = importlib.import_module(_MODULES[name]).FORMAT
     # The message is the whole of it, one line: what is missing and what installs it.
-    if found.package and importlib.util.find_spec(found.package) is None:
-        raise ConfigError(f'export format {name} needs {found.package}: pip install "bertune[{found.extra}]"')
+    missing = next((package for package in found.packages if importlib.util.find_spec(package) is None), None)
+    if missing is not None:
+        raise ConfigError(f'export format {name} needs {missing}: pip install "bertune[{found.extra}]"')
     return found

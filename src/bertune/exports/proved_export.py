@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,20 +15,23 @@ from numpy.typing import NDArray
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.checkpoints.signature import ModelSignature
-from bertune.evaluation.given_texts import GivenTexts, examples_of
-from bertune.evaluation.logits import predict_logits
+from bertune.errors import ConfigError
+from bertune.evaluation.given_texts import GivenLabelled, GivenTexts, examples_of, labelled_rows_of
+from bertune.evaluation.logits import mean_of_windows, predict_logits
 from bertune.exports.agreement import Agreement, compare, weights_digest
 from bertune.exports.export_folder import check_replaceable, digests, new_export, write_agreement
 from bertune.exports.folding import probabilities_account, with_folded_temperature
 from bertune.exports.formats import FormatName, find_format
+from bertune.exports.int8_agreement import Int8Agreement, Int8File, compare_int8
 from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import rows_for
+from bertune.tokenization.encoded_examples import EncodedExamples
 
 _BETWEEN = ".between"
 # A weight that is divided is rounded again.
 _FOLDED_TOLERANCE = 1e-4
 
-Stage = Literal["writing", "predicting", "checking"]
+Stage = Literal["writing", "predicting", "checking", "quantized"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class ExportProgress:
 
     Args:
         stage: `predicting` has the model answer the rows of the proof, `writing` writes the export, `checking` has the
-            export answer them in a fresh process.
+            export answer them in a fresh process, `quantized` has the one in int8 answer the labelled rows.
         rows: done in this stage.
         total: rows of this stage; 0 for `writing`.
     """
@@ -56,6 +59,7 @@ def export(
     *,
     format: FormatName,
     proof_rows: GivenTexts | None = None,
+    int8: GivenLabelled | None = None,
     on_progress: OnProgress | None = None,
 ) -> Agreement:
     """Exports a fine-tuned model, after having proved that the export equals it.
@@ -71,9 +75,13 @@ def export(
         out: a new folder, or that of an earlier export, which is replaced.
         format: `transformers` for a model folder that transformers and `load` read; `tf_checkpoint` for a TF2
             checkpoint with `bert_config.json` and `vocab.txt`, which needs no TensorFlow; `saved_model` for a
-            SavedModel with the signature `serving_default`, which needs bertune[tensorflow].
+            SavedModel with the signature `serving_default`, which needs bertune[tensorflow]; `onnx` for one file of
+            ONNX's standard operators, which needs bertune[onnx].
         proof_rows: texts on which the two are compared beside random rows, in a form that `predict` takes; None takes
             the questions of the demo.
+        int8: labelled rows that the model was not trained on, in a form that `evaluate` takes. Given, the dense layers
+            of an `onnx` export are quantized to 8 bits, which is kept if at least 99 % of the labels stay and the first
+            metric loses at most one point. None leaves it in float32.
         on_progress: told how far it is.
 
     Returns:
@@ -84,7 +92,7 @@ def export(
             something else.
         CheckpointError, DataError: the model or the rows cannot be read.
         ResourceError: not enough disk or memory.
-        BertuneError: the export does not equal the model; says by how much.
+        BertuneError: the export does not equal the model, or loses too much in int8; says by how much.
 
     Example:
         >>> agreement = bertune.export("runs/questions/model", "exported", format="tf_checkpoint")
@@ -96,11 +104,14 @@ def export(
     check_replaceable(folder)
     loaded = model if isinstance(model, LoadedModel) else load(find_model_folder(Path(model)))
     chosen.check(loaded)
+    if int8 is not None and chosen.quantize is None:
+        raise ConfigError(f"{format} has no int8", hint="export to onnx")
+    validation = None if int8 is None else _Validation.of(loaded, int8)
     given = None if proof_rows is None else examples_of(loaded.signature, proof_rows)
     rows = rows_for(loaded, given)
     temperature, folded = loaded.signature.temperature, with_folded_temperature(loaded)
     tolerance = chosen.tolerance if temperature == 1.0 else max(chosen.tolerance, _FOLDED_TOLERANCE)
-    expected = _logits(loaded, rows, _counter("predicting", len(rows), on_progress))
+    expected = _logits(loaded, rows.encoded, _counter("predicting", len(rows), on_progress))
     with new_export(folder) as temporary:
         between = temporary / _BETWEEN
         between.mkdir()
@@ -110,6 +121,13 @@ def export(
         # In the size of the model's own logits: at a low temperature the last bits of those are large in the export.
         answered = answers.logits * np.float32(temperature)
         difference = compare(expected, answered, tolerance=tolerance, kind=loaded.signature.kind)
+        proved_int8 = None
+        if validation is not None:
+            assert chosen.quantize is not None
+            file = chosen.quantize(folded, temporary, between)
+            count = _counter("quantized", len(validation.rows), on_progress)
+            made = chosen.answer(validation.rows, temporary, between, count).logits * np.float32(temperature)
+            proved_int8 = validation.compare(made, loaded.signature, file)
         shutil.rmtree(between)
         agreement = Agreement(
             format=chosen.name,
@@ -124,9 +142,39 @@ def export(
             probabilities=probabilities_account(folded.signature),
             warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.signature)),
             files=digests(temporary),
+            int8=proved_int8,
         )
         write_agreement(temporary, agreement)
     return agreement
+
+
+@dataclass(frozen=True, eq=False)
+class _Validation:
+    """Labelled rows on which an export in int8 has to answer as the model does.
+
+    Args:
+        encoded: the rows; one may have several windows.
+        rows: their sequences.
+        targets: of the rows.
+        expected: (rows, outputs), logits of the model.
+    """
+
+    encoded: EncodedExamples
+    rows: ProofRows
+    targets: NDArray[Any]
+    expected: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, model: LoadedModel, given: GivenLabelled) -> "_Validation":
+        labelled = labelled_rows_of(model.signature, given)
+        encoded, config = labelled.encoded_for(model), model.classifier.encoder.config
+        sequences = encoded.sequences
+        rows = ProofRows(sequences, len(sequences), config.vocab_size, config.max_positions)
+        targets = labelled.targets_for(model.signature)
+        return cls(encoded, rows, targets, _logits(model, encoded, lambda _: None))
+
+    def compare(self, logits: NDArray[np.float32], signature: ModelSignature, file: Int8File) -> Int8Agreement:
+        return compare_int8(self.expected, mean_of_windows(logits, self.encoded), self.targets, signature, file)
 
 
 def _about_long_texts(signature: ModelSignature) -> tuple[str, ...]:
@@ -140,12 +188,12 @@ def _about_long_texts(signature: ModelSignature) -> tuple[str, ...]:
     )
 
 
-def _logits(model: LoadedModel, rows: ProofRows, on_rows: Callable[[int], None]) -> NDArray[np.float32]:
+def _logits(model: LoadedModel, rows: EncodedExamples, on_rows: Callable[[int], None]) -> NDArray[np.float32]:
     """The model's own answers, in fp32 whatever it was trained in."""
     encoder = model.classifier.encoder
     trained_in, encoder.compute_dtype = encoder.compute_dtype, torch.float32
     try:
-        return predict_logits(model.classifier, rows.encoded, on_batch=on_rows)
+        return predict_logits(model.classifier, rows, on_batch=on_rows)
     finally:
         encoder.compute_dtype = trained_in
 

@@ -106,6 +106,6 @@ FORMAT = Format(
     check=_check,
     write=_write,
     answer=_answer,
-    package="tensorflow",
+    packages=("tensorflow",),
     extra="tensorflow",
 )

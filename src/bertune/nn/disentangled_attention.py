@@ -90,7 +90,7 @@ class DisentangledSelfAttention(nn.Module):
             (tokens, hidden_size), or (sequences, hidden_size) with `first_only`.
         """
         plan = layout.attention_plan
-        keys, queries = self._of_distances(relative.vectors)
+        keys, queries = self.of_distances(relative.vectors)
         positions = [
             _Positions(self._rows_by_head(keys, index), self._rows_by_head(queries, index))
             for index in relative.of_distance
@@ -105,7 +105,7 @@ class DisentangledSelfAttention(nn.Module):
         output: Tensor = self.output(from_cells(torch.cat(mixed), plan))
         return output
 
-    def _of_distances(self, vectors: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def of_distances(self, vectors: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Returns keys and scaled queries of the vectors of distances, (rows, hidden_size) each."""
         vectors = self.position_dropout(vectors)
         keys = queries = None

@@ -29,7 +29,7 @@ def test_every_format_carries_the_name_by_which_it_is_found(monkeypatch: pytest.
 
 
 def test_an_unknown_format_gets_the_nearest_one_as_a_hint() -> None:
-    with pytest.raises(ConfigError, match="there are transformers, tf_checkpoint, saved_model") as error:
+    with pytest.raises(ConfigError, match="there are transformers, tf_checkpoint, saved_model, onnx") as error:
         find_format("savedmodel")
     assert error.value.hint == "did you mean 'saved_model'?"
 
@@ -47,7 +47,7 @@ def test_the_usage_names_the_flag_in_words(capsys: pytest.CaptureFixture[str]) -
     assert main(["export", "--help"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("Usage: bertune export RUN OUT --format FORMAT [OPTIONS]\n")
-    assert "[transformers, tf_checkpoint, saved_model; required]" in " ".join(shown.split())
+    assert "[transformers, tf_checkpoint, saved_model, onnx; required]" in " ".join(shown.split())
 
 
 @pytest.mark.usefixtures("without_tensorflow")

@@ -1,0 +1,71 @@
+"""The format `onnx`: one file of standard operators, with the tokenizer beside it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bertune.checkpoints.model_folder import LoadedModel, config_values
+from bertune.errors import ConfigError
+from bertune.exports.formats import Answers, Format
+from bertune.exports.fresh_answers import answers_of
+from bertune.exports.fresh_process import call_in_fresh_process
+from bertune.exports.int8_agreement import Int8File
+from bertune.exports.model_description import write_texts
+from bertune.exports.padded_rows import ProofRows
+
+MODEL_FILE = "model.onnx"
+# Sums are added in another order than ours.
+_TOLERANCE = 1e-4
+# A protobuf message holds less than 2 GiB; some of it are nodes and names.
+_MOST_BYTES = 2**31 - 2**24
+_RUNTIME = "bertune.exports.onnx_answers"
+_QUANTIZER = "bertune.exports.onnx_int8"
+
+
+def _check(model: LoadedModel) -> None:
+    size = sum(4 * parameter.numel() for parameter in model.classifier.parameters())
+    if size > _MOST_BYTES:
+        raise ConfigError(
+            f"a model of {size / 1e9:.1f} GB does not fit into one ONNX file, which holds less than 2 GiB",
+            hint="export to transformers",
+        )
+
+
+def _write(model: LoadedModel, folder: Path, _between: Path) -> None:
+    from bertune.exports.onnx_program import onnx_model
+
+    made = onnx_model(model)
+    (folder / MODEL_FILE).write_bytes(made.SerializeToString(deterministic=True))
+    write_texts(model, folder)
+    config = config_values(model.classifier, model.signature)
+    (folder / "config.json").write_text(
+        json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
+    return answers_of(_RUNTIME, rows, folder, between, on_rows)
+
+
+def _quantize(model: LoadedModel, folder: Path, between: Path) -> Int8File:
+    from bertune.exports.onnx_program import onnx_model
+    from bertune.exports.onnx_rows import SCALED_WEIGHTS
+
+    file, scaled = folder / MODEL_FILE, between / MODEL_FILE
+    exact_bytes = file.stat().st_size
+    scaled.write_bytes(onnx_model(model, scaled=True).SerializeToString(deterministic=True))
+    arguments = {"source": str(scaled), "target": str(file), "quantized": SCALED_WEIGHTS}
+    found = call_in_fresh_process(f"{_QUANTIZER}:quantize", arguments)
+    return Int8File(found["reduced_range"], found["instructions"], (file.stat().st_size, exact_bytes))
+
+
+FORMAT = Format(
+    name="onnx",
+    tolerance=_TOLERANCE,
+    check=_check,
+    write=_write,
+    answer=_answer,
+    quantize=_quantize,
+    packages=("onnx", "onnxruntime"),
+    extra="onnx",
+)
