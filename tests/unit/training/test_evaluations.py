@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.resumed_runs import write_world
 from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 from tests.unit.training.test_mishaps import poison
 from tests.unit.training.test_tensorboard import read
@@ -27,6 +28,8 @@ from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.loop import fit
 from bertune.training.notebook_progress import NotebookProgress
 from bertune.training.plan import evaluations_in, plan_of
+from bertune.training.prepare import prepare
+from bertune.training.run_settings import RunSettings
 from bertune.training.step import StepResult
 from bertune.training.tensorboard import TensorBoard
 
@@ -257,6 +260,21 @@ def test_the_patience_of_the_recipe_is_as_many_evaluations_as_its_epochs_have() 
     assert within.patience == evaluations_in(5, steps, 3) > 10
     assert replace(within, evaluate_every=None, patience=5, reasons=()) == replace(plain, reasons=())
     assert plan_of(TrainingConfig(evaluate_every=3, patience=4), classifier, 100).patience == 4
+
+
+def test_a_run_says_how_often_it_is_evaluated(tmp_path: Path) -> None:
+    world, said = write_world(tmp_path / "world"), list[str]()
+    settings = RunSettings(
+        data=str(world / "train.csv"), model=str(world / "model"), text_a="first", label="mood", out=tmp_path / "run"
+    )
+    for every in (4, 100):
+        prepare(settings, TrainingConfig(epochs=3, batch_size=16, evaluate_every=every, patience=2), say=said.append)
+    found = [line for line in said if "evaluat" in line]
+    assert found == [
+        "evaluation after every 4 steps and each epoch: 6 in 3 epochs; training stops after 2 without a better one",
+        "warning: --evaluate-every 100 adds no evaluation to those at the ends of epochs: there are 15 steps, "
+        "3 epochs of 5",
+    ]
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -64,6 +64,7 @@ def test_settings_that_do_not_fit_the_task_are_refused(
     [
         ({"metric": "accuracy"}, {}, "--metric and --patience need validation data"),
         ({}, {"patience": 1}, "--metric and --patience need validation data"),
+        ({}, {"evaluate_every": 5}, "--evaluate-every needs validation data"),
         ({"threshold": "auto"}, {}, "--threshold auto needs validation data"),
     ],
 )
