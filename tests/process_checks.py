@@ -1,0 +1,174 @@
+"""Checks that several processes make together, each by itself under `torchrun`.
+
+    torchrun --standalone --nproc-per-node 2 tests/process_checks.py WORLD OUT CHECK...
+
+Each process writes `OUT/RANK.json`: what each check found, by its name. What is to be the same in one process is
+computed alone, by the same code, in the first process.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tests.resumed_runs import prepared
+
+from bertune.batches.dataset import Dataset
+from bertune.evaluation import logits as logits_module
+from bertune.system.feature_switches import is_disabled
+from bertune.system.joined_group import joined
+from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.system.torchrun import Launch
+from bertune.training import batch_gradients
+from bertune.training.dynamics import Dynamics
+from bertune.training.engine import Engine, NativeEngine, TorchEngine
+from bertune.training.history import History
+from bertune.training.loop import FitOptions, fit_objective
+from bertune.training.objective import Objective
+
+CASES: dict[str, dict[str, Any]] = {
+    "classes with weights": {"kind": "classification", "class_weights": ("balanced",), "label_smoothing": 0.1},
+    "parts": {"kind": "classification", "micro_batch_size": 3, "class_weights": ("balanced",)},
+    "several labels, windows": {"kind": "multi-label", "long_text": "windows", "max_length": 12},
+    "values": {"kind": "regression", "recipe": "lesson"},
+}
+# Six steps an epoch, the last of ten rows.
+SETTINGS: dict[str, Any] = {"precision": "fp32", "epochs": 4, "learning_rate": 1e-3, "patience": 0}
+
+
+def trained(world: Path, group: ProcessGroup, **settings: Any) -> tuple[History, Dynamics, Any]:
+    run = prepared(world, world / "nowhere", **SETTINGS | settings)
+    dynamics = Dynamics(len(run.train), run.signature.kind)
+    options = FitOptions(verbose=False, dynamics=dynamics, group=group)
+    objective = Objective.of(run.signature)
+    history = fit_objective(run.classifier, run.train, run.validation, objective, run.config, options)
+    return history, dynamics, run.classifier
+
+
+def farthest(mine: Any, theirs: Any) -> float:
+    """The largest difference, by the largest number."""
+    mine, theirs = np.asarray(mine, float), np.asarray(theirs, float)
+    assert mine.shape == theirs.shape
+    return float(np.abs(mine - theirs).max() / np.abs(theirs).max())
+
+
+def losses(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """Losses, gradient norms, scores and dynamics of 20 steps and more beside those of one process."""
+    found: dict[str, Any] = {}
+    for engine in ("compiled kernels", "torch operators: compiled kernels are switched off"):
+        os.environ["BERTUNE_DISABLE"] = "kernels" if engine.startswith("torch") else ""
+        assert is_disabled("kernels") == engine.startswith("torch")
+        for name, settings in CASES.items():
+            history, dynamics, classifier = trained(world, group, **settings)
+            assert history.engine == f"fp32, {engine}, {group.size} processes"
+            alone, of_alone, other = trained(world, ALONE, **settings)
+            assert alone.engine == f"fp32, {engine}"
+            steps = [(step.loss, step.gradient_norm) for step in history.steps]
+            assert [step.tokens for step in history.steps] == [step.tokens for step in alone.steps]
+            found[f"{engine[:5]}, {name}"] = {
+                "steps": len(steps),
+                "loss": max(farthest(a.loss, b.loss) for a, b in zip(history.steps, alone.steps, strict=True)),
+                "norm": max(
+                    farthest(a.gradient_norm, b.gradient_norm) for a, b in zip(history.steps, alone.steps, strict=True)
+                ),
+                "dynamics": farthest(dynamics.values, of_alone.values),
+                "weights": max(
+                    farthest(a.detach(), b.detach())
+                    for a, b in zip(classifier.parameters(), other.parameters(), strict=True)
+                ),
+                "digest": [float(p.detach().double().sum()) for p in classifier.parameters()],
+            }
+    os.environ["BERTUNE_DISABLE"] = ""
+    return found
+
+
+def gradients(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """Each parameter's gradient of the first step beside that of one process, as the optimizer finds it."""
+    found: dict[str, Any] = {}
+    for disabled in ("", "kernels"):
+        os.environ["BERTUNE_DISABLE"] = disabled
+        of: list[dict[str, torch.Tensor]] = []
+        for each in (group, ALONE):
+            of.append({})
+
+            def step(engine: Engine, kept: dict[str, torch.Tensor] = of[-1]) -> float:
+                for name, parameter in engine.classifier.named_parameters():
+                    if parameter.grad is not None:
+                        kept[name] = parameter.grad.clone()
+                if isinstance(engine, NativeEngine):
+                    for name, gradient in engine.native.gradients.items():
+                        kept[f"encoder.{name}"] = gradient.clone()
+                    table = engine.native.token_gradient
+                    assert table is not None
+                    whole = torch.zeros_like(engine.classifier.encoder.input_embeddings.weight)
+                    whole[torch.from_numpy(table.touched).long()] = table.values
+                    kept["encoder.embeddings.token.weight"] = whole
+                raise KeyboardInterrupt
+
+            kind = TorchEngine if disabled else NativeEngine
+            real, kind.step = kind.step, step  # type: ignore[method-assign]
+            try:
+                trained(world, each, **CASES["several labels, windows"])
+            except KeyboardInterrupt:
+                pass
+            kind.step = real  # type: ignore[method-assign]
+        mine, alone = of
+        assert mine.keys() == alone.keys()
+        found[disabled or "compiled"] = {name: farthest(mine[name], alone[name]) for name in mine}
+    os.environ["BERTUNE_DISABLE"] = ""
+    return found
+
+
+def rows(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """The rows that this process trains on in each epoch, and the tokens of its share of each full batch."""
+    run = prepared(world, world / "nowhere", **SETTINGS, batch_size=89)  # of 90 rows
+    computed: list[list[int]] = []
+    real = batch_gradients.BatchPasses._compute
+
+    def compute(passes: Any, own: Any, total_weight: Any) -> Any:
+        computed.append([] if total_weight == float("inf") else own.tolist())
+        return real(passes, own, total_weight)
+
+    batch_gradients.BatchPasses._compute = compute  # type: ignore[method-assign]
+    options = FitOptions(verbose=False, group=group)
+    fit_objective(run.classifier, run.train, None, Objective.of(run.signature), run.config, options)
+    batch_gradients.BatchPasses._compute = real  # type: ignore[method-assign]
+    lengths = run.train.encoded.example_lengths
+    return {"rows": computed, "tokens": [int(lengths[own].sum()) for own in computed]}
+
+
+def scores(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """The scores of 21 rows, in one batch and in many, beside those of one process; and the rows computed here."""
+    found: dict[str, Any] = {}
+    run = prepared(world, world / "nowhere", **CASES["several labels, windows"])
+    objective = Objective.of(run.signature)
+    assert run.validation is not None
+    assert run.validation.targets is not None
+    some = Dataset(run.validation.encoded.take(np.arange(21)), run.validation.targets[:21])
+    for tokens in (4096, 40):
+        logits_module._BATCH_TOKENS = tokens  # type: ignore[misc]
+        counts: list[int] = []
+        logits_module.shared_logits(run.classifier, some, on_batch=counts.append, group=group)
+        shared, logits = objective.score(run.classifier, some, run.train.targets, group)
+        alone, of_alone = objective.score(run.classifier, some, run.train.targets)
+        found[str(tokens)] = {
+            "same": shared == alone and logits.tobytes() == of_alone.tobytes(),
+            "rows": sum(counts),
+            "metrics": shared.values,
+        }
+    return found
+
+
+def main() -> None:
+    world, out, *names = sys.argv[1:]
+    checks = {each.__name__: each for each in (losses, gradients, rows, scores)}
+    with joined(Launch.of(os.environ), device="cpu", timeout=120) as group:
+        found = {name: checks[name](Path(world), group) for name in names}
+        (Path(out) / f"{group.rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
