@@ -6,6 +6,7 @@ Each process writes `OUT/RANK.json`: what each check found, by its name. What is
 computed alone, by the same code, in the first process.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -23,11 +24,13 @@ from bertune.system.joined_group import joined
 from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.system.torchrun import Launch
 from bertune.training import batch_gradients
+from bertune.training.callback import Callback
 from bertune.training.dynamics import Dynamics
 from bertune.training.engine import Engine, NativeEngine, TorchEngine
 from bertune.training.history import History
 from bertune.training.loop import FitOptions, fit_objective
 from bertune.training.objective import Objective
+from bertune.training.step import SkippedStep, StepResult
 
 CASES: dict[str, dict[str, Any]] = {
     "classes with weights": {"kind": "classification", "class_weights": ("balanced",), "label_smoothing": 0.1},
@@ -39,10 +42,24 @@ CASES: dict[str, dict[str, Any]] = {
 SETTINGS: dict[str, Any] = {"precision": "fp32", "epochs": 4, "learning_rate": 1e-3, "patience": 0}
 
 
-def trained(world: Path, group: ProcessGroup, **settings: Any) -> tuple[History, Dynamics, Any]:
+class Told(Callback):
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def on_skipped_step(self, skipped: SkippedStep) -> None:
+        self.events.append((skipped.step, skipped.reason, len(skipped.rows)))
+
+    def on_smaller_parts(self, step: int, micro_batch_size: int) -> None:
+        self.events.append((step, micro_batch_size))
+
+
+def trained(
+    world: Path, group: ProcessGroup, callback: Callback | None = None, **settings: Any
+) -> tuple[History, Dynamics, Any]:
     run = prepared(world, world / "nowhere", **SETTINGS | settings)
     dynamics = Dynamics(len(run.train), run.signature.kind)
-    options = FitOptions(verbose=False, dynamics=dynamics, group=group)
+    watching = () if callback is None else (callback,)
+    options = FitOptions(callbacks=watching, verbose=False, dynamics=dynamics, group=group)
     objective = Objective.of(run.signature)
     history = fit_objective(run.classifier, run.train, run.validation, objective, run.config, options)
     return history, dynamics, run.classifier
@@ -55,13 +72,19 @@ def farthest(mine: Any, theirs: Any) -> float:
     return float(np.abs(mine - theirs).max() / np.abs(theirs).max())
 
 
-def losses(world: Path, group: ProcessGroup) -> dict[str, Any]:
-    """Losses, gradient norms, scores and dynamics of 20 steps and more beside those of one process."""
+def few_losses(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """See `losses`; of one case."""
+    return losses(world, group, ("classes with weights",))
+
+
+def losses(world: Path, group: ProcessGroup, cases: tuple[str, ...] = tuple(CASES)) -> dict[str, Any]:
+    """Losses, gradient norms, dynamics and weights of 20 steps and more beside those of one process."""
     found: dict[str, Any] = {}
     for engine in ("compiled kernels", "torch operators: compiled kernels are switched off"):
         os.environ["BERTUNE_DISABLE"] = "kernels" if engine.startswith("torch") else ""
         assert is_disabled("kernels") == engine.startswith("torch")
-        for name, settings in CASES.items():
+        for name in cases:
+            settings = CASES[name]
             history, dynamics, classifier = trained(world, group, **settings)
             assert history.engine == f"fp32, {engine}, {group.size} processes"
             alone, of_alone, other = trained(world, ALONE, **settings)
@@ -110,10 +133,8 @@ def gradients(world: Path, group: ProcessGroup) -> dict[str, Any]:
 
             kind = TorchEngine if disabled else NativeEngine
             real, kind.step = kind.step, step  # type: ignore[method-assign]
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 trained(world, each, **CASES["several labels, windows"])
-            except KeyboardInterrupt:
-                pass
             kind.step = real  # type: ignore[method-assign]
         mine, alone = of
         assert mine.keys() == alone.keys()
@@ -162,9 +183,54 @@ def scores(world: Path, group: ProcessGroup) -> dict[str, Any]:
     return found
 
 
+def mishaps(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """A loss that is not finite, and memory that ends, in the last process alone."""
+    found: dict[str, Any] = {}
+    real = batch_gradients.BatchPasses._compute
+    last = group.rank == group.size - 1
+    for name in ("loss", "memory"):
+        told = Told()
+        at = iter(range(1000))
+
+        def compute(passes: Any, own: Any, weight: Any, name: str = name, at: Any = at) -> Any:
+            result = real(passes, own, weight)
+            if last and next(at) == 2:
+                if name == "memory":
+                    raise batch_gradients.NoMemoryError
+                result.loss = float("nan")
+            return result
+
+        batch_gradients.BatchPasses._compute = compute  # type: ignore[method-assign]
+        history, dynamics, classifier = trained(world, group, told)
+        batch_gradients.BatchPasses._compute = real  # type: ignore[method-assign]
+        found[name] = {
+            "told": told.events,
+            "steps": [step.step for step in history.steps],
+            "losses": [step.loss for step in history.steps],
+            "weights": [float(p.detach().double().sum()) for p in classifier.parameters()],
+            "unseen": int(np.isnan(dynamics.values).sum()),
+        }
+    return found
+
+
+def faults(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """A bit of the last process's weights that turns: the run ends."""
+
+    class Turned(Callback):
+        def on_step(self, result: StepResult) -> None:
+            if result.step == 3 and group.rank == group.size - 1:
+                *_, parameter = run.classifier.parameters()
+                parameter.detach().view(-1)[0] += 1e-3
+
+    run = prepared(world, world / "nowhere", **SETTINGS)
+    options = FitOptions(callbacks=(Turned(),), verbose=False, group=group)
+    fit_objective(run.classifier, run.train, None, Objective.of(run.signature), run.config, options)
+    return {}
+
+
 def main() -> None:
     world, out, *names = sys.argv[1:]
-    checks = {each.__name__: each for each in (losses, gradients, rows, scores)}
+    checks = {each.__name__: each for each in (few_losses, losses, gradients, rows, scores, mishaps, faults)}
     with joined(Launch.of(os.environ), device="cpu", timeout=120) as group:
         found = {name: checks[name](Path(world), group) for name in names}
         (Path(out) / f"{group.rank}.json").write_text(json.dumps(found))

@@ -3,6 +3,8 @@
 import atexit
 import contextlib
 import datetime
+import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +53,7 @@ class JoinedGroup(ProcessGroup):
         self._goes_first = launch.local_rank == 0
         self._store = store
         self._timeout = timeout
+        self._first_is_lost = False
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """See `ProcessGroup`."""
@@ -121,13 +124,17 @@ class JoinedGroup(ProcessGroup):
 
     def _loss(self, told: str) -> ProcessLostError:
         silent = self._silent_processes()
+        self._first_is_lost = 0 in silent
         which = f"process {silent[0]} of {self.size} (from 0)" if len(silent) == 1 else "another process"
         if "timed out" in told.lower() or "timeout" in told.lower():
             return ProcessLostError(
                 f"{which} has not answered for {self._timeout:g} s",
                 hint="look for what keeps it waiting; --process-timeout sets how long it is waited for",
             )
-        return ProcessLostError(f"{which} has ended", hint="what it said before tells why; was it killed for memory?")
+        return ProcessLostError(
+            f"{which} has ended",
+            hint="see what it said before; a system that is out of memory kills processes without a word",
+        )
 
     def _silent_processes(self) -> list[int]:
         """Returns the processes that do not notice that something is wrong: they are not there."""
@@ -170,14 +177,19 @@ class JoinedGroup(ProcessGroup):
 
         Its files are the run's, and where one process has failed, `torchrun` ends the others as soon as it is gone.
         """
-        if not self.is_first:
+        if not self.is_first and not failed:
             self._wait_for(_ENDED, seconds=self._timeout)
-        elif failed:
-            atexit.register(self._end)  # what it has to say comes before
-        else:
-            self._end()
         with contextlib.suppress(RuntimeError):
-            dist.destroy_process_group()
+            dist.destroy_process_group()  # who waits for this process learns of its end
+        if self.is_first and not failed:
+            self._end()
+        elif self.is_first:
+            atexit.register(self._end)  # what it has to say comes before
+            atexit.register(_take_no_signals)
+        elif failed:
+            if not self._first_is_lost:
+                self._wait_for(_ENDED, seconds=self._timeout)
+            _take_no_signals()
 
     def _end(self) -> None:
         with contextlib.suppress(RuntimeError):
@@ -238,6 +250,12 @@ def joined(launch: Launch | None, *, device: str, timeout: float) -> Iterator[Pr
             found.add_note(note)
         raise found from error
     group.leave(failed=False)
+
+
+def _take_no_signals() -> None:
+    """Lets the process end with its own exit code: `torchrun` sends SIGTERM to all as soon as one has failed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _backend_of(launch: Launch, device: str) -> str:

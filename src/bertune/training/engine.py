@@ -183,7 +183,9 @@ class NativeEngine(Engine):
         self._parameters = list(classifier.parameters())
         self.native = KernelPass(encoder, encoder.compute_dtype)
         self.group = group
-        self.native.prepare_gradients(in_parts=in_parts, joins=not group.is_alone)
+        # The shares of several processes add up as parts do.
+        several = not group.is_alone
+        self.native.prepare_gradients(in_parts=in_parts or several, joins=several)
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table = TableSource(token_gradient.values, token_gradient.slots)
