@@ -100,7 +100,8 @@ def _begun_before(launch: Launch | None, out: Path, group: ProcessGroup) -> Path
     """Finds the run that the processes had begun before `torchrun` started them again; None for the first start."""
     from bertune.training.run_directory import begun_by
 
-    if launch is None or not launch.restarts:
+    # Of several machines only the one where a process has failed counts a restart.
+    if launch is None or not group.any(launch.restarts > 0):
         return None
     return group.from_first(begun_by(launch.run_id, out) if group.is_first else None)
 

@@ -6,6 +6,7 @@ import datetime
 import signal
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -231,9 +232,11 @@ def joined(launch: Launch | None, *, device: str, timeout: float) -> Iterator[Pr
     waits = datetime.timedelta(seconds=timeout)
     try:
         store, _, _ = next(dist.rendezvous("env://", timeout=waits))
-        own = dist.PrefixStore(f"bertune/{launch.restarts}", store)
-        dist.init_process_group(backend, store=store, rank=launch.rank, world_size=launch.size, timeout=waits)
-    except RuntimeError as error:
+        own = dist.PrefixStore(_name_of_start(store, launch, timeout), store)
+        dist.init_process_group(
+            backend, store=dist.PrefixStore("group", own), rank=launch.rank, world_size=launch.size, timeout=waits
+        )
+    except (RuntimeError, ProcessLostError) as error:
         raise ProcessLostError(
             f"the {launch.size} processes did not come together: {_first_line(error)}",
             hint="torchrun's --nnodes, --rdzv-endpoint and --max-restarts say who comes, and where",
@@ -250,6 +253,39 @@ def joined(launch: Launch | None, *, device: str, timeout: float) -> Iterator[Pr
             found.add_note(note)
         raise found from error
     group.leave(failed=False)
+
+
+def _name_of_start(store: dist.Store, launch: Launch, timeout: float) -> str:
+    """Agrees on a name that no earlier start of the same launch had, since all of them have one store.
+
+    The first process makes one and waits until each other has answered with a word of its own; the list of these words
+    tells the others that it is of this start.
+
+    Raises:
+        ProcessLostError: a process has not come in time.
+    """
+    word = uuid.uuid4().hex
+    others = [rank for rank in range(launch.size) if rank != 0]
+    ends = time.monotonic() + timeout
+    if launch.is_first:
+        store.set("bertune/start", word)
+        while not store.check([f"bertune/{word}/{rank}" for rank in others]):
+            _wait_until(ends)
+        store.set(f"bertune/{word}/all", " ".join(store.get(f"bertune/{word}/{rank}").decode() for rank in others))
+        return f"bertune/{word}"
+    while True:
+        if store.check(["bertune/start"]):
+            start = f"bertune/{store.get('bertune/start').decode()}"
+            store.set(f"{start}/{launch.rank}", word)
+            if store.check([f"{start}/all"]) and word in store.get(f"{start}/all").decode().split():
+                return start
+        _wait_until(ends)
+
+
+def _wait_until(ends: float) -> None:
+    if time.monotonic() > ends:
+        raise ProcessLostError("another process has not come")
+    time.sleep(_SECONDS_BETWEEN)
 
 
 def _take_no_signals() -> None:

@@ -22,6 +22,8 @@ from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.objective import Objective
 
+_MOST_NARROW = 2
+
 
 class Engine(ABC):
     """Computes losses with their gradients, and updates the parameters.
@@ -183,9 +185,9 @@ class NativeEngine(Engine):
         self._parameters = list(classifier.parameters())
         self.native = KernelPass(encoder, encoder.compute_dtype)
         self.group = group
-        # The shares of several processes add up as parts do.
-        several = not group.is_alone
-        self.native.prepare_gradients(in_parts=in_parts or several, joins=several)
+        # The shares of processes add up as parts do. Those of two may stay bfloat16, half of the bytes: their sum is
+        # rounded once, as the gradient of a whole batch is.
+        self.native.prepare_gradients(in_parts=in_parts or group.size > _MOST_NARROW, joins=not group.is_alone)
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table = TableSource(token_gradient.values, token_gradient.slots)
