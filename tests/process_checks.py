@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import torch
 from tests.resumed_runs import prepared
 
 from bertune.batches.dataset import Dataset
+from bertune.errors import BertuneError, DataError, ResourceError
 from bertune.evaluation import logits as logits_module
 from bertune.system.feature_switches import is_disabled
 from bertune.system.joined_group import joined
-from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.system.process_group import ALONE, ProcessGroup, ToldElsewhereError
 from bertune.system.torchrun import Launch
 from bertune.training import batch_gradients
 from bertune.training.callback import Callback
@@ -215,25 +217,60 @@ def mishaps(world: Path, group: ProcessGroup) -> dict[str, Any]:
 
 def faults(world: Path, group: ProcessGroup) -> dict[str, Any]:
     """A bit of the last process's weights that turns: the run ends."""
-
-    class Turned(Callback):
-        def on_step(self, result: StepResult) -> None:
-            if result.step == 3 and group.rank == group.size - 1:
-                *_, parameter = run.classifier.parameters()
-                parameter.detach().view(-1)[0] += 1e-3
-
     run = prepared(world, world / "nowhere", **SETTINGS)
-    options = FitOptions(callbacks=(Turned(),), verbose=False, group=group)
+
+    def turn() -> None:
+        *_, parameter = run.classifier.parameters()
+        parameter.detach().view(-1)[0] += 1e-3
+
+    return _with_fault(run, group, group.size - 1, turn)
+
+
+def bad_row(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """An error in the last process alone, in a step."""
+    run = prepared(world, world / "nowhere", **SETTINGS)
+    if group.rank == group.size - 1:
+
+        def fail(*_: Any) -> None:
+            raise DataError("row 7 is bad")
+
+        batch_gradients.BatchPasses._compute = fail  # type: ignore[method-assign]
+    return _with_fault(run, group, -1, lambda: None)
+
+
+def full_disk(world: Path, group: ProcessGroup) -> dict[str, Any]:
+    """An error in the first process alone, between two steps."""
+
+    def fail() -> None:
+        raise ResourceError("the disk is full")
+
+    return _with_fault(prepared(world, world / "nowhere", **SETTINGS), group, 0, fail)
+
+
+def _with_fault(run: Any, group: ProcessGroup, rank: int, fault: Callable[[], None]) -> dict[str, Any]:
+    class After(Callback):
+        def on_step(self, result: StepResult) -> None:
+            if result.step == 3 and group.rank == rank:
+                fault()
+
+    options = FitOptions(callbacks=(After(),), verbose=False, group=group)
     fit_objective(run.classifier, run.train, None, Objective.of(run.signature), run.config, options)
     return {}
 
 
 def main() -> None:
     world, out, *names = sys.argv[1:]
-    checks = {each.__name__: each for each in (few_losses, losses, gradients, rows, scores, mishaps, faults)}
-    with joined(Launch.of(os.environ), device="cpu", timeout=120) as group:
-        found = {name: checks[name](Path(world), group) for name in names}
-        (Path(out) / f"{group.rank}.json").write_text(json.dumps(found))
+    known = (few_losses, losses, gradients, rows, scores, mishaps, faults, bad_row, full_disk)
+    checks = {each.__name__: each for each in known}
+    try:
+        with joined(Launch.of(os.environ), device="cpu", timeout=120) as group:
+            found = {name: checks[name](Path(world), group) for name in names}
+            (Path(out) / f"{group.rank}.json").write_text(json.dumps(found))
+    except ToldElsewhereError as error:
+        sys.exit(error.exit_code)
+    except BertuneError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

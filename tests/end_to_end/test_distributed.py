@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,22 @@ def test_losses_gradients_and_mishaps_are_those_of_one_process(processes: int, s
 
 
 @pytest.mark.slow
-def test_weights_that_differ_end_the_run(still: Path, tmp_path: Path) -> None:
-    done = torchrun(still, 2, str(CHECKS), str(still), str(tmp_path), "faults")
-    assert done.returncode != 0
-    assert "the weights of process 1 (from 0) differ from those of process 0 after step 6" in done.stderr
+@pytest.mark.parametrize(
+    ("check", "code", "sentence"),
+    [
+        ("faults", 1, "the weights of process 1 (from 0) differ from those of process 0 after step 6"),
+        ("bad_row", 3, "process 1 of 2 (from 0): row 7 is bad"),
+        ("full_disk", 4, "the disk is full"),
+    ],
+)
+def test_an_error_of_one_process_ends_all_and_is_told_once(
+    check: str, code: int, sentence: str, still: Path, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    done = torchrun(still, 2, str(CHECKS), str(still), str(tmp_path), check)
+    assert told(done) == [f"error: {sentence}"], done.stderr
+    assert exit_codes(done) == {code}
+    assert time.monotonic() - started < 100  # nobody waits for the timeout
 
 
 @pytest.fixture(scope="module")
@@ -207,18 +220,21 @@ def test_after_a_kill_the_restarted_processes_resume_by_themselves(
 
 
 @pytest.mark.slow
-def test_a_process_that_hangs_ends_the_run_within_the_timeout(world: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hung", [0, 1])
+def test_a_process_that_hangs_ends_the_run_within_the_timeout(hung: int, world: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [*TRAIN, "--out", str(out), "--process-timeout", "5"]
-    done = torchrun(world, 2, str(SIGNALLED), "SIGSTOP", "step:9@1", *command, TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1")
+    where = f"step:9@{hung}"
+    done = torchrun(world, 2, str(SIGNALLED), "SIGSTOP", where, *command, TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1")
     assert done.returncode != 0
-    assert [line for line in told(done) if line.startswith("error")] == [
-        "error: process 1 of 2 (from 0) has not answered for 5 s; stopped after step 9, all up to there is saved"
-    ]
-    assert 6 in exit_codes(done)
+    (error,) = [line for line in told(done) if line.startswith("error")]
+    assert error.startswith(f"error: process {hung} of 2 (from 0) has not answered for 5 s")
+    if hung == 1:
+        assert error.endswith("; stopped after step 9, all up to there is saved")
+        assert 6 in exit_codes(done)
     state = newest_state(out / "checkpoints", print)
     assert state is not None
-    assert state.fitting.step == 9
+    assert state.fitting.step == (9 if hung else 6)
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def train(  # noqa: PLR0913 (settings by what they are about)
     with joined(launch, device=settings.device, timeout=process_timeout) as group:
         quiet = quiet or not group.is_first
         tell = keep_quiet if quiet else say
-        begun = _begun_before(launch, settings.out, group)
+        begun = begun_before(launch, settings.out, group)
         with FetchingProgress(enabled=not quiet) as fetching:
             if begun is not None:
                 prepared, resume_point = prepare_interrupted(
@@ -96,8 +96,14 @@ def train(  # noqa: PLR0913 (settings by what they are about)
         train_prepared(prepared, resume_point, output, certify=certify_resume, group=group)
 
 
-def _begun_before(launch: Launch | None, out: Path, group: ProcessGroup) -> Path | None:
-    """Finds the run that the processes had begun before `torchrun` started them again; None for the first start."""
+def begun_before(launch: Launch | None, out: Path, group: ProcessGroup) -> Path | None:
+    """Finds the run that the processes trained before `torchrun` started them again; None for the first start.
+
+    Args:
+        launch: of the processes; None without `torchrun`.
+        out: the folder of the run.
+        group: of the processes.
+    """
     from bertune.training.run_directory import begun_by
 
     # Of several machines only the one where a process has failed counts a restart.

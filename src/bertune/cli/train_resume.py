@@ -62,11 +62,13 @@ def resume(
     from bertune.cli.options import refuse_both
     from bertune.cli.progress import FetchingProgress
     from bertune.cli.terminal import keep_quiet, say
-    from bertune.cli.train import TrainOutput, train_prepared
+    from bertune.cli.train import TrainOutput, begun_before, train_prepared
     from bertune.system.joined_group import joined
 
     refuse_both(quiet=quiet, verbose=verbose)
-    with joined(Launch.of(os.environ), device=_device_of(run), timeout=process_timeout) as group:
+    launch = Launch.of(os.environ)
+    with joined(launch, device=_device_of(run), timeout=process_timeout) as group:
+        run = begun_before(launch, run, group) or run
         quiet = quiet or not group.is_first
         tell = keep_quiet if quiet else say
         with FetchingProgress(enabled=not quiet) as fetching:

@@ -160,9 +160,11 @@ class RunDirectory:
                 if replaces:
                     self.path.rename(self._earlier)
                 self.path.mkdir(exist_ok=True)
-                if not resumes or not (self.path / UNFINISHED).exists():
+                goes_on = resumes and (self.path / UNFINISHED).exists()
+                if launch or not goes_on:
+                    start = self.started_in if goes_on else Path.cwd()
                     by = f"{_LAUNCHED}{launch}\n" if launch else ""
-                    write_text(self.path / UNFINISHED, f"{Path.cwd()}\n{by}", follow=False)
+                    write_text(self.path / UNFINISHED, f"{start}\n{by}", follow=False)
                 yield
             except BaseException as error:
                 if self._earlier.is_dir():
@@ -295,9 +297,12 @@ class RunDirectory:
     def _earlier(self) -> Path:
         return place_aside(self.path)
 
-    def write_settings(self, settings: Settings) -> None:
-        """Writes `run.toml`, with the versions and the number of threads that decide its last bits."""
-        document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
+    def write_settings(self, settings: Settings, *, processes: int = 1) -> None:
+        """Writes `run.toml`, with the versions and the numbers of threads and processes that decide its last bits."""
+        made_with: dict[str, str | int] = {**versions(), "threads": torch.get_num_threads()}
+        if processes > 1:
+            made_with["processes"] = processes
+        document = {"train": settings, "made_with": made_with}
         write_text(self.path / _SETTINGS, tomli_w.dumps(document), follow=False)
 
     def write_scores(self, scores: RunScores) -> None:
@@ -319,7 +324,7 @@ class RunDirectory:
 
 
 def begun_by(launch: str, out: Path) -> Path | None:
-    """Finds the run that an earlier start of the same launch has begun and not ended.
+    """Finds the run that an earlier start of the same launch has begun, or resumed, and not ended.
 
     Args:
         launch: as `RunDirectory.started` was told.
