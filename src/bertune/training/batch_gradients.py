@@ -20,7 +20,7 @@ from bertune.training.engine import Engine
 from bertune.training.objective import Objective
 
 # What the processes tell each other of a step, before the values of its rows.
-_LOSS, _TOKENS, _NO_MEMORY, _FAILED, _TOLD = range(5)
+_LOSS, _TOKENS, _NO_MEMORY, _FAILED, _CODES, _TOLD = range(6)
 _UNEXPECTED: Final = 1
 
 
@@ -57,12 +57,14 @@ class BatchResult:
     Args:
         loss: mean over the examples, by their weights.
         tokens: computed.
-        said: rows, and what training dynamics record of them; of each part.
+        answered: rows, logits and targets of each part, where training dynamics want them.
+        values: of several processes in their place what dynamics record of each row of the batch.
     """
 
     loss: float = 0.0
     tokens: int = 0
-    said: list[tuple[NDArray[np.int64], Tensor]] = field(default_factory=list)
+    answered: list[tuple[NDArray[np.int64], Tensor, Tensor]] = field(default_factory=list)
+    values: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class BatchPasses:
                 )
             result.loss += loss
             if self.dynamics is not None:
-                result.said.append((part, self.dynamics.values_of(logits, batch.targets)))
+                result.answered.append((part, logits.detach(), batch.targets))
             result.tokens += batch.layout.num_tokens
         return result
 
@@ -127,23 +129,22 @@ class BatchPasses:
             if len(places):
                 told[_LOSS], told[_TOKENS] = own.loss, own.tokens
                 if self.dynamics is not None:
-                    told[torch.from_numpy(places) + _TOLD] = (
-                        torch.cat([values for _, values in own.said]).double().cpu()
-                    )
+                    values = torch.cat([self.dynamics.values_of(*each) for _, *each in own.answered])
+                    told[torch.from_numpy(places) + _TOLD] = values.double().cpu()
         except NoMemoryError:
             told[_NO_MEMORY] = 1
         except Exception as error:
-            told[_FAILED], failure = getattr(error, "exit_code", _UNEXPECTED), error
+            told[_FAILED], told[_CODES], failure = 1, getattr(error, "exit_code", _UNEXPECTED), error
         engine.group.add_up([told])
         if failure is not None:
             raise failure
         if told[_FAILED]:
-            raise ToldElsewhereError(int(told[_FAILED]))
+            raise ToldElsewhereError(int(told[_CODES] / told[_FAILED]))
         if told[_NO_MEMORY]:
             raise NoMemoryError
         result = BatchResult(float(told[_LOSS]), int(told[_TOKENS]))
         if self.dynamics is not None:
-            result.said.append((indices, told[_TOLD:].float()))
+            result.values = told[_TOLD:].float()
         if np.isfinite(result.loss):  # else no step is taken, in no process
             engine.add_up_gradients()
         return result

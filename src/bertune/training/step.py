@@ -109,8 +109,10 @@ def take_step(
     norm = engine.step()
     check_finite(norm, "gradient norm", place.step, place.rate)
     if dynamics is not None:
-        for rows, values in result.said:
-            dynamics.record_values(rows, values)
+        for part in result.answered:
+            dynamics.record(*part)
+        if result.values is not None:
+            dynamics.record_values(indices, result.values)
     return StepResult(place.step, place.epoch, result.loss, place.rate, norm, len(indices), result.tokens)
 
 
