@@ -174,7 +174,7 @@ def _joined_zeros(
         names = [name for name in types if types[name] == dtype]
         sizes = [-(-shapes[name].numel() // _GRADIENT_MULTIPLE) * _GRADIENT_MULTIPLE for name in names]
         flat = torch.zeros(sum(sizes), dtype=dtype)
-        for name, part in zip(names, flat.split(sizes), strict=True):
+        for name, part in zip(names, torch.split(flat, sizes), strict=True):
             found[name] = part[: shapes[name].numel()].view(shapes[name])
         flats.append(flat)
     return {name: found[name] for name in types}, tuple(flats)

@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from bertune.errors import BertuneError, ConfigError, DivergedError, ResourceError, StoppedError
 from bertune.system.process_group import (
@@ -48,7 +50,7 @@ class JoinedGroup(ProcessGroup):
         timeout: seconds that a process is waited for.
     """
 
-    def __init__(self, launch: Launch, store: dist.Store, *, timeout: float) -> None:
+    def __init__(self, launch: Launch, store: Store, *, timeout: float) -> None:
         self.rank, self.size = launch.rank, launch.size
         self.launch = launch.run_id
         self._goes_first = launch.local_rank == 0
@@ -72,7 +74,7 @@ class JoinedGroup(ProcessGroup):
                 assert work is not None
                 work.wait()
         for flat, group in packed:
-            parts = flat.split([tensor.numel() for tensor in group])
+            parts = torch.split(flat, [tensor.numel() for tensor in group])
             for tensor, part in zip(group, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 
@@ -231,10 +233,10 @@ def joined(launch: Launch | None, *, device: str, timeout: float) -> Iterator[Pr
     backend = _backend_of(launch, device)
     waits = datetime.timedelta(seconds=timeout)
     try:
-        store, _, _ = next(dist.rendezvous("env://", timeout=waits))
-        own = dist.PrefixStore(_name_of_start(store, launch, timeout), store)
+        store, _, _ = next(rendezvous("env://", timeout=waits))
+        own = PrefixStore(_name_of_start(store, launch, timeout), store)
         dist.init_process_group(
-            backend, store=dist.PrefixStore("group", own), rank=launch.rank, world_size=launch.size, timeout=waits
+            backend, store=PrefixStore("group", own), rank=launch.rank, world_size=launch.size, timeout=waits
         )
     except (RuntimeError, ProcessLostError) as error:
         raise ProcessLostError(
@@ -255,7 +257,7 @@ def joined(launch: Launch | None, *, device: str, timeout: float) -> Iterator[Pr
     group.leave(failed=False)
 
 
-def _name_of_start(store: dist.Store, launch: Launch, timeout: float) -> str:
+def _name_of_start(store: Store, launch: Launch, timeout: float) -> str:
     """Agrees on a name that no earlier start of the same launch had, since all of them have one store.
 
     The first process makes one and waits until each other has answered with a word of its own; the list of these words

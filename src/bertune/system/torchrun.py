@@ -35,10 +35,16 @@ class Launch:
         run_id = environment.get("TORCHELASTIC_RUN_ID")
         if run_id is None:
             return None
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT")
         place = f"{environment.get('MASTER_ADDR', '')}:{environment.get('MASTER_PORT', '')}"
-        # Without a rendezvous every launch is called none.
-        return cls(*(int(environment[name]) for name in names), place if run_id == "none" else run_id)
+        return cls(
+            rank=int(environment["RANK"]),
+            size=int(environment["WORLD_SIZE"]),
+            local_rank=int(environment["LOCAL_RANK"]),
+            local_size=int(environment["LOCAL_WORLD_SIZE"]),
+            restarts=int(environment["TORCHELASTIC_RESTART_COUNT"]),
+            # Without a rendezvous every launch is called none.
+            run_id=place if run_id == "none" else run_id,
+        )
 
     @property
     def is_first(self) -> bool:

@@ -110,7 +110,7 @@ def execute(
     ):
         if resume_point is None:
             # First, since it makes the folder a run: one that is killed right after can be replaced.
-            directory.write_settings(resolved_settings(run), processes=group.size)
+            directory.write_settings(resolved_settings(run))
         elif state is None:
             directory.journal.unlink(missing_ok=True)
         journal = kept_open.enter_context(Journal(directory.journal, after=None if state is None else state.journal))

@@ -297,12 +297,9 @@ class RunDirectory:
     def _earlier(self) -> Path:
         return place_aside(self.path)
 
-    def write_settings(self, settings: Settings, *, processes: int = 1) -> None:
-        """Writes `run.toml`, with the versions and the numbers of threads and processes that decide its last bits."""
-        made_with: dict[str, str | int] = {**versions(), "threads": torch.get_num_threads()}
-        if processes > 1:
-            made_with["processes"] = processes
-        document = {"train": settings, "made_with": made_with}
+    def write_settings(self, settings: Settings) -> None:
+        """Writes `run.toml`, with the versions and the number of threads that decide its last bits."""
+        document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
         write_text(self.path / _SETTINGS, tomli_w.dumps(document), follow=False)
 
     def write_scores(self, scores: RunScores) -> None:
