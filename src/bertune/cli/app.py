@@ -17,13 +17,13 @@ from cyclopts.config import Dict, Env
 
 import bertune
 from bertune.cli.help_page import HelpPage
+from bertune.cli.several_processes import is_one_of_several, refuse_several_processes
 from bertune.cli.terminal import say
 from bertune.cli.train_resume import VERB, as_resumed
 from bertune.cli.unknown_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
 from bertune.data.several_names import name_of
 from bertune.errors import BertuneError, ConfigError
 from bertune.system.process_group import ProcessError, ToldElsewhereError
-from bertune.system.torchrun import Launch
 
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {
@@ -135,12 +135,12 @@ def _code_of(tokens: list[str]) -> int:
             say(f"hint: {notes}")
         return error.exit_code
     except BertuneError as error:
-        if _is_one_of_several() and not isinstance(error, ProcessError):  # the first has the same to say
+        if is_one_of_several() and not isinstance(error, ProcessError):  # the first has the same to say
             return error.exit_code
         return _fail(error.message, _with_notes(error.hint, error), error.exit_code)
     except KeyboardInterrupt as error:
         _heed_no_more_signals()
-        return 130 if _is_one_of_several() else _fail("interrupted", _with_notes(None, error), 130)
+        return 130 if is_one_of_several() else _fail("interrupted", _with_notes(None, error), 130)
     except BrokenPipeError:
         # The reader of a pipe has closed it, as `head` does; nothing is left to say to it.
         return 0
@@ -152,32 +152,12 @@ def _code_of(tokens: list[str]) -> int:
         if error.code != _TERMINATED:
             raise
         _heed_no_more_signals()
-        return _TERMINATED if _is_one_of_several() else _fail("terminated", _with_notes(None, error), _TERMINATED)
+        return _TERMINATED if is_one_of_several() else _fail("terminated", _with_notes(None, error), _TERMINATED)
     except Exception as error:
         if _is_out_of_memory(error):
             return _fail("not enough memory", _MEMORY_HINT, 4)
         return _fail_unexpectedly(error)
     return 0
-
-
-def _is_one_of_several() -> bool:
-    """Whether another process, which `torchrun` started too, is the one that prints."""
-    launch = Launch.of(os.environ)
-    return launch is not None and not launch.is_first
-
-
-def _refuse_several_processes(tokens: list[str]) -> None:
-    """Refuses `torchrun` for verbs that would do the same in each process.
-
-    Raises:
-        ConfigError: names the verb.
-    """
-    launch = Launch.of(os.environ)
-    if launch is not None and launch.is_several and tokens[:1] != ["train"]:
-        verb = tokens[0] if tokens and tokens[0] in _VERBS else "this"
-        raise ConfigError(
-            f"torchrun is for bertune train; {verb} runs in one process", hint=f"bertune {' '.join(tokens[:1])} …"
-        )
 
 
 def _with_notes(hint: str | None, error: BaseException) -> str | None:
@@ -207,7 +187,7 @@ def _call(tokens: list[str]) -> None:
     try:
         _refuse_unwritable(tokens)
         refuse_empty(tokens)
-        _refuse_several_processes(tokens)
+        refuse_several_processes(tokens, _VERBS)
         tokens = as_resumed(tokens)
         tokens, config_file = _take_config(tokens)
         tokens = _as_one(tokens, "--data")
