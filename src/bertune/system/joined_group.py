@@ -184,15 +184,19 @@ class JoinedGroup(ProcessGroup):
             self._wait_for(_ENDED, seconds=self._timeout)
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()  # who waits for this process learns of its end
-        if self.is_first and not failed:
-            self._end()
+        if failed:
+            self._leave_after_failure()
         elif self.is_first:
+            self._end()
+
+    def _leave_after_failure(self) -> None:
+        if self.is_first:
             atexit.register(self._end)  # what it has to say comes before
-            atexit.register(_take_no_signals)
-        elif failed:
+        else:
             if not self._first_is_lost:
                 self._wait_for(_ENDED, seconds=self._timeout)
             _take_no_signals()
+        atexit.register(_take_no_signals)  # the command line takes them again at its end
 
     def _end(self) -> None:
         with contextlib.suppress(RuntimeError):
