@@ -272,7 +272,8 @@ def test_what_several_processes_cannot_do_is_refused_once(world: Path, tmp_path:
         lines = told(done)
         assert [line.partition(":")[0] for line in lines] == ["error", "hint"], done.stderr
         assert sentence in lines[0]
-        assert exit_codes(done) <= {code, -15}
+        # The others end by the signal of `torchrun`, at whatever they are.
+        assert code in exit_codes(done) <= {code, -15, 143}
         assert done.stdout == ""
 
     out = ["--out", str(tmp_path / "run")]
@@ -280,5 +281,5 @@ def test_what_several_processes_cannot_do_is_refused_once(world: Path, tmp_path:
     refused(2, "--certify-resume is about a run of one process", *TRAIN, *out, "--certify-resume")
     refused(2, "evaluate runs in one process", "evaluate", "runs/two", "--data", "test.csv")
     refused(2, "has no option --epoch", *TRAIN, *out, "--epoch", "3")
-    refused(3, "nowhere.csv", "train", "--data", "nowhere.csv", *SETTINGS, *out)
+    refused(2, "nowhere.csv", "train", "--data", "nowhere.csv", *SETTINGS, *out)
     assert not (tmp_path / "run").exists()

@@ -17,7 +17,7 @@ from cyclopts.config import Dict, Env
 
 import bertune
 from bertune.cli.help_page import HelpPage
-from bertune.cli.several_processes import is_one_of_several, refuse_several_processes
+from bertune.cli.several_processes import first_process_ends, is_one_of_several, refuse_several_processes
 from bertune.cli.terminal import say
 from bertune.cli.train_resume import VERB, as_resumed
 from bertune.cli.unknown_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
@@ -135,7 +135,7 @@ def _code_of(tokens: list[str]) -> int:
             say(f"hint: {notes}")
         return error.exit_code
     except BertuneError as error:
-        if is_one_of_several() and not isinstance(error, ProcessError):  # the first has the same to say
+        if is_one_of_several() and not isinstance(error, ProcessError) and first_process_ends():
             return error.exit_code
         return _fail(error.message, _with_notes(error.hint, error), error.exit_code)
     except KeyboardInterrupt as error:

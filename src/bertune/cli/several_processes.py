@@ -1,16 +1,32 @@
 """What the command line does in a process that `torchrun` has started with others."""
 
 import os
+import time
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from bertune.errors import ConfigError
 from bertune.system.torchrun import Launch
+
+_SECONDS_TO_END: Final = 20.0
 
 
 def is_one_of_several() -> bool:
     """Whether another process, which `torchrun` started too, is the one that prints."""
     launch = Launch.of(os.environ)
     return launch is not None and not launch.is_first
+
+
+def first_process_ends() -> bool:
+    """Waits whether the first process ends, as by an error that all meet: `torchrun` then ends this one too.
+
+    Whoever ends before it would have it ended before it has told why.
+    """
+    try:
+        time.sleep(_SECONDS_TO_END)
+    except (KeyboardInterrupt, SystemExit):
+        return True
+    return False
 
 
 def refuse_several_processes(tokens: Sequence[str], verbs: Collection[str]) -> None:

@@ -1,5 +1,6 @@
 """What `torchrun` tells, and what a process does with it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,19 @@ def test_what_cannot_be_is_told_by_the_first_process_alone(
     tmp_path: Path,
 ) -> None:
     arguments = [str(tmp_path / "run") if word == "OUT" else word for word in arguments]
+
+    def ended(_: float) -> None:
+        raise SystemExit(143)
+
+    monkeypatch.setattr(time, "sleep", ended)  # as by `torchrun`, when the first process has ended
     for name, value in SECOND.items():
         monkeypatch.setenv(name, value)
     assert main(arguments) == 2
     assert capsys.readouterr() == ("", "")
+    # Where the first has nothing to tell, whoever has does.
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.splitlines()[0] == f"error: {sentence}"
     monkeypatch.setenv("RANK", "0")
     assert main(arguments) == 2
     assert capsys.readouterr().err.splitlines()[0] == f"error: {sentence}"
