@@ -4,7 +4,8 @@
     python signalled_command.py SIGTERM step:7,save:3 train --data …
 
 A point is the beginning of a step, from 0, the n-th call that changes the disk while checkpoints are written, from 1,
-or the n-th evaluation, from 1. With several points, each has its signal, and they are met in this order.
+or the n-th evaluation, from 1. With several points, each has its signal, and they are met in this order. Under
+`torchrun` a point of one process ends with its rank, `step:7@1`; after a restart there are none.
 """
 
 import os
@@ -39,7 +40,10 @@ class Points:
 
 
 def main() -> int:
-    points = Points(int(signal.Signals[sys.argv[1]]), sys.argv[2].split(","))
+    wanted = [point.partition("@") for point in sys.argv[2].split(",")]
+    is_first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+    own = [point for point, _, rank in wanted if is_first_start and rank in ("", os.environ.get("RANK"))]
+    points = Points(int(signal.Signals[sys.argv[1]]), own)
     sys.argv = ["bertune", *sys.argv[3:]]
 
     from bertune.training import fitting

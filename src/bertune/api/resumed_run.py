@@ -12,7 +12,9 @@ from bertune.api.trained_run import Run, run_of, say_nothing, teller
 from bertune.api.training_data import TableData, TrainingData, given_data, given_split, is_in_memory
 from bertune.errors import ConfigError
 from bertune.fetch.download import Report
+from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.interrupted_run import find_interrupted
+from bertune.training.named_paths import Settings
 from bertune.training.prepare import PreparedRun, Say, prepare
 from bertune.training.progress_shown import watched_by
 from bertune.training.run import ResumePoint, execute
@@ -80,6 +82,7 @@ def prepare_interrupted(
     verbose: bool = False,
     on_fetch: Report | None = None,
     frames: Mapping[str, Any] | None = None,
+    group: ProcessGroup = ALONE,
 ) -> tuple[PreparedRun, ResumePoint]:
     """Reads and checks all that an interrupted run needs to be resumed; writes nothing.
 
@@ -89,13 +92,37 @@ def prepare_interrupted(
         verbose: see `prepare`, as for the next two.
         on_fetch: told of downloads.
         frames: data in memory.
+        group: of the processes that train it; the first alone reads its folder.
 
     Raises:
         BertuneError: it cannot be resumed; see `resume`.
     """
-    interrupted = find_interrupted(folder, say)
-    state = interrupted.state
-    settings = {name.replace("-", "_"): value for name, value in interrupted.settings.items()}
+    interrupted = group.in_turn(lambda: find_interrupted(folder, say) if group.is_first else None)
+    told = group.from_first(None if interrupted is None else (interrupted.settings, interrupted.start))
+    assert told is not None
+    run = group.in_turn(
+        lambda: _prepared_again(folder, *told, say=say, verbose=verbose, on_fetch=on_fetch, frames=frames)
+    )
+    warning = group.in_turn(lambda: None if interrupted is None else interrupted.check_same(run, group.size))
+    if warning is not None:
+        say(warning)
+    state = None if interrupted is None else interrupted.state
+    say(f"{folder} resumes " + ("from its beginning" if state is None else f"after step {state.fitting.step:,}"))
+    return run, ResumePoint(state)
+
+
+def _prepared_again(
+    folder: Path,
+    values: Settings,
+    start: Path,
+    *,
+    say: Say,
+    verbose: bool,
+    on_fetch: Report | None,
+    frames: Mapping[str, Any] | None,
+) -> PreparedRun:
+    """Reads and checks what the settings of a run name, from the folder in which it was started."""
+    settings = {name.replace("-", "_"): value for name, value in values.items()}
     for flag, split in {"data": "train", "validation": "validation", "test": "test"}.items():
         if is_in_memory(settings.get(flag)) and split not in (frames or {}):
             raise ConfigError(
@@ -105,8 +132,8 @@ def prepare_interrupted(
     data = str(settings.pop("data", ""))
     del settings["out"]
     given = sorted_settings(data, folder.absolute(), settings)
-    # Relative paths are those of the folder in which the run was started.
-    with contextlib.chdir(interrupted.start):
+    # Relative paths are those of the folder in which the run was started; another machine may not have it.
+    with contextlib.chdir(start if start.is_dir() else Path.cwd()):
         run = prepare(
             replace(given.run, overwrite=True),
             given.training,
@@ -115,7 +142,4 @@ def prepare_interrupted(
             on_fetch=on_fetch,
             frames=frames,
         )
-    run = replace(run, settings=replace(run.settings, out=folder, overwrite=False), checkpoints=given.checkpoints)
-    interrupted.check_same(run)
-    say(f"{folder} resumes " + ("from its beginning" if state is None else f"after step {state.fitting.step:,}"))
-    return run, ResumePoint(state)
+    return replace(run, settings=replace(run.settings, out=folder, overwrite=False), checkpoints=given.checkpoints)

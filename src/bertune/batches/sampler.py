@@ -34,6 +34,26 @@ def batches_of(order: NDArray[np.int64], batch_size: int, *, first: int = 0) -> 
         yield order[start : start + batch_size]
 
 
+def shares_by_tokens(tokens: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """Deals out examples, or batches, so that each share has about as many tokens; the longest first.
+
+    Args:
+        tokens: of each.
+        count: of shares; some are empty where there are fewer examples.
+
+    Returns:
+        The numbers of those of each share, in their order; together they are each once.
+    """
+    if count == 1:
+        return [np.arange(len(tokens))]
+    sums, shares = [0] * count, [list[int]() for _ in range(count)]
+    for place in np.argsort(-tokens, kind="stable").tolist():
+        least = sums.index(min(sums))
+        sums[least] += int(tokens[place])
+        shares[least].append(place)
+    return [np.array(sorted(share), dtype=np.int64) for share in shares]
+
+
 def batches_by_tokens(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.int64]]:
     """Cuts examples into batches of similar length and at most `max_tokens` tokens, for evaluation and prediction.
 

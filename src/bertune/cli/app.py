@@ -17,11 +17,13 @@ from cyclopts.config import Dict, Env
 
 import bertune
 from bertune.cli.help_page import HelpPage
+from bertune.cli.several_processes import first_process_ends, is_one_of_several, refuse_several_processes
 from bertune.cli.terminal import say
 from bertune.cli.train_resume import VERB, as_resumed
 from bertune.cli.unknown_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
 from bertune.data.several_names import name_of
 from bertune.errors import BertuneError, ConfigError
+from bertune.system.process_group import ProcessError, ToldElsewhereError
 
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {
@@ -128,11 +130,17 @@ def _code_of(tokens: list[str]) -> int:
     try:
         _call(tokens)
         sys.stdout.flush()
+    except ToldElsewhereError as error:
+        if notes := _with_notes(None, error):
+            say(f"hint: {notes}")
+        return error.exit_code
     except BertuneError as error:
+        if is_one_of_several() and not isinstance(error, ProcessError) and first_process_ends():
+            return error.exit_code
         return _fail(error.message, _with_notes(error.hint, error), error.exit_code)
     except KeyboardInterrupt as error:
         _heed_no_more_signals()
-        return _fail("interrupted", _with_notes(None, error), 130)
+        return 130 if is_one_of_several() else _fail("interrupted", _with_notes(None, error), 130)
     except BrokenPipeError:
         # The reader of a pipe has closed it, as `head` does; nothing is left to say to it.
         return 0
@@ -144,7 +152,7 @@ def _code_of(tokens: list[str]) -> int:
         if error.code != _TERMINATED:
             raise
         _heed_no_more_signals()
-        return _fail("terminated", _with_notes(None, error), _TERMINATED)
+        return _TERMINATED if is_one_of_several() else _fail("terminated", _with_notes(None, error), _TERMINATED)
     except Exception as error:
         if _is_out_of_memory(error):
             return _fail("not enough memory", _MEMORY_HINT, 4)
@@ -179,6 +187,7 @@ def _call(tokens: list[str]) -> None:
     try:
         _refuse_unwritable(tokens)
         refuse_empty(tokens)
+        refuse_several_processes(tokens, _VERBS)
         tokens = as_resumed(tokens)
         tokens, config_file = _take_config(tokens)
         tokens = _as_one(tokens, "--data")

@@ -50,7 +50,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Thresholds": ("--threshold", "--threshold-for"),
     "Explanations": ("--explain", "--explain-by", "--limit"),
-    "Computing": ("--device", "--precision", "--processes"),
+    "Computing": ("--device", "--precision", "--processes", "--process-timeout"),
     "Output": (
         *("--out", "--overwrite", "--format", "--shards", "--keep", "--top-k", "--formula-safe", "--glue-submission"),
         *("--rows", "--html", "--plot", "--tensorboard", "--json", "--quiet", "--verbose"),

@@ -1,7 +1,8 @@
 """`bertune train`: one run, or several seeds as one result."""
 
+import os
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from bertune.errors import ConfigError
 from bertune.experiments.seed_settings import SeedSettings
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject
+from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.system.torchrun import WAITS, Launch
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
 from bertune.training.run_settings import RunSettings
@@ -21,7 +24,7 @@ from bertune.wording.metric_text import epoch_text, metric_name, metric_text
 
 # They import torch, which the help need not wait for.
 if TYPE_CHECKING:
-    from bertune.experiments.study import FinishedStudy, PreparedStudy
+    from bertune.experiments.study import FinishedStudy
     from bertune.training.prepare import PreparedRun
     from bertune.training.run import FinishedRun, ResumePoint
 
@@ -34,6 +37,7 @@ def train(  # noqa: PLR0913 (settings by what they are about)
     *,
     resume: Path | None = None,
     certify_resume: bool = False,
+    process_timeout: float = WAITS,
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
@@ -49,67 +53,126 @@ def train(  # noqa: PLR0913 (settings by what they are about)
             other is given.
         certify_resume: train once more, kill that run twice, resume it, and compare: a certificate that the run can
             be resumed bit for bit, which inspect and the report show.
+        process_timeout: seconds that processes of torchrun wait for one of them before the run ends; longer than what
+            one does alone takes, such as a download or writing the model.
         json: print one JSON document with the result.
         quiet: print nothing but the result and errors.
         verbose: print more of the data, the encoder, how scores were found, and the score of every label.
     """
-    from bertune.cli.progress import FetchingProgress
-    from bertune.experiments.study import prepare_study
-    from bertune.training.prepare import prepare
-
     refuse_both(quiet=quiet, verbose=verbose)
     if resume is not None:  # typed it is a verb of its own
         raise ConfigError("--resume is for the command line alone", hint=f"bertune train --resume {resume}")
-    tell = keep_quiet if quiet else say
-    if seeds.seeds is None:
-        with FetchingProgress(enabled=not quiet) as fetching:
-            prepared = prepare(settings, config, say=tell, verbose=verbose, on_fetch=fetching.show)
-        prepared = replace(prepared, checkpoints=checkpoints)
-        train_prepared(prepared, None, certify=certify_resume, json=json, quiet=quiet, verbose=verbose)
-    else:
+    launch = Launch.of(os.environ)
+    if launch is not None and launch.is_several:
+        _refuse_several_processes(seeds, certify=certify_resume)
+    if seeds.seeds is not None:
         if certify_resume:
             raise ConfigError("--certify-resume is about one run", hint="leave --seeds out")
+        _train_seeds(settings, config, seeds, checkpoints, TrainOutput(json=json, quiet=quiet, verbose=verbose))
+        return
+    from bertune.api.resumed_run import prepare_interrupted
+    from bertune.cli.progress import FetchingProgress
+    from bertune.system.joined_group import joined
+    from bertune.training.prepare import prepare
+
+    with joined(launch, device=settings.device, timeout=process_timeout) as group:
+        quiet = quiet or not group.is_first
+        tell = keep_quiet if quiet else say
+        begun = begun_before(launch, settings.out, group)
         with FetchingProgress(enabled=not quiet) as fetching:
-            study = prepare_study(settings, config, seeds, say=tell, verbose=verbose, on_fetch=fetching.show)
-        study = replace(study, run=replace(study.run, checkpoints=checkpoints))
-        _train_seeds(study, json=json, quiet=quiet)
+            if begun is not None:
+                prepared, resume_point = prepare_interrupted(
+                    begun, say=tell, verbose=verbose, on_fetch=fetching.show, group=group
+                )
+            else:
+                # The folder is the first process's alone.
+                own = settings if group.is_first else replace(settings, overwrite=True)
+                prepared = group.in_turn(
+                    lambda: prepare(own, config, say=tell, verbose=verbose, on_fetch=fetching.show)
+                )
+                prepared = replace(prepared, settings=replace(prepared.settings, overwrite=settings.overwrite))
+                prepared, resume_point = replace(prepared, checkpoints=checkpoints), None
+        output = TrainOutput(json=json, quiet=quiet, verbose=verbose)
+        train_prepared(prepared, resume_point, output, certify=certify_resume, group=group)
+
+
+def begun_before(launch: Launch | None, out: Path, group: ProcessGroup) -> Path | None:
+    """Finds the run that the processes trained before `torchrun` started them again; None for the first start.
+
+    Args:
+        launch: of the processes; None without `torchrun`.
+        out: the folder of the run.
+        group: of the processes.
+    """
+    from bertune.training.run_directory import begun_by
+
+    # Of several machines only the one where a process has failed counts a restart.
+    if launch is None or not group.any(launch.restarts > 0):
+        return None
+    return group.from_first(begun_by(launch.run_id, out) if group.is_first else None)
+
+
+def _refuse_several_processes(seeds: SeedSettings, *, certify: bool) -> None:
+    if seeds.seeds is not None:
+        raise ConfigError(
+            "torchrun trains one run in several processes; --seeds trains several, each in a process of its own",
+            hint="leave torchrun out: bertune train --seeds 5 --parallel-seeds 2",
+        )
+    if certify:
+        raise ConfigError("--certify-resume is about a run of one process", hint="leave it out, or torchrun")
+
+
+@dataclass(frozen=True)
+class TrainOutput:
+    """What a training prints.
+
+    Args:
+        json: one JSON document with the result.
+        quiet: nothing but the result.
+        verbose: more of it.
+    """
+
+    json: bool
+    quiet: bool
+    verbose: bool
 
 
 def train_prepared(
     prepared: "PreparedRun",
     resume_point: "ResumePoint | None",
+    output: TrainOutput,
     *,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
     certify: bool = False,
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Trains one run, and prints what it came to.
 
     Args:
         prepared: the run.
         resume_point: where it is resumed; None begins it.
-        json: see `train`, as for the next two.
-        quiet: nothing but the result.
-        verbose: more of it.
+        output: what is printed.
         certify: whether to prove that the run can be resumed.
+        group: of the processes that train it; all but the first print nothing.
     """
     from bertune.experiments.resume_certificate import certify_resume
     from bertune.reports.run_report import write_report
-    from bertune.training.run import execute
+    from bertune.training.run import execute, follow
     from bertune.training.training_progress import TrainingProgress
 
-    with nullcontext() if quiet else TrainingProgress() as progress:
-        finished = execute(prepared, callback=progress, resume_point=resume_point, say=keep_quiet if quiet else say)
+    if not group.is_first:
+        follow(prepared, group)
+        return
+    tell = keep_quiet if output.quiet else say
+    with nullcontext() if output.quiet else TrainingProgress() as progress:
+        finished = execute(prepared, callback=progress, resume_point=resume_point, say=tell, group=group)
     lines = []
     if certify:
-        tell = keep_quiet if quiet else say
         lines.append(certify_resume(finished.directory, steps=len(finished.history.steps), say=tell).sentence())
     report = write_report(finished.directory.path)
-    if json:
+    if output.json:
         show_json(finished_values(finished) | {"report": str(report)})
     else:
-        show([*_finished_lines(finished, verbose=verbose), *lines, f"report: {report}"])
+        show([*_finished_lines(finished, verbose=output.verbose), *lines, f"report: {report}"])
 
 
 def _finished_lines(finished: "FinishedRun", *, verbose: bool = False) -> list[str]:
@@ -165,15 +228,25 @@ def finished_values(finished: "FinishedRun") -> JsonObject:
     }
 
 
-def _train_seeds(study: "PreparedStudy", *, json: bool, quiet: bool) -> None:
-    from bertune.cli.progress import SeedsProgress
-    from bertune.experiments.study import execute_study
+def _train_seeds(
+    settings: RunSettings,
+    config: TrainingConfig,
+    seeds: SeedSettings,
+    checkpoints: CheckpointSettings,
+    output: TrainOutput,
+) -> None:
+    from bertune.cli.progress import FetchingProgress, SeedsProgress
+    from bertune.experiments.study import execute_study, prepare_study
     from bertune.reports.run_report import write_report
 
+    quiet, tell = output.quiet, keep_quiet if output.quiet else say
+    with FetchingProgress(enabled=not quiet) as fetching:
+        study = prepare_study(settings, config, seeds, say=tell, verbose=output.verbose, on_fetch=fetching.show)
+    study = replace(study, run=replace(study.run, checkpoints=checkpoints))
     with SeedsProgress(len(study.seeds), enabled=not quiet) as progress:
-        finished = execute_study(study, say=keep_quiet if quiet else say, callback_of=progress.callback_of)
+        finished = execute_study(study, say=tell, callback_of=progress.callback_of)
     report = write_report(finished.directory.path)
-    if json:
+    if output.json:
         show_json(_study_values(finished) | {"report": str(report)})
     else:
         show([*_study_lines(finished), f"report: {report}"])

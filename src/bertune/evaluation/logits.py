@@ -10,12 +10,13 @@ from torch import Tensor
 
 from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
-from bertune.batches.sampler import batches_by_tokens
+from bertune.batches.sampler import batches_by_tokens, shares_by_tokens
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass, require_kernels
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import computing_in
 from bertune.nn.precision import name_of
+from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.tokenization.encoded_examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
@@ -54,6 +55,28 @@ def predict_logits(
         >>> bertune.predict_logits(model.classifier, encoded).shape
         (2, 2)
     """
+    return shared_logits(classifier, data, batch_tokens=batch_tokens, on_batch=on_batch)
+
+
+def shared_logits(
+    classifier: Classifier,
+    data: Dataset | Inputs,
+    *,
+    batch_tokens: int | None = None,
+    on_batch: Callable[[int], None] | None = None,
+    group: ProcessGroup = ALONE,
+) -> NDArray[np.float32]:
+    """Does what `predict_logits` does, each batch in one of several processes; all of them get all logits.
+
+    The batches are those of one process, so that the numbers are too.
+
+    Args:
+        classifier: the same in all processes, as the next two.
+        data: see `predict_logits`, as for the next two.
+        batch_tokens: computed at a time.
+        on_batch: called in the process that computes the batch.
+        group: of the processes.
+    """
     encoded = as_dataset(data).encoded
     sequences = encoded.sequences
     begins_example = np.zeros(len(sequences), bool)
@@ -61,16 +84,26 @@ def predict_logits(
     device = classifier.device
     if batch_tokens is None:
         batch_tokens = _BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
-    logits = np.empty((len(sequences), classifier.num_labels), dtype=np.float32)
+    logits = np.zeros((len(sequences), classifier.num_labels), dtype=np.float32)
     compute = _computation_of(classifier, prepack=len(sequences.token_ids) >= _LEAST_TOKENS_TO_PREPACK)
     # In the products of `fit` and of the command line: whoever asks, the same model gives the same bits.
     computing = computing_in(classifier.encoder, classifier.encoder.compute_dtype)
     with evaluating(classifier), torch.inference_mode(), computing:
-        for indices in batches_by_tokens(sequences.lengths, batch_tokens):
+        for indices in batches_of_share(sequences.lengths, batch_tokens, group):
             logits[indices] = compute(pack(sequences, indices, device=device)).cpu().numpy()
             if on_batch is not None:
                 on_batch(int(begins_example[indices].sum()))
+    # As whole numbers: each is that of one process beside zeros, and none is rounded.
+    group.add_up([torch.from_numpy(logits.view(np.int32))])
     return mean_of_windows(logits, encoded)
+
+
+def batches_of_share(lengths: NDArray[np.int64], max_tokens: int, group: ProcessGroup) -> Iterator[NDArray[np.int64]]:
+    """Gives those of `batches_by_tokens` that this process computes."""
+    batches = list(batches_by_tokens(lengths, max_tokens))
+    tokens = np.array([lengths[indices].sum() for indices in batches])
+    for place in shares_by_tokens(tokens, group.size)[group.rank]:
+        yield batches[place]
 
 
 def computed_by(classifier: Classifier) -> str:

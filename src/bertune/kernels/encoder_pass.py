@@ -4,7 +4,9 @@ It computes what the modules compute, on their parameters, without autograd: the
 buffers that are kept from step to step, and draws dropout's random bits again instead of keeping them.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.batch import Batch
@@ -46,6 +48,10 @@ class KernelPass:
         prepack: whether to lay out each matrix for its product instead, where that can be had: worth it for many
             tokens. There is no backward pass then, and the parameters must not change.
 
+    Attributes:
+        rows_of_step: rows of the token table that the whole step touches, where several processes have a part of it
+            each; `token_gradient` is then of these. None takes those of the batch.
+
     Raises:
         NoKernelsError: there are no kernels here, or none for such sizes.
     """
@@ -55,6 +61,7 @@ class KernelPass:
         self.encoder = encoder
         self.dtype = dtype
         self.passes = 0
+        self.rows_of_step: NDArray[np.int32] | None = None
         self._plans: dict[Shape, PassPlan] = {}
         self._current: PassPlan | None = None
         self.workspace = Workspace(encoder, dtype, prepack=prepack, on_growth=self._forget_plans)
@@ -83,15 +90,21 @@ class KernelPass:
         """The gradient of the token table; None without `prepare_gradients`."""
         return self.workspace.token_gradient
 
-    def prepare_gradients(self, *, in_parts: bool = False) -> None:
+    @property
+    def joined_gradients(self) -> tuple[Tensor, ...]:
+        """All of `gradients`, as few flat tensors; only where they were prepared for that."""
+        return self.workspace.joined_gradients
+
+    def prepare_gradients(self, *, in_parts: bool = False, joins: bool = False) -> None:
         """Makes the buffers that `backward` fills, under the parameters' names in the encoder, pooler excepted.
 
         Args:
             in_parts: whether gradients of several parts of a batch are added up. With bfloat16 those of the matrices
                 are then float32: a sum in bfloat16 has 8 bits, and would lose more with each part. Each part's own are
                 bfloat16 as ever.
+            joins: whether they lie one after another in memory, as `joined_gradients`.
         """
-        self.workspace.prepare_gradients(in_parts=in_parts)
+        self.workspace.prepare_gradients(in_parts=in_parts, joins=joins)
 
     def forward(self, batch: Batch, *, seed: int | None = None, first_only: bool = False, keep: bool = False) -> Tensor:
         """Encodes a packed batch.
@@ -136,7 +149,7 @@ class KernelPass:
             "prepared for one part alone"
         )
         if not accumulate and self.token_gradient is not None:
-            self.token_gradient.clear()
+            self.token_gradient.clear(self.rows_of_step)
         plan.backward(gradient, accumulate=accumulate)
 
     def _forget_plans(self) -> None:

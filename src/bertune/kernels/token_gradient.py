@@ -37,10 +37,22 @@ class TokenGradient:
         """(len(touched), hidden_size) float32."""
         return self._values[: self._used]
 
-    def clear(self) -> None:
-        """Forgets the step's rows."""
+    def clear(self, rows: NDArray[np.int32] | None = None) -> None:
+        """Forgets the step's rows.
+
+        Args:
+            rows: of the step that comes, each once; their gradients lie in this order, zeros at first. None leaves it
+                to the tokens that come.
+        """
         self.slots[self.touched] = -1
         self._used = 0
+        if rows is not None:
+            self._used = len(rows)
+            self.slots[rows] = np.arange(len(rows), dtype=np.int32)
+            self._row_of_slot[: len(rows)] = rows
+            if len(rows) > len(self._values):
+                self._values = self._values.new_empty(2 * len(rows), self._values.shape[1])
+            self.values.zero_()
 
     def give_places(self, kernels: ctypes.CDLL, token_ids: Tensor, tokens: int, places: Tensor) -> None:
         """Gives each token the place of its row's gradient; new places hold zeros.

@@ -1,7 +1,7 @@
 """The memory of an encoder's passes: buffers, seeds of dropout, copies of the weights, gradients."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import c_long, c_uint64
 from weakref import WeakMethod
 
@@ -17,6 +17,8 @@ from bertune.models.encoder import Encoder
 
 # Below this, turning a matrix costs more than it saves.
 _LEAST_ROWS_TO_TURN = 256
+# Numbers of a line of the processor's cache, of the narrowest type: each gradient begins with one of its own.
+_GRADIENT_MULTIPLE = 32
 
 
 class Workspace:
@@ -35,6 +37,7 @@ class Workspace:
             refreshes them.
         gradients: by the parameters' names in the encoder.
         part_gradients: of one part of a batch, where parts are added up in another type than they are computed in.
+        joined_gradients: the same as few flat tensors; empty where they were not prepared so.
         token_gradient: None without `prepare_gradients`.
         tokens: of the batch; read when a call is made.
     """
@@ -49,6 +52,7 @@ class Workspace:
         self.bf16_copies: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         self.part_gradients: dict[str, Tensor] = {}
+        self.joined_gradients: tuple[Tensor, ...] = ()
         self.token_gradient: TokenGradient | None = None
         self.tokens = c_long()
         self._on_growth = WeakMethod(on_growth)
@@ -77,18 +81,24 @@ class Workspace:
             self._packed[name] = PackedMatrix(parameter.detach().to(self.dtype))
         return self._packed[name]
 
-    def prepare_gradients(self, *, in_parts: bool = False) -> None:
+    def prepare_gradients(self, *, in_parts: bool = False, joins: bool = False) -> None:
         """Makes room for gradients; see `KernelPass.prepare_gradients`."""
         # Layers that share their weights add up as parts do.
         in_parts = in_parts or len(self.encoder.layers_in_order) > len(self.encoder.layers)
+        types: dict[str, torch.dtype] = {}
         for name, parameter in self.encoder.named_parameters():
             if name.startswith("pooler.") or name == "embeddings.token.weight":
                 continue
             narrow = parameter.dim() == 2 and name.startswith("layers.") and self.dtype != torch.float32
-            one_part = torch.zeros_like(parameter, dtype=self.dtype if narrow else torch.float32)
             if narrow and in_parts:
-                self.part_gradients[name] = one_part
-            self.gradients[name] = torch.zeros_like(parameter) if narrow and in_parts else one_part
+                self.part_gradients[name] = torch.zeros_like(parameter, dtype=self.dtype)
+            types[name] = self.dtype if narrow and not in_parts else torch.float32
+        parameters = dict(self.encoder.named_parameters())
+        shapes = {name: parameters[name].shape for name in types}
+        if joins:
+            self.gradients, self.joined_gradients = _joined_zeros(shapes, types)
+        else:
+            self.gradients = {name: torch.zeros(shapes[name], dtype=dtype) for name, dtype in types.items()}
         self.token_gradient = TokenGradient(*self.encoder.input_embeddings.weight.shape)
 
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -153,3 +163,18 @@ class Workspace:
     def scratch(self, size: int) -> Tensor:
         """Returns room for the numbers that each thread works on."""
         return self.buffer("scratch", self.threads, size, dtype=torch.float32)
+
+
+def _joined_zeros(
+    shapes: Mapping[str, torch.Size], types: Mapping[str, torch.dtype]
+) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+    """Makes a tensor of zeros for each name, those of one type one after another; returns these as well."""
+    found, flats = dict[str, Tensor](), list[Tensor]()
+    for dtype in dict.fromkeys(types.values()):
+        names = [name for name in types if types[name] == dtype]
+        sizes = [-(-shapes[name].numel() // _GRADIENT_MULTIPLE) * _GRADIENT_MULTIPLE for name in names]
+        flat = torch.zeros(sum(sizes), dtype=dtype)
+        for name, part in zip(names, torch.split(flat, sizes), strict=True):
+            found[name] = part[: shapes[name].numel()].view(shapes[name])
+        flats.append(flat)
+    return {name: found[name] for name in types}, tuple(flats)

@@ -11,12 +11,19 @@ from bertune.evaluation.scores import Scores
 from bertune.models.classifier import Classifier
 from bertune.system.atomic import write_text
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun
 from bertune.training.reading import TEST
 
 
-def score_unchosen(run: PreparedRun, name: str, classifier: Classifier, signature: ModelSignature) -> Scores:
+def score_unchosen(
+    run: PreparedRun,
+    name: str,
+    classifier: Classifier,
+    signature: ModelSignature,
+    group: ProcessGroup = ALONE,
+) -> Scores:
     """Scores the weights that were kept.
 
     Args:
@@ -24,11 +31,12 @@ def score_unchosen(run: PreparedRun, name: str, classifier: Classifier, signatur
         name: of the split.
         classifier: with these weights.
         signature: with their temperature and thresholds.
+        group: of the processes that share the rows.
     """
     objective = Objective.of(signature)
     data: Dataset = objective.checked(run.also_scored[name], name, classifier)
     assert data.targets is not None
-    _, logits = objective.score(classifier, data, run.train.targets)
+    _, logits = objective.score(classifier, data, run.train.targets, group)
     return score_logits(logits, data.targets, signature)
 
 

@@ -34,8 +34,16 @@ class Dynamics:
 
     def record(self, indices: NDArray[np.int64], logits: Tensor, targets: Tensor) -> None:
         """Takes the logits of a batch; they stay on their device until the epoch ends, so nothing waits for them."""
+        self.record_values(indices, self.values_of(logits, targets))
+
+    def values_of(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Returns what is recorded of rows with these logits, (rows,) float32."""
+        return agreement_of(logits.detach().float(), targets, kind=self.kind)
+
+    def record_values(self, indices: NDArray[np.int64], values: Tensor) -> None:
+        """Takes what `values_of` gave."""
         self._indices.append(indices)
-        self._values.append(agreement_of(logits.detach().float(), targets, kind=self.kind))
+        self._values.append(values)
 
     def end_epoch(self) -> None:
         """Puts the values of the epoch into the rows' order; a row that was not trained on has none (nan)."""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,11 +14,15 @@ from bertune.kernels.adamw_step import KernelStep, Source, TableSource
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.models.classifier import Classifier
+from bertune.nn.dense import rows_of
 from bertune.nn.pooling import pool_windows
 from bertune.nn.varlen_attention import attention_kernel
 from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.objective import Objective
+
+_MOST_NARROW = 2
 
 
 class Engine(ABC):
@@ -25,9 +30,12 @@ class Engine(ABC):
 
     Attributes:
         name: what computes, for the first line of a run; of torch's operators also why.
+        group: of the processes that compute a part of each step's batch.
     """
 
     name: str
+    classifier: Classifier
+    group: ProcessGroup
 
     @property
     @abstractmethod
@@ -58,26 +66,41 @@ class Engine(ABC):
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
         """Returns the logits of each sequence, whose `backward` leaves the gradients where `step` finds them."""
 
+    def expect_tokens(self, token_ids: Tensor) -> None:
+        """Takes the tokens of the whole step of a group, before this process computes its part of it."""
+        self._rows = torch.unique(rows_of(self.classifier.encoder.input_embeddings, token_ids))
+
+    @abstractmethod
+    def add_up_gradients(self) -> None:
+        """Adds up the gradients of all processes of the group: between the last `forward_backward` and `step`."""
+
     @abstractmethod
     def step(self) -> float:
         """Takes an optimizer step; returns the gradients' norm before clipping."""
 
 
-def engine_for(classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer, *, in_parts: bool = False) -> Engine:
+def engine_for(
+    classifier: Classifier,
+    optimizer: ScheduledAdam | GivenOptimizer,
+    *,
+    in_parts: bool = False,
+    group: ProcessGroup = ALONE,
+) -> Engine:
     """Chooses what computes; the encoder's `compute_dtype` is the type of the layers.
 
     Args:
         classifier: trained in place.
         optimizer: takes the steps.
         in_parts: whether batches are computed in parts whose gradients add up.
+        group: of the processes that compute a part of each batch.
     """
     device = classifier.device
     if device.type != "cpu":
-        return TorchEngine(classifier, optimizer, name=_on_device(classifier, device))
+        return TorchEngine(classifier, optimizer, name=_on_device(classifier, device), group=group)
     try:
-        return NativeEngine(classifier, optimizer, in_parts=in_parts)
+        return NativeEngine(classifier, optimizer, in_parts=in_parts, group=group)
     except NoKernelsError as reason:
-        return TorchEngine(classifier, optimizer, name=f"torch operators: {reason}")
+        return TorchEngine(classifier, optimizer, name=f"torch operators: {reason}", group=group)
 
 
 def _on_device(classifier: Classifier, device: torch.device) -> str:
@@ -94,10 +117,18 @@ def _on_device(classifier: Classifier, device: torch.device) -> str:
 class TorchEngine(Engine):
     """Torch's operators and autograd: every device, every encoder."""
 
-    def __init__(self, classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer, *, name: str) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        optimizer: ScheduledAdam | GivenOptimizer,
+        *,
+        name: str,
+        group: ProcessGroup = ALONE,
+    ) -> None:
         self.classifier = classifier
         self.optimizer = optimizer
         self.name = name
+        self.group = group
 
     @property
     def device(self) -> torch.device:
@@ -109,6 +140,21 @@ class TorchEngine(Engine):
         if not accumulate:
             _forget_gradients(self.classifier.parameters())
         return self.classifier.in_few_shapes(batch)
+
+    def add_up_gradients(self) -> None:
+        """See `Engine`."""
+        table = self.classifier.encoder.input_embeddings.weight
+        parameters = dict(self.classifier.named_parameters(remove_duplicate=False)).values()
+        gradients = {id(each): each.grad for each in parameters if each.grad is not None}
+        whole = gradients.get(id(table))
+        if whole is None or sum(each is table for each in parameters) > 1:
+            self.group.add_up(list(gradients.values()))
+            return
+        # Of most rows nobody has a gradient, and everybody knows of which.
+        del gradients[id(table)]
+        touched = whole[self._rows]
+        self.group.add_up([*gradients.values(), touched])
+        whole[self._rows] = touched
 
     def step(self) -> float:
         """See `Engine`."""
@@ -129,6 +175,7 @@ class NativeEngine(Engine):
         optimizer: ScheduledAdam | GivenOptimizer,
         *,
         in_parts: bool,
+        group: ProcessGroup = ALONE,
     ) -> None:
         encoder = classifier.encoder
         _check_all_train(classifier, optimizer)
@@ -137,7 +184,10 @@ class NativeEngine(Engine):
         self.optimizer = optimizer
         self._parameters = list(classifier.parameters())
         self.native = KernelPass(encoder, encoder.compute_dtype)
-        self.native.prepare_gradients(in_parts=in_parts)
+        self.group = group
+        # The shares of processes add up as parts do. Those of two may stay bfloat16, half of the bytes: their sum is
+        # rounded once, as the gradient of a whole batch is.
+        self.native.prepare_gradients(in_parts=in_parts or group.size > _MOST_NARROW, joins=not group.is_alone)
         token_gradient = self.native.token_gradient
         assert token_gradient is not None
         self._table = TableSource(token_gradient.values, token_gradient.slots)
@@ -158,6 +208,18 @@ class NativeEngine(Engine):
         anchor = torch.empty(0, requires_grad=True)
         hidden: Tensor = _Encode.apply(anchor, self, batch, accumulate)  # type: ignore[no-untyped-call]
         return self.classifier.logits_of(hidden, batch.layout)
+
+    def expect_tokens(self, token_ids: Tensor) -> None:
+        """See `Engine`."""
+        super().expect_tokens(token_ids)
+        self.native.rows_of_step = self._rows.numpy().astype(np.int32)
+
+    def add_up_gradients(self) -> None:
+        """See `Engine`."""
+        token_gradient = self.native.token_gradient
+        assert token_gradient is not None
+        of_head = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        self.group.add_up([*self.native.joined_gradients, token_gradient.values, *of_head])
 
     def step(self) -> float:
         """See `Engine`."""

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import numpy as np
@@ -18,6 +18,7 @@ from bertune.nn.precision import choose_precision, name_of
 from bertune.training.named_paths import Settings
 from bertune.training.prepare import PreparedRun
 from bertune.training.resolved_settings import resolved_settings
+from bertune.training.same_weights import digest_of_tensors
 from bertune.wording.counts import counted
 
 _NOT_COMPARED = frozenset({"out", "save-every", "keep-last", "keep-checkpoints"})
@@ -37,6 +38,7 @@ class Arithmetic:
         engine: compiled kernels, or why not.
         kernels: digest of the kernels' sources, flags, compiler and processor; empty without them.
         processor: digest of its model and features, and what torch makes of it.
+        processes: that train together.
     """
 
     bertune: str
@@ -48,6 +50,7 @@ class Arithmetic:
     engine: str
     kernels: str
     processor: str
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,21 @@ class Fingerprint:
     arithmetic: Arithmetic
 
 
-def fingerprint_of(run: PreparedRun) -> Fingerprint:
-    """Takes the fingerprint of a run on this machine, before anything changed its classifier's weights."""
+def fingerprint_of(run: PreparedRun, *, processes: int = 1) -> Fingerprint:
+    """Takes the fingerprint of a run on this machine, before anything changed its classifier's weights.
+
+    Args:
+        run: as it was prepared.
+        processes: that train it.
+    """
     settings = {name: value for name, value in resolved_settings(run).items() if name not in _NOT_COMPARED}
     needs_start = run.frozen is None and run.validation is not None and not run.settings.skip_probe
-    start = _digest_of_weights(run.classifier) if needs_start else ""
-    return Fingerprint(settings, digest_of_rows(run), run.tokenizer.digest, start, arithmetic_of(run))
+    start = digest_of_tensors(dict(run.classifier.named_parameters())) if needs_start else ""
+    return Fingerprint(settings, digest_of_rows(run), run.tokenizer.digest, start, arithmetic_of(run, processes))
 
 
-def arithmetic_of(run: PreparedRun) -> Arithmetic:
-    """Tells what would compute a run here."""
+def arithmetic_of(run: PreparedRun, processes: int = 1) -> Arithmetic:
+    """Tells what would compute a run here, in so many processes."""
     device = run.classifier.device
     dtype = choose_precision(run.config.precision, device)
     engine, kernels = _engine_of(run.classifier, dtype)
@@ -94,6 +102,7 @@ def arithmetic_of(run: PreparedRun) -> Arithmetic:
         engine=engine,
         kernels=kernels,
         processor=hashlib.sha256(words.encode()).hexdigest(),
+        processes=processes,
     )
 
 
@@ -107,19 +116,56 @@ def digest_of_rows(run: PreparedRun) -> str:
     return digest.hexdigest()
 
 
-def check_same(then: Fingerprint, now: Fingerprint, run: str) -> None:
+def check_same(then: Fingerprint, now: Fingerprint, run: str) -> str | None:
     """Refuses to resume where a result could be another.
+
+    The number of processes alone may be another, and with it that of threads: the same examples make the same steps,
+    only their sums are rounded elsewhere.
 
     Args:
         then: when the checkpoint was made.
         now: of what would be resumed.
         run: the folder, for messages.
 
+    Returns:
+        A warning where the last bits will be others; else None.
+
     Raises:
         ConfigError: names the first thing that changed.
     """
+    warning = None
+    before, here = then.arithmetic, now.arithmetic
+    if before.processes != here.processes:
+        warning = (
+            f"warning: {run} was trained by {counted(before.processes, 'process', 'processes')} and goes on with "
+            f"{here.processes}: nothing is lost, but the last bits differ from those of a run that did not change"
+        )
+        then = replace(then, arithmetic=replace(before, processes=here.processes, threads=here.threads))
     for told, hint in _differences(then, now):
         raise ConfigError(f"{run} cannot be resumed as it began: {told}", hint=hint)
+    return warning
+
+
+def check_same_in_all(prints: Sequence[Fingerprint]) -> None:
+    """Refuses to train in processes that would not do the same.
+
+    Args:
+        prints: of each process, by rank.
+
+    Raises:
+        ConfigError: names the process, and the first thing that is another there than in process 0.
+    """
+    first = prints[0]
+    # Threads may be others: each process has a share of the examples of its own.
+    same = replace(first.arithmetic, threads=0)
+    for rank, each in enumerate(prints):
+        for told, _ in _differences(
+            replace(first, arithmetic=same), replace(each, arithmetic=replace(each.arithmetic, threads=0))
+        ):
+            raise ConfigError(
+                f"process {rank} (from 0) would not train the same run as process 0: {told}",
+                hint="all machines need the same data, model, versions and kind of processor",
+            )
 
 
 def _differences(then: Fingerprint, now: Fingerprint) -> Iterator[tuple[str, str]]:
@@ -161,14 +207,6 @@ def _engine_of(classifier: Classifier, dtype: torch.dtype) -> tuple[str, str]:
         return "compiled kernels", library_key()
     except NoKernelsError as reason:
         return f"torch operators: {reason}", ""
-
-
-def _digest_of_weights(classifier: Classifier) -> str:
-    digest = hashlib.sha256()
-    for name, parameter in classifier.named_parameters():
-        digest.update(name.encode())
-        digest.update(parameter.detach().cpu().contiguous().view(-1).numpy().data.cast("B"))
-    return digest.hexdigest()
 
 
 def _add_rows(digest: "hashlib._Hash", dataset: Dataset) -> None:

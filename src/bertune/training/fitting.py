@@ -20,6 +20,8 @@ from bertune.models.classifier import Classifier
 from bertune.nn.precision import name_of
 from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.batch_gradients import NoMemoryError, share_places
 from bertune.training.callback import Callback
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.dynamics import Dynamics
@@ -29,9 +31,9 @@ from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.keeper import Keeper
 from bertune.training.objective import Objective
 from bertune.training.plan import TrainingPlan
+from bertune.training.same_weights import digest_of_tensors, refuse_differences
 from bertune.training.step import (
     IF_DIVERGED,
-    NoMemoryError,
     SkippedStep,
     StepPlace,
     StepResult,
@@ -75,6 +77,7 @@ class Fitting:
         told: of each step, evaluation and epoch.
         keeper: asked at each boundary.
         history: so far.
+        group: of the processes that train together.
     """
 
     parts: FittedParts
@@ -82,6 +85,7 @@ class Fitting:
     told: Callback
     keeper: Keeper
     history: History = field(default_factory=History)
+    group: ProcessGroup = ALONE
 
     def __post_init__(self) -> None:
         self._step = self._epoch = 0
@@ -100,8 +104,11 @@ class Fitting:
             self._engine = self._new_engine()
         if earlier is not None:
             self._load(earlier)
+        self._refuse_other_weights()
         classifier = self.parts.classifier
         self.history.engine = f"{name_of(classifier.encoder.compute_dtype)}, {self._engine.name}"
+        if not self.group.is_alone:
+            self.history.engine += f", {self.group.size} processes"
         self.told.on_start(self.plan.epochs * self._per_epoch, self._per_epoch, self.history.engine)
         while self._epoch < self.plan.epochs and not self.history.stopped_early:
             self._train_epoch()
@@ -173,7 +180,13 @@ class Fitting:
 
     def _new_engine(self) -> Engine:
         in_parts = self.plan.in_parts or self._micro < self.plan.batch_size
-        return engine_for(self.parts.classifier, self.parts.updates, in_parts=in_parts)
+        return engine_for(self.parts.classifier, self.parts.updates, in_parts=in_parts, group=self.group)
+
+    def _refuse_other_weights(self) -> None:
+        """Refuses to go on where a process has other weights than the first."""
+        if not self.group.is_alone:
+            digests = self.group.gather(digest_of_tensors(self.parts.vocabulary.tensors()))
+            self.group.in_turn(lambda: refuse_differences(digests, f"after step {self._step:,}"))
 
     def _train_epoch(self) -> None:
         """Takes the steps of an epoch that are left, and makes the evaluations between them."""
@@ -183,9 +196,10 @@ class Fitting:
             for indices in self._batches_left():
                 if self.history.stopped_early:
                     break
-                self._take_step(indices)
-                self._epoch_seconds = time.perf_counter() - self._started
-                self.keeper.after_step(self._step, self.state)
+                with self.keeper.saving_losses(self.state):
+                    self._take_step(indices)
+                    self._epoch_seconds = time.perf_counter() - self._started
+                    self.keeper.after_step(self._step, self.state)
                 self._evaluate_where_due()
 
     def _begin_steps(self) -> None:
@@ -212,7 +226,7 @@ class Fitting:
     def _in_parts_that_fit(self, indices: NDArray[np.int64], place: StepPlace) -> StepResult:
         """Takes a step; where memory ends, once more with half as many examples at a time, and so from then on."""
         while True:
-            _seed_draws(self._engine.device, seed_of_step(self.plan.seed, place.step))
+            _seed_draws(self._engine.device, seed_of_step(self.plan.seed, place.step, self.group.rank))
             try:
                 return take_step(
                     self._engine,
@@ -221,13 +235,14 @@ class Fitting:
                     indices,
                     place=place,
                     micro_batch_size=self._micro,
-                    on_logits=None if self.parts.dynamics is None else self.parts.dynamics.record,
+                    dynamics=self.parts.dynamics,
                 )
             except NoMemoryError:
                 if self._micro == 1:
                     raise
             # Outside of the handler: its traceback holds what fills the memory.
-            self._micro = -(-min(self._micro, len(indices)) // 2)
+            most = max(map(len, share_places(self.group, self.parts.train, indices)))
+            self._micro = -(-min(self._micro, most) // 2)
             self._engine = self._new_engine()
             self.told.on_smaller_parts(place.step, self._micro)
 
@@ -274,7 +289,9 @@ class Fitting:
                 return self.state()
 
             with self.keeper.evaluating(self._step, state):
-                scores, logits = parts.objective.score(parts.classifier, parts.validation, parts.train.targets)
+                scores, logits = parts.objective.score(
+                    parts.classifier, parts.validation, parts.train.targets, self.group
+                )
         result = self._evaluation(scores, logits)
         self.history.add(result)
         if result.is_best:
@@ -316,6 +333,7 @@ class Fitting:
         if not steps:
             told = f"{self._not_applied[-1]}, and no step of epoch {epoch} could be applied"
             raise DivergedError(told, hint=IF_DIVERGED)
+        self._refuse_other_weights()
         evaluation = self._evaluation_here() or self._evaluate(ExitStack())
         if self.parts.dynamics is not None:
             self.parts.dynamics.end_epoch()

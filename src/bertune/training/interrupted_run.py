@@ -34,17 +34,23 @@ class InterruptedRun:
     state: RunState | None
     start: Path
 
-    def check_same(self, run: PreparedRun) -> None:
+    def check_same(self, run: PreparedRun, processes: int = 1) -> str | None:
         """Refuses to resume where the result could be another.
 
         Args:
             run: as it was prepared now.
+            processes: that will train it.
+
+        Returns:
+            A warning, where there are more or fewer processes; else None.
 
         Raises:
             ConfigError: names the first thing that changed.
         """
-        if self.state is not None:
-            check_same(self.state.fingerprint, fingerprint_of(run), str(self.directory.path))
+        if self.state is None:
+            return None
+        now = fingerprint_of(run, processes=processes)
+        return check_same(self.state.fingerprint, now, str(self.directory.path))
 
 
 def find_interrupted(folder: Path, say: Say) -> InterruptedRun:

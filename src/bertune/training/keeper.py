@@ -32,6 +32,11 @@ class Keeper:
         del step, state
         return nullcontext()
 
+    def saving_losses(self, state: Callable[[], FittingState]) -> AbstractContextManager[None]:
+        """Gives what surrounds a step: where another process is lost in it, the state is that before it."""
+        del state
+        return nullcontext()
+
     def heeding(self) -> AbstractContextManager[None]:
         """Gives what surrounds the whole training, in which the run may be asked to stop."""
         return nullcontext()

@@ -24,6 +24,7 @@ from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.parameter_groups import decay_groups
 from bertune.optim.schedule import LinearWarmUpDecay
 from bertune.optim.scheduled_adam import ScheduledAdam
+from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.callback import Callback, OnBest
 from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
@@ -137,6 +138,7 @@ class FitOptions:
         dynamics: records.
         verbose: whether progress is shown.
         keeper: asked at each boundary whether to keep the state, and whether to go on.
+        group: of the processes that train together.
     """
 
     optimizer: Optimizer | None = None
@@ -145,6 +147,7 @@ class FitOptions:
     dynamics: Dynamics | None = None
     verbose: bool | None = None
     keeper: Keeper = field(default_factory=Keeper)
+    group: ProcessGroup = ALONE
 
 
 def fit_objective(
@@ -196,7 +199,7 @@ def fit_objective(
         _own_draws(device),
         watched_by(options.callbacks, options.verbose) as told,
     ):
-        fitting = Fitting(parts, plan, told, options.keeper)
+        fitting = Fitting(parts, plan, told, options.keeper, group=options.group)
         fitting.run()
     classifier.eval()
     return fitting.history

@@ -12,11 +12,12 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, DataError
-from bertune.evaluation.logits import predict_logits
+from bertune.evaluation.logits import shared_logits
 from bertune.evaluation.scores import Scores, Scoring, score
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import computing_in
 from bertune.nn.losses import loss_of, weight_of
+from bertune.system.process_group import ALONE, ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,11 @@ class Objective:
         return Dataset(data.encoded, check(data.targets, name, classifier.num_labels))
 
     def score(
-        self, classifier: Classifier, data: Dataset, train_targets: NDArray[Any] | None
+        self,
+        classifier: Classifier,
+        data: Dataset,
+        train_targets: NDArray[Any] | None,
+        group: ProcessGroup = ALONE,
     ) -> tuple[Scores, NDArray[np.float32]]:
         """Scores a classifier in fp32, as the saved model is used, so that later evaluation gives these numbers again.
 
@@ -98,13 +103,14 @@ class Objective:
             classifier: in any mode.
             data: as `checked` returns it.
             train_targets: what the baseline learns from.
+            group: of the processes that share the rows; each gets all scores.
 
         Returns:
             The scores, and the logits as the classifier gives them.
         """
         assert data.targets is not None
         with computing_in(classifier.encoder, torch.float32):
-            logits = predict_logits(classifier, data)
+            logits = shared_logits(classifier, data, group=group)
         scores = score(
             logits if self.target_range is None else np.clip(logits, *self.target_range),
             data.targets,

@@ -3,18 +3,20 @@
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import to_json
+from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.best_evaluation import BestEvaluation
 from bertune.training.callback import Callback, OnBest
 from bertune.training.dynamics import Dynamics
-from bertune.training.fingerprint import fingerprint_of
+from bertune.training.fingerprint import arithmetic_of, check_same_in_all, fingerprint_of
+from bertune.training.follower import Follower
 from bertune.training.history import Evaluation, History
 from bertune.training.journal import Journal
 from bertune.training.keeper import Keeper
@@ -78,6 +80,7 @@ def execute(
     callback: Callback | None = None,
     resume_point: ResumePoint | None = None,
     say: Say = _say_nothing,
+    group: ProcessGroup = ALONE,
 ) -> FinishedRun:
     """Trains, and writes the run folder.
 
@@ -86,6 +89,7 @@ def execute(
         callback: watches, beside the journal.
         resume_point: where the folder holds this run, interrupted; None begins it.
         say: told what is worth a line, beside what the callback shows.
+        group: of the processes that train it; this is the first, and the others `follow`.
 
     Raises:
         ConfigError: the folder holds something else.
@@ -94,11 +98,14 @@ def execute(
         ResourceError: not enough memory, or no room for a checkpoint; the one before is as it was.
         StoppedError: a run with checkpoints was asked to stop, by Ctrl-C or SIGTERM; all up to there is saved.
     """
+    _refuse_other_runs(run, group)
     directory = RunDirectory(run.settings.out)
     state = None if resume_point is None else resume_point.state
     keeps = run.checkpoints is not None and run.checkpoints.keep_checkpoints
     with (
-        directory.started(overwrite=run.settings.overwrite, resumes=resume_point is not None, keeps=keeps),
+        directory.started(
+            overwrite=run.settings.overwrite, resumes=resume_point is not None, keeps=keeps, launch=group.launch
+        ),
         ExitStack() as kept_open,
     ):
         if resume_point is None:
@@ -115,11 +122,12 @@ def execute(
         curves = _curves(run, directory, resume_point)
         if curves is not None:
             kept_open.enter_context(curves)
+        group.from_first(None if state is None else state.fitting)
         frozen = run.frozen or frozen_probe_of(run)
         best = BestEvaluation(run, directory)
         if state is not None:
             best.keep_again(state.fitting)
-        keeper = _keeper(run, directory, journal, state, say)
+        keeper = _keeper(run, directory, journal, state, say=say, group=group)
         kept_open.enter_context(keeper.heeding())
         dynamics = Dynamics(len(run.train), run.signature.kind)
         history = fit_objective(
@@ -133,20 +141,66 @@ def execute(
                 dynamics=dynamics,
                 verbose=False,
                 keeper=keeper,
+                group=group,
             ),
         )
         with keeper.finishing():
             write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.signature)
-            return _scored(run, directory, history, best, frozen)
+            return _scored(run, directory, history, best, frozen, group)
 
 
-def _keeper(run: PreparedRun, directory: RunDirectory, journal: Journal, state: RunState | None, say: Say) -> Keeper:
+def follow(run: PreparedRun, group: ProcessGroup) -> None:
+    """Takes part in a run whose first process `execute`s it; writes and shows nothing.
+
+    Args:
+        run: what was prepared, the same as there.
+        group: of the processes.
+
+    Raises:
+        BertuneError: what the first process raises too, or one that was lost.
+    """
+    _refuse_other_runs(run, group)
+    state = group.from_first(None)
+    saves = run.checkpoints is not None and run.checkpoints.saves
+    keeper = Follower(group, state) if saves else Keeper()
+    with keeper.heeding():
+        fit_objective(
+            run.classifier,
+            run.train,
+            run.validation,
+            Objective.of(run.signature),
+            run.config,
+            FitOptions(
+                dynamics=Dynamics(len(run.train), run.signature.kind), verbose=False, keeper=keeper, group=group
+            ),
+        )
+        for name in run.also_scored:
+            score_unchosen(run, name, run.classifier, run.signature, group)
+
+
+def _refuse_other_runs(run: PreparedRun, group: ProcessGroup) -> None:
+    if not group.is_alone:
+        prints = group.gather(fingerprint_of(run, processes=group.size))
+        group.in_turn(lambda: check_same_in_all(prints))
+
+
+def _keeper(
+    run: PreparedRun,
+    directory: RunDirectory,
+    journal: Journal,
+    state: RunState | None,
+    *,
+    say: Say,
+    group: ProcessGroup,
+) -> Keeper:
     if run.checkpoints is None or not run.checkpoints.saves:
         return Keeper()
-    # Of a run that goes on it was compared, and its classifier has other weights by now.
-    fingerprint = fingerprint_of(run) if state is None else state.fingerprint
+    if state is None:
+        fingerprint = fingerprint_of(run, processes=group.size)
+    else:  # it was compared, and the classifier has other weights by now
+        fingerprint = replace(state.fingerprint, arithmetic=arithmetic_of(run, group.size))
     kept_as = KeptAs(directory.checkpoints, fingerprint, journal)
-    return RunCheckpoints(kept_as, run.checkpoints, state=state, say=say)
+    return RunCheckpoints(kept_as, run.checkpoints, state=state, say=say, group=group)
 
 
 def _curves(run: PreparedRun, directory: RunDirectory, resume_point: ResumePoint | None) -> TensorBoard | None:
@@ -162,12 +216,17 @@ def _curves(run: PreparedRun, directory: RunDirectory, resume_point: ResumePoint
 
 
 def _scored(
-    run: PreparedRun, directory: RunDirectory, history: History, kept: BestEvaluation, frozen: FrozenProbe | None
+    run: PreparedRun,
+    directory: RunDirectory,
+    history: History,
+    kept: BestEvaluation,
+    frozen: FrozenProbe | None,
+    group: ProcessGroup,
 ) -> FinishedRun:
     """Scores the model that is kept on what nothing was chosen by, and writes what all came to."""
     best = kept.result or history.best
     advice = advice_on(run, history, best, beside_frozen(frozen, best, kept.signature))
-    also = {name: score_unchosen(run, name, run.classifier, kept.signature) for name in run.also_scored}
+    also = {name: score_unchosen(run, name, run.classifier, kept.signature, group) for name in run.also_scored}
     if best.scores is not None or also:
         scored = RunScores(
             **kept.place_of(best),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertune.errors import CheckpointError, StoppedError
+from bertune.system.process_group import ALONE, ProcessGroup, ProcessLostError
 from bertune.training.checkpoint_names import (
     checkpoint_name,
     checkpoints_in,
@@ -49,6 +50,7 @@ class RunCheckpoints(Keeper):
         settings: how often, and how many.
         state: from which the run goes on; None where it begins.
         say: told each thing worth a line.
+        group: of the processes that train together; this is the first.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RunCheckpoints(Keeper):
         *,
         state: RunState | None,
         say: Say,
+        group: ProcessGroup = ALONE,
     ) -> None:
         self._kept_as = kept_as
         self._settings = settings
@@ -65,6 +68,7 @@ class RunCheckpoints(Keeper):
         self._state = state
         self._signals = StopSignals()
         self._say = say
+        self._group = group
         self._last = None if state is None else _place_of(kept_as.folder, state.fitting)
 
     def earlier(self) -> FittingState | None:
@@ -79,19 +83,28 @@ class RunCheckpoints(Keeper):
             StoppedError: it was.
             ResourceError: the disk is full or cannot be written; the checkpoint before is as it was.
         """
+        self._signals.agree(self._group)
         if self._signals.is_asked or self._cadence.is_due(step):
             self._save(state())
         self._stop_where_asked(step)
 
     def after_evaluation(self, step: int, state: Callable[[], FittingState]) -> None:
         """Saves where that takes a small share of the time, or where the run was asked to stop; see `after_step`."""
+        self._signals.agree(self._group)
         if self._signals.is_asked or self._cadence.is_due_after_evaluation():
             self._save(state())
         self._stop_where_asked(step)
 
     @contextmanager
     def evaluating(self, step: int, state: Callable[[], FittingState]) -> Iterator[None]:
-        """Ends an evaluation at once where the run is asked to stop; it is done again when the run goes on."""
+        """Ends an evaluation at once where the run is asked to stop; it is done again when the run goes on.
+
+        Not one that other processes wait for.
+        """
+        if not self._group.is_alone:
+            with self.saving_losses(state):
+                yield
+            return
         try:
             with self._signals.may_leave():
                 yield
@@ -99,13 +112,31 @@ class RunCheckpoints(Keeper):
             self._save(state())
             self._stop_where_asked(step)
 
+    @contextmanager
+    def saving_losses(self, state: Callable[[], FittingState]) -> Iterator[None]:
+        """Saves where another process is lost: what this one has is whole."""
+        try:
+            yield
+        except ProcessLostError as error:
+            found = state()
+            self._save(found)
+            raise StoppedError(
+                f"{error.message}; stopped after step {found.step:,}, all up to there is saved", hint=error.hint
+            ) from error
+
     def heeding(self) -> AbstractContextManager[None]:
         """Lets signals ask the run to stop, in the place of ending it."""
         return self._signals.heeded()
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """Ends at once what comes after the training, where the run is asked to stop; the last checkpoint serves."""
+        """Ends at once what comes after the training, where the run is asked to stop; the last checkpoint serves.
+
+        Not where other processes take part.
+        """
+        if not self._group.is_alone:
+            yield
+            return
         try:
             with self._signals.may_leave():
                 yield

@@ -1,6 +1,7 @@
 """The folder of a run: its settings, its journal, what was read, and the model."""
 
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -41,6 +42,7 @@ from bertune.training.saved_run import RunScores
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
 UNFINISHED: Final = "unfinished"
 """The file that is in a run folder from the run's start to its end."""
+_LAUNCHED: Final = "torchrun "
 
 
 class RunDirectory:
@@ -93,7 +95,7 @@ class RunDirectory:
     def started_in(self) -> Path:
         """The folder in which the command was given that `run.toml` is of; the current one where that is not told."""
         with contextlib.suppress(OSError, ValueError):
-            told = Path((self.path / UNFINISHED).read_text(encoding="utf-8").rstrip("\n"))
+            told = Path(_start_and_launch(self.path)[0])
             if told.is_absolute() and told.is_dir():
                 return told
         try:
@@ -131,7 +133,9 @@ class RunDirectory:
             raise ConfigError(f"{self.path} already holds a run", hint=f"{how}; or {hint}" if how else hint)
 
     @contextmanager
-    def started(self, *, overwrite: bool, resumes: bool = False, keeps: bool = False) -> Iterator[None]:
+    def started(
+        self, *, overwrite: bool, resumes: bool = False, keeps: bool = False, launch: str = ""
+    ) -> Iterator[None]:
         """Makes the folder; an earlier run steps aside, and comes back if this one does not end.
 
         No other run can write into the folder meanwhile. What runs that were killed left behind is put in order first.
@@ -140,6 +144,7 @@ class RunDirectory:
             overwrite: whether an earlier run may be replaced.
             resumes: whether what is in the folder stays, to be added to.
             keeps: whether checkpoints stay when the run has ended.
+            launch: by which the run can be found again, see `begun_by`.
 
         Raises:
             ConfigError: see `check`.
@@ -155,8 +160,11 @@ class RunDirectory:
                 if replaces:
                     self.path.rename(self._earlier)
                 self.path.mkdir(exist_ok=True)
-                if not resumes or not (self.path / UNFINISHED).exists():
-                    write_text(self.path / UNFINISHED, f"{Path.cwd()}\n", follow=False)
+                goes_on = resumes and (self.path / UNFINISHED).exists()
+                if launch or not goes_on:
+                    start = self.started_in if goes_on else Path.cwd()
+                    by = f"{_LAUNCHED}{launch}\n" if launch else ""
+                    write_text(self.path / UNFINISHED, f"{start}\n{by}", follow=False)
                 yield
             except BaseException as error:
                 if self._earlier.is_dir():
@@ -310,6 +318,28 @@ class RunDirectory:
         write_text(
             self.path / name, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", follow=False
         )
+
+
+def begun_by(launch: str, out: Path) -> Path | None:
+    """Finds the run that an earlier start of the same launch has begun, or resumed, and not ended.
+
+    Args:
+        launch: as `RunDirectory.started` was told.
+        out: the folder that it was to be in; one that was to replace another run may be beside it.
+    """
+    path = RunDirectory(out).path
+    for place in (path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.{UNFINISHED}*"))):
+        with contextlib.suppress(OSError, ValueError):
+            if _start_and_launch(place)[1] == launch:
+                return place
+    return None
+
+
+def _start_and_launch(run: Path) -> tuple[str, str]:
+    """Reads where a run was started, and by which launch of several processes; the latter is mostly empty."""
+    text = (run / UNFINISHED).read_text(encoding="utf-8").rstrip("\n")
+    start, marks, launch = text.rpartition(f"\n{_LAUNCHED}")
+    return (start, launch) if marks else (text, "")
 
 
 def has_ended(run: Path) -> bool:

@@ -1,19 +1,16 @@
 """One optimizer step: forward, backward, and the check that nothing blew up."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from bertune.batches.batch import pack
 from bertune.batches.dataset import Dataset
-from bertune.errors import DivergedError, ResourceError
+from bertune.errors import DivergedError
+from bertune.training.batch_gradients import BatchPasses
+from bertune.training.dynamics import Dynamics
 from bertune.training.engine import Engine
 from bertune.training.objective import Objective
 
@@ -86,66 +83,49 @@ def take_step(
     *,
     place: StepPlace,
     micro_batch_size: int,
-    on_logits: Callable[[NDArray[np.int64], Tensor, Tensor], None] | None = None,
+    dynamics: Dynamics | None = None,
 ) -> StepResult:
     """Trains on one batch, in parts of `micro_batch_size` examples whose gradients add up to the batch's.
 
-    `on_logits` is given the rows, logits and targets of each part, once the step is taken.
+    Of several processes each computes a share of the batch, their gradients are added up, and all take the same step;
+    what cannot be, all raise at the same step.
+
+    Args:
+        engine: computes, and knows the group of the processes.
+        objective: gives the loss.
+        train: with targets.
+        indices: the examples of the batch, in all processes together.
+        place: of the step.
+        micro_batch_size: examples that a process computes at a time.
+        dynamics: records what was said of each row, once the step is taken.
 
     Raises:
         DivergedError: the loss or the gradient is not finite; the parameters are those before the step.
         NoMemoryError: a part does not fit into memory; the parameters are those before the step.
+        ProcessLostError: another process has ended; the parameters are those before the step.
     """
-    assert train.targets is not None
-    mean_loss, tokens = 0.0, 0
-    answered: list[tuple[NDArray[np.int64], Tensor, Tensor]] = []
-    # Of the whole batch: each example then weighs the same, however the batch is cut.
-    total_weight = objective.weight(torch.from_numpy(train.targets[indices]).to(engine.device))
-    for start in range(0, len(indices), micro_batch_size):
-        part = indices[start : start + micro_batch_size]
-        with told_of_memory():
-            batch = pack(train.encoded, part, train.targets, engine.device)
-            assert batch.targets is not None
-            loss, logits = engine.forward_backward(batch, objective, total_weight=total_weight, accumulate=start > 0)
-        mean_loss += loss
-        if on_logits is not None:
-            answered.append((part, logits.detach(), batch.targets))
-        tokens += batch.layout.num_tokens
-    check_finite(mean_loss, "loss", place.step, place.rate)
+    result = BatchPasses(engine, objective, train, micro_batch_size, dynamics).run(indices)
+    check_finite(result.loss, "loss", place.step, place.rate)
     norm = engine.step()
     check_finite(norm, "gradient norm", place.step, place.rate)
-    if on_logits is not None:
-        for each in answered:
-            on_logits(*each)
-    return StepResult(place.step, place.epoch, mean_loss, place.rate, norm, len(indices), tokens)
+    if dynamics is not None:
+        for part in result.answered:
+            dynamics.record(*part)
+        if result.values is not None:
+            dynamics.record_values(indices, result.values)
+    return StepResult(place.step, place.epoch, result.loss, place.rate, norm, len(indices), result.tokens)
 
 
-class NoMemoryError(ResourceError):
-    """A part of a batch that does not fit into memory."""
+def seed_of_step(seed: int, step: int, rank: int = 0) -> int:
+    """Returns the seed of a step's dropout: its own, so that no earlier step need be replayed.
 
-
-@contextmanager
-def told_of_memory() -> Iterator[None]:
-    """Makes one error of all the ways in which memory is said to be at its end.
-
-    Raises:
-        NoMemoryError: there is not enough.
+    Args:
+        seed: of the run.
+        step: from 0.
+        rank: of the process: each draws for rows of its own.
     """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # torch says so in the text of a plain RuntimeError on a processor, and by a type of its own on a GPU.
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-            raise NoMemoryError(
-                "not enough memory to train on one example at a time",
-                hint="use a smaller --max-length or a smaller model, or leave other programs less memory",
-            ) from error
-        raise
-
-
-def seed_of_step(seed: int, step: int) -> int:
-    """Returns the seed of a step's dropout: its own, so that no earlier step need be replayed."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+    words = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
 
 
 def check_finite(value: float, name: str, step: int, rate: float) -> None:

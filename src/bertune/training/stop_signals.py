@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
+from bertune.system.process_group import ProcessGroup
+
 _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -57,6 +59,10 @@ class StopSignals:
             raise
         finally:
             self._may_leave = False
+
+    def agree(self, group: ProcessGroup) -> None:
+        """Makes what one process of a group was asked known to all."""
+        self.is_asked = group.any(self.is_asked)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.is_asked:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bertune.batches.sampler import batches_by_tokens, batches_of, epoch_order, steps_in_epoch
+from bertune.batches.sampler import batches_by_tokens, batches_of, epoch_order, shares_by_tokens, steps_in_epoch
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
@@ -35,3 +37,13 @@ def test_longest_come_first_and_a_batch_keeps_its_budget() -> None:
 
 def test_examples_without_a_token_do_not_stop_the_cutting() -> None:
     assert [batch.tolist() for batch in batches_by_tokens(np.array([0, 0]), 8)] == [[0, 1]]
+
+
+@given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 7))
+def test_shares_have_each_example_once_and_about_as_many_tokens(tokens: list[int], count: int) -> None:
+    shares = shares_by_tokens(np.array(tokens, dtype=np.int64), count)
+    assert len(shares) == count
+    assert sorted(place for share in shares for place in share.tolist()) == list(range(len(tokens)))
+    assert all(share.tolist() == sorted(share.tolist()) for share in shares)
+    sums = [sum(tokens[place] for place in share.tolist()) for share in shares]
+    assert max(sums) - min(sums) <= max(tokens, default=0)

@@ -11,7 +11,7 @@ import pytest
 
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.errors import ConfigError, DataError, ResourceError
-from bertune.training.run_directory import UNFINISHED, RunDirectory, has_ended
+from bertune.training.run_directory import UNFINISHED, RunDirectory, begun_by, has_ended
 
 
 @pytest.fixture
@@ -321,3 +321,20 @@ def test_what_lies_where_an_unfinished_run_would_is_not_deleted(directory: RunDi
     assert (mine / "thesis.txt").read_text() == "mine"
     assert names(directory.path.parent) == ["q", "q.unfinished", "q.unfinished-2", "q.unfinished-3"]
     assert (directory.path / "run.toml").read_text() == "earlier"
+
+
+def test_a_run_is_found_again_by_the_launch_that_began_it(directory: RunDirectory) -> None:
+    for launch in ("", "one"):  # the second takes it up
+        with (
+            pytest.raises(KeyboardInterrupt),
+            directory.started(overwrite=False, resumes=bool(launch), launch=launch),
+        ):
+            raise KeyboardInterrupt
+        assert directory.started_in == Path.cwd()
+    assert begun_by("one", directory.path) == directory.path
+    assert begun_by("two", directory.path) is None
+    beside = directory.path.with_name(f"{directory.path.name}.unfinished")
+    directory.path.rename(beside)
+    assert begun_by("one", directory.path) == beside
+    (beside / "unfinished").unlink()
+    assert begun_by("one", directory.path) is None
