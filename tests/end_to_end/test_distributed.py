@@ -67,7 +67,8 @@ def exit_codes(done: subprocess.CompletedProcess[str]) -> set[int]:
 
 def checked(folder: Path, out: Path, processes: int, *names: str) -> list[dict[str, Any]]:
     """What each process found, by its rank."""
-    done = torchrun(folder, processes, str(CHECKS), str(folder), str(out), *names)
+    root = str(CHECKS.parents[1])
+    done = torchrun(folder, processes, str(CHECKS), str(folder), str(out), *names, PYTHONPATH=root)
     assert done.returncode == 0, done.stderr
     return [json.loads((out / f"{rank}.json").read_text()) for rank in range(processes)]
 
