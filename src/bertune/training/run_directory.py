@@ -30,6 +30,7 @@ from bertune.system.atomic import (
     temporary_name,
     write_text,
 )
+from bertune.system.bounded_file import read_bounded
 from bertune.system.folder_lock import is_alive, only_run_in, refuse_second_run
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject
@@ -39,6 +40,7 @@ from bertune.training.named_paths import Settings, started_in
 from bertune.training.saved_run import RunScores
 
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
+_MOST_PATH_BYTES: Final = 10_000
 UNFINISHED: Final = "unfinished"
 """The file that is in a run folder from the run's start to its end."""
 
@@ -92,8 +94,8 @@ class RunDirectory:
     @property
     def started_in(self) -> Path:
         """The folder in which the command was given that `run.toml` is of; the current one where that is not told."""
-        with contextlib.suppress(OSError, ValueError):
-            told = Path((self.path / UNFINISHED).read_text(encoding="utf-8").rstrip("\n"))
+        with contextlib.suppress(OSError, ValueError, BertuneError):
+            told = Path(read_bounded(self.path / UNFINISHED, _MOST_PATH_BYTES).decode().rstrip("\n"))
             if told.is_absolute() and told.is_dir():
                 return told
         try:

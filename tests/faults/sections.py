@@ -1,0 +1,58 @@
+"""The parts of `make faults`, each a stream of what was tried and what became of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MOST_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is tried.
+
+    Args:
+        count: damaged files of each format.
+        share: of all other counts.
+        formats: those that are damaged; None for all.
+        seed: of all that is drawn.
+    """
+
+    count: int
+    share: float
+    formats: list[str] | None
+    seed: int
+
+    def some(self, count: int) -> int:
+        """Returns a count, or its share."""
+        return max(1, round(count * self.share))
+
+
+Part = tuple[str, dict[str, Any]]
+
+
+def part(tried: int, faults: list[str], **more: Any) -> dict[str, Any]:
+    """Returns what is kept of a part: counts, and the first faults."""
+    shown = [f"{count} x {text}" if count > 1 else text for text, count in Counter(faults).most_common(MOST_SHOWN)]
+    return {"tried": tried, "survived": tried - len(faults), "lost": len(faults), "faults": shown, **more}
+
+
+def mutations(settings: Settings) -> Iterator[Part]:
+    """Damages the files of every reader."""
+    from tests.faults.mutated import try_reader
+    from tests.faults.readers import readers_by_format
+
+    for name, readers in readers_by_format().items():
+        if settings.formats is not None and name not in settings.formats:
+            continue
+        for number, reader in enumerate(readers):
+            count = settings.count // len(readers) + (number < settings.count % len(readers))
+            tried = try_reader(reader, count)
+            faults = [f"{ended} (case {case})" for case, ended in tried.failed.items()]
+            more = {"format": name, "read": tried.read, "refused": tried.refused}
+            slowest = {"slowest_seconds": round(tried.slowest, 3), "largest_kib": tried.largest}
+            yield reader.name, part(tried.count, faults, **more, **slowest)
+
+
+SECTIONS: dict[str, Callable[[Settings], Iterator[Part]]] = {"mutations": mutations}
