@@ -28,7 +28,10 @@ class Points:
             place = self.counts[kind]
         if self.points and self.points[0] == [kind, str(place)]:
             self.points.pop(0)
-            os.kill(os.getpid(), self.number)
+            self.reached()
+
+    def reached(self) -> None:
+        os.kill(os.getpid(), self.number)
 
     def before(self, function: Callable[..., Any], kind: str) -> Callable[..., Any]:
         def called(*arguments: Any, **more: Any) -> Any:
@@ -38,10 +41,8 @@ class Points:
         return called
 
 
-def main() -> int:
-    points = Points(int(signal.Signals[sys.argv[1]]), sys.argv[2].split(","))
-    sys.argv = ["bertune", *sys.argv[3:]]
-
+def install(points: Points) -> None:
+    """Watches for the points in this process."""
     from bertune.training import fitting
     from bertune.training.objective import Objective
 
@@ -63,6 +64,12 @@ def main() -> int:
             points.at("save")
 
     sys.addaudithook(audited)
+
+
+def main() -> int:
+    points = Points(int(signal.Signals[sys.argv[1]]), sys.argv[2].split(","))
+    sys.argv = ["bertune", *sys.argv[3:]]
+    install(points)
     from bertune.__main__ import start
 
     return start()

@@ -35,7 +35,11 @@ class Outcome:
 
 
 def outcomes_of(
-    count: int, attempt: Callable[[int], str], *, before: Callable[[], object] = lambda: None
+    count: int,
+    attempt: Callable[[int], str],
+    *,
+    before: Callable[[], object] = lambda: None,
+    limits: bool = True,
 ) -> list[Outcome]:
     """Tries cases one after another in a forked process; where it dies, another goes on behind the case.
 
@@ -43,21 +47,22 @@ def outcomes_of(
         count: of cases.
         attempt: told the number of a case; says how it ended.
         before: done once in each process and not measured, such as what is loaded at the first use.
+        limits: whether a case may take only so much time and memory.
     """
     found: list[Outcome] = []
     while len(found) < count:
-        found += _tried(range(len(found), count), attempt, before)
+        found += _tried(range(len(found), count), attempt, before, limits)
     return found
 
 
-def _tried(numbers: range, attempt: Callable[[int], str], before: Callable[[], object]) -> list[Outcome]:
+def _tried(numbers: range, attempt: Callable[[int], str], before: Callable[[], object], limits: bool) -> list[Outcome]:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         try:
             before()
-            _try_all(numbers, attempt, writer)
+            _try_all(numbers, attempt, writer, limits)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -76,15 +81,17 @@ def _tried(numbers: range, attempt: Callable[[int], str], before: Callable[[], o
     return found
 
 
-def _try_all(numbers: range, attempt: Callable[[int], str], writer: int) -> None:
+def _try_all(numbers: range, attempt: Callable[[int], str], writer: int, limits: bool) -> None:
     # Unhandled, both end the process, also in the middle of compiled code.
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    if limits:
+        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in numbers:
-        signal.setitimer(signal.ITIMER_PROF, _CPU_SECONDS)
-        signal.alarm(_WALL_SECONDS)
+        if limits:
+            signal.setitimer(signal.ITIMER_PROF, _CPU_SECONDS)
+            signal.alarm(_WALL_SECONDS)
         before = _memory(reset=True)
         started = time.process_time()
         ended = attempt(number)

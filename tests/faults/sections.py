@@ -1,5 +1,6 @@
 """The parts of `make faults`, each a stream of what was tried and what became of it."""
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,4 +56,17 @@ def mutations(settings: Settings) -> Iterator[Part]:
             yield reader.name, part(tried.count, faults, **more, **slowest)
 
 
-SECTIONS: dict[str, Callable[[Settings], Iterator[Part]]] = {"mutations": mutations}
+def _section(name: str) -> Callable[[Settings], Iterator[Part]]:
+    """Imports a section when it is run: each takes seconds of imports."""
+
+    def section(settings: Settings) -> Iterator[Part]:
+        found: Iterator[Part] = getattr(importlib.import_module(f"tests.faults.{name}"), name)(settings)
+        return found
+
+    return section
+
+
+SECTIONS: dict[str, Callable[[Settings], Iterator[Part]]] = {
+    "mutations": mutations,
+    **{name: _section(name) for name in ("kills", "writes", "bits", "memory", "code")},
+}
