@@ -30,15 +30,16 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"faults_{hardware_name()}_{date.today().isoformat()}.json"
-        self._values: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
-        self._values |= {"machine": machine(), "versions": versions("bertune", "torch", "pyarrow", "tokenizers")}
 
     def add(self, section: str, part: str, values: dict[str, Any]) -> None:
         """Keeps one part of a section."""
-        self._values.setdefault(section, {})[part] = values
+        # Read again: another section may be run at the same time.
+        found: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
+        found |= {"machine": machine(), "versions": versions("bertune", "torch", "pyarrow", "tokenizers")}
+        found.setdefault(section, {})[part] = values
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self._values, indent=1) + "\n")
-        self._path.with_suffix(".md").write_text(page(self._values))
+        self._path.write_text(json.dumps(found, indent=1) + "\n")
+        self._path.with_suffix(".md").write_text(page(found))
         line = f"{section}: {part}: {values['tried']:,} tried, {values['survived']:,} survived, {values['lost']:,} lost"
         print(line, flush=True)
         for fault in values["faults"]:

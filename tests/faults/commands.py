@@ -142,7 +142,7 @@ class DiskCalls:
 
     def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            path, mode, flags = arguments
+            path, _, flags = arguments
             if isinstance(path, str | bytes | os.PathLike) and (flags or 0) & _WRITES:
                 self._call(path)
         elif event in _CHANGES and isinstance(arguments[0], str | bytes | os.PathLike):

@@ -1,6 +1,5 @@
 """Real runs of `bertune train` that are killed, or asked to stop, and resumed."""
 
-import os
 import random
 import signal
 import tempfile

@@ -34,8 +34,8 @@ def page(values: dict[str, Any]) -> str:
 def _mutations(parts: dict[str, dict[str, Any]]) -> list[str]:
     total = {key: sum(each[key] for each in parts.values()) for key in ("tried", "read", "refused", "lost")}
     lines = [
-        "Read: the damage left sound content, or content that no checksum covers. Refused: one error of bertune's, exit "
-        "code 2 or 3, that names the file. Lost: anything else, more than 1 s of the processor, or more than 64 MiB.",
+        "Read: the damage left sound content, or content that no checksum covers. Refused: one error of bertune's that "
+        "names the file, exit code 2 or 3. Lost: anything else, more than 1 s of the processor, or more than 64 MiB.",
         "",
         "| format | reader | tried | read | refused | lost | slowest | most memory |",
         "|---|---|---:|---:|---:|---:|---:|---:|",

@@ -14,7 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-import tomli_w
 import torch
 
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
@@ -34,7 +33,7 @@ from bertune.system.bounded_file import read_bounded
 from bertune.system.folder_lock import is_alive, only_run_in, refuse_second_run
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject
-from bertune.system.toml_file import read_toml
+from bertune.system.toml_file import read_toml, write_toml
 from bertune.training.checkpoint_names import checkpoints_in, remove_checkpoints
 from bertune.training.named_paths import Settings, started_in
 from bertune.training.saved_run import RunScores
@@ -292,9 +291,13 @@ class RunDirectory:
         return place_aside(self.path)
 
     def write_settings(self, settings: Settings) -> None:
-        """Writes `run.toml`, with the versions and the number of threads that decide its last bits."""
+        """Writes `run.toml`, with the versions and the number of threads that decide its last bits.
+
+        Raises:
+            ConfigError: a setting is larger than such a file holds.
+        """
         document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
-        write_text(self.path / _SETTINGS, tomli_w.dumps(document), follow=False)
+        write_toml(self.path / _SETTINGS, document)
 
     def write_scores(self, scores: RunScores) -> None:
         """Writes `scores.json`, with the digests of the model that is there, which they are of."""
