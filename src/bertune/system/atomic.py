@@ -1,6 +1,5 @@
 """Files and folders that are there whole or not at all."""
 
-import contextlib
 import ctypes
 import errno
 import itertools
@@ -45,10 +44,10 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         with errors_naming(folder, temporary), _marked_as_used(temporary):
             yield temporary
             for path in temporary.rglob("*"):
-                _flush(path)
-            _flush(temporary)
+                flush(path)
+            flush(temporary)
             put_in_place(temporary, folder)
-            _flush(folder.parent)
+            flush(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -74,9 +73,7 @@ def replaced_file(path: Path, *, follow: bool = True) -> Iterator[Path]:
             yield temporary
             # A library that fills it by way of a file of its own may have left one that only its owner can read.
             temporary.chmod(permissions)
-            _flush(temporary)
-            temporary.replace(path)
-            _flush(path.parent)
+            put_file_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -104,6 +101,12 @@ def write_text(path: Path, text: str, *, follow: bool = True) -> None:
     """Writes a small file, whole or not at all; for `follow` see `replaced_file`."""
     with replaced_file(path, follow=follow) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a small file, whole or not at all; see `write_text`."""
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextmanager
@@ -223,6 +226,18 @@ def put_in_place(temporary: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def put_file_in_place(temporary: Path, path: Path) -> None:
+    """Gives a file that is written its place, so that a crash leaves the one before or this one, whole.
+
+    Args:
+        temporary: beside the place.
+        path: the place.
+    """
+    flush(temporary)
+    temporary.replace(path)
+    flush(path.parent)
+
+
 def _exchange(first: Path, second: Path) -> bool:
     """Swaps two folders in one step; False where the system cannot."""
     try:
@@ -233,13 +248,19 @@ def _exchange(first: Path, second: Path) -> bool:
     return done == 0
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Waits until a file's content, or the names in a folder, are on disk.
+
+    What has a name is on disk only when its folder is, too: the order is the file, its rename, the folder.
+    """
     if os.name != "posix":
         return  # elsewhere a folder cannot be opened, nor a file for reading be flushed
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        os.fsync(descriptor)
+    except OSError as error:
         # Some network file systems do not flush folders; the rename itself has happened all the same.
-        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
-            os.fsync(descriptor)
+        if error.errno in _OF_THE_DISK or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)

@@ -21,6 +21,7 @@ from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.errors import BertuneError, ConfigError, DivergedError, ResourceError
 from bertune.evaluation.saved_calibration import SavedCalibration
 from bertune.system.atomic import (
+    flush,
     is_leftover,
     place_aside,
     remove_leftovers,
@@ -156,6 +157,7 @@ class RunDirectory:
                 if replaces:
                     self.path.rename(self._earlier)
                 self.path.mkdir(exist_ok=True)
+                flush(self.path.parent)
                 if not resumes or not (self.path / UNFINISHED).exists():
                     write_text(self.path / UNFINISHED, f"{Path.cwd()}\n", follow=False)
                 yield
@@ -166,6 +168,7 @@ class RunDirectory:
                     error.add_note(self._what_is_left(error))
                 raise
             (self.path / UNFINISHED).unlink(missing_ok=True)
+            flush(self.path)  # before that goes from which it would be resumed
             self.forget_earlier_run()
             if not keeps:
                 remove_checkpoints(self.checkpoints)
@@ -218,6 +221,7 @@ class RunDirectory:
             if self.path.exists():
                 self.path.rename(aside)
             earlier.rename(self.path)
+            flush(self.path.parent)
         if unfinished is None:
             shutil.rmtree(aside, ignore_errors=True)
         elif error is not None:
