@@ -4,6 +4,7 @@ from typing import Any
 
 TITLES = {
     "mutations": "Damaged files",
+    "flushed": "Written and flushed",
     "kills": "Kills and signals",
     "writes": "Cut writes and full disks",
     "bits": "Damaged checkpoints",

@@ -68,5 +68,5 @@ def _section(name: str) -> Callable[[Settings], Iterator[Part]]:
 
 SECTIONS: dict[str, Callable[[Settings], Iterator[Part]]] = {
     "mutations": mutations,
-    **{name: _section(name) for name in ("kills", "writes", "bits", "memory", "code")},
+    **{name: _section(name) for name in ("flushed", "kills", "writes", "bits", "memory", "code")},
 }
