@@ -306,7 +306,7 @@ STEPS = [
     (BertTokenizer, "save"),
     (model_directory, "card_text"),
     (model_directory, "write_digests"),
-    (atomic, "_flush"),
+    (atomic, "flush"),
     (atomic, "put_in_place"),
 ]
 
