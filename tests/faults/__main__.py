@@ -2,7 +2,7 @@
 
     python -m tests.faults                                 # all of it, as `make faults`
     python -m tests.faults --only mutations --count 200    # one section, fewer cases
-    python -m tests.faults --only mutations --formats TOML JSON
+    python -m tests.faults --only mutations --parts TOML JSON
 
 Results of one machine and day are one file, `benchmarks/results/faults_MACHINE_DATE.json` and `.md`; a section that is
 run again replaces what it found before.
@@ -51,11 +51,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), metavar="SECTION")
     parser.add_argument("--count", type=int, default=10_000, help="damaged files of each format")
     parser.add_argument("--share", type=float, default=1.0, help="of the other counts, such as 0.1")
-    parser.add_argument("--formats", nargs="+", default=None, metavar="FORMAT")
+    parser.add_argument(
+        "--parts", nargs="+", default=None, metavar="PART", help="formats of mutations, verbs of writes"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    settings = Settings(given.count, given.share, given.formats, given.seed)
+    settings = Settings(given.count, given.share, given.parts, given.seed)
     results, lost = Results(given.out), 0
     for section in given.only:
         for part, values in _timed(SECTIONS[section], settings):

@@ -16,13 +16,13 @@ class Settings:
     Args:
         count: damaged files of each format.
         share: of all other counts.
-        formats: those that are damaged; None for all.
+        parts: formats that are damaged, or beginnings of verbs that are cut; None for all.
         seed: of all that is drawn.
     """
 
     count: int
     share: float
-    formats: list[str] | None
+    parts: list[str] | None
     seed: int
 
     def some(self, count: int) -> int:
@@ -45,7 +45,7 @@ def mutations(settings: Settings) -> Iterator[Part]:
     from tests.faults.readers import readers_by_format
 
     for name, readers in readers_by_format().items():
-        if settings.formats is not None and name not in settings.formats:
+        if settings.parts is not None and name not in settings.parts:
             continue
         for number, reader in enumerate(readers):
             count = settings.count // len(readers) + (number < settings.count % len(readers))

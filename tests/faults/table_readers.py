@@ -35,6 +35,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "tfrecords"
 COLUMNS = Columns("text", None, "label")
 ROWS = [(f"row {row} is häßlich, " + "x" * (row % 7), ("neg", "pos")[row % 2]) for row in range(30)]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "row", "is", "x", "##x", *"0123456789"]
+STORE = "out/records-00000-of-00002.safetensors"
 BYTES_AND_TEXT = (of_bytes, of_text)
 
 
@@ -159,7 +160,7 @@ def _read_toml(folder: Path) -> None:
 
 
 def _read_store(folder: Path) -> None:
-    load_store(next((folder / "out").glob("*.safetensors")))
+    load_store(folder / STORE)
 
 
 _ALL = [
@@ -200,6 +201,7 @@ _ALL = [
         _read_encoded,
         mend=_mend_manifest,
     ),
+    Reader("store, as in the token cache", partial(_encoded, format="store"), {STORE: (of_bytes,)}, _read_store),
     Reader("TOML", _toml, {"run.toml": BYTES_AND_TEXT}, _read_toml),
 ]
 
@@ -211,6 +213,7 @@ _FORMATS = {
     "TFDS folder": ("prepared TFDS folder",),
     "TFRecord": ("TFRecord", "TFRecord, checksums mended"),
     "manifest": ("encode manifest", "encode manifest, digest mended"),
+    "store": ("store, as in the token cache",),
     "TOML": ("TOML",),
 }
 READERS = {name: [reader for reader in _ALL if reader.name in readers] for name, readers in _FORMATS.items()}

@@ -10,7 +10,7 @@ from tests.faults.sections import Settings
 
 from bertune.errors import DataError
 
-FEW = Settings(count=40, share=0.02, formats=None, seed=7)
+FEW = Settings(count=40, share=0.02, parts=None, seed=7)
 
 
 def damaged_reader(read: object) -> Reader:

@@ -1,5 +1,6 @@
 """Files and folders that are there whole or not at all."""
 
+import contextlib
 import ctypes
 import errno
 import itertools
@@ -37,6 +38,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent, of=folder.name)
     temporary = temporary_name(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -65,12 +67,14 @@ def replaced_file(path: Path, *, follow: bool = True) -> Iterator[Path]:
     if path.is_dir():  # told before anything is written, and by its own name
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, of=path.name)
     temporary = temporary_name(path)
     try:
         with errors_naming(path, temporary):
             temporary.touch()
             permissions = stat.S_IMODE(temporary.stat().st_mode)
-            yield temporary
+            with _marked_as_used(temporary):
+                yield temporary
             # A library that fills it by way of a file of its own may have left one that only its owner can read.
             temporary.chmod(permissions)
             put_file_in_place(temporary, path)
@@ -157,8 +161,8 @@ def is_leftover(name: str) -> bool:
 def remove_leftovers(folder: Path, *, of: str | None = None) -> None:
     """Removes what processes that were killed left unfinished in a folder: `.tmp-NAME-PROCESS-NUMBER`.
 
-    Nothing is removed whose process may be alive, and no folder that somebody is filling, be it in another container
-    with process numbers of its own.
+    Nothing is removed whose process may be alive, and nothing that somebody is filling, be it in another container with
+    process numbers of its own. A file or folder that is written again removes its own.
 
     Args:
         folder: to look in.
@@ -168,19 +172,22 @@ def remove_leftovers(folder: Path, *, of: str | None = None) -> None:
         parts = _LEFTOVER.fullmatch(entry.name)
         if parts is None or (of is not None and parts["name"] != of) or is_alive(int(parts["process"])):
             continue
-        if not entry.is_dir():
-            entry.unlink(missing_ok=True)
-        elif not _is_used(entry):
+        if entry.is_symlink() or _is_used(entry):
+            continue
+        if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):  # somebody else's
+                entry.unlink(missing_ok=True)
 
 
 @contextmanager
-def _marked_as_used(folder: Path) -> Iterator[None]:
-    """Locks a folder as long as it is filled; the lock ends with the process."""
+def _marked_as_used(place: Path) -> Iterator[None]:
+    """Locks a file or folder as long as it is filled; the lock ends with the process."""
     if os.name != "posix":
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         take_lock(descriptor)
         yield
@@ -188,9 +195,9 @@ def _marked_as_used(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_used(folder: Path) -> bool:
+def _is_used(place: Path) -> bool:
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a named pipe would wait
     except OSError:
         return True
     try:

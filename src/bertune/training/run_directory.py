@@ -168,7 +168,8 @@ class RunDirectory:
                     error.add_note(self._what_is_left(error))
                 raise
             (self.path / UNFINISHED).unlink(missing_ok=True)
-            flush(self.path)  # before that goes from which it would be resumed
+            if self.path.is_dir():
+                flush(self.path)  # before that goes from which it would be resumed
             self.forget_earlier_run()
             if not keeps:
                 remove_checkpoints(self.checkpoints)
