@@ -77,7 +77,8 @@ class Watch:
             real_place(temporary, folder)
 
         # The exchange of folders is a call of the system that Python does not announce.
-        atomic.put_in_place = committed_folder.put_in_place = place
+        for module in (atomic, committed_folder):
+            vars(module)["put_in_place"] = place
         sys.addaudithook(self._audited)
 
     def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:

@@ -16,7 +16,8 @@ from bertune.training.run import execute
 from bertune.training.step import StepResult
 
 _STEPS, _WARM_UP, _MOST_GROWTH = 2000, 200, 0.02
-_STEPS_IN_EPOCH = 6
+# Few epochs, as runs have: the scores of each are kept, and are part of every checkpoint.
+_ROWS, _STEPS_IN_EPOCH = 1600, 100
 
 
 class Watched(Callback):
@@ -36,7 +37,7 @@ class Watched(Callback):
 def memory(settings: Settings) -> Iterator[Part]:
     """Trains long, without saving and with a save every tenth step."""
     with tempfile.TemporaryDirectory(prefix="bertune-faults-") as name:
-        world = write_world(Path(name) / "world")
+        world = write_world(Path(name) / "world", rows=_ROWS)
         steps = max(settings.some(_STEPS), 2 * _WARM_UP)
         for what, every in (("no checkpoints", None), ("a checkpoint every 10 steps", 10)):
             found = Path(name) / f"{every}.json"

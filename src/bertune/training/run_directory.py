@@ -301,7 +301,10 @@ class RunDirectory:
         Raises:
             ConfigError: a setting is larger than such a file holds.
         """
-        document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
+        document: dict[str, Settings] = {
+            "train": settings,
+            "made_with": {**versions(), "threads": torch.get_num_threads()},
+        }
         write_toml(self.path / _SETTINGS, document)
 
     def write_scores(self, scores: RunScores) -> None:
