@@ -21,6 +21,10 @@ JOBS ?= 2
 MODULES ?=
 SAMPLE ?= 20
 
+# `make faults`: damaged files of each format, and the share of all other counts.
+COUNT ?= 10000
+SHARE ?= 1
+
 # `make refactor-proof`: the commit before, and what is meant to differ: EXPECTED="--expected 'out/*/report.html=why'".
 BASE ?= HEAD
 EXPECTED ?=
@@ -32,7 +36,7 @@ FAMILY_SHAPES := roberta distilbert xlm-roberta deberta-v3-small modernbert mode
 # How threads wait and where they run, and larger pages, beside what they are left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
 
-.PHONY: help demo notebook test test-slow test-peers mutants refactor-proof parity lint docs coverage format bench clean
+.PHONY: help demo notebook test test-slow test-peers mutants faults refactor-proof parity lint docs coverage format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
@@ -42,6 +46,7 @@ help:
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
 	@echo "make mutants     how many small faults in MODULES=\"system/atomic optim\" the unit tests notice (minutes for each module)"
+	@echo "make faults      kills, cut writes, full disks and 10,000 damaged files of every format (COUNT, SHARE; twenty minutes of a processor)"
 	@echo "make refactor-proof BASE=main   every verb on that commit and on the working tree: do all files agree? (minutes)"
 	@echo "make lint        ruff, mypy, layers, dead code, workflow and templates"
 	@echo "make docs        the documentation and a reference of all public names as a site: build/docs/index.html"
@@ -99,6 +104,9 @@ $(VENV)/installed-mutants: $(VENV)/installed-dev
 
 mutants: $(VENV)/installed-mutants
 	@$(BIN)/python -m benchmarks.mutants $(MODULES) --sample $(SAMPLE)
+
+faults: $(VENV)/installed-dev
+	@PYTHONPATH=.:src OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --count $(COUNT) --share $(SHARE)
 
 refactor-proof: $(VENV)/installed
 	@$(BIN)/python tests/refactor_proof --base $(BASE) $(EXPECTED)

@@ -29,7 +29,10 @@ class Points:
             place = self.counts[kind]
         if self.points and self.points[0] == [kind, str(place)]:
             self.points.pop(0)
-            os.kill(os.getpid(), self.number)
+            self.reached()
+
+    def reached(self) -> None:
+        os.kill(os.getpid(), self.number)
 
     def before(self, function: Callable[..., Any], kind: str) -> Callable[..., Any]:
         def called(*arguments: Any, **more: Any) -> Any:
@@ -39,13 +42,8 @@ class Points:
         return called
 
 
-def main() -> int:
-    wanted = [point.partition("@") for point in sys.argv[2].split(",")]
-    is_first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
-    own = [point for point, _, rank in wanted if is_first_start and rank in ("", os.environ.get("RANK"))]
-    points = Points(int(signal.Signals[sys.argv[1]]), own)
-    sys.argv = ["bertune", *sys.argv[3:]]
-
+def install(points: Points) -> None:
+    """Watches for the points in this process."""
     from bertune.training import fitting
     from bertune.training.objective import Objective
 
@@ -67,6 +65,15 @@ def main() -> int:
             points.at("save")
 
     sys.addaudithook(audited)
+
+
+def main() -> int:
+    wanted = [point.partition("@") for point in sys.argv[2].split(",")]
+    is_first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+    own = [point for point, _, rank in wanted if is_first_start and rank in ("", os.environ.get("RANK"))]
+    points = Points(int(signal.Signals[sys.argv[1]]), own)
+    sys.argv = ["bertune", *sys.argv[3:]]
+    install(points)
     from bertune.__main__ import start
 
     return start()

@@ -7,11 +7,14 @@ from typing import Final
 from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE
 from bertune.errors import CheckpointError
+from bertune.system.bounded_file import read_bounded
 from bertune.tokenization.tokenizer_files import ALWAYS_WRITTEN, SOMETIMES_WRITTEN
 
 WEIGHTS_FILE: Final = "model.safetensors"
 # The card is not checked: people may edit it, and nothing else reads it.
 CHECKED_FILES: Final = frozenset({WEIGHTS_FILE, "config.json", SIGNATURE_FILE}) | ALWAYS_WRITTEN | SOMETIMES_WRITTEN
+
+_MAX_LIST_BYTES: Final = 100_000
 
 
 def model_digest(directory: str | Path) -> str:
@@ -23,7 +26,7 @@ def model_digest(directory: str | Path) -> str:
     path = Path(directory) / DIGESTS_FILE
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file, so whose scores these are cannot be told")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bounded(path, _MAX_LIST_BYTES)).hexdigest()
 
 
 def weights_file_digest(directory: str | Path) -> str:
@@ -34,10 +37,15 @@ def weights_file_digest(directory: str | Path) -> str:
     """
     path = Path(directory) / DIGESTS_FILE
     try:
-        lines = (line.partition("  ") for line in path.read_text(encoding="utf-8").split("\n"))
-        return next(digest for digest, _, name in lines if name == WEIGHTS_FILE)
-    except (OSError, UnicodeDecodeError, StopIteration) as error:
+        return next(digest for digest, name in _listed(path) if name == WEIGHTS_FILE)
+    except (CheckpointError, UnicodeDecodeError, StopIteration) as error:
         raise CheckpointError(f"{path}: whose scores these are cannot be told") from error
+
+
+def _listed(path: Path) -> list[tuple[str, str]]:
+    """Reads a list: digest and name of each file."""
+    lines = read_bounded(path, _MAX_LIST_BYTES).decode("utf-8").split("\n")
+    return [(digest, name) for digest, _, name in (line.partition("  ") for line in lines)]
 
 
 def _digest(path: Path) -> str:
@@ -64,10 +72,9 @@ def check_digests(folder: Path) -> None:
     """
     path = folder / DIGESTS_FILE
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        digests = {name: digest for digest, name in _listed(path)}
+    except (CheckpointError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: cannot be read", hint="copy the whole model folder") from error
-    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     # A list that lost a line would leave that file unchecked.
     if unlisted := [name for name in present_files(folder) if name not in digests]:
         raise CheckpointError(

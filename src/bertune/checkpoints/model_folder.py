@@ -31,11 +31,13 @@ from bertune.models.classifier import Classifier, undrawn_model
 from bertune.models.encoder import Encoder
 from bertune.models.registry import read_config
 from bertune.system.atomic import replaced_folder
+from bertune.system.bounded_file import read_bounded
 from bertune.system.renamed import RenamedAttribute, takes_renamed
 from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.tokenizer_protocol import Tokenizer
 
 _CARD_FILE = "README.md"
+_MAX_CARD_BYTES = 16_000_000
 # A folder that is replaced at every epoch's end, while a model is read, is read again.
 _READINGS = 5
 
@@ -202,7 +204,7 @@ def replace_signature(directory: str | Path, signature: ModelSignature) -> None:
         _write_json(temporary / SIGNATURE_FILE, signature.to_dict())
         card = folder / _CARD_FILE
         if card.is_file():
-            text = card.read_text(encoding="utf-8", errors="surrogateescape")
+            text = read_bounded(card, _MAX_CARD_BYTES).decode("utf-8", "surrogateescape")
             (temporary / _CARD_FILE).write_text(
                 with_answers_of(text, signature), encoding="utf-8", errors="surrogateescape"
             )

@@ -14,6 +14,7 @@ from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.weight_files import has_weight_files
 from bertune.errors import CheckpointError
 from bertune.models.bert import TENSORFLOW_NAMES
+from bertune.system.bounded_file import read_bounded
 from bertune.system.protobuf_wire import WireError
 
 _TABLE = "embeddings/word_embeddings"
@@ -166,7 +167,8 @@ def _prefix_in(folder: Path) -> Path | None:
 
 def _latest(state: Path) -> str:
     """Returns the name that TensorFlow's own file calls the latest checkpoint."""
-    if not state.is_file() or state.stat().st_size > 1_000_000:
+    if not state.is_file():
         return ""
-    match = re.search(r'^model_checkpoint_path: "([^"\n]+)"', state.read_text(errors="replace"), re.MULTILINE)
+    text = read_bounded(state, 1_000_000).decode(errors="replace")
+    match = re.search(r'^model_checkpoint_path: "([^"\n]+)"', text, re.MULTILINE)
     return match[1].rpartition("/")[2] if match else ""

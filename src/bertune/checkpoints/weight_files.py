@@ -1,5 +1,6 @@
 """Which files of a model folder hold its weights."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from bertune.system.json_file import read_json_object
 WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 """In this order: the weights or, where they are in several files, an index of that name with `.index.json`."""
 _MAX_INDEX_BYTES: Final = 2_000_000
+_MOST_NAME_BYTES: Final = 255
 
 
 def has_weight_files(folder: Path) -> bool:
@@ -42,11 +44,15 @@ def _files_of_index(index: Path) -> list[Path]:
     try:
         shards = sorted(set(read_json_object(index, max_bytes=_MAX_INDEX_BYTES)["weight_map"].values()))
         # A shard is a plain file name: anything else could reach outside the folder.
-        if not shards or any(Path(shard).name != shard or not shard.isprintable() for shard in shards):
+        if not shards or not all(_is_plain_name(shard) for shard in shards):
             raise ValueError("a shard is not a plain file name")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index}: not an index of weight files ({error})") from error
     return [index.parent / shard for shard in shards]
+
+
+def _is_plain_name(shard: str) -> bool:
+    return Path(shard).name == shard and shard.isprintable() and len(os.fsencode(shard)) <= _MOST_NAME_BYTES
 
 
 def _of_model(folder: Path) -> Path | None:

@@ -21,11 +21,13 @@ from bertune.system.json_file import JsonObject
 from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.token_scan import TokenScan
 from bertune.wording.counts import counted
+from bertune.wording.excerpt import excerpt
 
 if TYPE_CHECKING:
     from bertune.models.classifier import Classifier
     from bertune.models.encoder import Encoder
 
+_LONGEST_NAME = 200
 _REFUSED_SHOWN = 100
 
 
@@ -141,7 +143,7 @@ def _show_columns(paths: tuple[Path, ...], reading: ReadOptions) -> Inspection:
     names = list(table.names) if table.names is not None else [str(number) for number in range(table.width)]
     lines = [
         f"{paths[0]}: {counted(len(names), 'column')}",
-        *(f"  {number}  {name}" for number, name in enumerate(names)),
+        *(f"  {number}  {excerpt(name, _LONGEST_NAME)}" for number, name in enumerate(names)),
     ]
     lines += table.notes
     lines.append("audit it with --text-a NAME [--text-b NAME] --label NAME, or --task for a GLUE task")

@@ -14,6 +14,7 @@ from bertune.data.formats.text_lines import is_single_byte, is_utf_8_beyond_asci
 from bertune.data.read_options import ReadOptions
 from bertune.data.table import Table, has_column
 from bertune.errors import DataError
+from bertune.system.bounded_file import refuse_pipe
 
 
 def open_table(
@@ -35,10 +36,11 @@ def open_table(
 
     Raises:
         ConfigError: no such file, or an unknown suffix.
-        DataError: the file cannot be read as its suffix says.
+        DataError: the file is no plain one, or cannot be read as its suffix says.
     """
     path, reading = Path(path), reading or ReadOptions()
     shown = _printable(path) if shown is None else shown
+    refuse_pipe(path, shown=shown, error=DataError)
     if holds_texts(path):
         return TextFolderTable(path, shown, reading.encoding)
     if reading.label_file is not None:

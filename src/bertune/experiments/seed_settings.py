@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from bertune.errors import ConfigError
 
+_MOST_SEEDS = 10_000
+_MOST_DIGITS = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSettings:
@@ -37,6 +40,8 @@ class SeedSettings:
         count = self.seeds if isinstance(self.seeds, int) else len(_parsed(self.seeds))
         if count < 1:
             raise ConfigError(f"seeds must be at least 1, not {count}")
+        if count > _MOST_SEEDS:
+            raise ConfigError(f"seeds must be at most {_MOST_SEEDS:,}, not {count!s:.40}")
         if self.average and count == 1:
             raise ConfigError("--average needs two seeds or more", hint="use for instance --seeds 5")
         if self.parallel_seeds is not None and self.parallel_seeds < 1:
@@ -61,9 +66,9 @@ def _parsed(text: str) -> tuple[int, ...]:
     numbers = []
     for part in text.split(","):
         number = part.strip()
-        if not (number.isascii() and number.isdecimal()):
+        if not (number.isascii() and number.isdecimal() and len(number) < _MOST_DIGITS):
             raise ConfigError(
-                f"--seeds {text}: {number!r} is not a seed", hint="name whole numbers, as in --seeds 1,2,7"
+                f"--seeds {text:.80}: {number!r:.40} is not a seed", hint="name whole numbers, as in --seeds 1,2,7"
             )
         numbers.append(int(number))
     twice = [number for number in numbers if numbers.count(number) > 1]

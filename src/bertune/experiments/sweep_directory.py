@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-import tomli_w
-
 from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.errors import ConfigError, DataError
 from bertune.experiments.halving import Trial
 from bertune.experiments.interrupted import ANOTHER, Interrupted
-from bertune.system.atomic import replaced_folder, write_text
+from bertune.system.atomic import replaced_folder
 from bertune.system.hinted_values import MisfitError, from_json, to_json
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.system.toml_file import write_toml
 from bertune.training.named_paths import Settings
 from bertune.training.run_directory import RunDirectory, versions
 
@@ -113,7 +112,7 @@ class SweepDirectory(RunDirectory):
 
     def write_settings(self, settings: Settings) -> None:
         """Writes `run.toml`."""
-        write_text(self.path / "run.toml", tomli_w.dumps({"sweep": settings, "made_with": versions()}), follow=False)
+        write_toml(self.path / "run.toml", {"sweep": settings, "made_with": versions()})
 
     def write_table(self, settings: Settings, data: str, metric: str, trials: list[Trial]) -> None:
         """Writes `sweep.json`.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.checkpoints.signature import ModelSignature
-from bertune.errors import ConfigError
+from bertune.errors import CheckpointError, ConfigError
 from bertune.evaluation.given_texts import GivenLabelled, GivenTexts, examples_of, labelled_rows_of
 from bertune.evaluation.logits import mean_of_windows, predict_logits
 from bertune.exports.agreement import Agreement, compare, weights_digest
@@ -112,6 +112,7 @@ def export(
     temperature, folded = loaded.signature.temperature, with_folded_temperature(loaded)
     tolerance = chosen.tolerance if temperature == 1.0 else max(chosen.tolerance, _FOLDED_TOLERANCE)
     expected = _logits(loaded, rows.encoded, _counter("predicting", len(rows), on_progress))
+    _check_finite(expected)
     with new_export(folder) as temporary:
         between = temporary / _BETWEEN
         between.mkdir()
@@ -146,6 +147,20 @@ def export(
         )
         write_agreement(temporary, agreement)
     return agreement
+
+
+def _check_finite(logits: NDArray[np.float32]) -> None:
+    """Refuses a model of which no export could be proved.
+
+    Raises:
+        CheckpointError: logits of it are not finite.
+    """
+    wrong = int((~np.isfinite(logits)).any(axis=1).sum())
+    if wrong:
+        raise CheckpointError(
+            f"the model gives logits that are not finite numbers for {wrong:,} of {len(logits):,} rows",
+            hint="the weights of this model cannot be used: train it again, with a lower --learning-rate",
+        )
 
 
 @dataclass(frozen=True, eq=False)

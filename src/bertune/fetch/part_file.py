@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bertune.errors import CheckpointError, ResourceError
-from bertune.system.atomic import write_text
+from bertune.system.atomic import put_file_in_place, write_text
 from bertune.system.json_file import read_json_object
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -85,7 +85,8 @@ class PartFile:
     def finish(self, state: FileState) -> None:
         """Gives the whole file its name."""
         self.keep_state(state)
-        self.part.replace(self.target)
+        with disk_errors(self.target):
+            put_file_in_place(self.part, self.target)
 
     def discard(self) -> None:
         """Forgets everything that is here."""

@@ -1,6 +1,7 @@
 """The sizes of an encoder, as its family's `config.json` holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
@@ -114,9 +115,10 @@ class EncoderConfig:
 
         Raises:
             CheckpointError: the file is missing or is not a JSON object.
-            ConfigError: see `from_dict`.
+            ConfigError: see `from_dict`; names the file.
         """
-        return cls.from_file(read_json_object(path, max_integer=MAX_FOREIGN_INTEGER), Path(path).name)
+        with naming(path):
+            return cls.from_file(read_json_object(path, max_integer=MAX_FOREIGN_INTEGER), Path(path).name)
 
     @classmethod
     def from_file(cls, values: Mapping[str, Any], file_name: str) -> Self:
@@ -150,6 +152,15 @@ class EncoderConfig:
     def head_dropout(self) -> float:
         """Dropout before the last dense layer of a classifier, unless it is given one."""
         return self.hidden_dropout_prob
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Lets errors of a configuration say which file it is."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def _check_keys(values: Mapping[str, Any], known: frozenset[str], instead: str) -> None:
@@ -186,7 +197,7 @@ def _check_sizes(config: EncoderConfig) -> None:
             f"num_attention_heads ({config.num_attention_heads})"
         )
     if config.hidden_act not in ACTIVATION_NAMES:
-        raise ConfigError(f"hidden_act {config.hidden_act!r} is not known; known: {', '.join(ACTIVATION_NAMES)}")
+        raise ConfigError(f"hidden_act {config.hidden_act!r:.80} is not known; known: {', '.join(ACTIVATION_NAMES)}")
     _check_total(config)
 
 
@@ -203,16 +214,14 @@ def _check_types(config: EncoderConfig) -> None:
         if field.type is bool and not isinstance(value, bool):
             raise ConfigError(f"{field.name} must be true or false, not {value!r:.80}")
         if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ConfigError(f"{field.name} must be a whole number, not {value!r}")
+            raise ConfigError(f"{field.name} must be a whole number, not {value!r:.80}")
         if field.type in (float, float | None) and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ConfigError(f"{field.name} must be a number, not {value!r}")
+            raise ConfigError(f"{field.name} must be a number, not {value!r:.80}")
         # A comparison, because math.isfinite fails on integers beyond the largest float.
         if field.type in (int, float) and not -_MAX_NUMBER < value < _MAX_NUMBER:
             raise ConfigError(f"{field.name} must be a number below {_MAX_NUMBER:,} in size")
-        if field.type is bool and not isinstance(value, bool):
-            raise ConfigError(f"{field.name} must be true or false, not {value!r}")
         if field.type is str and not isinstance(value, str):
-            raise ConfigError(f"{field.name} must be a word, not {value!r}")
+            raise ConfigError(f"{field.name} must be a word, not {value!r:.80}")
 
 
 def _check_total(config: EncoderConfig) -> None:

@@ -9,7 +9,7 @@ from bertune.models.bert import BERT
 from bertune.models.deberta import DEBERTA
 from bertune.models.distilbert import DISTILBERT
 from bertune.models.electra import ELECTRA
-from bertune.models.encoder_config import EncoderConfig
+from bertune.models.encoder_config import EncoderConfig, naming
 from bertune.models.family import Family
 from bertune.models.modernbert import MODERNBERT
 from bertune.models.mpnet import MPNET
@@ -67,7 +67,7 @@ def read_config(path: str | Path) -> EncoderConfig:
 
     Raises:
         CheckpointError: the file is missing or is not a JSON object.
-        ConfigError: a family that is not known, or sizes that cannot work.
+        ConfigError: a family that is not known, or sizes that cannot work; names the file.
 
     Example:
         >>> bertune.read_config("bert/config.json").hidden_size
@@ -75,5 +75,6 @@ def read_config(path: str | Path) -> EncoderConfig:
     """
     path = Path(path)
     values = read_json_object(path, max_integer=MAX_FOREIGN_INTEGER)
-    config: EncoderConfig = family_named(values.get("model_type")).config.from_file(values, path.name)
+    with naming(path):
+        config: EncoderConfig = family_named(values.get("model_type")).config.from_file(values, path.name)
     return config

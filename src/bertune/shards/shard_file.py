@@ -1,7 +1,6 @@
 """One shard of a re-encoded data set while it is written."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import IO, Final
 
@@ -9,6 +8,7 @@ from bertune.errors import ResourceError
 from bertune.shards.chunk_encoding import EncodedChunk
 from bertune.shards.manifest import Manifest, Shard
 from bertune.shards.store_writer import StoreWriter
+from bertune.system.atomic import put_file_in_place
 
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -71,8 +71,6 @@ class ShardFile:
             self._store.finish()
         if self._file is not None:
             self._file.close()
-        with self._partial.open("rb") as file:
-            os.fsync(file.fileno())
         digest, size = sha256_of(self._partial), self._partial.stat().st_size
-        self._partial.replace(self._final)
+        put_file_in_place(self._partial, self._final)
         return Shard(self._final.name, self.rows, self._tokens, self._truncated, size, digest)

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from bertune.errors import CheckpointError, DataError, ResourceError
 from bertune.system.atomic import replaced_file
+from bertune.system.bounded_file import refuse_pipe
 from bertune.system.json_file import parse_json
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.long_texts import LongText
@@ -127,6 +128,7 @@ def load_store(path: str | os.PathLike[str], *, key: str | None = None) -> Store
         DataError: it holds other examples than `key` says.
     """
     path = Path(path)
+    refuse_pipe(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})

@@ -38,6 +38,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent, of=folder.name)
     temporary = temporary_name(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -45,10 +46,10 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         with errors_naming(folder, temporary), _marked_as_used(temporary):
             yield temporary
             for path in temporary.rglob("*"):
-                _flush(path)
-            _flush(temporary)
+                flush(path)
+            flush(temporary)
             put_in_place(temporary, folder)
-            _flush(folder.parent)
+            flush(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -66,17 +67,17 @@ def replaced_file(path: Path, *, follow: bool = True) -> Iterator[Path]:
     if path.is_dir():  # told before anything is written, and by its own name
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, of=path.name)
     temporary = temporary_name(path)
     try:
         with errors_naming(path, temporary):
             temporary.touch()
             permissions = stat.S_IMODE(temporary.stat().st_mode)
-            yield temporary
+            with _marked_as_used(temporary):
+                yield temporary
             # A library that fills it by way of a file of its own may have left one that only its owner can read.
             temporary.chmod(permissions)
-            _flush(temporary)
-            temporary.replace(path)
-            _flush(path.parent)
+            put_file_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -104,6 +105,12 @@ def write_text(path: Path, text: str, *, follow: bool = True) -> None:
     """Writes a small file, whole or not at all; for `follow` see `replaced_file`."""
     with replaced_file(path, follow=follow) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a small file, whole or not at all; see `write_text`."""
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextmanager
@@ -154,8 +161,8 @@ def is_leftover(name: str) -> bool:
 def remove_leftovers(folder: Path, *, of: str | None = None) -> None:
     """Removes what processes that were killed left unfinished in a folder: `.tmp-NAME-PROCESS-NUMBER`.
 
-    Nothing is removed whose process may be alive, and no folder that somebody is filling, be it in another container
-    with process numbers of its own.
+    Nothing is removed whose process may be alive, and nothing that somebody is filling, be it in another container with
+    process numbers of its own. A file or folder that is written again removes its own.
 
     Args:
         folder: to look in.
@@ -165,19 +172,22 @@ def remove_leftovers(folder: Path, *, of: str | None = None) -> None:
         parts = _LEFTOVER.fullmatch(entry.name)
         if parts is None or (of is not None and parts["name"] != of) or is_alive(int(parts["process"])):
             continue
-        if not entry.is_dir():
-            entry.unlink(missing_ok=True)
-        elif not _is_used(entry):
+        if entry.is_symlink() or _is_used(entry):
+            continue
+        if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):  # somebody else's
+                entry.unlink(missing_ok=True)
 
 
 @contextmanager
-def _marked_as_used(folder: Path) -> Iterator[None]:
-    """Locks a folder as long as it is filled; the lock ends with the process."""
+def _marked_as_used(place: Path) -> Iterator[None]:
+    """Locks a file or folder as long as it is filled; the lock ends with the process."""
     if os.name != "posix":
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         take_lock(descriptor)
         yield
@@ -185,9 +195,9 @@ def _marked_as_used(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_used(folder: Path) -> bool:
+def _is_used(place: Path) -> bool:
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a named pipe would wait
     except OSError:
         return True
     try:
@@ -223,6 +233,18 @@ def put_in_place(temporary: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def put_file_in_place(temporary: Path, path: Path) -> None:
+    """Gives a file that is written its place, so that a crash leaves the one before or this one, whole.
+
+    Args:
+        temporary: beside the place.
+        path: the place.
+    """
+    flush(temporary)
+    temporary.replace(path)
+    flush(path.parent)
+
+
 def _exchange(first: Path, second: Path) -> bool:
     """Swaps two folders in one step; False where the system cannot."""
     try:
@@ -233,13 +255,19 @@ def _exchange(first: Path, second: Path) -> bool:
     return done == 0
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Waits until a file's content, or the names in a folder, are on disk.
+
+    What has a name is on disk only when its folder is, too: the order is the file, its rename, the folder.
+    """
     if os.name != "posix":
         return  # elsewhere a folder cannot be opened, nor a file for reading be flushed
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        os.fsync(descriptor)
+    except OSError as error:
         # Some network file systems do not flush folders; the rename itself has happened all the same.
-        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
-            os.fsync(descriptor)
+        if error.errno in _OF_THE_DISK or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)

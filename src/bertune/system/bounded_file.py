@@ -1,8 +1,24 @@
-"""Files that are read whole: only plain ones, and none that is larger than its kind can be."""
+"""Untrusted files: only plain ones are opened, and none is read whole that is larger than its kind can be."""
 
 from pathlib import Path
 
 from bertune.errors import BertuneError, CheckpointError
+
+
+def refuse_pipe(path: str | Path, *, shown: str | None = None, error: type[BertuneError] = CheckpointError) -> None:
+    """Refuses what is there and neither a plain file nor a folder; a named pipe would wait for ever.
+
+    Args:
+        path: the file; one that is not there is left to whoever opens it.
+        shown: how messages call it, if not by its path.
+        error: what is raised.
+
+    Raises:
+        BertuneError: as `error` says.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise error(f"{path if shown is None else shown}: not a plain file", hint="write it to a file first")
 
 
 def read_bounded(path: str | Path, max_bytes: int, *, error: type[BertuneError] = CheckpointError) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bertune.errors import CheckpointError, ResourceError
-from bertune.system.atomic import errors_naming, put_in_place, temporary_name
+from bertune.system.atomic import errors_naming, flush, put_in_place, temporary_name
 from bertune.system.hinted_values import MisfitError, from_json, to_json
 from bertune.system.json_file import read_json_object
 
@@ -78,11 +78,11 @@ def commit_folder(place: Path, files: Mapping[str, Chunks], *, needed: int) -> N
             with errors_naming(place, temporary):
                 temporary.mkdir()
                 entries = {name: _write(temporary / name, chunks) for name, chunks in files.items()}
-                _flush_folder(temporary)
+                flush(temporary)
                 _write(temporary / MANIFEST, [_manifest_text(entries)])
-                _flush_folder(temporary)
+                flush(temporary)
                 put_in_place(temporary, place)
-                _flush_folder(place.parent)
+                flush(place.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -156,16 +156,6 @@ def _write(path: Path, chunks: Chunks) -> CommittedFile:
 def _digest_of(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return  # where folders cannot be opened
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_free(place: Path, needed: int) -> None:

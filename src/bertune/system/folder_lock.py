@@ -19,6 +19,8 @@ from typing import Any
 from bertune.errors import ConfigError
 
 _fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+# A named pipe of that name would wait for ever.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Who only looks holds the lock for microseconds.
@@ -55,7 +57,7 @@ def refuse_second_run(folder: Path) -> None:
         ConfigError: there is one.
     """
     try:
-        descriptor = os.open(_lock_file(folder), os.O_RDONLY)
+        descriptor = os.open(_lock_file(folder), os.O_RDONLY | _AT_ONCE)
     except OSError:
         return
     try:
@@ -143,7 +145,7 @@ def _open_existing(path: Path) -> int | None:
     # That of another user can be locked as well: to read is enough.
     for flags in (os.O_RDWR, os.O_RDONLY):
         try:
-            return os.open(path, flags)
+            return os.open(path, flags | _AT_ONCE)
         except OSError as error:
             if error.errno not in _NOT_ALLOWED:
                 raise

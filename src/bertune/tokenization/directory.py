@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertune.errors import CheckpointError
+from bertune.system.atomic import write_bytes
 from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.tokenization.added_tokens import AddedToken, merged, names_of_special, tokens_of_entries, tokens_of_ids
 from bertune.tokenization.tokenizer_files import (
@@ -82,8 +83,8 @@ def write(
     so drops the corrections in tokenizer.json. `split_special_tokens` keeps a literal "[SEP]" in a text plain text.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / VOCABULARY_FILE).write_bytes("".join(f"{piece}\n" for piece in pieces).encode())
-    (directory / TOKENIZER_FILE).write_bytes(tokenizer_json.encode())
+    write_bytes(directory / VOCABULARY_FILE, "".join(f"{piece}\n" for piece in pieces).encode())
+    write_bytes(directory / TOKENIZER_FILE, tokenizer_json.encode())
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "do_lower_case": do_lower_case,
@@ -95,7 +96,7 @@ def write(
         "model_max_length": model_max_length,
         **ROLES,
     }
-    (directory / CONFIG_FILE).write_bytes((json.dumps(config, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(directory / CONFIG_FILE, (json.dumps(config, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _lower_casing(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bertune.errors import CheckpointError
+from bertune.system.atomic import write_bytes
 from bertune.system.bounded_file import read_bounded
 from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
 from bertune.tokenization.added_tokens import AddedToken, names_of_special, tokens_of_entries, tokens_of_ids
@@ -192,7 +193,7 @@ def write_library_files(folder: Path, files: LibraryFiles, *, has_segments: bool
     settings and the vocabulary, while the generic one keeps tokenizer.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / TOKENIZER_FILE).write_bytes(as_bytes_of(files))
+    write_bytes(folder / TOKENIZER_FILE, as_bytes_of(files))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
@@ -201,7 +202,7 @@ def write_library_files(folder: Path, files: LibraryFiles, *, has_segments: bool
         "model_max_length": model_max_length,
         **files.roles,
     }
-    (folder / CONFIG_FILE).write_bytes((json.dumps(config, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(folder / CONFIG_FILE, (json.dumps(config, indent=2, allow_nan=False) + "\n").encode())
 
 
 def as_bytes_of(files: LibraryFiles) -> bytes:

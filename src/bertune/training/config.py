@@ -8,6 +8,7 @@ from bertune.errors import ConfigError
 from bertune.nn.precision import Precision
 
 OptimizerName = Literal["adamw", "adamw_torch"]
+_MOST = 1_000_000_000
 RecipeName = Literal["auto", "lesson", "stable"]
 
 
@@ -93,6 +94,10 @@ class TrainingConfig:
             number = getattr(self, name)
             if number is not None and not number >= 0:
                 raise ConfigError(f"{name} must be 0 or more, not {number}")
+        for name in ("epochs", "batch_size", "micro_batch_size", "patience", "weight_decay", "max_gradient_norm"):
+            number = getattr(self, name)
+            if number is not None and number > _MOST:
+                raise ConfigError(f"{name} must be at most {_MOST:,}, not {number!s:.40}")
         for name in ("warmup_fraction", "label_smoothing"):
             number = getattr(self, name)
             if number is not None and not 0 <= number < 1:

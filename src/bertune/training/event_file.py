@@ -40,7 +40,11 @@ class EventFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        with errors_naming(self._path):
+            try:
+                os.fsync(self._stream.fileno())
+            finally:
+                self._stream.close()
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Writes scalars by their tags.

@@ -8,6 +8,7 @@ from bertune.errors import CheckpointError, ConfigError, DataError
 from bertune.system.folder_lock import refuse_second_run
 from bertune.system.hinted_values import MisfitError, from_json
 from bertune.system.toml_file import read_toml
+from bertune.training.checkpoint_names import remove_checkpoints
 from bertune.training.fingerprint import check_same, fingerprint_of
 from bertune.training.journal import JournalMark, read_bytes_before
 from bertune.training.named_paths import Settings
@@ -54,7 +55,7 @@ class InterruptedRun:
 
 
 def find_interrupted(folder: Path, say: Say) -> InterruptedRun:
-    """Looks into the folder of a run that did not end; changes nothing.
+    """Looks into the folder of a run that did not end; changes nothing in it.
 
     Args:
         folder: of the run.
@@ -82,6 +83,8 @@ def find_interrupted(folder: Path, say: Say) -> InterruptedRun:
             hint="the command that began it resumes it, without --overwrite",
         )
     if has_ended(directory.path):
+        if not saved.train.get("keep-checkpoints"):
+            remove_checkpoints(directory.checkpoints)  # it was killed while it deleted them
         raise ConfigError(
             f"{folder}: this run has ended, there is nothing to resume",
             hint=f"bertune inspect {folder} shows it; bertune train --config {path} --out NEW repeats it",

@@ -70,7 +70,10 @@ class Journal(Callback):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with errors_naming(self._path):
-            self._stream.close()
+            try:
+                os.fsync(self._stream.fileno())
+            finally:
+                self._stream.close()
 
     def _cut(self, after: JournalMark) -> None:
         kept = read_bytes_before(self._path, after.bytes)

@@ -15,7 +15,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-import tomli_w
 import torch
 
 from bertune.checkpoints.model_digests import model_digest, weights_file_digest
@@ -23,6 +22,7 @@ from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.errors import BertuneError, ConfigError, DivergedError, ResourceError
 from bertune.evaluation.saved_calibration import SavedCalibration
 from bertune.system.atomic import (
+    flush,
     is_leftover,
     place_aside,
     remove_leftovers,
@@ -31,15 +31,17 @@ from bertune.system.atomic import (
     temporary_name,
     write_text,
 )
+from bertune.system.bounded_file import read_bounded
 from bertune.system.folder_lock import is_alive, only_run_in, refuse_second_run
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject
-from bertune.system.toml_file import read_toml
+from bertune.system.toml_file import read_toml, write_toml
 from bertune.training.checkpoint_names import checkpoints_in, remove_checkpoints
 from bertune.training.named_paths import Settings, started_in
 from bertune.training.saved_run import RunScores
 
 _SETTINGS, _JOURNAL, _MODEL = "run.toml", "metrics.jsonl", "model"
+_MOST_PATH_BYTES: Final = 10_000
 UNFINISHED: Final = "unfinished"
 """The file that is in a run folder from the run's start to its end."""
 _LAUNCHED: Final = "torchrun "
@@ -94,7 +96,7 @@ class RunDirectory:
     @property
     def started_in(self) -> Path:
         """The folder in which the command was given that `run.toml` is of; the current one where that is not told."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, BertuneError):
             told = Path(_start_and_launch(self.path)[0])
             if told.is_absolute() and told.is_dir():
                 return told
@@ -160,6 +162,7 @@ class RunDirectory:
                 if replaces:
                     self.path.rename(self._earlier)
                 self.path.mkdir(exist_ok=True)
+                flush(self.path.parent)
                 goes_on = resumes and (self.path / UNFINISHED).exists()
                 if launch or not goes_on:
                     start = self.started_in if goes_on else Path.cwd()
@@ -173,6 +176,8 @@ class RunDirectory:
                     error.add_note(self._what_is_left(error))
                 raise
             (self.path / UNFINISHED).unlink(missing_ok=True)
+            if self.path.is_dir():
+                flush(self.path)  # before that goes from which it would be resumed
             self.forget_earlier_run()
             if not keeps:
                 remove_checkpoints(self.checkpoints)
@@ -225,6 +230,7 @@ class RunDirectory:
             if self.path.exists():
                 self.path.rename(aside)
             earlier.rename(self.path)
+            flush(self.path.parent)
         if unfinished is None:
             shutil.rmtree(aside, ignore_errors=True)
         elif error is not None:
@@ -298,9 +304,16 @@ class RunDirectory:
         return place_aside(self.path)
 
     def write_settings(self, settings: Settings) -> None:
-        """Writes `run.toml`, with the versions and the number of threads that decide its last bits."""
-        document = {"train": settings, "made_with": versions() | {"threads": torch.get_num_threads()}}
-        write_text(self.path / _SETTINGS, tomli_w.dumps(document), follow=False)
+        """Writes `run.toml`, with the versions and the number of threads that decide its last bits.
+
+        Raises:
+            ConfigError: a setting is larger than such a file holds.
+        """
+        document: dict[str, Settings] = {
+            "train": settings,
+            "made_with": {**versions(), "threads": torch.get_num_threads()},
+        }
+        write_toml(self.path / _SETTINGS, document)
 
     def write_scores(self, scores: RunScores) -> None:
         """Writes `scores.json`, with the digests of the model that is there, which they are of."""
@@ -329,7 +342,7 @@ def begun_by(launch: str, out: Path) -> Path | None:
     """
     path = RunDirectory(out).path
     for place in (path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.{UNFINISHED}*"))):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, BertuneError):
             if _start_and_launch(place)[1] == launch:
                 return place
     return None
@@ -337,7 +350,7 @@ def begun_by(launch: str, out: Path) -> Path | None:
 
 def _start_and_launch(run: Path) -> tuple[str, str]:
     """Reads where a run was started, and by which launch of several processes; the latter is mostly empty."""
-    text = (run / UNFINISHED).read_text(encoding="utf-8").rstrip("\n")
+    text = read_bounded(run / UNFINISHED, _MOST_PATH_BYTES).decode().rstrip("\n")
     start, marks, launch = text.rpartition(f"\n{_LAUNCHED}")
     return (start, launch) if marks else (text, "")
 

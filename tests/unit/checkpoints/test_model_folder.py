@@ -306,7 +306,7 @@ STEPS = [
     (BertTokenizer, "save"),
     (model_directory, "card_text"),
     (model_directory, "write_digests"),
-    (atomic, "_flush"),
+    (atomic, "flush"),
     (atomic, "put_in_place"),
 ]
 
@@ -389,7 +389,7 @@ for step in sys.argv[2:]:
 def test_a_process_killed_while_saving_leaves_a_whole_model(folder: Path, classifier: Classifier) -> None:
     old = float(classifier.classifier.bias.detach().sum())
     before = [f"model_directory:{step}:{when}" for step in ("save_file", "_write_json") for when in ("before", "after")]
-    before += ["tokenizer:save:after", "model_directory:write_digests:after", "atomic:_flush:after"]
+    before += ["tokenizer:save:after", "model_directory:write_digests:after", "atomic:flush:after"]
     before += ["atomic:put_in_place:before"]
     after = ["atomic:put_in_place:after"]
     done = subprocess.run(

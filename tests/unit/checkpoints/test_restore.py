@@ -108,6 +108,7 @@ def test_several_files_with_an_index_restore_alike(
         '{"weight_map": {"a": "/etc/passwd"}}',
         '{"weight_map": {"a": "x\\u0000"}}',
         '{"weight_map": {"a": ".."}}',
+        '{"weight_map": {"a": "' + "x" * 256 + '"}}',
         '{"weight_map": {"a": "one", "b": 3}}',
         "[" * 100_000,
     ],

@@ -126,3 +126,12 @@ def test_a_file_without_any_object_is_an_error(write: Write) -> None:
         read_examples(write("t.jsonl", "\n\n"), SINGLE)
     with pytest.raises(DataError, match=r"t\.jsonl:1"):
         read_examples(write("t.jsonl", "x\ny\n"), SINGLE)
+
+
+@pytest.mark.parametrize("value", ['{"name": "x"}', '[{"name": "x"}]'])
+def test_an_object_as_a_label_is_named_in_an_array_too(write: Write, value: str) -> None:
+    for name, content in (("t.jsonl", "{}\n{}\n"), ("t.json", "[{},\n{}]")):
+        row = f'{{"text": "x", "label": {value}}}'
+        path = write(name, content.replace("{}", '{"text": "x", "label": "a"}', 1).replace("{}", row, 1))
+        with pytest.raises(DataError, match=rf"{name}:2: 'label' is (an object|a list), expected one label"):
+            read_examples(path, SINGLE)

@@ -106,3 +106,12 @@ def test_a_broken_description_is_refused(folder: Path) -> None:
     (folder / "features.json").write_text("{}")
     with pytest.raises(DataError, match=r"features\.json is not as expected"):
         find_splits(folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "../x"])
+def test_a_name_of_a_split_that_is_no_file_name_is_refused(folder: Path, name: str) -> None:
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info["splits"][0]["name"] = name
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match="is not as expected"):
+        find_splits(folder)

@@ -23,6 +23,8 @@ def test_a_number_counts_from_the_first_seed_and_commas_name_each() -> None:
         ({"seeds": "1,,2"}, "--seeds 1,,2: '' is not a seed"),
         ({"seeds": "1,-2"}, "--seeds 1,-2: '-2' is not a seed"),
         ({"seeds": "five"}, "--seeds five: 'five' is not a seed"),
+        ({"seeds": 10**30}, f"seeds must be at most 10,000, not {10**30}"),
+        ({"seeds": "9" * 30}, f"--seeds {'9' * 30}: '{'9' * 30}' is not a seed"),
         ({"seeds": "1,²"}, "--seeds 1,²: '²' is not a seed"),
         ({"seeds": 1, "average": True}, "--average needs two seeds or more"),
         ({"seeds": "3", "average": True}, "--average needs two seeds or more"),

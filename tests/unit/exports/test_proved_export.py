@@ -250,3 +250,13 @@ def test_rows_that_do_not_fit_the_model_are_refused(make_model: Callable[..., Pa
     with pytest.raises(ConfigError, match="two texts a row"):
         export(make_model(), tmp_path / "out", format="tf_checkpoint", proof_rows=["a single text"])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_whose_logits_are_no_numbers_is_told_as_such(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = load(make_model())
+    with torch.no_grad():
+        model.classifier.classifier.weight.fill_(float("inf"))
+    with pytest.raises(CheckpointError, match=r"not finite numbers for 1,0\d\d of 1,0\d\d rows") as error:
+        export(model, tmp_path / "out", format="tf_checkpoint", proof_rows=TEXTS)
+    assert error.value.exit_code == 3
+    assert not (tmp_path / "out").exists()

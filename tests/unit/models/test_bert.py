@@ -7,6 +7,7 @@ import pytest
 
 from bertune.errors import CheckpointError, ConfigError
 from bertune.models.bert import BertConfig
+from bertune.models.registry import read_config
 from bertune.system.json_file import read_json_object
 
 
@@ -153,3 +154,12 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CheckpointError, match="not a file"):
         read_json_object(tmp_path / "pipe")
+
+
+def test_an_error_of_a_configuration_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for content in ('{"model_type": "bert", "hidden_size": "x"}', '{"model_type": "os.system"}'):
+        path.write_text(content)
+        with pytest.raises(ConfigError) as raised:
+            read_config(path)
+        assert raised.value.message.startswith(f"{path}: ")

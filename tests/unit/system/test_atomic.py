@@ -3,6 +3,7 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -243,3 +244,26 @@ def test_a_folder_is_not_taken_for_a_file_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as told:
         write_text(tmp_path, "page")
     assert told.value.filename == str(tmp_path)
+
+
+def test_what_a_killed_process_left_half_written_goes_when_it_is_written_again(tmp_path: Path) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()  # its number is nobody's now
+    left = [tmp_path / f".tmp-{name}-{process.pid}-0" for name in ("run.toml", "model", "other")]
+    left[0].write_text("half")
+    left[1].mkdir()
+    left[2].write_text("of another file")
+    write_text(tmp_path / "run.toml", "a = 1\n")
+    with replaced_folder(tmp_path / "model"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([left[2].name, "model", "run.toml"])
+
+
+def test_what_somebody_is_filling_in_another_container_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process number means nothing here."""
+    monkeypatch.setattr(atomic, "is_alive", lambda number: False)
+    with replaced_file(tmp_path / "scores.json") as filled:
+        filled.write_text("{}")
+        atomic.remove_leftovers(tmp_path)
+        assert filled.exists()
+    assert (tmp_path / "scores.json").read_text() == "{}"

@@ -244,3 +244,10 @@ def test_a_folder_that_is_being_filled_is_kept_whatever_its_number_says(
         remove_leftovers(tmp_path)
         assert (temporary / "file").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_named_pipe_in_the_place_of_a_lock_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock-run")
+    refuse_second_run(tmp_path / "run")
+    with only_run_in(tmp_path / "run"):
+        pass

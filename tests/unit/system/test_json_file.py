@@ -9,7 +9,7 @@ import pytest
 import bertune
 from bertune.errors import CheckpointError, ConfigError, DataError
 from bertune.system.json_file import MAX_FOREIGN_INTEGER, parse_json, read_json_object
-from bertune.system.toml_file import read_toml
+from bertune.system.toml_file import read_toml, write_toml
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,12 @@ def test_no_other_file_reads_json_or_toml_from_disk() -> None:
         if re.search(r"\b(json|tomllib)\.loads?\(", path.read_text("utf-8"))
     }
     assert found == set(allowed)
+
+
+def test_settings_that_the_reader_of_toml_would_refuse_are_not_written(tmp_path: Path) -> None:
+    for value in (10**30, float("inf"), [[10**30]]):
+        with pytest.raises(ConfigError, match=r"^patience: .* to be kept in run\.toml$"):
+            write_toml(tmp_path / "run.toml", {"train": {"epochs": 3, "patience": value}})
+    assert list(tmp_path.iterdir()) == []
+    write_toml(tmp_path / "run.toml", {"train": {"epochs": 3}})
+    assert read_toml(tmp_path / "run.toml") == {"train": {"epochs": 3}}

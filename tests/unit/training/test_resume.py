@@ -256,3 +256,18 @@ def test_relative_paths_lead_from_where_the_run_was_started(
     resumed(Path("..") / "run")
     monkeypatch.chdir(tmp_path)
     assert results(tmp_path / "run") == results(tmp_path / "whole" / "run")
+
+
+def test_checkpoints_that_a_run_was_deleting_when_it_was_killed_go_when_it_is_resumed(
+    world: Path, tmp_path: Path
+) -> None:
+    execute(prepared(world, tmp_path / "run"))
+    for name, keeps in (("run", False), ("kept", True)):
+        out = tmp_path / name
+        execute(prepared(world, out, save_every=2, keep_checkpoints=True, overwrite=True))
+        if not keeps:  # it had ended, but for this
+            settings = (out / "run.toml").read_text()
+            (out / "run.toml").write_text(settings.replace("keep-checkpoints = true\n", ""))
+        with pytest.raises(bertune.ConfigError, match="this run has ended"):
+            resumed(out)
+        assert (out / "checkpoints").is_dir() == keeps

@@ -24,8 +24,6 @@ _JSON_NAMES: dict[type, str] = {
     bool: "a truth value",
     type(None): "null",
 }
-
-
 _FIRST_RECORDS = 100
 _LARGEST_DOCUMENT = 1 << 30
 
@@ -218,7 +216,7 @@ class _Record(dict[str, Any]):
 
 def _as_record(value: Any) -> "dict[str, Any] | _NotUsableError":
     if not isinstance(value, _Record):
-        return _NotUsableError(f"expected a JSON object, got {_JSON_NAMES.get(type(value), 'a number')}")
+        return _NotUsableError(f"expected a JSON object, got {_json_name(value)}")
     if value.twice is not None:
         return _NotUsableError(f"the key '{shorten(value.twice)}' occurs twice in one object")
     for item in value.values():
@@ -237,6 +235,11 @@ def _after(document: str, position: int, expected: str = "") -> int:
     return position
 
 
+def _json_name(value: object) -> str:
+    # Not by its type alone: objects of an array are of a class of their own.
+    return next((name for kind, name in _JSON_NAMES.items() if isinstance(value, kind)), "a number")
+
+
 class _NotUsableError(Exception):
     """A line that is refused, and why."""
 
@@ -251,7 +254,7 @@ def _parse_object(content: str) -> dict[str, Any]:
     except ValueError as error:
         raise _NotUsableError(f"not usable JSON: {shorten(str(error))}") from error
     if not isinstance(value, dict):
-        raise _NotUsableError(f"expected a JSON object, got {_JSON_NAMES.get(type(value), 'a number')}")
+        raise _NotUsableError(f"expected a JSON object, got {_json_name(value)}")
     return value
 
 
@@ -277,13 +280,11 @@ def _cell(record: dict[str, Any], key: str, role: str) -> Cell:
             word = label_word(value)
         except TypeError as error:
             many = ", or many with --kind multi-label" if isinstance(value, list) else ""
-            raise _NotUsableError(f"'{key}' is {_JSON_NAMES[type(value)]}, expected one label{many}") from error
+            raise _NotUsableError(f"'{key}' is {_json_name(value)}, expected one label{many}") from error
     elif value is None or isinstance(value, str):
         word = value
     else:
-        raise _NotUsableError(
-            f"'{key}' is {_JSON_NAMES.get(type(value), 'a number')} ({shorten(str(value))}), expected a string"
-        )
+        raise _NotUsableError(f"'{key}' is {_json_name(value)} ({shorten(str(value))}), expected a string")
     if word is not None and not word.isascii() and _has_lone_surrogate(word):
         raise _NotUsableError(f"'{key}' holds half of a surrogate pair (\\ud800 to \\udfff), which is no character")
     return word
@@ -295,7 +296,7 @@ def _label_in_list(item: object, key: str) -> str:
     except TypeError:
         word = None
     if word is None or _has_lone_surrogate(word):
-        name = _JSON_NAMES.get(type(item), "a number")
+        name = _json_name(item)
         raise _NotUsableError(f"'{key}' holds {name} in its list ({shorten(str(item))}), expected labels")
     return word
 

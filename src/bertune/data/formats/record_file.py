@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bertune.errors import DataError
+from bertune.system.bounded_file import refuse_pipe
 from bertune.system.masked_crc import crc32c, masked
 
 _HEADER = struct.Struct("<QI")
@@ -73,6 +74,7 @@ def read_records_of(path: str | Path, *, shown: str | None = None) -> Iterator[t
         DataError: the file cannot be read, or a record is cut off or not what was written; names file and offset.
     """
     name = str(path) if shown is None else shown
+    refuse_pipe(path, shown=name, error=DataError)
     try:
         with Path(path).open("rb", buffering=_BUFFER_BYTES) as file:
             size = os.fstat(file.fileno()).st_size

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bertune.errors import DataError
+from bertune.system.bounded_file import read_bounded
 from bertune.system.json_file import read_json_object
 
 INFO_NAME = "dataset_info.json"
 FEATURES_NAME = "features.json"
+
+# Of file systems in general.
+_MOST_NAME_BYTES = 255
+_MAX_LABELS_BYTES = 16_000_000
 
 FeatureKind = Literal["text", "class", "integer", "float", "other"]
 
@@ -121,7 +126,7 @@ def _shards_of(folder: Path, dataset: str, split: Mapping[str, Any]) -> list[tup
         name = template
         for word, value in words.items():
             name = name.replace(word, value)
-        if "/" in name or "\\" in name or "{" in name:
+        if "/" in name or "\\" in name or "{" in name or "\0" in name or len(name.encode()) > _MOST_NAME_BYTES:
             raise ValueError(f"file name {name!r}")
         files.append((folder / name, rows))
     return files
@@ -132,6 +137,6 @@ def _class_names(folder: Path, feature: str) -> tuple[str, ...]:
     if not path.is_file():
         return ()
     try:
-        return tuple(path.read_text("utf-8").splitlines())
-    except (OSError, ValueError) as error:
+        return tuple(read_bounded(path, _MAX_LABELS_BYTES, error=DataError).decode("utf-8").splitlines())
+    except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
