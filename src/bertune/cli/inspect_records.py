@@ -48,6 +48,7 @@ def inspect_reencoded(folders: Mapping[str, Path], *, quiet: bool = False) -> In
             "truncated": manifest.truncated,
             "token_lengths": lengths,
             "shards_verified": len(manifest.shards),
+            "shards_missing": list(manifest.missing),
         }
     return Inspection(lines, values.get("", {"splits": values}))
 
@@ -73,7 +74,7 @@ def _manifest_lines(manifest: Manifest, lengths: Mapping[str, float]) -> list[st
     if manifest.refused:
         lines.append(f"warning: {len(manifest.refused):,} rows refused, the first: {manifest.refused[0]}")
     if not manifest.complete:
-        lines.append("warning: not all shards are finished; run `bertune encode` again")
+        lines.append(f"warning: {manifest.missing_shards()}; run `bertune encode` for them again")
     return lines
 
 

@@ -119,7 +119,8 @@ def read_reencoded(folder: str | os.PathLike[str]) -> tuple[Manifest, Records]:
     manifest = read_manifest(folder)
     if not manifest.complete:
         done, count = len(manifest.shards), manifest.recipe.shard_count
-        raise DataError(f"{folder}: {done} of {count} shards are finished", hint=_AGAIN)
+        missing = manifest.missing_shards().partition(": ")[2]
+        raise DataError(f"{folder}: {done} of {count} shards are finished, missing are {missing}", hint=_AGAIN)
 
     def read(path: Path) -> Records:
         return _shard_records(path, manifest)
