@@ -87,6 +87,8 @@ def encode(
     """
     number = spread.number()
     if spread.engine == "ray":
+        if settings.shards is None:
+            raise ConfigError("--engine ray spreads files over processes", hint="say how many: --shards 64")
         refuse_flags("a cluster's processes encode", {"processes": settings.processes is not None})
     with spread.open_engine() as engine:
         how = _Encoding(number, engine, keep_quiet if quiet else say, quiet)
@@ -173,6 +175,7 @@ def _encode_one(
 ) -> "Manifest":
     from bertune.cli.progress import EncodingProgress
     from bertune.shards.reencode import reencode
+    from bertune.shards.shared_manifest import told_missing
 
     started = time.perf_counter()
     tell, shards = how.tell, how.shards_of(settings)
@@ -205,8 +208,8 @@ def _encode_one(
     written = sum(len(manifest.shard_rows(number)) for number in own) - sum(kept.values())
     seconds = time.perf_counter() - started
     tell(f"{name}: {written:,} rows written in {seconds:.1f} s, {written / seconds:,.0f} rows/s")
-    if manifest.missing:
-        tell(f"{name}: {manifest.missing_shards()}")
+    if not manifest.complete:
+        tell(f"{name}: {told_missing(manifest)}")
     return manifest
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bertune.data.read_options import ReadOptions
@@ -90,10 +90,6 @@ class SpreadOptions:
         """Whether not this process alone makes all files."""
         return self.shard is not None or self.engine == "ray"
 
-    def flags(self) -> dict[str, bool]:
-        """Tells of each flag whether it is set."""
-        return {field.name: getattr(self, field.name) != field.default for field in fields(self)}
-
     def number(self) -> ShardNumber | None:
         """Gives which process this is; None where it makes all files.
 
@@ -101,11 +97,12 @@ class SpreadOptions:
             ConfigError: there is no such one, or flags contradict each other.
         """
         if self.engine != "ray":
-            flags = self.flags()
-            refuse_flags(
-                "without --engine ray no cluster is used",
-                {name: flags[name] for name in ("ray_address", "ray_actors", "ray_cpus")},
-            )
+            flags = {
+                "ray_address": self.ray_address is not None,
+                "ray_actors": self.ray_actors is not None,
+                "ray_cpus": self.ray_cpus != 1,
+            }
+            refuse_flags("without --engine ray no cluster is used", flags)
         elif self.shard is not None:
             raise ConfigError("--engine ray spreads all files itself", hint="leave --shard or --engine ray out")
         for name, value in {"--ray-actors": self.ray_actors, "--ray-cpus": self.ray_cpus}.items():
@@ -124,6 +121,11 @@ class SpreadOptions:
         from bertune.system.ray_engine import RayEngine
 
         return RayEngine(address=self.ray_address, actors=self.ray_actors, cpus=self.ray_cpus)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadCompute(ComputeOptions, SpreadOptions):
+    """Where and how a model answers, and over how many processes its work is spread."""
 
 
 def refuse_flags(why: str, flags: Mapping[str, bool], *, hint: str | None = None) -> None:

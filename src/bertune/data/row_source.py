@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bertune.data.examples import Columns, Examples, Task
+from bertune.data.kept_columns import KeptColumns
 from bertune.data.read_options import ReadOptions
 from bertune.data.splits import Split, stream_split
 from bertune.errors import ConfigError
@@ -46,14 +47,15 @@ class RowSource:
             raise ConfigError(f"{split}: what is to be learned is not known", hint="find_splits(data, task) tells it")
         return cls(split, split.task)
 
-    def chunks(self, rows_per_chunk: int) -> Iterator[Examples]:
-        """Reads all rows from the first to the last, so many at a time; raises as `read_split`."""
+    def chunks(self, rows_per_chunk: int, *, kept: KeptColumns | None = None) -> Iterator[Examples]:
+        """Reads all rows from the first to the last, so many at a time; arguments and errors of `stream_split`."""
         return stream_split(
             self.split,
             columns=self.columns,
             reading=self.reading,
             require_label=self.require_label,
             rows_per_chunk=rows_per_chunk,
+            kept=kept,
         )
 
     def files(self) -> "list[RowSource]":

@@ -14,12 +14,11 @@ from bertune.shards.manifest import (
     MANIFEST_NAME,
     Manifest,
     Shard,
-    publish_shard,
     read_manifest,
-    write_manifest,
 )
 from bertune.shards.parts import PARTS_NAME, remove_parts
 from bertune.shards.shard_file import ShardFile, remove_partials, sha256_of
+from bertune.shards.shared_manifest import publish_shard, with_shard
 from bertune.shards.survey import ROWS_PER_CHUNK, RowsDigest, Survey, pieces_of, targets_of
 from bertune.system.file_stamp import FileStamp
 from bertune.system.folder_lock import only_run_in
@@ -106,8 +105,8 @@ class EncodingJob:
     def _finished(self, manifest: Manifest, shard: Shard) -> Manifest:
         if self.shared:
             return publish_shard(manifest, shard, self.folder)
-        manifest = manifest.with_shard(shard)
-        write_manifest(manifest, self.folder)
+        manifest = with_shard(manifest, shard)
+        manifest.write(self.folder)
         return manifest
 
     @contextlib.contextmanager

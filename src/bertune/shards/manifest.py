@@ -10,7 +10,8 @@ from typing import Any, Final, Literal, get_type_hints
 from bertune.data.read_report import ReadReport, RefusedRow
 from bertune.data.several_names import names_in
 from bertune.errors import ConfigError, DataError
-from bertune.shards.parts import PARTS_NAME, digest_of, read_part, write_part
+from bertune.shards.parts import digest_of
+from bertune.shards.shared_manifest import with_parts
 from bertune.system.atomic import write_text
 from bertune.system.hinted_values import checked_fields, fits
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
@@ -21,7 +22,6 @@ _SPLITS: Final = ("train", "validation", "test")
 _VERSION: Final = "bertune-reencoded-1"
 _DIGEST: Final = "digest"
 _MOST_SHARDS: Final = 100_000
-_SHOWN: Final = 12
 #: What to do where windows are wanted.
 NO_WINDOWS: Final = "bertune encode writes one sequence a row; for windows give the texts themselves"
 
@@ -77,11 +77,6 @@ class Recipe:
     labels: tuple[str, ...]
     is_pair: bool
     long_text: LongText = "first"
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of it."""
-        return digest_of(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -139,24 +134,24 @@ class Manifest:
         return LongTexts(recipe.long_text, recipe.max_length, self.rows, self.truncated, self.truncated)
 
     @property
-    def missing(self) -> tuple[int, ...]:
-        """Numbers of the shards that are not finished."""
-        finished = {shard.name for shard in self.shards}
-        return tuple(number for number in range(self.recipe.shard_count) if self.shard_name(number) not in finished)
+    def about(self) -> str:
+        """A digest of the recipe."""
+        return digest_of(asdict(self.recipe))
 
-    def missing_shards(self) -> str:
-        """Says in one line which shards are not finished."""
-        numbers = ", ".join(map(str, self.missing[:_SHOWN])) + (", …" if len(self.missing) > _SHOWN else "")
-        return f"{len(self.missing)} of {self.recipe.shard_count} shards are not finished: {numbers}"
+    @property
+    def shard_names(self) -> list[str]:
+        """Names of all shards, finished or not."""
+        return [self.shard_name(number) for number in range(self.recipe.shard_count)]
+
+    @property
+    def shard_kind(self) -> type[Shard]:
+        """The type of their entries."""
+        return Shard
 
     def with_shards(self, shards: Iterable[Shard]) -> "Manifest":
         """Takes these as the finished shards, in the order of their names."""
         finished = tuple(sorted(shards, key=lambda shard: shard.name))
         return replace(self, shards=finished, complete=len(finished) == self.recipe.shard_count)
-
-    def with_shard(self, shard: Shard) -> "Manifest":
-        """Adds a finished shard."""
-        return self.with_shards((*(other for other in self.shards if other.name != shard.name), shard))
 
     def shard_name(self, number: int) -> str:
         """Gives the name of a shard."""
@@ -193,6 +188,17 @@ class Manifest:
         values = asdict(self)
         del values["kept"]
         return {"version": _VERSION, **values}
+
+    def write(self, folder: Path) -> None:
+        """Writes it, with a digest of its own; it is there whole or not at all."""
+        values = self.to_dict()
+        text = json.dumps(values | {_DIGEST: digest_of(values)}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        write_text(folder / MANIFEST_NAME, text)
+
+    @classmethod
+    def written_in(cls, folder: Path) -> "Manifest | None":
+        """Reads what was written, without what parts add to it; None where there is nothing."""
+        return _written_manifest(folder) if is_reencoded(folder) else None
 
 
 def is_reencoded(folder: str | os.PathLike[str]) -> bool:
@@ -244,7 +250,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     Raises:
         DataError: it is missing or not as expected.
     """
-    return _with_parts(_written_manifest(folder), Path(folder))
+    return with_parts(_written_manifest(folder), Path(folder))
 
 
 def _written_manifest(folder: str | os.PathLike[str]) -> Manifest:
@@ -306,49 +312,6 @@ def _check(manifest: Manifest) -> None:
     for shard in manifest.shards:
         if Path(shard.name).name != shard.name:
             raise ValueError(f"the shard name {shard.name!r} is no plain file name")
-
-
-def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Writes the manifest, with a digest of its own; it is there whole or not at all."""
-    values = manifest.to_dict()
-    text = json.dumps(values | {_DIGEST: digest_of(values)}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    write_text(folder / MANIFEST_NAME, text)
-
-
-def publish_shard(manifest: Manifest, shard: Shard, folder: Path) -> Manifest:
-    """Tells the other processes of a finished shard; see `publish_manifest`."""
-    write_part(folder, shard.name, shard, about=manifest.recipe.digest)
-    return publish_manifest(manifest.with_shard(shard), folder)
-
-
-def publish_manifest(manifest: Manifest, folder: Path) -> Manifest:
-    """Writes the manifest with the shards that any process has finished.
-
-    Each process looks again after it has written: who finishes last has looked after all the others have told of
-    theirs, so that the manifest ends complete without anybody waiting.
-
-    Returns:
-        What was written.
-    """
-    manifest = _with_parts(manifest, folder)
-    while True:
-        if not is_reencoded(folder) or _written_manifest(folder) != manifest:
-            write_manifest(manifest, folder)
-        now = _with_parts(manifest, folder)
-        if now == manifest:
-            return manifest
-        manifest = now
-
-
-def _with_parts(manifest: Manifest, folder: Path) -> Manifest:
-    """Adds the shards that have a part of their own."""
-    if manifest.complete or not (folder / PARTS_NAME).is_dir():
-        return manifest
-    about = manifest.recipe.digest
-    names = map(manifest.shard_name, manifest.missing)
-    parts = [(name, read_part(folder, name, Shard, about=about)) for name in names]
-    finished = [part for name, part in parts if part is not None and part.name == name]
-    return manifest.with_shards((*manifest.shards, *finished)) if finished else manifest
 
 
 def check_same_recipe(folder: Path, old: Recipe, new: Recipe) -> None:

@@ -4,10 +4,11 @@ A process writes what it has found or finished into a file of its own, whole or 
 another. So nothing is lost when two finish at the same time, whatever the file system knows of locks.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -18,6 +19,7 @@ from bertune.system.file_stamp import FileStamp
 from bertune.system.folder_lock import AnotherRunError, only_run_in
 from bertune.system.hinted_values import MisfitError, from_json, to_json
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
+from bertune.system.shard_number import ShardNumber
 
 PARTS_NAME: Final = ".parts"
 Value = TypeVar("Value")
@@ -62,6 +64,32 @@ def read_part(folder: Path, name: str, kind: type[Value], *, about: str) -> Valu
 def remove_parts(folder: Path) -> None:
     """Removes all parts, when none of them is true any more."""
     shutil.rmtree(folder / PARTS_NAME, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_process_in(folder: Path, shard: ShardNumber | None, *, is_shared: bool) -> Iterator[None]:
+    """Keeps out of a folder who would do the same: other runs, or other processes of the same number.
+
+    Args:
+        folder: what is made.
+        shard: which process this is; None for one that makes all.
+        is_shared: whether other processes may make other shards.
+
+    Raises:
+        AnotherRunError: somebody does the same already.
+    """
+    with contextlib.ExitStack() as held:
+        held.enter_context(only_run_in(folder, shared=is_shared))
+        if shard is not None:
+            (folder / PARTS_NAME).mkdir(exist_ok=True)
+            try:
+                held.enter_context(only_run_in(folder / PARTS_NAME / f"{shard.number}-of-{shard.count}"))
+            except AnotherRunError as error:
+                raise AnotherRunError(
+                    f"another process is making shard {shard} of {folder}",
+                    hint="it goes on; this one has nothing to do",
+                ) from error
+        yield
 
 
 def digest_of(values: Any) -> str:

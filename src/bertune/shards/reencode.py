@@ -1,8 +1,7 @@
 """A data set of any size, encoded once into shards of records or of the project's own store."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,14 +20,12 @@ from bertune.shards.manifest import (
     ShardFormat,
     check_same_recipe,
     is_reencoded,
-    publish_manifest,
     read_manifest,
-    write_manifest,
 )
-from bertune.shards.parts import PARTS_NAME, SharedReading, digest_of
+from bertune.shards.parts import SharedReading, digest_of, only_process_in
+from bertune.shards.shared_manifest import publish
 from bertune.shards.survey import FileSurvey, Survey, survey_file
 from bertune.system.atomic import remove_leftovers
-from bertune.system.folder_lock import AnotherRunError, only_run_in
 from bertune.system.shard_number import ShardNumber
 from bertune.system.shard_work import ShardEngine
 from bertune.tokenization.long_texts import LongText, checked_stride
@@ -110,14 +107,11 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
     rows = source if isinstance(source, RowSource) else RowSource.of(source)
     tell = on_progress or (lambda _: None)
     _check_settings(format, shards, processes, long_text)
-    if shard is not None and shard.count > shards:
-        raise ConfigError(
-            f"--shard {shard} of {shards} files: a process without a file has nothing to do",
-            hint=f"make at least {shard.count} files with --shards, or use fewer processes",
-        )
+    if shard is not None:
+        shard.check(shards)
     folder = _prepare_folder(Path(out))
     is_shared = shard is not None or engine is not None
-    with only_run_in(folder, shared=is_shared), _only_process_of(folder, shard):
+    with only_process_in(folder, shard, is_shared=is_shared):
         if not is_shared:
             remove_leftovers(folder)
         stamps = tuple(file.stamp() for file in rows.files())
@@ -141,23 +135,6 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
             processes=processes,
             on_rows=lambda done, todo: tell(ReencodeProgress("encoding", done, todo)),
         )
-
-
-@contextlib.contextmanager
-def _only_process_of(folder: Path, shard: ShardNumber | None) -> Iterator[None]:
-    """Keeps a second process of the same number out."""
-    if shard is None:
-        yield
-        return
-    (folder / PARTS_NAME).mkdir(exist_ok=True)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(only_run_in(folder / PARTS_NAME / f"{shard.number}-of-{shard.count}"))
-        except AnotherRunError as error:
-            raise AnotherRunError(
-                f"another process is making shard {shard} of {folder}", hint="it goes on; this one has nothing to do"
-            ) from error
-        yield
 
 
 def _survey(rows: RowSource, folder: Path | None, engine: ShardEngine | None, tell: OnProgress) -> Survey:
@@ -201,7 +178,7 @@ def _written_by(engine: ShardEngine, job: EncodingJob, numbers: Sequence[int], t
 
     engine.run(job, numbers, on_done)
     others = (shard for shard in job.plan.shards if shard.name not in {shard.name for shard in made})
-    return publish_manifest(job.plan.with_shards((*others, *made)), job.folder)
+    return publish(job.plan.with_shards((*others, *made)), job.folder)
 
 
 def _check_settings(format: str, shards: int, processes: int | None, long_text: LongText) -> None:
@@ -263,8 +240,8 @@ def _keep_finished(folder: Path, plan: Manifest, numbers: Sequence[int], *, is_s
     """Takes over the shards of earlier runs: this process's own if their content is still what was written."""
     if not is_reencoded(folder):
         if is_shared:
-            return publish_manifest(plan, folder)
-        write_manifest(plan, folder)
+            return publish(plan, folder)
+        plan.write(folder)
         return plan
     earlier = read_manifest(folder)
     check_same_recipe(folder, earlier.recipe, plan.recipe)
@@ -273,6 +250,6 @@ def _keep_finished(folder: Path, plan: Manifest, numbers: Sequence[int], *, is_s
     kept = [shard for shard in earlier.shards if shard.name in own and is_as_written(folder, shard)]
     manifest = replace(plan.with_shards((*others, *kept)), kept=tuple(shard.name for shard in kept))
     if is_shared:
-        return publish_manifest(manifest, folder)
-    write_manifest(manifest, folder)
+        return publish(manifest, folder)
+    manifest.write(folder)
     return manifest

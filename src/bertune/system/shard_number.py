@@ -48,6 +48,18 @@ class ShardNumber:
         """The last one, as it is written."""
         return f"{self.count - 1}/{self.count}"
 
+    def check(self, files: int) -> None:
+        """Refuses fewer files than processes.
+
+        Raises:
+            ConfigError: there are fewer.
+        """
+        if files < self.count:
+            raise ConfigError(
+                f"--shard {self} of {files} files: a process without a file has nothing to do",
+                hint=f"make at least {self.count} files with --shards, or use fewer processes",
+            )
+
     def share_of(self, total: int) -> range:
         """Gives which of `total` things, from 0, are this one's: a stretch, as long as the others' give or take one."""
         return range(total * self.number // self.count, total * (self.number + 1) // self.count)

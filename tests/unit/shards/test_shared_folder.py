@@ -19,6 +19,7 @@ from bertune.shards.parts import PARTS_NAME
 from bertune.shards.read_records import read_records
 from bertune.shards.reencode import ReencodeProgress, reencode
 from bertune.shards.shard_file import partial_name
+from bertune.shards.shared_manifest import missing_of
 from bertune.system.shard_number import ShardNumber
 from bertune.tokenization.tokenizer import BertTokenizer
 
@@ -149,7 +150,7 @@ def test_shards_that_no_manifest_lists_yet_are_found(
     assert len(read_records(out)) == 183
     part = out / PARTS_NAME / f"{complete.shards[1].name}.json"
     part.write_text(part.read_text().replace('"rows": ', '"rows": 1'))
-    assert read_manifest(out).missing == (1,)
+    assert missing_of(read_manifest(out)) == (1,)
     with pytest.raises(DataError, match="1 of 2 shards are finished, missing are 1"):
         read_records(out)
     assert reencode(source, tokenizer, out, shards=2, processes=1).complete
