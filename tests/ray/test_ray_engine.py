@@ -25,8 +25,8 @@ from bertune.errors import ConfigError, DataError, ResourceError
 from bertune.evaluation.predict_shards import PredictionSettings, WhoPredicts, predict_shards
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.shards.parts import PARTS_NAME
 from bertune.shards.reencode import ReencodeProgress, reencode
+from bertune.shards.shared_parts import PARTS_NAME
 from bertune.system.ray_engine import RayEngine
 from bertune.tokenization.tokenizer import BertTokenizer
 

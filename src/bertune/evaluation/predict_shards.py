@@ -25,9 +25,9 @@ from bertune.evaluation.prediction_manifest import (
     holds_other_manifest,
     read_prediction_manifest,
 )
-from bertune.shards.parts import SharedReading, digest_of, only_process_in
 from bertune.shards.shard_file import sha256_of
 from bertune.shards.shared_manifest import publish
+from bertune.shards.shared_parts import SharedReading, digest_of, only_process_in
 from bertune.shards.survey import ROWS_PER_CHUNK, RowsDigest
 from bertune.system.shard_number import ShardNumber
 from bertune.system.shard_work import ShardEngine

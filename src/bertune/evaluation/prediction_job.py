@@ -16,9 +16,9 @@ from bertune.evaluation.prediction_manifest import (
     PredictionShard,
     read_prediction_manifest,
 )
-from bertune.shards.parts import PARTS_NAME
 from bertune.shards.shard_file import partial_name, remove_partials, sha256_of
 from bertune.shards.shared_manifest import publish_shard
+from bertune.shards.shared_parts import PARTS_NAME
 from bertune.system.file_stamp import FileStamp
 from bertune.system.folder_lock import only_run_in
 

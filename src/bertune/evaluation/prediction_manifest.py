@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bertune.errors import ConfigError, DataError
-from bertune.shards.parts import digest_of
 from bertune.shards.shared_manifest import with_parts
+from bertune.shards.shared_parts import digest_of
 from bertune.system.atomic import write_text
 from bertune.system.hinted_values import MisfitError, from_json, to_json
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
@@ -193,7 +193,7 @@ class PredictionManifest:
 
 def holds_predictions(folder: Path) -> bool:
     """Whether a folder was made by `bertune predict`, by the version in its manifest."""
-    return _version_in(folder) == _VERSION
+    return bool(_version_in(folder) == _VERSION)
 
 
 def holds_other_manifest(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from bertune.data.row_blocks import PlacedRow
 from bertune.data.task_kind import TaskKind
 from bertune.evaluation.prediction_rows import NOT_READ, PredictionColumns, PredictionRow
 
-_ROWS_PER_GROUP: Final = 65_536
+_ROWS_PER_GROUP: Final = 16_384
 
 
 class PredictionTable:

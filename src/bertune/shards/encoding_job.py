@@ -16,9 +16,9 @@ from bertune.shards.manifest import (
     Shard,
     read_manifest,
 )
-from bertune.shards.parts import PARTS_NAME, remove_parts
 from bertune.shards.shard_file import ShardFile, remove_partials, sha256_of
 from bertune.shards.shared_manifest import publish_shard, with_shard
+from bertune.shards.shared_parts import PARTS_NAME, remove_parts
 from bertune.shards.survey import ROWS_PER_CHUNK, RowsDigest, Survey, pieces_of, targets_of
 from bertune.system.file_stamp import FileStamp
 from bertune.system.folder_lock import only_run_in

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal, get_type_hints
 from bertune.data.read_report import ReadReport, RefusedRow
 from bertune.data.several_names import names_in
 from bertune.errors import ConfigError, DataError
-from bertune.shards.parts import digest_of
 from bertune.shards.shared_manifest import with_parts
+from bertune.shards.shared_parts import digest_of
 from bertune.system.atomic import write_text
 from bertune.system.hinted_values import checked_fields, fits
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object

@@ -22,8 +22,8 @@ from bertune.shards.manifest import (
     is_reencoded,
     read_manifest,
 )
-from bertune.shards.parts import SharedReading, digest_of, only_process_in
 from bertune.shards.shared_manifest import publish
+from bertune.shards.shared_parts import SharedReading, digest_of, only_process_in
 from bertune.shards.survey import FileSurvey, Survey, survey_file
 from bertune.system.atomic import remove_leftovers
 from bertune.system.shard_number import ShardNumber
@@ -149,7 +149,7 @@ def _survey(rows: RowSource, folder: Path | None, engine: ShardEngine | None, te
     files = rows.files()
     if folder is None:
         return Survey(rows, [survey_file(file, count_rows) for file in files])
-    reading = SharedReading(folder, FileSurvey, _about(rows))
+    reading: SharedReading[RowSource, FileSurvey] = SharedReading(folder, FileSurvey, _about(rows))
     if engine is None or len(files) == 1:
         return Survey(rows, reading.all_of(files, lambda file: survey_file(file, count_rows)))
     found: dict[int, FileSurvey] = {}

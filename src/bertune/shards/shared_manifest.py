@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from bertune.shards.parts import PARTS_NAME, read_part, write_part
+from bertune.shards.shared_parts import PARTS_NAME, read_part, write_part
 
 _SHOWN: Final = 12
 

@@ -79,7 +79,7 @@ def survey_file(source: RowSource, on_rows: Callable[[int], None] = lambda _: No
         DataError: a row that cannot be used, or a target that is no number.
     """
     path = str(source)
-    counts = [0, 0, 0, 0]
+    rows = rows_in = rows_other_split = blank_texts = 0
     is_pair, labelled = False, True
     refused: list[RefusedRow] = []
     warnings: dict[str, None] = {}
@@ -89,8 +89,10 @@ def survey_file(source: RowSource, on_rows: Callable[[int], None] = lambda _: No
     for examples in source.chunks(ROWS_PER_CHUNK):
         report = examples.report
         path = report.path
-        added = (len(examples), report.rows_in, report.rows_other_split, report.blank_texts)
-        counts = [before + more for before, more in zip(counts, added, strict=True)]
+        rows += len(examples)
+        rows_in += report.rows_in
+        rows_other_split += report.rows_other_split
+        blank_texts += report.blank_texts
         refused += report.refused
         warnings |= dict.fromkeys(report.warnings)
         notes |= dict.fromkeys(report.notes)
@@ -101,7 +103,18 @@ def survey_file(source: RowSource, on_rows: Callable[[int], None] = lambda _: No
             digest.add(examples)
         on_rows(len(examples))
     return FileSurvey(
-        path, *counts, digest.hexdigest(), is_pair, labelled, dict(words), tuple(refused), tuple(warnings), tuple(notes)
+        path=path,
+        rows=rows,
+        rows_in=rows_in,
+        rows_other_split=rows_other_split,
+        blank_texts=blank_texts,
+        digest=digest.hexdigest(),
+        is_pair=is_pair,
+        labelled=labelled,
+        words=dict(words),
+        refused=tuple(refused),
+        warnings=tuple(warnings),
+        notes=tuple(notes),
     )
 
 

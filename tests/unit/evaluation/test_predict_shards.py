@@ -33,8 +33,8 @@ from bertune.evaluation.prediction_manifest import (
 from bertune.evaluation.predictions import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.shards.parts import PARTS_NAME
 from bertune.shards.shared_manifest import missing_of
+from bertune.shards.shared_parts import PARTS_NAME
 from bertune.system.shard_number import ShardNumber
 from bertune.tokenization.tokenizer import BertTokenizer
 

@@ -15,11 +15,11 @@ from bertune.data.row_source import RowSource
 from bertune.data.splits import find_splits
 from bertune.errors import ConfigError, DataError
 from bertune.shards.manifest import MANIFEST_NAME, read_manifest
-from bertune.shards.parts import PARTS_NAME
 from bertune.shards.read_records import read_records
 from bertune.shards.reencode import ReencodeProgress, reencode
 from bertune.shards.shard_file import partial_name
 from bertune.shards.shared_manifest import missing_of
+from bertune.shards.shared_parts import PARTS_NAME
 from bertune.system.shard_number import ShardNumber
 from bertune.tokenization.tokenizer import BertTokenizer
 
