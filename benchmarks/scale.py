@@ -124,7 +124,38 @@ def run_all(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     return results
 
 
+COUNT = """
+import json, sys, time
+from bertune.data.examples import Columns, Task
+from bertune.data.row_source import RowSource
+from bertune.data.splits import find_splits
+from bertune.shards.survey import survey_file
+task = Task.for_columns(Columns("text", None, "label"))
+source = RowSource(find_splits(sys.argv[1], task)["train"], task, task.columns)
+before = time.perf_counter(), time.process_time()
+survey_file(source)
+after = time.perf_counter(), time.process_time()
+print(json.dumps({"seconds": after[0] - before[0], "cpu_seconds": after[1] - before[1]}))
+"""
+
+
+def count_rows(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measures the counting pass alone, and what a shard costs that is finished."""
+    vocabulary, table = options.model / "vocab.txt", folder / "t.csv"
+    write_table(table, options.rows, vocabulary)
+    done = subprocess.run([sys.executable, "-c", COUNT, str(table)], stdout=subprocess.PIPE, text=True, check=True)
+    values = json.loads(done.stdout)
+    results = [{"what": "counting pass alone", "rows": options.rows, **values}]
+    command = ["encode", "--data", str(table), "--text-a", "text", "--label", "label", "--model", str(options.model)]
+    command += ["--format", "store", "--processes", "1", "--out", str(folder / "out"), "--quiet"]
+    for what in ("to be encoded", "finished before"):
+        values = measured([*command, "--shard", "0/1"])
+        results.append({"what": f"one shard {what}", "rows": options.rows, **values})
+    return results
+
+
 def compare_with_ray(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    from benchmarks.timed_work import HereEngine, TimedEngine
     from bertune.checkpoints.read_signature import read_signature
     from bertune.cli.model_source import source_for
     from bertune.cli.options import DataOptions
@@ -137,31 +168,36 @@ def compare_with_ray(folder: Path, options: argparse.Namespace) -> list[dict[str
     write_table(table, options.predicted, vocabulary)
     signature = read_signature(model)
     began = time.perf_counter()
-    turns: dict[str, list[float]] = {"plain loop": [], "one actor of Ray": []}
-    with RayEngine(actors=1) as engine:
+    turns: dict[str, list[dict[str, float]]] = {"plain loop": [], "one actor of Ray": []}
+    with RayEngine(actors=1) as ray:
         started = time.perf_counter() - began
         for turn in range(options.turns):
             for name in turns:
                 source = source_for(signature, DataOptions(), str(table))
-                who = WhoPredicts(engine=None if name == "plain loop" else engine)
-                out = folder / f"{name}-{turn}"
+                engine = TimedEngine(HereEngine() if name == "plain loop" else ray)
                 before = time.perf_counter()
-                predict_shards(model, signature, source, out, PredictionSettings(shards=4, key=("id",)), who)
-                turns[name].append(time.perf_counter() - before)
-                print(name, turns[name][-1], flush=True)
+                settings = PredictionSettings(shards=4, key=("id",))
+                out, who = folder / f"{name}-{turn}", WhoPredicts(engine=engine)
+                predict_shards(model, signature, source, out, settings, who)
+                values = {"seconds": time.perf_counter() - before, "cpu_seconds": sum(engine.pieces)}
+                turns[name].append(values)
+                print(name, values, flush=True)
             pair = [
                 {path.name: path.read_bytes() for path in (folder / f"{name}-{turn}").glob("*.parquet")}
                 for name in turns
             ]
             assert pair[0] == pair[1], "the bytes differ"
-    ratios = [ray / plain for plain, ray in zip(turns["plain loop"], turns["one actor of Ray"], strict=True)]
+    ratios = {
+        of: [mine[of] / plain[of] for plain, mine in zip(*turns.values(), strict=True)]
+        for of in ("seconds", "cpu_seconds")
+    }
     return [
         {
             "what": "predict by Ray beside the plain loop",
             "rows": options.predicted,
-            "seconds": turns,
-            "ratio": statistics.median(ratios),
+            "turns": turns,
             "ratios": ratios,
+            "ratio": {of: statistics.median(values) for of, values in ratios.items()},
             "seconds_to_start_ray": started,
         }
     ]
@@ -169,29 +205,33 @@ def compare_with_ray(folder: Path, options: argparse.Namespace) -> list[dict[str
 
 def report(about: dict[str, Any]) -> str:
     lines = ["# Rows at scale", "", about["command"], ""]
-    rows = [result for result in about["results"] if "peak_bytes" in result]
+    rows = [result for result in about["results"] if "cpu_seconds" in result]
     if rows:
         lines += [
-            "| what | rows | rows/s | CPU seconds a million rows | peak memory | seconds when finished before |",
-            "|---|---|---|---|---|---|",
+            "| what | rows | seconds | CPU seconds | CPU seconds a million rows | peak memory | again, finished |",
+            "|---|---|---|---|---|---|---|",
         ]
     for result in rows:
-        finished = f"{result['seconds_when_finished']:.1f}" if "seconds_when_finished" in result else "-"
+        again = f"{result['seconds_when_finished']:.1f} s" if "seconds_when_finished" in result else "-"
+        peak = f"{result['peak_bytes'] / 2**20:,.0f} MiB" if "peak_bytes" in result else "-"
         lines.append(
-            f"| {result['what']} | {result['rows']:,} | {result['rows'] / result['seconds']:,.0f} | "
-            f"{result['cpu_seconds'] / result['rows'] * 1e6:,.0f} | {result['peak_bytes'] / 2**20:,.0f} MiB | "
-            f"{finished} |"
+            f"| {result['what']} | {result['rows']:,} | {result['seconds']:.1f} | {result['cpu_seconds']:.1f} | "
+            f"{result['cpu_seconds'] / result['rows'] * 1e6:,.1f} | {peak} | {again} |"
         )
     for result in about["results"]:
         if "ratio" in result:
-            times = "; ".join(
-                f"{name} {', '.join(f'{second:.1f}' for second in seconds)} s"
-                for name, seconds in result["seconds"].items()
-            )
+            lines += ["| turn | plain loop: s | CPU s of the shards | one actor of Ray: s | CPU s of the shards |"]
+            lines += ["|---|---|---|---|---|"]
+            for turn, pair in enumerate(zip(*result["turns"].values(), strict=True)):
+                cells = [f"{values[of]:.2f}" for values in pair for of in ("seconds", "cpu_seconds")]
+                lines.append(f"| {turn + 1} | {' | '.join(cells)} |")
             lines += [
-                f"{result['rows']:,} rows in 4 files, in turns: {times}. Ray by the plain loop: median "
-                f"{result['ratio']:.3f}. Starting Ray took {result['seconds_to_start_ray']:.1f} s, which is not in it; "
-                "loading the model is. The files are the same, byte for byte."
+                "",
+                f"{result['rows']:,} rows in 4 files. Ray by the plain loop, median of the turns: CPU seconds of the "
+                f"shards {result['ratio']['cpu_seconds']:.3f}, time {result['ratio']['seconds']:.3f}. The time has in "
+                "it that an actor starts, imports torch and loads the model, which the plain loop has done in turns "
+                f"after its first; not that Ray starts, which took {result['seconds_to_start_ray']:.1f} s. The files "
+                "are the same, byte for byte.",
             ]
     load = ", ".join(f"{value:.1f}" for value in about["load_average"])
     facts = ", ".join(f"{name} {value}" for name, value in {**about["machine"], **about["versions"]}.items())
@@ -211,18 +251,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--predicted", type=int, default=10_000)
     parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--count", action="store_true", help="the counting pass alone, and a shard that is finished")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--note", default="")
     options = parser.parse_args()
     day = datetime.datetime.now(tz=datetime.UTC).date()
-    name = "scale-ray" if options.ray else "scale"
+    name = "scale-ray" if options.ray else "scale-count" if options.count else "scale"
+    measure = compare_with_ray if options.ray else count_rows if options.count else run_all
     out = options.out or Path(__file__).parent / "results" / f"{name}_{hardware_name()}_{day}"
     with tempfile.TemporaryDirectory() as folder:
-        results = (compare_with_ray if options.ray else run_all)(Path(folder), options)
+        results = measure(Path(folder), options)
     about = {
-        "command": f"`python -m benchmarks.scale{' --ray' if options.ray else ''} --model ENCODER --rows "
-        f"{options.rows} --predicted {options.predicted}`",
+        "command": f"`python -m benchmarks.scale{' --ray' * options.ray}{' --count' * options.count} --model ENCODER "
+        f"--rows {options.rows} --predicted {options.predicted}`",
         "machine": machine(),
         "versions": versions("bertune", "torch", "pyarrow", "tokenizers", "numpy", "ray"),
         "load_average": os.getloadavg(),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.audit.findings import PLACES_SHOWN, Finding
+from bertune.audit.growing_array import GrowingArray
 from bertune.audit.label_scan import MISSING, LabelScan
 from bertune.audit.length_counts import LengthCounts
 from bertune.audit.sightings import Sightings
@@ -47,7 +48,7 @@ class SplitScan:
         self._identical = Sightings()
         self._faults: TextFaults | None = None
         self._files: list[tuple[int, str]] = []
-        self._columns: dict[str, list[NDArray[Any]]] = {}
+        self._columns: dict[str, GrowingArray] = {}
 
     def add(self, examples: Examples) -> None:
         """Takes a chunk; chunks come in the order of the rows."""
@@ -215,13 +216,10 @@ class SplitScan:
             self._identical.add_all((np.flatnonzero(keys[0] == keys[1]) + first_row).tolist())
 
     def _keep(self, kind: str, values: NDArray[Any]) -> None:
-        self._columns.setdefault(kind, []).append(values)
+        self._columns.setdefault(kind, GrowingArray()).add(values)
 
     def _column(self, kind: str, dtype: Any) -> NDArray[Any]:
-        parts = self._columns.setdefault(kind, [np.empty(0, dtype)])
-        if len(parts) > 1:
-            parts[:] = [np.concatenate(parts)]
-        return parts[0]
+        return self._columns.setdefault(kind, GrowingArray()).values(dtype)
 
 
 def _differing(some: list[str], others: list[str]) -> Iterator[int]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bertune.audit import repeated_texts
+from bertune.audit.growing_array import GrowingArray
 from bertune.audit.repeated_texts import repeats_among, rows_shared
 
 
@@ -31,3 +32,21 @@ def test_each_repeat_is_found_with_the_first_row_of_its_key(
     assert list(zip(*(array.tolist() for array in shared), strict=True)) == [
         (row, there[key]) for row, key in enumerate(keys.tolist()) if key in there
     ]
+
+
+def test_an_array_grows_by_chunks_and_what_was_seen_of_it_stays() -> None:
+    array, expected = GrowingArray(), np.empty(0, np.uint32)
+    assert array.values(np.int64).dtype == np.int64
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    for size in (1, 0, 40_000, 7, 100_000):
+        chunk = np.arange(size, dtype=np.uint32) + size
+        array.add(chunk)
+        expected = np.concatenate([expected, chunk])
+        if size != 7:
+            seen.append((array.values(np.uint32), expected))
+    array.add(np.array([1 << 40]))
+    assert array.values(np.uint32).dtype == np.int64
+    assert array.values(np.uint32)[-1] == 1 << 40
+    assert len(array) == len(expected) + 1
+    for values, then in seen:
+        np.testing.assert_array_equal(values, then)
