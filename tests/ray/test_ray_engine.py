@@ -25,7 +25,7 @@ from bertune.errors import ConfigError, DataError, ResourceError
 from bertune.evaluation.predict_shards import PredictionSettings, WhoPredicts, predict_shards
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
-from bertune.shards.reencode import ReencodeProgress, reencode
+from bertune.shards.reencode import Encoding, ReencodeProgress, WhoEncodes, encode_shards, reencode
 from bertune.shards.shared_parts import PARTS_NAME
 from bertune.system.ray_engine import RayEngine
 from bertune.tokenization.tokenizer import BertTokenizer
@@ -96,15 +96,8 @@ def test_encoding_with_a_node_less_midway_gives_the_bytes_of_one_process(
 
     with RayEngine(address=nodes.cluster.address) as engine:
         assert ray.cluster_resources()["CPU"] == 2
-        manifest = reencode(
-            source,
-            BertTokenizer(vocabulary),
-            tmp_path / "ray",
-            shards=12,
-            max_length=16,
-            engine=engine,
-            on_progress=less,
-        )
+        settings, who = Encoding(max_length=16, shards=12), WhoEncodes(engine=engine, on_progress=less)
+        manifest = encode_shards(source, BertTokenizer(vocabulary), tmp_path / "ray", settings, who)
     assert nodes.second is None
     assert manifest.complete
     assert content(tmp_path / "ray") == content(tmp_path / "one")

@@ -174,24 +174,18 @@ def _encode_one(
     how: _Encoding,
 ) -> "Manifest":
     from bertune.cli.progress import EncodingProgress
-    from bertune.shards.reencode import reencode
+    from bertune.shards.reencode import Encoding, WhoEncodes, encode_shards
     from bertune.shards.shared_manifest import told_missing
 
     started = time.perf_counter()
     tell, shards = how.tell, how.shards_of(settings)
     with EncodingProgress(name, enabled=not how.quiet) as progress:
-        manifest = reencode(
+        manifest = encode_shards(
             source,
             tokenizer,
             folder,
-            format=settings.format,
-            max_length=settings.max_length,
-            long_text=settings.long_text,
-            shards=shards,
-            shard=how.number,
-            engine=how.engine,
-            processes=settings.processes,
-            on_progress=progress.show,
+            Encoding(settings.format, settings.max_length, settings.long_text, shards),
+            WhoEncodes(how.number, how.engine, settings.processes, progress.show),
         )
     for note in manifest.notes:
         tell(note)

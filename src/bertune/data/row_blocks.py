@@ -8,6 +8,7 @@ from bertune.data.examples import Examples, ReadReport
 from bertune.data.formats.arrow_tables import ArrowTable
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.row_source import RowSource
+from bertune.data.splits import stream_split
 from bertune.data.table import NoColumnError, find_column
 from bertune.data.table_opening import open_table
 from bertune.errors import ConfigError, DataError
@@ -107,7 +108,14 @@ def _rows_of(
 ) -> Iterator[tuple[int, PlacedRow]]:
     """Yields the rows of one file from where the stretch begins, each with its position among those of all files."""
     position, row, path = first, 0, ""
-    for examples in file.chunks(_ROWS_PER_CHUNK, kept=columns):
+    for examples in stream_split(
+        file.split,
+        columns=file.columns,
+        reading=file.reading,
+        require_label=file.require_label,
+        rows_per_chunk=_ROWS_PER_CHUNK,
+        kept=columns,
+    ):
         refused = examples.report.refused
         if examples.report.path != path:
             path, row = examples.report.path, 0

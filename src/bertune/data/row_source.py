@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bertune.data.examples import Columns, Examples, Task
-from bertune.data.kept_columns import KeptColumns
 from bertune.data.read_options import ReadOptions
 from bertune.data.splits import Split, stream_split
 from bertune.errors import ConfigError
@@ -47,15 +46,14 @@ class RowSource:
             raise ConfigError(f"{split}: what is to be learned is not known", hint="find_splits(data, task) tells it")
         return cls(split, split.task)
 
-    def chunks(self, rows_per_chunk: int, *, kept: KeptColumns | None = None) -> Iterator[Examples]:
-        """Reads all rows from the first to the last, so many at a time; arguments and errors of `stream_split`."""
+    def chunks(self, rows_per_chunk: int) -> Iterator[Examples]:
+        """Reads all rows from the first to the last, so many at a time; raises as `read_split`."""
         return stream_split(
             self.split,
             columns=self.columns,
             reading=self.reading,
             require_label=self.require_label,
             rows_per_chunk=rows_per_chunk,
-            kept=kept,
         )
 
     def files(self) -> "list[RowSource]":
@@ -64,13 +62,14 @@ class RowSource:
             return [self]
         return [replace(self, split=replace(self.split, paths=(path,))) for path in self.split.paths]
 
-    def stamp(self) -> FileStamp | None:
-        """Gives size and time of the one file that the rows come from; None where they come from more than that."""
-        split = self.split
-        from_more = (split.mrpc, split.hub, split.tfds, split.frame, self.reading.label_file)
-        if len(split.paths) != 1 or any(part is not None for part in from_more) or not split.paths[0].is_file():
-            return None
-        return FileStamp.of(split.paths[0])
-
     def __str__(self) -> str:
         return str(self.split)
+
+
+def stamp_of(source: RowSource) -> FileStamp | None:
+    """Gives size and time of the one file that rows come from; None where they come from more than that."""
+    split = source.split
+    from_more = (split.mrpc, split.hub, split.tfds, split.frame, source.reading.label_file)
+    if len(split.paths) != 1 or any(part is not None for part in from_more) or not split.paths[0].is_file():
+        return None
+    return FileStamp.of(split.paths[0])

@@ -11,7 +11,7 @@ from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.transformers_classifier import is_of_transformers
 from bertune.data.row_blocks import kept_types
-from bertune.data.row_source import RowSource
+from bertune.data.row_source import RowSource, stamp_of
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.prediction_job import PredictionJob, is_as_written
 from bertune.evaluation.prediction_manifest import (
@@ -105,7 +105,7 @@ def predict_shards(
     kept = tuple(kept_types(source, settings.key)) if settings.key else ()
     _prepare_folder(out)
     with only_process_in(out, who.shard, is_shared=who.shard is not None or who.engine is not None):
-        stamps = tuple(file.stamp() for file in source.files())
+        stamps = tuple(stamp_of(file) for file in source.files())
         about = digest_of([repr(part) for part in (source.split.name, source.split.header, source.columns)])
         about = digest_of([about, repr(source.reading), source.task.name])
         files = _count(source, SharedReading(out, PredictedFile, about), who)
@@ -158,9 +158,7 @@ def _prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _count(
-    source: RowSource, reading: SharedReading[RowSource, PredictedFile], who: WhoPredicts
-) -> list[PredictedFile]:
+def _count(source: RowSource, reading: SharedReading[PredictedFile], who: WhoPredicts) -> list[PredictedFile]:
     files = source.files()
     if who.engine is None or len(files) == 1:
         return reading.all_of(files, count_rows)
@@ -176,7 +174,7 @@ def count_rows(file: RowSource) -> PredictedFile:
         DataError: a row that cannot be used.
     """
     rows, path, digest = 0, str(file), RowsDigest()
-    is_one_file = file.stamp() is not None
+    is_one_file = stamp_of(file) is not None
     for examples in file.chunks(ROWS_PER_CHUNK):
         path = examples.report.path
         rows += len(examples) + len(examples.report.refused)

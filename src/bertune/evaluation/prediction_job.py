@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertune.data.row_blocks import RowBlock, row_blocks
-from bertune.data.row_source import RowSource
+from bertune.data.row_source import RowSource, stamp_of
 from bertune.errors import DataError, ResourceError
 from bertune.evaluation.prediction_manifest import (
     ROWS_PER_BLOCK,
@@ -192,7 +192,7 @@ class ShardPredictor:
         for file, counted, stamp in zip(self.job.source.files(), self.job.plan.files, self.job.stamps, strict=True):
             first, position = position, position + counted.rows
             is_read = max(first, rows.start) < min(position, rows.stop)
-            if is_read and stamp is not None and file.stamp() != stamp:
+            if is_read and stamp is not None and stamp_of(file) != stamp:
                 raise DataError(f"{file} changed while it was read", hint="predict into a new folder when it is still")
 
 

@@ -98,9 +98,9 @@ def _kept_value(value: Any, *, is_text: bool) -> Any:
     if hasattr(value, "as_py"):
         if not value.is_valid:
             return None
-        if not is_text:
-            return value.value if pyarrow.types.is_dictionary(value.type) else value
-        value = value.as_py()
+        if is_text:
+            return str(value.as_py())
+        return value.value if pyarrow.types.is_dictionary(value.type) else value
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

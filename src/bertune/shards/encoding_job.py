@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bertune.data.row_source import RowSource
+from bertune.data.row_source import RowSource, stamp_of
 from bertune.errors import DataError
 from bertune.shards.chunk_encoding import Chunk, ChunkEncoder, EncodedChunk
 from bertune.shards.encode_worker import EncoderProcesses
@@ -149,7 +149,7 @@ class EncodingJob:
         row = 0
         for source, file, stamp in zip(self.rows.files(), self.survey.files, self.stamps, strict=True):
             first, row = row, row + file.rows
-            if stamp is not None and _overlap(stretch, range(first, row)) and source.stamp() != stamp:
+            if stamp is not None and _overlap(stretch, range(first, row)) and stamp_of(source) != stamp:
                 raise self._changed()
 
     def _changed(self) -> DataError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from bertune.data.row_source import RowSource
+from bertune.data.row_source import RowSource, stamp_of
 from bertune.data.splits import Split
 from bertune.errors import ConfigError
 from bertune.shards.chunk_encoding import ChunkEncoder
@@ -60,8 +60,7 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
     max_length: int = 128,
     long_text: LongText = "first",
     shards: int = 1,
-    shard: ShardNumber | None = None,
-    engine: ShardEngine | None = None,
+    shard: str | None = None,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Manifest:
@@ -83,8 +82,7 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
         max_length: at most so many tokens an example, special tokens counted.
         long_text: what becomes of longer ones, `first` or `head-tail`; see `encode_examples`.
         shards: how many files.
-        shard: makes only the files that are this process's, of so many processes; None makes all.
-        engine: lets other processes make the files, such as those of a cluster; None makes them here.
+        shard: ``I/N``, I from 0: makes only the files of this process, the I-th of N; None makes all.
         processes: that encode; None takes one for each core, and this process alone for few rows.
         on_progress: told after every chunk.
 
@@ -104,17 +102,55 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
         >>> len(bertune.read_records("encoded/test"))
         150
     """
+    settings = Encoding(format, max_length, long_text, shards)
+    who = WhoEncodes(None if shard is None else ShardNumber.parse(shard), None, processes, on_progress)
+    return encode_shards(source, tokenizer, Path(out), settings, who)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a data set is encoded to; see `reencode`."""
+
+    format: ShardFormat = "tfrecord"
+    max_length: int = 128
+    long_text: LongText = "first"
+    shards: int = 1
+
+
+@dataclass(frozen=True)
+class WhoEncodes:
+    """Who encodes a data set, and who is told.
+
+    Args:
+        shard: which process this is; None makes all files.
+        engine: has other processes make them, such as those of a cluster; None makes them here.
+        processes: see `reencode`.
+        on_progress: told after every chunk.
+    """
+
+    shard: ShardNumber | None = None
+    engine: ShardEngine | None = None
+    processes: int | None = None
+    on_progress: OnProgress | None = None
+
+
+def encode_shards(
+    source: RowSource | Split, tokenizer: Tokenizer, folder: Path, settings: Encoding, who: WhoEncodes
+) -> Manifest:
+    """Encodes a data set, or this process's share of it; see `reencode`."""
     rows = source if isinstance(source, RowSource) else RowSource.of(source)
-    tell = on_progress or (lambda _: None)
-    _check_settings(format, shards, processes, long_text)
+    tell = who.on_progress or (lambda _: None)
+    format, max_length, long_text, shards = settings.format, settings.max_length, settings.long_text, settings.shards
+    shard, engine = who.shard, who.engine
+    _check_settings(format, shards, who.processes, long_text)
     if shard is not None:
         shard.check(shards)
-    folder = _prepare_folder(Path(out))
+    _prepare_folder(folder)
     is_shared = shard is not None or engine is not None
     with only_process_in(folder, shard, is_shared=is_shared):
         if not is_shared:
             remove_leftovers(folder)
-        stamps = tuple(file.stamp() for file in rows.files())
+        stamps = tuple(stamp_of(file) for file in rows.files())
         survey = _survey(rows, folder if is_shared else None, engine, tell)
         template, is_pair = tokenizer.template, survey.is_pair
         check_max_length(max_length, template=template, pairs=is_pair)
@@ -132,7 +168,7 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
             return _written_by(engine, job, missing, tell)
         return job.write(
             missing,
-            processes=processes,
+            processes=who.processes,
             on_rows=lambda done, todo: tell(ReencodeProgress("encoding", done, todo)),
         )
 
@@ -149,7 +185,7 @@ def _survey(rows: RowSource, folder: Path | None, engine: ShardEngine | None, te
     files = rows.files()
     if folder is None:
         return Survey(rows, [survey_file(file, count_rows) for file in files])
-    reading: SharedReading[RowSource, FileSurvey] = SharedReading(folder, FileSurvey, _about(rows))
+    reading: SharedReading[FileSurvey] = SharedReading(folder, FileSurvey, _about(rows))
     if engine is None or len(files) == 1:
         return Survey(rows, reading.all_of(files, lambda file: survey_file(file, count_rows)))
     found: dict[int, FileSurvey] = {}
@@ -191,7 +227,7 @@ def _check_settings(format: str, shards: int, processes: int | None, long_text: 
             raise ConfigError(f"{name} must be at least 1, not {value}")
 
 
-def _prepare_folder(folder: Path) -> Path:
+def _prepare_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, expected a folder to write into")
     if folder.is_dir() and not is_reencoded(folder):
@@ -201,7 +237,6 @@ def _prepare_folder(folder: Path) -> Path:
                 f"{folder} holds something else: {', '.join(sorted(others)[:3])}", hint="write into a new folder"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _plan(rows: RowSource, survey: Survey, encoder: ChunkEncoder, shards: int) -> Manifest:

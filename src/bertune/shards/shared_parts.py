@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from bertune.data.row_source import RowSource, stamp_of
 from bertune.errors import DataError
 from bertune.system.atomic import write_text
-from bertune.system.file_stamp import FileStamp
 from bertune.system.folder_lock import AnotherRunError, only_run_in
 from bertune.system.hinted_values import MisfitError, from_json, to_json
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
@@ -102,17 +102,7 @@ def _file(folder: Path, name: str) -> Path:
     return folder / PARTS_NAME / f"{name}.json"
 
 
-class StampedSource(Protocol):
-    """What a file is read by."""
-
-    def stamp(self) -> FileStamp | None:
-        """Gives size and time of the file; None where it is not one alone."""
-
-
-Source = TypeVar("Source", bound=StampedSource)
-
-
-class SharedReading(Generic[Source, Value]):
+class SharedReading(Generic[Value]):
     """Reads every file once, whichever of several processes does it, and tells the others.
 
     What was read of a file holds as long as it has the same size and time. Where locks are not known, each process
@@ -129,7 +119,7 @@ class SharedReading(Generic[Source, Value]):
         self._kind = kind
         self._about = about
 
-    def all_of(self, sources: Sequence[Source], read: Callable[[Source], Value]) -> list[Value]:
+    def all_of(self, sources: Sequence[RowSource], read: Callable[[RowSource], Value]) -> list[Value]:
         """Gives what is in each file, in their order.
 
         A file that another process is reading is passed over, and waited for at the end.
@@ -145,9 +135,9 @@ class SharedReading(Generic[Source, Value]):
                     found[place] = one
         return [found[place] for place in range(len(sources))]
 
-    def one(self, place: int, source: Source, read: Callable[[Source], Value], *, wait: bool) -> Value | None:
+    def one(self, place: int, source: RowSource, read: Callable[[RowSource], Value], *, wait: bool) -> Value | None:
         """Gives what is in one file; None where another process is reading it, unless it is waited for."""
-        stamp = source.stamp()
+        stamp = stamp_of(source)
         if stamp is None or not stamp.is_settled:
             # It may change without a trace: nobody else could know that it has not.
             return read(source)
@@ -162,22 +152,22 @@ class SharedReading(Generic[Source, Value]):
                 known = read_part(self._folder, name, self._kind, about=about)
                 if known is None:
                     known = read(source)
-                    if source.stamp() == stamp:
+                    if stamp_of(source) == stamp:
                         write_part(self._folder, name, known, about=about)
         except AnotherRunError:
             return None
         return known
 
-    def work(self, sources: Sequence[Source], read: Callable[[Source], Value]) -> "_ReadingWork[Source, Value]":
+    def work(self, sources: Sequence[RowSource], read: Callable[[RowSource], Value]) -> "_ReadingWork[Value]":
         """Makes work of it for an engine: each file is a piece, whose number is its place."""
         return _ReadingWork(self, tuple(sources), read)
 
 
 @dataclass(frozen=True)
-class _ReadingWork(Generic[Source, Value]):
-    reading: SharedReading[Source, Value]
-    sources: tuple[Source, ...]
-    read: Callable[[Source], Value]
+class _ReadingWork(Generic[Value]):
+    reading: SharedReading[Value]
+    sources: tuple[RowSource, ...]
+    read: Callable[[RowSource], Value]
 
     def open(self) -> Callable[[int], Value]:
         return self._one

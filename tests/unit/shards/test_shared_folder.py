@@ -20,7 +20,6 @@ from bertune.shards.reencode import ReencodeProgress, reencode
 from bertune.shards.shard_file import partial_name
 from bertune.shards.shared_manifest import missing_of
 from bertune.shards.shared_parts import PARTS_NAME
-from bertune.system.shard_number import ShardNumber
 from bertune.tokenization.tokenizer import BertTokenizer
 
 VOCABULARY = Path(__file__).parents[2] / "golden" / "small_cased_vocab.txt"
@@ -60,7 +59,7 @@ def test_the_union_is_what_one_process_writes(
     reencode(source, tokenizer, tmp_path / "one", **settings)
     numbers = random.Random(count).sample(range(count), count)
     for number in numbers:
-        manifest = reencode(source, tokenizer, tmp_path / "many", shard=ShardNumber(number, count), **settings)
+        manifest = reencode(source, tokenizer, tmp_path / "many", shard=f"{number}/{count}", **settings)
         assert manifest.complete == (number == numbers[-1])
     assert content(tmp_path / "many") == content(tmp_path / "one")
 
@@ -70,7 +69,7 @@ def test_a_row_is_encoded_the_same_however_many_files_there_are(
 ) -> None:
     for count in (1, 3):
         for number in range(count):
-            reencode(source, tokenizer, tmp_path / f"{count}", shards=count, shard=ShardNumber(number, count))
+            reencode(source, tokenizer, tmp_path / f"{count}", shards=count, shard=f"{number}/{count}")
     one, three = read_records(tmp_path / "1"), read_records(tmp_path / "3")
     for name in ("token_ids", "offsets", "first_lengths"):
         np.testing.assert_array_equal(getattr(one.encoded, name), getattr(three.encoded, name))
@@ -92,7 +91,7 @@ def test_each_file_is_counted_by_one_process_and_a_finished_shard_reads_none(
 
     def run(number: int) -> tuple[str, ...]:
         read.clear()
-        return reencode(source, tokenizer, tmp_path / "out", shards=3, shard=ShardNumber(number, 3), processes=1).kept
+        return reencode(source, tokenizer, tmp_path / "out", shards=3, shard=f"{number}/3", processes=1).kept
 
     names = [f"part-{number}.csv" for number in range(3)]
     assert run(2) == ()
@@ -122,15 +121,13 @@ def test_a_second_process_of_the_same_number_is_refused_and_one_of_another_is_no
         if told or progress.stage == "reading":
             return
         with pytest.raises(ConfigError, match="another process is making shard 0/2 of") as raised:
-            reencode(source, tokenizer, tmp_path / "out", shards=2, shard=ShardNumber(0, 2))
+            reencode(source, tokenizer, tmp_path / "out", shards=2, shard="0/2")
         told.append(raised.value.message)
         with pytest.raises(ConfigError, match="another run is writing into"):
             reencode(source, tokenizer, tmp_path / "out", shards=2)
-        assert len(reencode(source, tokenizer, tmp_path / "out", shards=2, shard=ShardNumber(1, 2)).shards) == 1
+        assert len(reencode(source, tokenizer, tmp_path / "out", shards=2, shard="1/2").shards) == 1
 
-    manifest = reencode(
-        source, tokenizer, tmp_path / "out", shards=2, shard=ShardNumber(0, 2), processes=1, on_progress=others
-    )
+    manifest = reencode(source, tokenizer, tmp_path / "out", shards=2, shard="0/2", processes=1, on_progress=others)
     assert told
     assert manifest.complete
     assert read_manifest(tmp_path / "out") == manifest
@@ -142,9 +139,9 @@ def test_shards_that_no_manifest_lists_yet_are_found(
 ) -> None:
     """As where a process is killed between telling of its shard and writing the manifest, or writes an older one."""
     out = tmp_path / "out"
-    reencode(source, tokenizer, out, shards=2, shard=ShardNumber(0, 2))
+    reencode(source, tokenizer, out, shards=2, shard="0/2")
     older = (out / MANIFEST_NAME).read_bytes()
-    complete = reencode(source, tokenizer, out, shards=2, shard=ShardNumber(1, 2))
+    complete = reencode(source, tokenizer, out, shards=2, shard="1/2")
     (out / MANIFEST_NAME).write_bytes(older)
     assert read_manifest(out) == complete
     assert len(read_records(out)) == 183
@@ -168,7 +165,7 @@ def test_a_source_that_changes_is_noticed_before_a_shard_has_its_name(
             path.write_text(path.read_text().replace("run", "aa"))
 
     with pytest.raises(DataError, match="changed while it was read"):
-        reencode(source, tokenizer, tmp_path / "out", shards=3, shard=ShardNumber(2, 3), on_progress=change)
+        reencode(source, tokenizer, tmp_path / "out", shards=3, shard="2/3", on_progress=change)
     assert content(tmp_path / "out") == {}
 
 
@@ -182,10 +179,10 @@ def test_what_a_killed_process_left_is_removed_and_what_another_machine_writes_i
     dead, foreign = own.rpartition("-")[0] + "-999999999", f".partial-{name}-elsewhere-17"
     for left in (dead, foreign):
         (out / left).write_bytes(b"half")
-    reencode(source, tokenizer, out, shards=2, shard=ShardNumber(0, 2))
+    reencode(source, tokenizer, out, shards=2, shard="0/2")
     assert sorted(path.name for path in out.glob(".partial*")) == [foreign]
 
 
 def test_more_processes_than_files_are_refused(tmp_path: Path, source: RowSource, tokenizer: BertTokenizer) -> None:
     with pytest.raises(ConfigError, match="--shard 0/4 of 2 files: a process without a file"):
-        reencode(source, tokenizer, tmp_path / "out", shards=2, shard=ShardNumber(0, 4))
+        reencode(source, tokenizer, tmp_path / "out", shards=2, shard="0/4")
