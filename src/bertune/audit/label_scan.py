@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.audit.findings import Finding
+from bertune.audit.growing_array import GrowingArray
 from bertune.audit.sightings import Sightings
 from bertune.audit.text_faults import Where
 from bertune.data.examples import Examples
@@ -40,7 +41,7 @@ class LabelScan:
         self.first_rows: dict[str, int] = {}
         self._answer_ids: dict[str, int] = {}
         self._normal: dict[str, str] = {}
-        self._answers: list[NDArray[np.float32 | np.int32]] = []
+        self._answers = GrowingArray()
         self._alone = Sightings()
         self._missing = Sightings()
         self._missing_words: Counter[str] = Counter()
@@ -60,11 +61,9 @@ class LabelScan:
     @property
     def answers(self) -> NDArray[np.float32 | np.int32] | None:
         """Values that decide contradictions, (rows,): targets, or numbers of words; None where labels are missing."""
-        if self.is_missing or not self._answers:
+        if self.is_missing or not len(self._answers):
             return None
-        if len(self._answers) > 1:
-            self._answers = [np.concatenate(self._answers)]
-        return self._answers[0]
+        return self._answers.values(np.int32)
 
     def word(self, row: int) -> str:
         """Gives the label of a row as its user wrote it, or its target."""
@@ -92,7 +91,7 @@ class LabelScan:
         elif examples.labels is None:
             self.is_missing = True
         elif self.is_regression:
-            self._answers.append(examples.targets())
+            self._answers.add(examples.targets())
         else:
             self._take_words(examples, [(word,) for word in examples.labels], first_row)
             self._take_answers(examples.labels)
@@ -101,7 +100,7 @@ class LabelScan:
     def _take_answers(self, answers: Sequence[str]) -> None:
         ids = self._answer_ids
         numbers = np.fromiter((ids.setdefault(word, len(ids)) for word in answers), np.int32, len(answers))
-        self._answers.append(numbers)
+        self._answers.add(numbers)
 
     def _take_words(self, examples: Examples, rows: Sequence[tuple[str, ...]], first_row: int) -> None:
         self.counts.update(chain.from_iterable(rows))

@@ -15,6 +15,7 @@ from bertune.checkpoints.kept_head import Head, head_names, read_head
 from bertune.checkpoints.model_card import card_text, with_answers_of
 from bertune.checkpoints.model_digests import CHECKED_FILES, WEIGHTS_FILE, check_digests, present_files, write_digests
 from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.read_signature import read_signature
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
 from bertune.checkpoints.stored_sizes import MAX_SPARE_ROWS, fitted_config
@@ -23,7 +24,6 @@ from bertune.checkpoints.transformers_classifier import (
     PROBLEM_TYPES,
     WRITTEN_BY_BERTUNE,
     is_of_transformers,
-    signature_of,
     write_signature,
 )
 from bertune.errors import BertuneError, CheckpointError, ConfigError, ResourceError
@@ -167,17 +167,6 @@ def _load(folder: Path) -> LoadedModel:
     restore(encoder, folder).assert_consumed()
     Head(read_head(classifier, folder)).put_into(classifier)
     return LoadedModel(classifier.eval(), tokenizer, signature)
-
-
-def read_signature(folder: Path) -> ModelSignature:
-    """Returns the signature of a model folder; that of a classifier of transformers is put together from its files.
-
-    Raises:
-        CheckpointError: it cannot be read, or its labels cannot be told.
-    """
-    if not is_of_transformers(folder):
-        return ModelSignature.read(folder)
-    return signature_of(folder, tokenizer_digest=read_tokenizer(folder).digest)
 
 
 def replace_signature(directory: str | Path, signature: ModelSignature) -> None:

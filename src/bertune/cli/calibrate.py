@@ -77,7 +77,8 @@ def calibrate(
         output: what is printed.
     """
     from bertune.checkpoints.model_files import find_model_folder
-    from bertune.checkpoints.model_folder import read_signature, replace_signature
+    from bertune.checkpoints.model_folder import replace_signature
+    from bertune.checkpoints.read_signature import read_signature
     from bertune.evaluation.calibration import calibrate as fit
     from bertune.evaluation.thresholds import require_threshold
     from bertune.system.folder_lock import only_run_in

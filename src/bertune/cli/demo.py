@@ -60,7 +60,6 @@ def demo(
     """
     from bertune.checkpoints.model_folder import load
     from bertune.cli.prediction_output import prediction_table
-    from bertune.cli.prediction_rows import prediction_columns, prediction_rows
     from bertune.cli.progress import FetchingProgress
     from bertune.cli.train import finished_values
     from bertune.data.demo_data import demo_folder
@@ -68,6 +67,7 @@ def demo(
     from bertune.data.sources import read_examples
     from bertune.evaluation.evaluate_model import evaluate
     from bertune.evaluation.labelled_rows import TextRows
+    from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
     from bertune.evaluation.predictions import predict
     from bertune.nn.device import choose_device
     from bertune.reports.run_report import write_report

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bertune.cli.options import SpreadOptions, refuse_flags
 from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.data.read_options import ReadOptions
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError
+from bertune.system.shard_number import ShardNumber
 
 if TYPE_CHECKING:
     from bertune.data.examples import Task
     from bertune.data.row_source import RowSource
     from bertune.data.splits import Split
     from bertune.shards.manifest import Manifest
+    from bertune.system.shard_work import ShardEngine
     from bertune.tokenization.tokenizer_protocol import Tokenizer
 
 
@@ -42,7 +45,7 @@ class EncodeSettings(ReadOptions):
         format: tfrecord, the records of the TensorFlow lesson, or store, flat ids for memory mapping.
         max_length: tokens of an example at most, special tokens included; longer ones are cut and counted.
         long_text: which tokens of longer ones stay: first keeps their beginning, head-tail beginning and end.
-        shards: files of each split.
+        shards: files of each split; by default one, with --shard I/N one for each of the N processes.
         processes: that encode; by default one a core, and this process alone for few rows.
     """
 
@@ -59,41 +62,72 @@ class EncodeSettings(ReadOptions):
     format: Literal["tfrecord", "store"] = "tfrecord"
     max_length: int = 128
     long_text: Literal["first", "head-tail", "windows"] = "first"
-    shards: int = 1
+    shards: int | None = None
     processes: int | None = None
 
 
 def encode(
     settings: Annotated[EncodeSettings, Parameter(name="*")],
     *,
+    spread: Annotated[SpreadOptions, Parameter(name="*")] = SpreadOptions(),  # noqa: B008 (frozen)
     json: bool = False,
     quiet: bool = False,
 ) -> None:
     """Encode a data set of any size once, into shards that training reads at once.
 
-    Memory does not grow with the data. Finished shards are kept when the command is run again.
+    Memory does not grow with the data. Finished shards are kept when the command is run again. Several processes make
+    one folder together: with --shard 0/4 to --shard 3/4 each of four makes its share of the files, in any order and on
+    any machine, and the folder is that of a single process.
 
     Args:
         settings: what to read and write.
+        spread: over processes and machines.
         json: print one JSON document with the manifest of each split.
         quiet: print nothing but the result and errors.
     """
-    done = _encode_splits(settings, tell=keep_quiet if quiet else say, quiet=quiet)
+    number = spread.number()
+    if spread.engine == "ray":
+        if settings.shards is None:
+            raise ConfigError("--engine ray spreads files over processes", hint="say how many: --shards 64")
+        refuse_flags("a cluster's processes encode", {"processes": settings.processes is not None})
+    with spread.open_engine() as engine:
+        how = _Encoding(number, engine, keep_quiet if quiet else say, quiet)
+        done = _encode_splits(settings, how)
     if json:
         show_json({name: {"folder": str(folder), **manifest.to_dict()} for name, (folder, manifest) in done.items()})
     else:
         show(f"{name}: {manifest.summary()} in {folder}" for name, (folder, manifest) in done.items())
 
 
-def _encode_splits(
-    settings: EncodeSettings, *, tell: Callable[[str], None], quiet: bool
-) -> "dict[str, tuple[Path, Manifest]]":
+@dataclass(frozen=True)
+class _Encoding:
+    """Who encodes, and what is told.
+
+    Args:
+        number: which process this is; None makes all shards.
+        engine: has the shards made; None makes them here.
+        tell: told each fact as a line.
+        quiet: shows no progress.
+    """
+
+    number: ShardNumber | None
+    engine: "ShardEngine | None"
+    tell: Callable[[str], None]
+    quiet: bool
+
+    def shards_of(self, settings: EncodeSettings) -> int:
+        """Gives how many files a split gets."""
+        if settings.shards is not None:
+            return settings.shards
+        return 1 if self.number is None else self.number.count
+
+
+def _encode_splits(settings: EncodeSettings, how: _Encoding) -> "dict[str, tuple[Path, Manifest]]":
     """Encodes what the settings name.
 
     Args:
         settings: of the command.
-        tell: told each fact as a line.
-        quiet: shows no progress.
+        how: see there.
 
     Returns:
         Split to its folder and manifest.
@@ -110,7 +144,7 @@ def _encode_splits(
 
     task = _task(settings)
     splits = _chosen(settings, task)
-    with FetchingProgress(enabled=not quiet) as progress:
+    with FetchingProgress(enabled=not how.quiet) as progress:
         model = resolve_model(settings.model, on_progress=progress.show)
     tokenizer = read_tokenizer(tokenizer_folder(model))
     done: dict[str, tuple[Path, Manifest]] = {}
@@ -123,7 +157,7 @@ def _encode_splits(
             settings.read_options(),
             require_label=None if task.columns.label is not None else False,
         )
-        manifest = _encode_one(name, source, tokenizer, folder, settings, tell=tell, quiet=quiet)
+        manifest = _encode_one(name, source, tokenizer, folder, settings, how)
         done[name] = folder, manifest
         if task.kind.has_one_label and task.labels is None and manifest.recipe.labels:
             # The labels of the training data are those of all: the ids must mean the same everywhere.
@@ -137,25 +171,21 @@ def _encode_one(
     tokenizer: "Tokenizer",
     folder: Path,
     settings: EncodeSettings,
-    *,
-    tell: Callable[[str], None],
-    quiet: bool,
+    how: _Encoding,
 ) -> "Manifest":
     from bertune.cli.progress import EncodingProgress
-    from bertune.shards.reencode import reencode
+    from bertune.shards.reencode import Encoding, WhoEncodes, encode_shards
+    from bertune.shards.shared_manifest import told_missing
 
     started = time.perf_counter()
-    with EncodingProgress(name, enabled=not quiet) as progress:
-        manifest = reencode(
+    tell, shards = how.tell, how.shards_of(settings)
+    with EncodingProgress(name, enabled=not how.quiet) as progress:
+        manifest = encode_shards(
             source,
             tokenizer,
             folder,
-            format=settings.format,
-            max_length=settings.max_length,
-            long_text=settings.long_text,
-            shards=settings.shards,
-            processes=settings.processes,
-            on_progress=progress.show,
+            Encoding(settings.format, settings.max_length, settings.long_text, shards),
+            WhoEncodes(how.number, how.engine, settings.processes, progress.show),
         )
     for note in manifest.notes:
         tell(note)
@@ -165,11 +195,15 @@ def _encode_one(
         tell(f"warning: {name}: no column '{settings.label}' in {manifest.source}: encoded without labels")
     if manifest.refused:
         tell(f"warning: {len(manifest.refused):,} rows refused, the first: {manifest.refused[0]}")
+    own = range(shards) if how.number is None else how.number.share_of(shards)
     if manifest.kept:
-        tell(f"{name}: {len(manifest.kept)} of {settings.shards} shards were finished before and are kept")
-    written = manifest.rows - sum(shard.rows for shard in manifest.shards if shard.name in manifest.kept)
+        tell(f"{name}: {len(manifest.kept)} of {len(own)} shards were finished before and are kept")
+    kept = {shard.name: shard.rows for shard in manifest.shards if shard.name in manifest.kept}
+    written = sum(len(manifest.shard_rows(number)) for number in own) - sum(kept.values())
     seconds = time.perf_counter() - started
     tell(f"{name}: {written:,} rows written in {seconds:.1f} s, {written / seconds:,.0f} rows/s")
+    if not manifest.complete:
+        tell(f"{name}: {told_missing(manifest)}")
     return manifest
 
 

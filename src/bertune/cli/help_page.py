@@ -51,8 +51,19 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Thresholds": ("--threshold", "--threshold-for"),
     "Explanations": ("--explain", "--explain-by", "--limit"),
     "Computing": ("--device", "--precision", "--processes", "--process-timeout"),
+    "Several processes and machines": ("--shard", "--engine", "--ray-address", "--ray-actors", "--ray-cpus"),
     "Output": (
-        *("--out", "--overwrite", "--format", "--shards", "--keep", "--top-k", "--formula-safe", "--glue-submission"),
+        *(
+            "--out",
+            "--overwrite",
+            "--format",
+            "--shards",
+            "--key",
+            "--keep",
+            "--top-k",
+            "--formula-safe",
+            "--glue-submission",
+        ),
         *("--rows", "--html", "--plot", "--tensorboard", "--json", "--quiet", "--verbose"),
     ),
 }
@@ -64,7 +75,18 @@ USUAL: Final = frozenset(
         *("--validation", "--test", "--split", "--delimiter", "--no-header", "--max-length", "--metric"),
         *("--recipe", "--epochs", "--batch-size", "--learning-rate", "--class-weights", "--seed", "--seeds"),
         *("--trials", "--search-learning-rate", "--search-batch-size", "--search-epochs"),
-        *("--format", "--shards", "--keep", "--top-k", "--explain", "--overwrite", "--json", "--quiet"),
+        *(
+            "--format",
+            "--shards",
+            "--shard",
+            "--key",
+            "--keep",
+            "--top-k",
+            "--explain",
+            "--overwrite",
+            "--json",
+            "--quiet",
+        ),
     }
 )
 # Lines of flags that leave room on a screen of 60 lines for what stands above and below.

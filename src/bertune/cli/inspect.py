@@ -83,7 +83,7 @@ def inspect(
 
     Args:
         what: a run or model folder, a pretrained encoder (folder, file, name or address), or data (table, folder, hf://…,
-            what `bertune encode` wrote, TFRecord files).
+            what `bertune encode` or `bertune predict --shards` wrote, TFRecord files).
         data: of the data: how they are read and audited. Rows that cannot be used are all listed; the exit code is 3
             then, unless --on-bad-row skip lets them pass.
         plot: draw the model into this file, .svg or .png.
@@ -93,6 +93,7 @@ def inspect(
         raise ConfigError("nothing is named to look into", hint="name a run, a model or data")
     from bertune.cli.inspect_data import AuditOptions, inspect_data
     from bertune.cli.inspect_records import inspect_records, inspect_reencoded, record_files_at, reencoded_at
+    from bertune.evaluation.prediction_manifest import holds_predictions
 
     if plot is not None:
         from bertune.plots.figure import check_path
@@ -105,6 +106,11 @@ def inspect(
         from bertune.cli.inspect_model import inspect_run
 
         found = inspect_run(Path(what))
+    elif holds_predictions(Path(what)):
+        from bertune.cli.inspect_predictions import inspect_predictions
+
+        refuse_flags(f"{what} holds predictions", {"task": task is not None} | about_data)
+        found = inspect_predictions(Path(what))
     elif folders := reencoded_at(what):
         refuse_flags(f"{what} was encoded before", {"task": task is not None} | about_data)
         found = inspect_reencoded(folders, quiet=output.quiet)

@@ -4,7 +4,8 @@ import math
 from pathlib import Path
 
 from bertune.checkpoints.model_files import config_file, files_folder, find_model_folder, tokenizer_folder
-from bertune.checkpoints.model_folder import load, read_signature
+from bertune.checkpoints.model_folder import load
+from bertune.checkpoints.read_signature import read_signature
 from bertune.checkpoints.receipt import shape_text
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.signature import ModelSignature

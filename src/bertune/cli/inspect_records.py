@@ -11,6 +11,7 @@ from bertune.data.formats.tfds_folder import find_tfds_folder
 from bertune.data.split_files import splits_in_folder
 from bertune.shards.manifest import Manifest, find_reencoded_splits, read_manifest
 from bertune.shards.record_summary import FeatureSummary, RecordSummary, summarise_records, token_lengths
+from bertune.shards.shared_manifest import missing_of, told_missing
 from bertune.system.json_file import JsonObject
 from bertune.wording.metric_text import part_of
 from bertune.wording.nearest import shown_label
@@ -48,6 +49,7 @@ def inspect_reencoded(folders: Mapping[str, Path], *, quiet: bool = False) -> In
             "truncated": manifest.truncated,
             "token_lengths": lengths,
             "shards_verified": len(manifest.shards),
+            "shards_missing": list(missing_of(manifest)),
         }
     return Inspection(lines, values.get("", {"splits": values}))
 
@@ -73,7 +75,7 @@ def _manifest_lines(manifest: Manifest, lengths: Mapping[str, float]) -> list[st
     if manifest.refused:
         lines.append(f"warning: {len(manifest.refused):,} rows refused, the first: {manifest.refused[0]}")
     if not manifest.complete:
-        lines.append("warning: not all shards are finished; run `bertune encode` again")
+        lines.append(f"warning: {told_missing(manifest)}; run `bertune encode` for them again")
     return lines
 
 

@@ -1,18 +1,17 @@
 """Reading data for a model that is already there: its signature says which columns."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
+from bertune.cli.model_source import choose_split, columns_from, missing_columns_named
 from bertune.cli.options import DataOptions, refuse_flags
-from bertune.data.examples import Columns, Examples
+from bertune.data.examples import Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.sources import read_lines
 from bertune.data.splits import find_splits, glue_task, read_split
-from bertune.data.table import NoColumnError
-from bertune.errors import ConfigError, DataError
+from bertune.errors import ConfigError
 from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.labelled_rows import LabelledRows, TextRows
 from bertune.shards.manifest import find_reencoded_splits
@@ -96,7 +95,7 @@ def _read_reencoded(
         if wanted is not None:
             raise ConfigError(f"{data} is one split, so --split {wanted} has no meaning", hint="leave --split out")
         return ReencodedExamples.read(folders[""], model), None
-    name = _choose(data, list(folders), wanted, require_label=require_label)
+    name = choose_split(data, list(folders), wanted, require_label=require_label)
     return ReencodedExamples.read(folders[name], model), name
 
 
@@ -110,13 +109,13 @@ def _read_texts(
     allow_no_label: bool,
     kept: KeptColumns | None = None,
 ) -> tuple[Examples, str | None]:
-    columns = _columns_from(signature, options, label, allow_no_label=allow_no_label)
+    columns = columns_from(signature, options, label, allow_no_label=allow_no_label)
     task = glue_task(signature.task) if signature.task and columns is None else None
     if columns is None and task is None:
         columns = signature.columns(allow_none=allow_no_label)
     found = find_splits(data, task)
-    name = _choose(data, list(found), options.split, require_label=require_label)
-    try:
+    name = choose_split(data, list(found), options.split, require_label=require_label)
+    with missing_columns_named(signature, options, require_label=require_label):
         examples = read_split(
             found[name],
             columns=columns,
@@ -125,47 +124,4 @@ def _read_texts(
             require_label=require_label,
             kept=kept,
         )
-    except NoColumnError as error:
-        if options.text_a is not None:
-            raise
-        # The name is that of training, which nobody has typed here.
-        flags = "--text-a" + (" and --text-b" if signature.is_pair else "") + (" and --label" if require_label else "")
-        naming = f"name the columns of this table with {flags}"
-        if error.hint is None:
-            raise ConfigError(error.message, hint=naming) from error
-        # A guess at the name wants its flag; what mends the file stands for itself.
-        is_guess = error.hint.startswith("did you mean")
-        raise ConfigError(error.message, hint=f"{error.hint} {naming}" if is_guess else error.hint) from error
     return examples, name if len(found) > 1 else None
-
-
-def _columns_from(
-    signature: ModelSignature, options: DataOptions, label: str | None, *, allow_no_label: bool
-) -> Columns | None:
-    """Returns the columns that flags name, the others as in training; None where no flag names one."""
-    if options.text_a is None and options.text_b is None and label is None:
-        return None
-    usual = signature.columns(allow_none=allow_no_label)
-    text_a = usual.text_a if options.text_a is None else options.text_a
-    text_b = usual.text_b if options.text_b is None else options.text_b
-    if label is None:
-        return replace(usual, text_a=text_a, text_b=text_b)
-    separator = signature.label_separator
-    return Columns.of_kind(signature.kind, text_a, text_b, label, separator=separator, allow_none=allow_no_label)
-
-
-def _choose(data: str, names: list[str], wanted: str | None, *, require_label: bool) -> str:
-    if wanted is not None and Path(data).is_file():
-        raise ConfigError(f"{data} is one file, so --split {wanted} has no meaning", hint="leave --split out")
-    if wanted is not None:
-        if wanted not in names:
-            raise ConfigError(f"{data}: no split {wanted!r}; there are {', '.join(names)}")
-        return wanted
-    if len(names) == 1:
-        return names[0]
-    # What a model was not trained on comes first; training data only when named.
-    order = ("validation", "test") if require_label else ("test", "validation")
-    for name in order:
-        if name in names:
-            return name
-    raise DataError(f"{data}: which of {', '.join(names)} is meant is not known", hint="use --split")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, refuse_flags
+from bertune.cli.options import DataOptions, OutputOptions, SpreadCompute, refuse_flags
 from bertune.cli.prediction_options import PredictionOptions
 from bertune.cli.terminal import keep_quiet, printable, say, show, show_json
 from bertune.errors import ConfigError
@@ -17,9 +17,9 @@ from bertune.wording.nearest import shorten
 if TYPE_CHECKING:
     from bertune.checkpoints.model_folder import LoadedModel
     from bertune.checkpoints.signature import ModelSignature
-    from bertune.cli.prediction_rows import PredictionColumns
     from bertune.data.kept_columns import KeptColumns
     from bertune.evaluation.labelled_rows import LabelledRows
+    from bertune.evaluation.prediction_rows import PredictionColumns
     from bertune.nn.precision import Precision
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]
@@ -71,7 +71,7 @@ def predict(
     destination: Annotated[PredictionOptions, Parameter(name="*")] = PredictionOptions(),  # noqa: B008 (frozen)
     glue_submission: Path | None = None,
     explaining: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),
-    compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
+    compute: Annotated[SpreadCompute, Parameter(name="*")] = SpreadCompute(),  # noqa: B008 (frozen)
     output: Annotated[PredictedOutput, Parameter(name="*")] = PredictedOutput(),
 ) -> None:
     """Predict texts with a fine-tuned model: those named, those of a file or folder, or lines of standard input.
@@ -86,17 +86,28 @@ def predict(
     --on-bad-row skip leaves out stands in its place, with the reason. For data made by `bertune encode`, which hold no
     texts, the position of each row in the data set stands first instead.
 
+    For any number of rows, --shards 8 --out FOLDER writes so many Parquet files, at constant memory; then tables may
+    stand in the place of texts: predict RUN 'part-*.parquet'. Processes of a job array share the files by --shard I/N.
+
     Args:
         run: a run or model folder.
-        texts: a text to answer, or the two texts of a pair.
+        texts: a text to answer, or the two texts of a pair; with --shards or --shard, tables.
         options: which data.
         destination: where the answers go.
         glue_submission: of a model of a GLUE task: write what is predicted for its test sets into this folder (or file)
             as the leaderboard takes it.
         explaining: whether and how answers are explained.
-        compute: where and how.
+        compute: where and how, and by how many processes.
         output: what is printed.
     """
+    if compute.is_spread or destination.shards is not None:
+        from bertune.cli.predict_spread import Spread, predict_spread
+
+        refuse_flags("files of --shards hold predictions", {"explain": explaining.explain} | explaining.flags())
+        refuse_flags("files of --shards hold no submission", {"glue_submission": glue_submission is not None})
+        predict_spread(run, texts, options, Spread(destination, compute, output))
+        return
+    _ = compute.number()  # refuses flags without effect
     from bertune.checkpoints.model_files import find_model_folder
     from bertune.checkpoints.model_folder import load
     from bertune.data.kept_columns import KeptColumns
@@ -229,8 +240,8 @@ def _predict_rows(
     """Predicts what was read, and writes or shows all predictions."""
     from bertune.cli.prediction_files import write_predictions
     from bertune.cli.prediction_output import PredictionWriter
-    from bertune.cli.prediction_rows import prediction_columns, prediction_rows
     from bertune.cli.progress import RowsProgress
+    from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
     from bertune.evaluation.predictions import predict
 
     columns = prediction_columns(
@@ -264,10 +275,10 @@ def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _P
         DataError: a line that cannot be used; those before are predicted.
     """
     from bertune.cli.prediction_output import PredictionWriter, prediction_line
-    from bertune.cli.prediction_rows import PredictionColumns, prediction_rows, text_names
     from bertune.data.formats.arriving_lines import arriving_examples, typed_examples
     from bertune.data.read_report import ReadReport
     from bertune.evaluation.labelled_rows import TextRows
+    from bertune.evaluation.prediction_rows import PredictionColumns, prediction_rows, text_names
     from bertune.evaluation.predictions import predict
 
     stream = sys.stdin.buffer

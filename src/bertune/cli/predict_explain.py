@@ -9,13 +9,13 @@ from rich.text import Text
 
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.cli.prediction_files import json_line, json_record
-from bertune.cli.prediction_rows import prediction_columns, prediction_rows
 from bertune.cli.progress import RowsProgress
 from bertune.cli.terminal import printable, show
 from bertune.data.examples import Examples
 from bertune.errors import ConfigError
 from bertune.evaluation.explain import Explanation, Method, Reason, WordReason, explain
 from bertune.evaluation.labelled_rows import TextRows
+from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
 
 # An explanation costs as much as dozens of predictions.
 _MOST_ROWS = 1000

@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from bertune.cli.prediction_options import PredictionFormat
-from bertune.cli.prediction_rows import PredictionColumns, PredictionRow
 from bertune.cli.terminal import json_text
 from bertune.errors import DataError
+from bertune.evaluation.prediction_rows import PredictionColumns, PredictionRow
 from bertune.system.atomic import replaced_file
 from bertune.system.json_file import JsonObject
 

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterable
 
 from bertune.cli.prediction_files import delimited_lines, json_lines
-from bertune.cli.prediction_rows import PredictionColumns, PredictionRow
 from bertune.cli.terminal import printable, printable_cells, show
+from bertune.evaluation.prediction_rows import PredictionColumns, PredictionRow
 from bertune.evaluation.predictions import Prediction
 from bertune.wording.aligned import aligned, output_width
 from bertune.wording.nearest import shown_label

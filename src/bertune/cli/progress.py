@@ -90,6 +90,15 @@ class RowsProgress:
     ) -> None:
         self._progress.stop()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a terminal that shows it."""
+        return not self._progress.disable
+
+    def total(self, rows: int) -> None:
+        """Says how many rows there are, where that was not known before."""
+        self._progress.update(self._task, total=rows)
+
     def advance(self, rows: int) -> None:
         """Moves the bar."""
         self._progress.advance(self._task, rows)

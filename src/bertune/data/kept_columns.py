@@ -53,6 +53,10 @@ class KeptColumns:
         """Returns the kept cells of a row; all missing where the row could not be taken apart."""
         return self._cells.get((path, line), (None,) * len(self.names))
 
+    def forget(self) -> None:
+        """Forgets the cells of all rows so far, so that memory does not grow with the rows of a table."""
+        self._cells.clear()
+
 
 class _WatchedTable:
     """A table whose rows are also asked for the kept columns; the reader sees the columns that it picked."""

@@ -1,12 +1,13 @@
 """A split of a task, to be read from the start as often as needed, at constant memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bertune.data.examples import Columns, Examples, Task
 from bertune.data.read_options import ReadOptions
 from bertune.data.splits import Split, stream_split
 from bertune.errors import ConfigError
+from bertune.system.file_stamp import FileStamp
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,20 @@ class RowSource:
             rows_per_chunk=rows_per_chunk,
         )
 
+    def files(self) -> "list[RowSource]":
+        """Gives the rows of each file by themselves, in their order; of data that are no files, all rows as one."""
+        if len(self.split.paths) < 2:
+            return [self]
+        return [replace(self, split=replace(self.split, paths=(path,))) for path in self.split.paths]
+
     def __str__(self) -> str:
         return str(self.split)
+
+
+def stamp_of(source: RowSource) -> FileStamp | None:
+    """Gives size and time of the one file that rows come from; None where they come from more than that."""
+    split = source.split
+    from_more = (split.mrpc, split.hub, split.tfds, split.frame, source.reading.label_file)
+    if len(split.paths) != 1 or any(part is not None for part in from_more) or not split.paths[0].is_file():
+        return None
+    return FileStamp.of(split.paths[0])

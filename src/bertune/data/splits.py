@@ -174,15 +174,17 @@ def stream_split(
     reading: ReadOptions | None = None,
     require_label: bool | None = None,
     rows_per_chunk: int = 2048,
+    kept: KeptColumns | None = None,
 ) -> Iterator[Examples]:
     """Reads a split as `read_split` does, a chunk at a time, so that memory does not grow with the files.
 
     Args:
-        split: as for `read_split`, like all others but the last.
+        split: as for `read_split`, like all others but `rows_per_chunk`.
         columns: where texts and label are.
         reading: how the files are read.
         require_label: whether each row needs one.
         rows_per_chunk: examples in a chunk at most.
+        kept: takes further columns along; who reads lets it forget them, chunk by chunk.
 
     Yields:
         Examples in order, each chunk with the account of its own rows. Chunks may be empty.
@@ -196,7 +198,7 @@ def stream_split(
             f"{split}: which columns hold texts and label is not known", hint="name the columns or the task"
         )
     required = not split.is_for_testing if require_label is None else require_label
-    for part in _parts(split, columns, reading or ReadOptions(), required, rows_per_chunk):
+    for part in _parts(split, columns, reading or ReadOptions(), required, rows_per_chunk, kept):
         yield _in_words(part, split.task, required) if isinstance(split.task, GlueTask) else part
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -78,24 +79,61 @@ def shared_logits(
         group: of the processes.
     """
     encoded = as_dataset(data).encoded
-    sequences = encoded.sequences
-    begins_example = np.zeros(len(sequences), bool)
-    begins_example[encoded.first_sequences] = True
-    device = classifier.device
-    if batch_tokens is None:
-        batch_tokens = _BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
-    logits = np.zeros((len(sequences), classifier.num_labels), dtype=np.float32)
-    compute = _computation_of(classifier, prepack=len(sequences.token_ids) >= _LEAST_TOKENS_TO_PREPACK)
+    with computing_logits(classifier, tokens=len(encoded.sequences.token_ids), group=group) as compute:
+        return compute(encoded, batch_tokens=batch_tokens, on_batch=on_batch)
+
+
+class ComputeLogits(Protocol):
+    """Computes the logits of examples; see `predict_logits`."""
+
+    def __call__(
+        self,
+        encoded: EncodedExamples,
+        *,
+        batch_tokens: int | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Computes (examples, labels), fp32, in input order."""
+
+
+@contextmanager
+def computing_logits(classifier: Classifier, *, tokens: int, group: ProcessGroup = ALONE) -> Iterator[ComputeLogits]:
+    """Gets a classifier ready once, for the logits of any number of examples in turn.
+
+    What comes of some examples does not depend on those before.
+
+    Args:
+        classifier: the model; in evaluation mode meanwhile and left as it was found.
+        tokens: about how many are computed in all; laying out the weights is worth it for many.
+        group: of the processes that compute a share of the batches each, and all get all logits.
+    """
+    compute = _computation_of(classifier, prepack=tokens >= _LEAST_TOKENS_TO_PREPACK)
     # In the products of `fit` and of the command line: whoever asks, the same model gives the same bits.
     computing = computing_in(classifier.encoder, classifier.encoder.compute_dtype)
-    with evaluating(classifier), torch.inference_mode(), computing:
+
+    def logits_of(
+        encoded: EncodedExamples,
+        *,
+        batch_tokens: int | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        sequences = encoded.sequences
+        begins_example = np.zeros(len(sequences), bool)
+        begins_example[encoded.first_sequences] = True
+        device = classifier.device
+        if batch_tokens is None:
+            batch_tokens = _BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
+        logits = np.zeros((len(sequences), classifier.num_labels), dtype=np.float32)
         for indices in batches_of_share(sequences.lengths, batch_tokens, group):
             logits[indices] = compute(pack(sequences, indices, device=device)).cpu().numpy()
             if on_batch is not None:
                 on_batch(int(begins_example[indices].sum()))
-    # As whole numbers: each is that of one process beside zeros, and none is rounded.
-    group.add_up([torch.from_numpy(logits.view(np.int32))])
-    return mean_of_windows(logits, encoded)
+        # As whole numbers: each is that of one process beside zeros, and none is rounded.
+        group.add_up([torch.from_numpy(logits.view(np.int32))])
+        return mean_of_windows(logits, encoded)
+
+    with evaluating(classifier), torch.inference_mode(), computing:
+        yield logits_of
 
 
 def batches_of_share(lengths: NDArray[np.int64], max_tokens: int, group: ProcessGroup) -> Iterator[NDArray[np.int64]]:

@@ -1,9 +1,8 @@
 """The manifest of a re-encoded data set: what is in the shards, and all that decided it."""
 
-import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_type_hints
@@ -11,6 +10,8 @@ from typing import Any, Final, Literal, get_type_hints
 from bertune.data.read_report import ReadReport, RefusedRow
 from bertune.data.several_names import names_in
 from bertune.errors import ConfigError, DataError
+from bertune.shards.shared_manifest import with_parts
+from bertune.shards.shared_parts import digest_of
 from bertune.system.atomic import write_text
 from bertune.system.hinted_values import checked_fields, fits
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
@@ -132,10 +133,25 @@ class Manifest:
         recipe = self.recipe
         return LongTexts(recipe.long_text, recipe.max_length, self.rows, self.truncated, self.truncated)
 
-    def with_shard(self, shard: Shard) -> "Manifest":
-        """Adds a finished shard."""
-        shards = (*self.shards, shard)
-        return replace(self, shards=shards, complete=len(shards) == self.recipe.shard_count)
+    @property
+    def about(self) -> str:
+        """A digest of the recipe."""
+        return digest_of(asdict(self.recipe))
+
+    @property
+    def shard_names(self) -> list[str]:
+        """Names of all shards, finished or not."""
+        return [self.shard_name(number) for number in range(self.recipe.shard_count)]
+
+    @property
+    def shard_kind(self) -> type[Shard]:
+        """The type of their entries."""
+        return Shard
+
+    def with_shards(self, shards: Iterable[Shard]) -> "Manifest":
+        """Takes these as the finished shards, in the order of their names."""
+        finished = tuple(sorted(shards, key=lambda shard: shard.name))
+        return replace(self, shards=finished, complete=len(finished) == self.recipe.shard_count)
 
     def shard_name(self, number: int) -> str:
         """Gives the name of a shard."""
@@ -172,6 +188,17 @@ class Manifest:
         values = asdict(self)
         del values["kept"]
         return {"version": _VERSION, **values}
+
+    def write(self, folder: Path) -> None:
+        """Writes it, with a digest of its own; it is there whole or not at all."""
+        values = self.to_dict()
+        text = json.dumps(values | {_DIGEST: digest_of(values)}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        write_text(folder / MANIFEST_NAME, text)
+
+    @classmethod
+    def written_in(cls, folder: Path) -> "Manifest | None":
+        """Reads what was written, without what parts add to it; None where there is nothing."""
+        return _written_manifest(folder) if is_reencoded(folder) else None
 
 
 def is_reencoded(folder: str | os.PathLike[str]) -> bool:
@@ -218,18 +245,22 @@ def _refuse_among_others(path: str | os.PathLike[str]) -> None:
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
-    """Reads the manifest of a folder.
+    """Reads the manifest of a folder, with the shards that other processes have finished since it was written.
 
     Raises:
         DataError: it is missing or not as expected.
     """
+    return with_parts(_written_manifest(folder), Path(folder))
+
+
+def _written_manifest(folder: str | os.PathLike[str]) -> Manifest:
     path = Path(folder) / MANIFEST_NAME
     if not path.exists():
         raise DataError(f"{folder} has no {MANIFEST_NAME}", hint="expected a folder made by `bertune encode`")
     values = read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError)
     try:
         digest = values.pop(_DIGEST, None)
-        if digest is not None and digest != _digest_of(values):
+        if digest is not None and digest != digest_of(values):
             raise ValueError("it is not what was written, its digest differs")
         if values.pop("version", None) != _VERSION:
             raise ValueError(f"expected version {_VERSION}")
@@ -281,20 +312,6 @@ def _check(manifest: Manifest) -> None:
     for shard in manifest.shards:
         if Path(shard.name).name != shard.name:
             raise ValueError(f"the shard name {shard.name!r} is no plain file name")
-
-
-def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Writes the manifest, with a digest of its own; it is there whole or not at all."""
-    values = manifest.to_dict()
-    text = json.dumps(values | {_DIGEST: _digest_of(values)}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    write_text(folder / MANIFEST_NAME, text)
-
-
-def _digest_of(values: dict[str, Any]) -> str:
-    """SHA-256 over all entries but itself, in one form whatever their order and spaces."""
-    return hashlib.sha256(
-        json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    ).hexdigest()
 
 
 def check_same_recipe(folder: Path, old: Recipe, new: Recipe) -> None:

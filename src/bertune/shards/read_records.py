@@ -15,6 +15,7 @@ from bertune.data.formats.tf_example import parse_example
 from bertune.errors import ConfigError, DataError
 from bertune.shards.manifest import Manifest, is_reencoded, read_manifest
 from bertune.shards.shard_file import sha256_of
+from bertune.shards.shared_manifest import told_missing
 from bertune.shards.store import load_store
 from bertune.shards.tfrecord import RecordColumns, read_padded_example
 from bertune.tokenization.encoded_examples import EncodedExamples, offsets_of
@@ -119,7 +120,8 @@ def read_reencoded(folder: str | os.PathLike[str]) -> tuple[Manifest, Records]:
     manifest = read_manifest(folder)
     if not manifest.complete:
         done, count = len(manifest.shards), manifest.recipe.shard_count
-        raise DataError(f"{folder}: {done} of {count} shards are finished", hint=_AGAIN)
+        missing = told_missing(manifest).partition(": ")[2]
+        raise DataError(f"{folder}: {done} of {count} shards are finished, missing are {missing}", hint=_AGAIN)
 
     def read(path: Path) -> Records:
         return _shard_records(path, manifest)

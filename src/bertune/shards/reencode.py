@@ -1,19 +1,17 @@
 """A data set of any size, encoded once into shards of records or of the project's own store."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
-from bertune.data.row_source import RowSource
+from bertune.data.row_source import RowSource, stamp_of
 from bertune.data.splits import Split
-from bertune.errors import ConfigError, DataError
-from bertune.shards.chunk_encoding import Chunk, ChunkEncoder, EncodedChunk
-from bertune.shards.encode_worker import EncoderProcesses
+from bertune.errors import ConfigError
+from bertune.shards.chunk_encoding import ChunkEncoder
+from bertune.shards.encoding_job import EncodingJob, is_as_written
 from bertune.shards.manifest import (
-    MANIFEST_NAME,
     NO_WINDOWS,
     SUFFIX_OF,
     Manifest,
@@ -23,19 +21,16 @@ from bertune.shards.manifest import (
     check_same_recipe,
     is_reencoded,
     read_manifest,
-    write_manifest,
 )
-from bertune.shards.shard_file import ShardFile, sha256_of
-from bertune.shards.survey import RowsDigest, Survey, pieces_of, targets_of
+from bertune.shards.shared_manifest import publish
+from bertune.shards.shared_parts import SharedReading, digest_of, only_process_in
+from bertune.shards.survey import FileSurvey, Survey, survey_file
 from bertune.system.atomic import remove_leftovers
-from bertune.system.folder_lock import only_run_in
-from bertune.system.processors import usable_processors
+from bertune.system.shard_number import ShardNumber
+from bertune.system.shard_work import ShardEngine
 from bertune.tokenization.long_texts import LongText, checked_stride
 from bertune.tokenization.tokenizer_protocol import Tokenizer
 from bertune.tokenization.truncation import check_max_length
-
-_ROWS_PER_CHUNK: Final = 1024
-_ROWS_WORTH_A_PROCESS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +60,7 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
     max_length: int = 128,
     long_text: LongText = "first",
     shards: int = 1,
+    shard: str | None = None,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Manifest:
@@ -75,6 +71,9 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
     a temporary name; the manifest lists those that are finished. Run again, it keeps every finished shard whose content
     is what was written and makes the others.
 
+    Several processes, on one machine or many, make one folder together where each is given its `shard`: the files are
+    those of one process that makes all. What one of them has found in a file of the source the others need not read.
+
     Args:
         source: the rows; a split that knows its task will do.
         tokenizer: makes the ids.
@@ -83,14 +82,15 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
         max_length: at most so many tokens an example, special tokens counted.
         long_text: what becomes of longer ones, `first` or `head-tail`; see `encode_examples`.
         shards: how many files.
+        shard: ``I/N``, I from 0: makes only the files of this process, the I-th of N; None makes all.
         processes: that encode; None takes one for each core, and this process alone for few rows.
         on_progress: told after every chunk.
 
     Returns:
-        What the folder holds; `kept` names the shards that were finished before.
+        What the folder holds; `kept` names the shards that were finished before, of this process's own.
 
     Raises:
-        ConfigError: a setting that cannot work, or a folder with something else in it.
+        ConfigError: a setting that cannot work, a folder with something else in it, or another process is at it.
         DataError: a row cannot be used; names file and line.
         ResourceError: the disk is full, or a process died.
 
@@ -102,28 +102,119 @@ def reencode(  # noqa: PLR0913 (a name of the lesson)
         >>> len(bertune.read_records("encoded/test"))
         150
     """
+    settings = Encoding(format, max_length, long_text, shards)
+    who = WhoEncodes(None if shard is None else ShardNumber.parse(shard), None, processes, on_progress)
+    return encode_shards(source, tokenizer, Path(out), settings, who)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a data set is encoded to; see `reencode`."""
+
+    format: ShardFormat = "tfrecord"
+    max_length: int = 128
+    long_text: LongText = "first"
+    shards: int = 1
+
+
+@dataclass(frozen=True)
+class WhoEncodes:
+    """Who encodes a data set, and who is told.
+
+    Args:
+        shard: which process this is; None makes all files.
+        engine: has other processes make them, such as those of a cluster; None makes them here.
+        processes: see `reencode`.
+        on_progress: told after every chunk.
+    """
+
+    shard: ShardNumber | None = None
+    engine: ShardEngine | None = None
+    processes: int | None = None
+    on_progress: OnProgress | None = None
+
+
+def encode_shards(
+    source: RowSource | Split, tokenizer: Tokenizer, folder: Path, settings: Encoding, who: WhoEncodes
+) -> Manifest:
+    """Encodes a data set, or this process's share of it; see `reencode`."""
     rows = source if isinstance(source, RowSource) else RowSource.of(source)
-    tell = on_progress or (lambda _: None)
-    _check_settings(format, shards, processes, long_text)
-    folder = _prepare_folder(Path(out))
-    with only_run_in(folder):
-        remove_leftovers(folder)
-        survey = Survey(rows, _ROWS_PER_CHUNK, lambda count: tell(ReencodeProgress("reading", count, None)))
+    tell = who.on_progress or (lambda _: None)
+    format, max_length, long_text, shards = settings.format, settings.max_length, settings.long_text, settings.shards
+    shard, engine = who.shard, who.engine
+    _check_settings(format, shards, who.processes, long_text)
+    if shard is not None:
+        shard.check(shards)
+    _prepare_folder(folder)
+    is_shared = shard is not None or engine is not None
+    with only_process_in(folder, shard, is_shared=is_shared):
+        if not is_shared:
+            remove_leftovers(folder)
+        stamps = tuple(stamp_of(file) for file in rows.files())
+        survey = _survey(rows, folder if is_shared else None, engine, tell)
         template, is_pair = tokenizer.template, survey.is_pair
         check_max_length(max_length, template=template, pairs=is_pair)
         checked_stride(long_text, None, template=template, max_length=max_length, pairs=is_pair)
         if shards > survey.rows:
             raise ConfigError(f"{shards} shards for {survey.rows} rows", hint="use fewer --shards")
-        manifest = _plan(rows, survey, tokenizer, format, max_length, shards, long_text)
-        manifest = _keep_finished(folder, manifest)
-        missing = [number for number in range(shards) if manifest.shard_name(number) not in manifest.kept]
-        if missing:
-            encoder = ChunkEncoder(tokenizer, max_length, format, long_text)
-            todo = sum(len(manifest.shard_rows(number)) for number in missing)
-            chunks = _Chunks(folder, rows, survey, manifest, missing)
-            with _encoded(chunks, encoder, _process_count(processes, todo)) as results:
-                manifest = _write_missing(chunks, results, todo, tell)
-    return manifest
+        encoder = ChunkEncoder(tokenizer, max_length, format, long_text)
+        numbers = range(shards) if shard is None else shard.share_of(shards)
+        plan = _keep_finished(folder, _plan(rows, survey, encoder, shards), numbers, is_shared=is_shared)
+        missing = [number for number in numbers if plan.shard_name(number) not in plan.kept]
+        if not missing:
+            return plan
+        job = EncodingJob(folder, rows, survey, stamps, plan, encoder, is_shared)
+        if engine is not None:
+            return _written_by(engine, job, missing, tell)
+        return job.write(
+            missing,
+            processes=who.processes,
+            on_rows=lambda done, todo: tell(ReencodeProgress("encoding", done, todo)),
+        )
+
+
+def _survey(rows: RowSource, folder: Path | None, engine: ShardEngine | None, tell: OnProgress) -> Survey:
+    """Reads all files; with a folder that several processes make, only those that no other has read."""
+    count = 0
+
+    def count_rows(more: int) -> None:
+        nonlocal count
+        count += more
+        tell(ReencodeProgress("reading", count, None))
+
+    files = rows.files()
+    if folder is None:
+        return Survey(rows, [survey_file(file, count_rows) for file in files])
+    reading: SharedReading[FileSurvey] = SharedReading(folder, FileSurvey, _about(rows))
+    if engine is None or len(files) == 1:
+        return Survey(rows, reading.all_of(files, lambda file: survey_file(file, count_rows)))
+    found: dict[int, FileSurvey] = {}
+    engine.run(reading.work(files, survey_file), range(len(files)), found.__setitem__)
+    return Survey(rows, [found[place] for place in range(len(files))])
+
+
+def _about(rows: RowSource) -> str:
+    """A digest of what decides how a file is surveyed, beside the file."""
+    task = rows.task
+    labels = () if task.labels is None else task.labels.names
+    columns = rows.columns or task.columns
+    split = (rows.split.name, rows.split.header)
+    return digest_of(
+        [repr(part) for part in (*split, task.name, task.kind, labels, columns, rows.reading, rows.require_label)]
+    )
+
+
+def _written_by(engine: ShardEngine, job: EncodingJob, numbers: Sequence[int], tell: OnProgress) -> Manifest:
+    todo = sum(len(job.plan.shard_rows(number)) for number in numbers)
+    made: list[Shard] = []
+
+    def on_done(_: int, shard: Shard) -> None:
+        made.append(shard)
+        tell(ReencodeProgress("encoding", sum(shard.rows for shard in made), todo))
+
+    engine.run(job, numbers, on_done)
+    others = (shard for shard in job.plan.shards if shard.name not in {shard.name for shard in made})
+    return publish(job.plan.with_shards((*others, *made)), job.folder)
 
 
 def _check_settings(format: str, shards: int, processes: int | None, long_text: LongText) -> None:
@@ -136,7 +227,7 @@ def _check_settings(format: str, shards: int, processes: int | None, long_text: 
             raise ConfigError(f"{name} must be at least 1, not {value}")
 
 
-def _prepare_folder(folder: Path) -> Path:
+def _prepare_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, expected a folder to write into")
     if folder.is_dir() and not is_reencoded(folder):
@@ -146,32 +237,23 @@ def _prepare_folder(folder: Path) -> Path:
                 f"{folder} holds something else: {', '.join(sorted(others)[:3])}", hint="write into a new folder"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
-def _plan(
-    rows: RowSource,
-    survey: Survey,
-    tokenizer: Tokenizer,
-    format: ShardFormat,
-    max_length: int,
-    shards: int,
-    long_text: LongText,
-) -> Manifest:
+def _plan(rows: RowSource, survey: Survey, encoder: ChunkEncoder, shards: int) -> Manifest:
     columns = rows.columns or rows.task.columns
     if rows.task.kind.has_label_sets:
         raise ConfigError("rows with several labels cannot be re-encoded", hint="train on the table itself")
     recipe = Recipe(
-        format=format,
+        format=encoder.format,
         shard_count=shards,
-        max_length=max_length,
-        tokenizer_digest=tokenizer.digest,
+        max_length=encoder.max_length,
+        tokenizer_digest=encoder.tokenizer.digest,
         rows_digest=survey.rows_digest,
         task=rows.task.name,
         kind="classification" if rows.task.kind.has_labels else "regression",
         labels=() if survey.labels is None else survey.labels.names,
         is_pair=survey.is_pair,
-        long_text=long_text,
+        long_text=encoder.long_text,
     )
     return Manifest(
         recipe=recipe,
@@ -189,98 +271,20 @@ def _plan(
     )
 
 
-def _keep_finished(folder: Path, manifest: Manifest) -> Manifest:
-    """Takes over the shards of an earlier run whose content is still what was written, in their order."""
+def _keep_finished(folder: Path, plan: Manifest, numbers: Sequence[int], *, is_shared: bool) -> Manifest:
+    """Takes over the shards of earlier runs: this process's own if their content is still what was written."""
     if not is_reencoded(folder):
-        write_manifest(manifest, folder)
-        return manifest
+        if is_shared:
+            return publish(plan, folder)
+        plan.write(folder)
+        return plan
     earlier = read_manifest(folder)
-    check_same_recipe(folder, earlier.recipe, manifest.recipe)
-    known = {shard.name: shard for shard in earlier.shards}
-    for number in range(manifest.recipe.shard_count):
-        shard = known.get(manifest.shard_name(number))
-        if shard is not None and _is_as_written(folder, shard):
-            manifest = manifest.with_shard(shard)
-    manifest = replace(manifest, kept=tuple(shard.name for shard in manifest.shards))
-    write_manifest(manifest, folder)
+    check_same_recipe(folder, earlier.recipe, plan.recipe)
+    own = {plan.shard_name(number) for number in numbers}
+    others = [shard for shard in earlier.shards if shard.name not in own]
+    kept = [shard for shard in earlier.shards if shard.name in own and is_as_written(folder, shard)]
+    manifest = replace(plan.with_shards((*others, *kept)), kept=tuple(shard.name for shard in kept))
+    if is_shared:
+        return publish(manifest, folder)
+    manifest.write(folder)
     return manifest
-
-
-def _is_as_written(folder: Path, shard: Shard) -> bool:
-    path = folder / shard.name
-    return path.is_file() and path.stat().st_size == shard.bytes and sha256_of(path) == shard.sha256
-
-
-def _process_count(processes: int | None, rows: int) -> int:
-    if processes is not None:
-        return processes
-    return max(1, min(usable_processors(), rows // _ROWS_WORTH_A_PROCESS))
-
-
-@dataclass(frozen=True)
-class _Chunks:
-    """The rows of the missing shards, read a second time."""
-
-    folder: Path
-    rows: RowSource
-    survey: Survey
-    manifest: Manifest
-    missing: list[int]
-    digest: RowsDigest = field(default_factory=RowsDigest)
-
-    def __iter__(self) -> Iterator[Chunk]:
-        """Gives them in order, no chunk across the end of a shard."""
-        manifest, survey = self.manifest, self.survey
-        wanted = [manifest.shard_rows(number) for number in self.missing]
-        boundaries = [manifest.shard_rows(number).start for number in range(manifest.recipe.shard_count)]
-        row = 0
-        for examples in self.rows.chunks(_ROWS_PER_CHUNK):
-            if not len(examples):
-                continue
-            self.digest.add(examples)
-            for start, piece in pieces_of(examples, row, boundaries):
-                if any(start in stretch for stretch in wanted):
-                    targets = targets_of(piece, survey.labels, labelled=survey.labelled)
-                    yield Chunk(piece.texts_a, piece.texts_b, targets, start)
-            row += len(examples)
-
-    def changed(self) -> DataError:
-        # Shards may hold rows of both states; without the manifest none of them is taken for finished.
-        (self.folder / MANIFEST_NAME).unlink(missing_ok=True)
-        hint = "delete the folder, and encode again when it is still"
-        return DataError(f"{self.rows} changed while it was read", hint=hint)
-
-
-@contextlib.contextmanager
-def _encoded(chunks: _Chunks, encoder: ChunkEncoder, processes: int) -> Iterator[Iterator[EncodedChunk]]:
-    if processes == 1:
-        yield map(encoder, chunks)
-        return
-    with EncoderProcesses(encoder, processes) as workers:
-        yield workers.map(iter(chunks))
-
-
-def _write_missing(chunks: _Chunks, results: Iterator[EncodedChunk], todo: int, tell: OnProgress) -> Manifest:
-    manifest, folder = chunks.manifest, chunks.folder
-    done = 0
-    for number in chunks.missing:
-        with ShardFile(folder, manifest.shard_name(number), manifest) as file:
-            while file.rows < len(manifest.shard_rows(number)):
-                result = next(results, None)
-                if result is None:
-                    raise chunks.changed()
-                file.add(result)
-                done += result.rows
-                tell(ReencodeProgress("encoding", done, todo))
-            shard = file.finish()
-        manifest = _in_order(manifest.with_shard(shard))
-        write_manifest(manifest, folder)
-    for _ in results:
-        raise chunks.changed()
-    if chunks.digest.hexdigest() != manifest.recipe.rows_digest:
-        raise chunks.changed()
-    return manifest
-
-
-def _in_order(manifest: Manifest) -> Manifest:
-    return replace(manifest, shards=tuple(sorted(manifest.shards, key=lambda shard: shard.name)))

@@ -1,6 +1,11 @@
 """One shard of a re-encoded data set while it is written."""
 
+import contextlib
 import hashlib
+import os
+import platform
+import re
+import time
 from pathlib import Path
 from typing import IO, Final
 
@@ -9,8 +14,11 @@ from bertune.shards.chunk_encoding import EncodedChunk
 from bertune.shards.manifest import Manifest, Shard
 from bertune.shards.store_writer import StoreWriter
 from bertune.system.atomic import put_file_in_place
+from bertune.system.folder_lock import is_alive
 
 _BLOCK_BYTES: Final = 1 << 20
+_PARTIAL: Final = ".partial-"
+_SECONDS_OF_A_DAY: Final = 86_400
 
 
 def sha256_of(path: Path) -> str:
@@ -20,6 +28,30 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def partial_name(path: Path) -> Path:
+    """Returns where this process writes a file before it has its name: no other process of any machine does there."""
+    return path.with_name(f"{_PARTIAL}{path.name}-{_machine()}-{os.getpid()}")
+
+
+def remove_partials(path: Path) -> None:
+    """Removes what processes that were killed left of a file: those of this machine, others after a day."""
+    for found in path.parent.glob(f"{_PARTIAL}{path.name}*"):
+        rest = found.name.removeprefix(f"{_PARTIAL}{path.name}")
+        owner = re.match(r"-(?P<machine>.+)-(?P<process>\d+)(\..*)?$", rest)
+        with contextlib.suppress(FileNotFoundError):
+            if owner is None:  # of an earlier version, whose runs kept each other out
+                found.unlink()
+            elif owner["machine"] != _machine():
+                if time.time() - found.stat().st_mtime > _SECONDS_OF_A_DAY:
+                    found.unlink()
+            elif not is_alive(int(owner["process"])):
+                found.unlink()
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", platform.node()) or "unnamed"
 
 
 class ShardFile:
@@ -33,7 +65,7 @@ class ShardFile:
 
     def __init__(self, folder: Path, name: str, manifest: Manifest) -> None:
         self._final = folder / name
-        self._partial = folder / f".partial-{name}"
+        self._partial = partial_name(self._final)
         self._store: StoreWriter | None = None
         self._file: IO[bytes] | None = None
         self.rows = self._tokens = self._truncated = 0

@@ -25,28 +25,37 @@ _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Who only looks holds the lock for microseconds.
 _TRIES, _SECONDS_BETWEEN = 200, 0.005
+# Who waits for a run to end has time.
+_SECONDS_OF_WAITING = 0.25
+
+
+class AnotherRunError(ConfigError):
+    """Another run is writing where this one would."""
 
 
 @contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
-    """Keeps other runs out of a folder until the block ends.
+def only_run_in(folder: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Keeps other runs out of a folder, or away from a file, until the block ends.
 
     Args:
         folder: need not exist; its parent must.
+        shared: keeps out only those that want it for themselves: others that share it come in.
+        wait: for another run to end, however long it takes.
 
     Raises:
-        ConfigError: another run is writing into it.
+        AnotherRunError: another run is writing into it.
     """
     path = _lock_file(folder)
-    descriptor = _acquire(path, folder)
+    descriptor = _acquire(path, folder, shared=shared, wait=wait)
     try:
         yield
     finally:
         if descriptor is not None:
             # Deleted while it is still held: whoever opened it meanwhile sees that it is not the one in the folder.
-            # What cannot be deleted, a file of somebody else's, stays and stops nobody.
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+            # What cannot be deleted, a file of somebody else's, stays and stops nobody. The last of several deletes it.
+            if not shared or take_lock(descriptor):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
             _release(descriptor)
 
 
@@ -102,13 +111,13 @@ def _lock_file(folder: Path) -> Path:
     return folder.with_name(f".lock-{folder.name}")
 
 
-def _acquire(path: Path, folder: Path) -> int | None:
+def _acquire(path: Path, folder: Path, *, shared: bool, wait: bool) -> int | None:
     tries = 0
     while True:
         descriptor = _open(path)
         if descriptor is None:
             return None
-        if take_lock(descriptor):
+        if take_lock(descriptor, shared=shared):
             if _is_at(descriptor, path):
                 return descriptor
             # The run that held it ended and deleted it between the two calls.
@@ -117,9 +126,9 @@ def _acquire(path: Path, folder: Path) -> int | None:
         only_looked_at = take_lock(descriptor, shared=True)
         _release(descriptor)
         tries += 1
-        if not only_looked_at or tries == _TRIES:
+        if not wait and (not only_looked_at or tries == _TRIES):
             raise _another_run(folder)
-        time.sleep(_SECONDS_BETWEEN)
+        time.sleep(_SECONDS_BETWEEN if tries < _TRIES else _SECONDS_OF_WAITING)
 
 
 def _open(path: Path) -> int | None:
@@ -167,5 +176,5 @@ def _release(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _another_run(folder: Path) -> ConfigError:
-    return ConfigError(f"another run is writing into {folder}", hint="wait for it to end, or name another folder")
+def _another_run(folder: Path) -> AnotherRunError:
+    return AnotherRunError(f"another run is writing into {folder}", hint="wait for it to end, or name another folder")

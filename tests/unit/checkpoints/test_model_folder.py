@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from bertune.checkpoints import model_folder as model_directory
 from bertune.checkpoints.model_folder import check_vocabulary, load, save
+from bertune.checkpoints.read_signature import read_signature
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError, DataError, ResourceError
 from bertune.models.bert import BertConfig
@@ -157,7 +158,7 @@ def test_a_folder_replaced_while_it_is_read_is_read_again(
 ) -> None:
     """Never the signature of one model and the weights of another, though every digest fits."""
     replaced = 0
-    read = model_directory.read_signature
+    read = read_signature
 
     def replace_after(path: Path) -> ModelSignature:
         nonlocal replaced

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from bertune.batches.batch import pack
 from bertune.checkpoints.model_files import find_model_folder
-from bertune.checkpoints.model_folder import load, read_signature, replace_signature, save
+from bertune.checkpoints.model_folder import load, replace_signature, save
+from bertune.checkpoints.read_signature import read_signature
 from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.inspect_model import inspect_model
 from bertune.data.examples import Examples

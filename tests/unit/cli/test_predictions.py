@@ -14,19 +14,19 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.prediction_files import delimited_lines, json_lines, write_predictions
 from bertune.cli.prediction_options import PredictionOptions
 from bertune.cli.prediction_output import prediction_line, prediction_table
-from bertune.cli.prediction_rows import (
-    PredictionColumns,
-    PredictionRow,
-    prediction_columns,
-    prediction_rows,
-    text_names,
-)
 from bertune.data.examples import Columns, Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.read_options import ReadOptions
 from bertune.data.splits import Split, read_split
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.labelled_rows import TextRows
+from bertune.evaluation.prediction_rows import (
+    PredictionColumns,
+    PredictionRow,
+    prediction_columns,
+    prediction_rows,
+    text_names,
+)
 from bertune.evaluation.predictions import Prediction, Predictions
 from bertune.tokenization.long_texts import LongTexts
 

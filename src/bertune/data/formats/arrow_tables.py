@@ -70,6 +70,13 @@ class ArrowTable:
                 else:
                     yield number, row
 
+    def type_at(self, index: int) -> Any:
+        """Gives the type of a column's values, as pyarrow's; of a dictionary that of its values."""
+        import pyarrow.types as types
+
+        kind = self._schema.field(index).type
+        return kind.value_type if types.is_dictionary(kind) else kind
+
     def _read(self, names: list[str]) -> Iterator[Any]:
         """Reads the batches, of all columns with one of the names at least, in their order."""
         return read_batches(self._file, self.path, self._kind, names)

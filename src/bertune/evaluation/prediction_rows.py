@@ -9,8 +9,8 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.task_kind import TaskKind
-from bertune.errors import ConfigError
 from bertune.evaluation.labelled_rows import LabelledRows
+from bertune.evaluation.prediction_manifest import check_top_k
 from bertune.evaluation.predictions import Prediction
 from bertune.system.json_file import JsonObject
 
@@ -58,13 +58,7 @@ class PredictionColumns:
     has_not_read: bool = False
 
     def __post_init__(self) -> None:
-        labels = len(self.signature.labels)
-        if self.top_k is None:
-            return
-        if not labels:
-            raise ConfigError("this model answers with values, which have no probabilities, so --top-k has no effect")
-        if self.top_k > labels:
-            raise ConfigError(f"this model has {labels} labels, so --top-k is {labels} at most, not {self.top_k}")
+        check_top_k(self.top_k, self.signature.labels)
 
     @property
     def predicted(self) -> str:
@@ -75,20 +69,20 @@ class PredictionColumns:
     @property
     def names(self) -> list[str]:
         """All names, for a format of cells."""
-        ours = self._prediction_names()
+        ours = self.prediction_names
         return [*map(self._own, self.place), *self.kept, *map(self._own, ours)]
 
     @property
     def renamed(self) -> dict[str, str]:
         """The columns of ours that give way, and how they are called."""
-        ours = [*self.place, *self._prediction_names()]
+        ours = [*self.place, *self.prediction_names]
         return {name: self._own(name) for name in ours if name in self.kept}
 
     def cells(self, row: PredictionRow) -> list[Any]:
         """Returns place, kept cells and prediction for a format of cells; None where there is nothing."""
         prediction = row.prediction
         if prediction is None:
-            cells: list[Any] = [None] * (len(self._prediction_names()) - self.has_not_read)
+            cells: list[Any] = [None] * (len(self.prediction_names) - self.has_not_read)
         else:
             cells = [_given(prediction)]
             if prediction.probability is not None:
@@ -115,7 +109,9 @@ class PredictionColumns:
         kept = dict(zip(self.kept, row.kept, strict=True))
         return place | kept | {self._own(name): value for name, value in ours.items()}
 
-    def _prediction_names(self) -> list[str]:
+    @property
+    def prediction_names(self) -> list[str]:
+        """The names of what is predicted, before any of them gives way."""
         names = [self.predicted]
         if self.signature.kind.has_one_label:
             names.append("probability")
