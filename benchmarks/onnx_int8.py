@@ -110,7 +110,7 @@ def _pipeline(model: Path, tokenizer: Any, pairs: list[Any]) -> Callable[[], np.
     classify = transformers.pipeline(
         "text-classification", model=str(model), tokenizer=tokenizer, device="cpu", batch_size=BATCH
     )
-    numbers = classify.model.config.label2id
+    numbers: Any = classify.model.config.label2id
     order = np.argsort([-len(a) - len(b) for a, b in pairs], kind="stable")
     given = [{"text": pairs[row][0], "text_pair": pairs[row][1]} for row in order]
 

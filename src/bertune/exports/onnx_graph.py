@@ -25,7 +25,6 @@ class OnnxGraph:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
-        self._scope: list[str] = []
         self._count = 0
 
     def input(self, name: str) -> str:
