@@ -22,6 +22,9 @@ _TRAIN = [
     *("--text-a", "first", "--label", "mood", "--max-length", "32", "--epochs", "2", "--save-every", "3"),
 ]
 _ENCODE = ["encode", "--data", "train.csv", "--model", "model", "--text-a", "first", "--label", "mood"]
+_QUESTIONS = Path(__file__).parents[2] / "examples" / "data"
+_PAIRS = ["--text-a", "question1", "--text-b", "question2", "--label", "label"]
+_MINILM = ["--model", "sentence-transformers/all-MiniLM-L6-v2"]
 #: Each with what it writes, in this order: later ones read what earlier ones wrote.
 VERBS: dict[str, list[str]] = {
     "train": [*_TRAIN, "--out", "out/run", "--keep-checkpoints", "--tensorboard"],
@@ -36,6 +39,9 @@ VERBS: dict[str, list[str]] = {
     "encode, store": [*_ENCODE, "--out", "out/store", "--format", "store"],
     "export, transformers": ["export", "out/run", "--format", "transformers", "--out", "out/transformers"],
     "export, TensorFlow": ["export", "out/run", "--format", "tf_checkpoint", "--out", "out/tf"],
+    # Of a size at which the share of the time means something.
+    "demo train": ["train", "--data", str(_QUESTIONS), *_PAIRS, *_MINILM, "--epochs", "2", "--out", "out/demo"],
+    "demo encode": ["encode", "--data", str(_QUESTIONS / "train.csv"), *_PAIRS, *_MINILM, "--out", "out/encoded"],
     "inspect --plot": ["inspect", "out/run", "--plot", "out/model.svg"],
 }
 
@@ -113,11 +119,12 @@ class Watch:
 
 def flushed(settings: Settings) -> Iterator[Part]:
     """Runs the verbs that write."""
-    del settings
     with tempfile.TemporaryDirectory(prefix="bertune-faults-") as name:
         world = write_world(Path(name) / "world")
         (world / "out").mkdir()
         for verb, arguments in VERBS.items():
+            if settings.parts is not None and not any(map(verb.startswith, settings.parts)):
+                continue
             yield verb, _watched(world, arguments, Path(name))
 
 

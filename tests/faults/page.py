@@ -19,7 +19,7 @@ def page(values: dict[str, Any]) -> str:
     lines = [
         "# Faults",
         "",
-        "`make faults`, or `python -m tests.faults --only SECTION …`",
+        "`make faults`, or `python -m tests.faults --only SECTION …`: parts that are run again replace what was found.",
         "",
         f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, Python {about['python']}, "
         + ", ".join(f"{name} {version}" for name, version in values["versions"].items()),
