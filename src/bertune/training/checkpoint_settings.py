@@ -15,7 +15,7 @@ class CheckpointSettings:
 
     Args:
         save_every: save after so many optimizer steps, 500, or minutes, 15m; by default every 10 minutes. Ends of
-            epochs are saved as well, but for those of epochs so short that saving would take a twentieth of the time.
+            epochs are saved as well, but for those of epochs so short that saving would take over 3 % of the time.
             With never nothing is saved, and Ctrl-C ends the run at once.
         keep_last: checkpoints that are kept; an older one is deleted when a new one is complete.
         keep_checkpoints: leave the last checkpoints in the folder when the run has ended.

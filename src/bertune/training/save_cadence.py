@@ -10,7 +10,7 @@ from bertune.errors import ConfigError
 
 _USUAL_MINUTES: Final = 10.0
 # Of the time since the last checkpoint an evaluation may take so much to save; where they are many, not all are saved.
-_SHARE: Final = 0.05
+_SHARE: Final = 0.03
 
 
 @dataclass(frozen=True)
