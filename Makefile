@@ -98,7 +98,11 @@ test: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	@$(PYTEST) -m slow
 
-test-peers: $(VENV)/installed-dev
+$(VENV)/installed-peers: $(VENV)/installed-dev
+	@$(PIP) install --quiet --group peers
+	@touch $@
+
+test-peers: $(VENV)/installed-peers
 	@$(BIN)/pytest -m peer
 
 $(RAY)/installed: pyproject.toml
