@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from bertune.experiments.study_table import Spread as Spread
     from bertune.experiments.summary import Summary as Summary
     from bertune.exports.agreement import Agreement as Agreement
+    from bertune.exports.int8_agreement import Int8Agreement as Int8Agreement
     from bertune.exports.proved_export import ExportProgress as ExportProgress
     from bertune.exports.proved_export import export as export
     from bertune.fetch.download import FetchProgress as FetchProgress
@@ -151,7 +152,6 @@ _HOMES = {
     "Classifier": "models.classifier",
     "Columns": "data.examples",
     "ConfigError": "errors",
-    "ModelSignature": "checkpoints.signature",
     "DataError": "errors",
     "Dataset": "batches.dataset",
     "DivergedError": "errors",
@@ -169,6 +169,7 @@ _HOMES = {
     "FetchProgress": "fetch.download",
     "GlueTask": "data.glue_tasks",
     "History": "training.history",
+    "Int8Agreement": "exports.int8_agreement",
     "LabelScore": "evaluation.score_parts",
     "LabelSet": "data.examples",
     "LabelThreshold": "evaluation.thresholds",
@@ -179,6 +180,7 @@ _HOMES = {
     "Manifest": "shards.manifest",
     "MetricScore": "evaluation.score_parts",
     "Model": "api.fine_tuned_model",
+    "ModelSignature": "checkpoints.signature",
     "PairTemplate": "tokenization.pair_template",
     "PieceReason": "evaluation.explain",
     "PolynomialDecay": "optim.schedule",
@@ -204,9 +206,9 @@ _HOMES = {
     "SeedResult": "experiments.study_table",
     "SeveralLabels": "data.several_labels",
     "Shard": "shards.manifest",
+    "SkippedStep": "training.step",
     "Split": "data.split_files",
     "Spread": "experiments.study_table",
-    "SkippedStep": "training.step",
     "StepResult": "training.step",
     "StoppedError": "errors",
     "Summary": "experiments.summary",

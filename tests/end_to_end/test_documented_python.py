@@ -51,6 +51,7 @@ RESULTS = {
     "FetchProgress",
     "GlueTask",
     "History",
+    "Int8Agreement",
     "LabelScore",
     "LabelThreshold",
     "LabelledRows",

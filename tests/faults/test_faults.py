@@ -1,5 +1,7 @@
 """A few cases of each section of `make faults`, and that it would notice what it looks for."""
 
+import faulthandler
+import os
 from pathlib import Path
 
 import pytest
@@ -37,8 +39,7 @@ def test_each_way_to_fail_is_told_from_a_refusal() -> None:
         raise KeyError("x")
 
     def die(folder: Path, content: bytes) -> None:
-        import os
-
+        faulthandler.disable()  # a trace of what is meant
         os.abort()
 
     def grow(folder: Path, content: bytes) -> None:

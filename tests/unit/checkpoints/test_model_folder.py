@@ -302,7 +302,7 @@ def test_a_tokenizer_with_more_pieces_than_the_encoder_has_rows_is_refused(
 
 STEPS = [
     (model_directory, "save_file"),
-    (model_directory, "_config_values"),
+    (model_directory, "config_values"),
     (model_directory, "_write_json"),
     (BertTokenizer, "save"),
     (model_directory, "card_text"),
