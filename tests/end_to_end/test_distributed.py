@@ -51,7 +51,7 @@ def torchrun(
         capture_output=True,
         text=True,
         timeout=300,
-        env=_environment() | {"OMP_NUM_THREADS": "1"} | variables,
+        env=_environment() | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKS.parents[1])} | variables,
     )
 
 
@@ -67,8 +67,7 @@ def exit_codes(done: subprocess.CompletedProcess[str]) -> set[int]:
 
 def checked(folder: Path, out: Path, processes: int, *names: str) -> list[dict[str, Any]]:
     """What each process found, by its rank."""
-    root = str(CHECKS.parents[1])
-    done = torchrun(folder, processes, str(CHECKS), str(folder), str(out), *names, PYTHONPATH=root)
+    done = torchrun(folder, processes, str(CHECKS), str(folder), str(out), *names)
     assert done.returncode == 0, done.stderr
     return [json.loads((out / f"{rank}.json").read_text()) for rank in range(processes)]
 
