@@ -76,6 +76,7 @@ def test_an_onnx_file_in_int8_is_proved_on_the_validation_rows_of_its_run(
         (["RUN", "RUN", *CHECKPOINT], 2, "exists and is not an export of bertune"),
         (["RUN", "OUT", *CHECKPOINT, "--data", "NOTHING"], 2, "does not exist"),
         (["RUN", "OUT", *CHECKPOINT, "--int8"], 2, "tf_checkpoint has no int8"),
+        (["RUN", "OUT", "--format", "onnx", "--label", "mood"], 2, "--label has no effect without --int8 and --data"),
         (["RUN/model", "OUT", "--format", "onnx", "--int8"], 2, "a model without its run"),
         (["RUN", "OUT", *CHECKPOINT, "--text-a", "first"], 2, "--text-a describes data, and no --data are named"),
     ],

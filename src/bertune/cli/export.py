@@ -44,6 +44,7 @@ def export(
     *,
     format: FormatName,
     int8: bool = False,
+    label: str | None = None,
     output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Export a fine-tuned model to transformers, TensorFlow or ONNX, after a proof that the export equals it.
@@ -63,9 +64,10 @@ def export(
             OpenVINO and others, which needs pip install "bertune[onnx]".
         int8: of onnx: multiply 8-bit integers, a quarter of the size and faster. Kept only if at least 99 % of the
             labels of the run's validation rows (or of --data) stay and the metric loses at most a point.
+        label: column of the label in --data, for --int8, if not the one of training.
         output: what is printed.
     """
-    wanted = _Wanted(run, out, options, format, int8)
+    wanted = _Wanted(run, out, options, format, int8, label)
     agreement = _export_model(wanted, tell=keep_quiet if output.quiet else say, quiet=output.quiet)
     if output.json:
         show_json({"out": str(out), **agreement.to_dict()})
@@ -84,6 +86,7 @@ class _Wanted:
         options: which texts the proof is made on.
         name: of the format.
         int8: whether the export is quantized.
+        label: column of the label, if not the one of training.
     """
 
     run: Path
@@ -91,6 +94,7 @@ class _Wanted:
     options: ProofOptions
     name: FormatName
     int8: bool
+    label: str | None
 
 
 def _export_model(wanted: _Wanted, *, tell: Callable[[str], None], quiet: bool) -> "Agreement":
@@ -114,11 +118,13 @@ def _export_model(wanted: _Wanted, *, tell: Callable[[str], None], quiet: bool) 
     chosen = find_format(wanted.name)
     if wanted.int8 and chosen.quantize is None:
         raise ConfigError(f"{wanted.name} has no int8", hint="take --format onnx, or leave out --int8")
+    if wanted.label is not None and not (wanted.int8 and wanted.options.data is not None):
+        raise ConfigError("--label has no effect without --int8 and --data", hint="leave it out, or add them")
     check_replaceable(wanted.out)
     model = load(find_model_folder(wanted.run))
     options, proof_rows, labelled = wanted.options, None, None
     if options.data is not None:
-        rows, _ = read_for(model, options, require_label=wanted.int8)
+        rows, _ = read_for(model, options, require_label=wanted.int8, label=wanted.label)
         if rows.texts is None:
             raise ConfigError(f"{options.data} was encoded before; the proof of an export needs texts")
         proof_rows = rows.texts
