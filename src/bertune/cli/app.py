@@ -21,6 +21,7 @@ from bertune.cli.several_processes import first_process_ends, is_one_of_several,
 from bertune.cli.terminal import say
 from bertune.cli.train_resume import VERB, as_resumed
 from bertune.cli.unknown_options import PREFIX, forget_empty_variables, refuse_empty, unknown_option, unknown_variables
+from bertune.cli.whole_numbers import refuse_fractions
 from bertune.data.several_names import name_of
 from bertune.errors import BertuneError, ConfigError
 from bertune.system.process_group import ProcessError, ToldElsewhereError
@@ -75,7 +76,7 @@ def make_app(config_file: Path | None = None, *, all_flags: bool = False) -> App
         from bertune.cli.config_file import read_config_file
 
         layers.append(Dict(read_config_file(config_file, tuple(_VERBS)), source=str(config_file)))
-    options = Group("Options")  # one for all: the page groups them by what they are about
+    options = Group("Options", validator=refuse_fractions)  # one for all: the page groups them by what they are about
     app = App(
         name="bertune",
         help="Fine-tune BERT-family encoders on texts and text pairs, see honestly how good the result is, "
