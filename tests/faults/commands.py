@@ -98,6 +98,9 @@ def _become(arguments: list[str], folder: Path, log: Path, hook: Callable[[], No
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
+        # Whatever stands there instead, as where pytest captures what is printed.
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         os.environ |= {"HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
