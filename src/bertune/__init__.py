@@ -68,9 +68,9 @@ if TYPE_CHECKING:
     from bertune.evaluation.given_texts import ArrowStream as ArrowStream
     from bertune.evaluation.labelled_rows import LabelledRows as LabelledRows
     from bertune.evaluation.logits import predict_logits as predict_logits
+    from bertune.evaluation.predict_texts import predict as predict
     from bertune.evaluation.predictions import Prediction as Prediction
     from bertune.evaluation.predictions import Predictions as Predictions
-    from bertune.evaluation.predictions import predict as predict
     from bertune.evaluation.score_parts import Baseline as Baseline
     from bertune.evaluation.score_parts import LabelScore as LabelScore
     from bertune.evaluation.score_parts import MetricScore as MetricScore
@@ -243,7 +243,7 @@ _HOMES = {
     "plot_model": "plots.model_plot",
     "plot_reliability": "plots.reliability_plot",
     "plot_schedule": "plots.schedule_plot",
-    "predict": "evaluation.predictions",
+    "predict": "evaluation.predict_texts",
     "predict_logits": "evaluation.logits",
     "read_config": "models.registry",
     "read_examples": "data.sources",

@@ -16,7 +16,7 @@ from tests.end_to_end.world import COLUMNS, TRAINING, Run, write_table
 from bertune.checkpoints.model_folder import replace_signature
 from bertune.checkpoints.signature import ModelSignature
 from bertune.cli import main
-from bertune.evaluation import predictions
+from bertune.evaluation import predict_texts
 from bertune.evaluation.answer_kinds import softmax
 
 
@@ -157,7 +157,7 @@ def test_no_run_can_put_another_model_there_while_one_is_calibrated(
 ) -> None:
     folder = copied(noisy, tmp_path)
     weights = (folder / "model" / "model.safetensors").read_bytes()
-    predict = predictions.predict
+    predict = predict_texts.predict
     codes = []
 
     def train_meanwhile(*arguments: Any, **named: Any) -> Any:
@@ -165,7 +165,7 @@ def test_no_run_can_put_another_model_there_while_one_is_calibrated(
         codes.append(main([*again, "--overwrite"]))
         return predict(*arguments, **named)
 
-    monkeypatch.setattr(predictions, "predict", train_meanwhile)
+    monkeypatch.setattr(predict_texts, "predict", train_meanwhile)
     for given in (folder, folder / "model"):
         assert main(["calibrate", str(given), "--data", str(noisy / "test.csv")]) == 0
         assert "another run is writing into" in capsys.readouterr().err

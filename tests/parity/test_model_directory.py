@@ -12,7 +12,7 @@ from bertune.checkpoints.model_folder import load, save
 from bertune.checkpoints.restore import restore
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
-from bertune.evaluation.predictions import predict
+from bertune.evaluation.predict_texts import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.tokenization.encode_texts import encode_examples

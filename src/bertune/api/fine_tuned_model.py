@@ -13,7 +13,8 @@ from bertune.errors import ConfigError
 from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.explain import STEPS, Explanation, Method, explain
 from bertune.evaluation.given_texts import GivenLabelled, GivenTexts
-from bertune.evaluation.predictions import Predictions, predict
+from bertune.evaluation.predict_texts import predict
+from bertune.evaluation.predictions import Predictions
 from bertune.evaluation.scores import Scores
 from bertune.exports.agreement import Agreement
 from bertune.exports.formats import FormatName

@@ -208,16 +208,20 @@ class ModelSignature:
         return {"format_version": FORMAT_VERSION, **asdict(self)}
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path, *, name: str = SIGNATURE_FILE) -> Self:
         """Reads the signature of a model folder.
+
+        Args:
+            folder: of the model.
+            name: of the file; exports call it otherwise.
 
         Raises:
             CheckpointError: the file is missing, of a later version, or malformed.
         """
-        path = folder / SIGNATURE_FILE
+        path = folder / name
         if not path.is_file():
             raise CheckpointError(
-                f"{folder}: no {SIGNATURE_FILE} in this folder, so it is not a model that bertune fine-tuned",
+                f"{folder}: no {name} in this folder, so it is not a model that bertune fine-tuned",
                 hint="fine-tune an encoder first: bertune train --model …",
             )
         values = read_json_object(path)

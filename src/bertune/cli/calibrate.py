@@ -213,7 +213,7 @@ def _rows_predicted_now(
     from bertune.checkpoints.model_folder import load
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
-    from bertune.evaluation.predictions import predict
+    from bertune.evaluation.predict_texts import predict
     from bertune.nn.device import choose_device
 
     model = load(folder)

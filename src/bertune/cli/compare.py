@@ -106,7 +106,7 @@ def predicted_by(
     from bertune.cli.model_data import read_for
     from bertune.cli.progress import RowsProgress
     from bertune.evaluation.answers import kept_of
-    from bertune.evaluation.predictions import predict
+    from bertune.evaluation.predict_texts import predict
     from bertune.nn.device import choose_device
     from bertune.reports.compared_runs import ComparedRun
 

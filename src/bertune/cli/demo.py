@@ -67,8 +67,8 @@ def demo(
     from bertune.data.sources import read_examples
     from bertune.evaluation.evaluate_model import evaluate
     from bertune.evaluation.labelled_rows import TextRows
+    from bertune.evaluation.predict_texts import predict
     from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
-    from bertune.evaluation.predictions import predict
     from bertune.nn.device import choose_device
     from bertune.reports.run_report import write_report
     from bertune.training.config import TrainingConfig
@@ -161,7 +161,7 @@ def _check_reload(
     finished: "FinishedRun", model: "LoadedModel", examples: "Examples", data: Path, device: DeviceName
 ) -> int:
     """Predicts in a new Python on the same device, compares every probability, and returns how many rows that were."""
-    from bertune.evaluation.predictions import predict
+    from bertune.evaluation.predict_texts import predict
 
     command = [sys.executable, "-m", "bertune", "predict", str(finished.directory.path), "--data", str(data)]
     command += ["--device", device]

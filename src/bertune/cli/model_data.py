@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.model_source import choose_split, columns_from, missing_columns_named
 from bertune.cli.options import DataOptions, refuse_flags
@@ -14,11 +13,12 @@ from bertune.data.splits import find_splits, glue_task, read_split
 from bertune.errors import ConfigError
 from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.labelled_rows import LabelledRows, TextRows
+from bertune.evaluation.predictor import TokenizedModel
 from bertune.shards.manifest import find_reencoded_splits
 
 
 def read_for(
-    model: LoadedModel,
+    model: TokenizedModel,
     options: DataOptions,
     *,
     require_label: bool,
@@ -72,7 +72,7 @@ def read_for(
     return TextRows(examples), split
 
 
-def also_scored(model: LoadedModel, options: DataOptions, split: str | None) -> str | None:
+def also_scored(model: TokenizedModel, options: DataOptions, split: str | None) -> str | None:
     """Names the second validation set (MNLI has two) that belongs to the one just read, where there is one."""
     if options.data is None or options.split is not None or split != "validation" or not model.signature.task:
         return None
@@ -82,14 +82,14 @@ def also_scored(model: LoadedModel, options: DataOptions, split: str | None) -> 
     return second if second in find_splits(options.data, glue_task(model.signature.task)) else None
 
 
-def read_texts_for(model: LoadedModel, options: DataOptions) -> Examples:
+def read_texts_for(model: TokenizedModel, options: DataOptions) -> Examples:
     """Reads texts to predict from the data that the options name; raises as `read_for`."""
     assert options.data is not None
     return _read_texts(model.signature, options, options.data, None, require_label=False, allow_no_label=False)[0]
 
 
 def _read_reencoded(
-    model: LoadedModel, data: str, wanted: str | None, folders: dict[str, Path], *, require_label: bool
+    model: TokenizedModel, data: str, wanted: str | None, folders: dict[str, Path], *, require_label: bool
 ) -> tuple[ReencodedExamples, str | None]:
     if "" in folders:
         if wanted is not None:

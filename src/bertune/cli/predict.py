@@ -241,8 +241,8 @@ def _predict_rows(
     from bertune.cli.prediction_files import write_predictions
     from bertune.cli.prediction_output import PredictionWriter
     from bertune.cli.progress import RowsProgress
+    from bertune.evaluation.predict_texts import predict
     from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
-    from bertune.evaluation.predictions import predict
 
     columns = prediction_columns(
         model.signature,
@@ -278,8 +278,8 @@ def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _P
     from bertune.data.formats.arriving_lines import arriving_examples, typed_examples
     from bertune.data.read_report import ReadReport
     from bertune.evaluation.labelled_rows import TextRows
+    from bertune.evaluation.predict_texts import predict
     from bertune.evaluation.prediction_rows import PredictionColumns, prediction_rows, text_names
-    from bertune.evaluation.predictions import predict
 
     stream = sys.stdin.buffer
     names = text_names(model.signature)

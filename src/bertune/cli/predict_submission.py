@@ -11,7 +11,7 @@ from bertune.cli.progress import RowsProgress
 from bertune.data.splits import find_splits, glue_task
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.glue_submission import other_row_count, submission_lines, submission_name
-from bertune.evaluation.predictions import predict
+from bertune.evaluation.predict_texts import predict
 from bertune.nn.precision import Precision
 from bertune.system.atomic import write_text
 

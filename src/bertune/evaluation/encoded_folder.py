@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.read_report import ReadReport
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.labelled_rows import LabelledRows
+from bertune.evaluation.predictor import TokenizedModel
 from bertune.shards.manifest import NO_WINDOWS, Manifest, check_tokenizer, read_manifest
 from bertune.shards.read_records import Records, read_reencoded
 from bertune.tokenization.encoded_examples import EncodedExamples
@@ -34,7 +34,7 @@ class ReencodedExamples(LabelledRows):
     records: Records
 
     @classmethod
-    def read(cls, folder: Path, model: LoadedModel) -> "ReencodedExamples":
+    def read(cls, folder: Path, model: TokenizedModel) -> "ReencodedExamples":
         """Reads a folder for a model.
 
         Raises:
@@ -71,7 +71,7 @@ class ReencodedExamples(LabelledRows):
     def __len__(self) -> int:
         return len(self.records)
 
-    def encoded_for(self, model: LoadedModel) -> EncodedExamples:
+    def encoded_for(self, model: TokenizedModel) -> EncodedExamples:
         """Gives the token ids.
 
         Raises:
@@ -122,7 +122,7 @@ class ReencodedExamples(LabelledRows):
         return ids
 
 
-def check_fits(model: LoadedModel, folder: Path, manifest: Manifest) -> None:
+def check_fits(model: TokenizedModel, folder: Path, manifest: Manifest) -> None:
     """Makes sure that a folder holds what the model's own tokenizer would have made of the texts.
 
     Raises:

@@ -10,7 +10,8 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.answers import decisions, scaled
 from bertune.evaluation.given_texts import GivenLabelled, labelled_rows_of
 from bertune.evaluation.labelled_rows import LabelledRows
-from bertune.evaluation.predictions import Predictions, baseline_of, predict
+from bertune.evaluation.predict_texts import predict
+from bertune.evaluation.predictions import Predictions, baseline_of
 from bertune.evaluation.scores import Scores, Scoring, score
 from bertune.nn.precision import Precision
 

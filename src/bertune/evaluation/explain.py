@@ -14,7 +14,8 @@ from bertune.errors import ConfigError
 from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores, integrated_gradients
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
 from bertune.evaluation.given_texts import GivenTexts, examples_of
-from bertune.evaluation.predictions import Prediction, predict
+from bertune.evaluation.predict_texts import predict
+from bertune.evaluation.predictions import Prediction
 from bertune.models.encoder import computing_in
 from bertune.system.json_file import JsonObject
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples, LabelSet
 from bertune.data.read_report import ReadReport
+from bertune.evaluation.predictor import TokenizedModel
 from bertune.tokenization.encode_texts import encode_examples
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.long_texts import LongText, LongTexts
@@ -41,7 +41,7 @@ class LabelledRows(ABC):
         """Number of rows."""
 
     @abstractmethod
-    def encoded_for(self, model: LoadedModel) -> EncodedExamples:
+    def encoded_for(self, model: TokenizedModel) -> EncodedExamples:
         """Gives the token ids, as the model was trained.
 
         Raises:
@@ -104,7 +104,7 @@ class TextRows(LabelledRows):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def encoded_for(self, model: LoadedModel) -> EncodedExamples:
+    def encoded_for(self, model: TokenizedModel) -> EncodedExamples:
         """Encodes the texts; see `LabelledRows`."""
         signature, examples = model.signature, self.examples
         signature.check_texts(given_pair=examples.texts_b is not None, where=examples.report.path)

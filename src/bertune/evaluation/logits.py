@@ -12,6 +12,7 @@ from torch import Tensor
 from bertune.batches.batch import Batch, pack
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
 from bertune.batches.sampler import batches_by_tokens, shares_by_tokens
+from bertune.evaluation.windows import mean_of_windows
 from bertune.kernels.build import NoKernelsError
 from bertune.kernels.encoder_pass import KernelPass, require_kernels
 from bertune.models.classifier import Classifier
@@ -152,14 +153,6 @@ def computed_by(classifier: Classifier) -> str:
     except NoKernelsError as reason:
         return f"{name_of(encoder.compute_dtype)}, torch operators: {reason}"
     return f"{name_of(encoder.compute_dtype)}, compiled kernels"
-
-
-def mean_of_windows(logits: NDArray[np.float32], encoded: EncodedExamples) -> NDArray[np.float32]:
-    """Averages the logits of each example's windows, (sequences, labels) to (examples, labels)."""
-    if encoded.example_offsets is None:
-        return logits
-    sums = np.add.reduceat(logits, encoded.first_sequences, axis=0, dtype=np.float64)
-    return (sums / encoded.sequence_counts[:, None]).astype(np.float32)
 
 
 def _computation_of(classifier: Classifier, *, prepack: bool) -> Callable[[Batch], Tensor]:

@@ -1,4 +1,4 @@
-"""A fine-tuned model's answers to texts."""
+"""A fine-tuned model's answers to texts; imports no torch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
-from bertune.data.examples import Examples
 from bertune.evaluation import answers
 from bertune.evaluation.arrays import require_finite_logits
-from bertune.evaluation.given_texts import GivenTexts, rows_of
 from bertune.evaluation.labelled_rows import LabelledRows
-from bertune.evaluation.logits import computed_by, predict_logits
-from bertune.models.encoder import computing_in
-from bertune.nn.precision import Precision, choose_precision
+from bertune.evaluation.predictor import Predictor
 from bertune.system.json_file import JsonObject
 from bertune.system.renamed import RenamedAttribute
 from bertune.tokenization.long_texts import LongTexts
@@ -108,53 +103,33 @@ class Predictions:
                 yield Prediction(self.labels[decided], float(shares[decided]), by_name)
 
 
-def predict(
-    model: LoadedModel,
-    texts: GivenTexts | LabelledRows,
+def predictions_by(
+    predictor: Predictor,
+    rows: LabelledRows,
     *,
-    text_a: str | int | None = None,
-    text_b: str | int | None = None,
-    precision: Precision = "fp32",
+    where: Callable[[int], str] | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> Predictions:
-    """Predicts texts as they are; encoding is that of training.
+    """Predicts rows, by whatever computes.
 
     Args:
-        model: from `load`.
-        texts: a list or series of texts; for a pair model a list of pairs of texts; a table in memory (a DataFrame of
-            pandas or polars, a Table of pyarrow, a Dataset of `datasets`); `Examples`; or re-encoded examples.
-        text_a: the table's column of the (first) texts; None takes the one of that name in training.
-        text_b: the table's column of the second texts, for a pair model; None as above.
-        precision: in which the layers compute: `fp32` gives the numbers a run's scores were made of, `bf16` is faster
-            where the processor multiplies it natively, `auto` takes it there.
+        predictor: a model of torch, or an export by another runtime.
+        rows: texts, or re-encoded examples.
+        where: names a row for messages; None names its place in the source.
         on_batch: called with the number of examples done in each batch.
 
     Returns:
-        The answers, in the order of the texts.
+        The predictions, in the order of the rows.
 
     Raises:
-        ConfigError: single texts for a pair model, or pairs for a single-text model; a column that the table does not
-            have; or examples that were encoded for another model.
-        DataError: there is no text, or an entry is neither a text nor a pair; names it; or the model gives logits
-            that are not finite.
-
-    Example:
-        >>> model = bertune.load("runs/questions/model")
-        >>> predictions = bertune.predict(model, [("Where is my parcel?", "When will my order arrive?")])
-        >>> len(predictions), predictions.labels
-        (1, ('different', 'duplicate'))
-        >>> [prediction.label in predictions.labels for prediction in predictions]
-        [True]
+        ConfigError: the rows are others than the model takes.
+        DataError: logits that are not finite; names the row.
     """
-    rows = rows_of(model.signature, texts, text_a=text_a, text_b=text_b)
-    encoded = rows.encoded_for(model)
-    device = model.classifier.device
-    with computing_in(model.classifier.encoder, choose_precision(precision, device)):
-        how = computed_by(model.classifier)
-        logits = predict_logits(model.classifier, encoded, on_batch=on_batch)
-    # Of a list the row is told, not the place in a file.
-    require_finite_logits(logits, rows.where if isinstance(texts, Examples | LabelledRows) else "row {}".format)
-    return Predictions(logits, model.signature, rows.long_texts_of(encoded, model.signature.long_text), how)
+    encoded = rows.encoded_for(predictor)
+    logits = predictor.logits(encoded, on_batch=on_batch)
+    require_finite_logits(logits, where or rows.where)
+    signature = predictor.signature
+    return Predictions(logits, signature, rows.long_texts_of(encoded, signature.long_text), predictor.computed_by)
 
 
 def baseline_of(signature: ModelSignature) -> NDArray[Any] | None:

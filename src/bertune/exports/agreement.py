@@ -10,10 +10,9 @@ from bertune.data.task_kind import TaskKind
 from bertune.errors import BertuneError
 from bertune.exports.int8_agreement import Int8Agreement
 from bertune.models.classifier import Classifier
+from bertune.runtime.export_files import FORMAT_VERSION
 from bertune.system.json_file import JsonObject
 
-AGREEMENT_FILE = "agreement.json"
-FORMAT_VERSION = 1
 # Values of a regression may be of any size, and fp32 has seven digits: large ones may differ by this share.
 _RELATIVE_TOLERANCE = 1e-5
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bertune.errors import CheckpointError, ConfigError
-from bertune.exports.agreement import AGREEMENT_FILE, FORMAT_VERSION, Agreement
+from bertune.exports.agreement import Agreement
+from bertune.runtime.export_files import AGREEMENT_FILE, FORMAT_VERSION
 from bertune.system.atomic import replaced_folder
 from bertune.system.json_file import read_json_object
 

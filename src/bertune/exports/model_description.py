@@ -5,10 +5,10 @@ from pathlib import Path
 
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.models.encoder_config import EncoderConfig
+from bertune.runtime.exported_model import SIGNATURE_FILE
 from bertune.system.json_file import JsonObject
 
 CONFIG_FILE = "bert_config.json"
-SIGNATURE_FILE = "contract.json"
 # What Google's files call `gelu`.
 _TANH_GELUS = ("gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import numpy as np
-import onnxruntime
 
 from bertune.exports.padded_rows import ProofRows
-
-_NAMES: Final = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
+from bertune.runtime.exported_model import MODEL_FILE
+from bertune.runtime.onnx_session import OnnxSession
 
 
 def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, str]:
@@ -21,16 +19,10 @@ def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], No
         out: file for the logits.
         on_rows: called with the number of rows done in each batch.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        str(Path(folder) / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    names = [given.name for given in session.get_inputs()]
+    session = OnnxSession(Path(folder) / MODEL_FILE)
     answers = []
     for batch in ProofRows.read(rows).padded_batches():
-        given = {name: batch[_NAMES[name]].astype(np.int64) for name in names}
-        answers.append(session.run(["logits"], given)[0])
+        answers.append(session.run(batch["input_word_ids"], batch["input_mask"], batch["input_type_ids"]))
         on_rows(len(answers[-1]))
     np.save(out, np.concatenate(answers))
-    return {"onnxruntime": onnxruntime.__version__}
+    return {"onnxruntime": session.version}

@@ -12,8 +12,8 @@ from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.int8_agreement import Int8File
 from bertune.exports.model_description import write_texts
 from bertune.exports.padded_rows import ProofRows
+from bertune.runtime.exported_model import MODEL_FILE
 
-MODEL_FILE = "model.onnx"
 # Sums are added in another order than ours.
 _TOLERANCE = 1e-4
 # A protobuf message holds less than 2 GiB; some of it are nodes and names.

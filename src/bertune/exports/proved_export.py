@@ -17,7 +17,8 @@ from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError
 from bertune.evaluation.given_texts import GivenLabelled, GivenTexts, examples_of, labelled_rows_of
-from bertune.evaluation.logits import mean_of_windows, predict_logits
+from bertune.evaluation.logits import predict_logits
+from bertune.evaluation.windows import mean_of_windows
 from bertune.exports.agreement import Agreement, compare, weights_digest
 from bertune.exports.export_folder import check_replaceable, digests, new_export, write_agreement
 from bertune.exports.folding import probabilities_account, with_folded_temperature

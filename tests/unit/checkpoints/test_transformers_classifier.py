@@ -18,7 +18,7 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.inspect_model import inspect_model
 from bertune.data.examples import Examples
 from bertune.errors import CheckpointError, DataError
-from bertune.evaluation.predictions import predict
+from bertune.evaluation.predict_texts import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import Classifier, classifier_model
 from bertune.tokenization.encode_texts import encode_examples

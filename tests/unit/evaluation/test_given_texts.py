@@ -15,7 +15,7 @@ from bertune.errors import BertuneError, ConfigError, DataError
 from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.explain import explain
 from bertune.evaluation.given_texts import examples_of, labelled_examples_of
-from bertune.evaluation.predictions import predict
+from bertune.evaluation.predict_texts import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
 from bertune.tokenization.tokenizer import BertTokenizer

@@ -24,13 +24,13 @@ from bertune.data.splits import find_splits
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.predict_shards import PredictionSettings, WhoPredicts, predict_shards
+from bertune.evaluation.predict_texts import predict
 from bertune.evaluation.prediction_manifest import (
     MANIFEST_NAME,
     ROWS_PER_BLOCK,
     PredictionManifest,
     read_prediction_manifest,
 )
-from bertune.evaluation.predictions import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
 from bertune.shards.shared_manifest import missing_of

@@ -11,7 +11,7 @@ from bertune.errors import DataError
 from bertune.evaluation.given_texts import examples_of
 from bertune.evaluation.labelled_rows import TextRows
 from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.predictions import predict
+from bertune.evaluation.predict_texts import predict
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
 from bertune.tokenization.encode_texts import pad

@@ -19,7 +19,7 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.logits import predict_logits
-from bertune.evaluation.predictions import predict
+from bertune.evaluation.predict_texts import predict
 from bertune.models.classifier import Classifier
 from bertune.tokenization.encode_texts import encode_examples
 from bertune.tokenization.long_texts import LongText

@@ -1,0 +1,1 @@
+"""Exports that predict without torch: ONNX Runtime, tokenizers and numpy alone."""

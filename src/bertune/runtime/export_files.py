@@ -1,0 +1,64 @@
+"""Files of an export: what its proof says of them, and whether they are still those."""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from bertune.errors import CheckpointError, DataError
+from bertune.system.json_file import JsonObject, read_json_object
+
+AGREEMENT_FILE: Final = "agreement.json"
+FORMAT_VERSION: Final = 1
+_AGAIN: Final = "export the model again: bertune export RUN OUT --format …"
+
+
+def is_export(folder: Path) -> bool:
+    """Tells whether a folder holds an export with its proof."""
+    return (folder / AGREEMENT_FILE).is_file()
+
+
+def read_agreement(folder: Path) -> JsonObject:
+    """Reads `agreement.json`.
+
+    Raises:
+        DataError: the folder holds no export.
+        CheckpointError: the file cannot be read, or another version of bertune wrote it.
+    """
+    path = folder / AGREEMENT_FILE
+    if not path.is_file():
+        raise DataError(f"{folder}: no export of bertune (no {AGREEMENT_FILE})", hint=_AGAIN)
+    values = read_json_object(path)
+    files = values.get("files")
+    is_known = isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())
+    if values.get("format_version") != FORMAT_VERSION or not is_known or not isinstance(values.get("format"), str):
+        raise CheckpointError(f"{path}: not an agreement of this version of bertune", hint=_AGAIN)
+    return values
+
+
+def check_files(folder: Path, files: dict[str, str]) -> None:
+    """Makes sure that an export has the files that were proved, and no others.
+
+    A link is no file of an export: what it leads to may change, and lie anywhere.
+
+    Args:
+        folder: of the export.
+        files: SHA-256 of each, by its path in the folder.
+
+    Raises:
+        CheckpointError: one is missing, has changed, is a link, or was added.
+    """
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise CheckpointError(f"{path}: a link, which no export has", hint=_AGAIN)
+        if path.is_file() and name not in files and name != AGREEMENT_FILE:
+            raise CheckpointError(f"{path}: was not there when the export was proved", hint="move it elsewhere")
+    for name, digest in files.items():
+        path = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise CheckpointError(f"{folder / AGREEMENT_FILE}: {name!r} is no name of a file of an export", hint=_AGAIN)
+        if not path.is_file():
+            raise CheckpointError(f"{path}: is missing", hint=_AGAIN)
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                raise CheckpointError(f"{path}: has changed since the export was proved", hint=_AGAIN)

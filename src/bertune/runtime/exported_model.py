@@ -1,0 +1,77 @@
+"""An export of a fine-tuned model that predicts without torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.checkpoints.signature import ModelSignature
+from bertune.errors import CheckpointError, ConfigError
+from bertune.runtime.export_files import AGREEMENT_FILE, check_files, read_agreement
+from bertune.runtime.onnx_session import OnnxSession
+from bertune.tokenization.encoded_examples import EncodedExamples
+from bertune.tokenization.read_tokenizer import read_tokenizer
+from bertune.tokenization.tokenizer_protocol import Tokenizer
+
+MODEL_FILE: Final = "model.onnx"
+SIGNATURE_FILE: Final = "contract.json"
+_FORMAT: Final = "onnx"
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedModel:
+    """A `Predictor` of a folder that `bertune export --format onnx` made.
+
+    Args:
+        folder: of the export.
+        tokenizer: the one that the model was trained with.
+        signature: of the model, with a temperature of 1: it is folded into the head.
+        session: that computes.
+        is_int8: whether its products are of 8-bit integers.
+    """
+
+    folder: Path
+    tokenizer: Tokenizer
+    signature: ModelSignature
+    session: OnnxSession
+    is_int8: bool
+
+    @classmethod
+    def load(cls, folder: str | Path, *, threads: int | None = None) -> "ExportedModel":
+        """Loads an export, after checking each of its files against its digest.
+
+        Args:
+            folder: that `bertune export --format onnx` made.
+            threads: of one product; None takes as many as there are cores.
+
+        Raises:
+            DataError: the folder holds no export.
+            CheckpointError: a file is missing, was changed or added, or cannot be read.
+            ConfigError: an export of another format, or onnxruntime is not installed.
+        """
+        folder = Path(folder)
+        agreement = read_agreement(folder)
+        if agreement["format"] != _FORMAT:
+            raise ConfigError(
+                f"{folder}: an export to {agreement['format']}, which bertune does not run itself",
+                hint="export to onnx, or name the run",
+            )
+        check_files(folder, agreement["files"])
+        signature = ModelSignature.read(folder, name=SIGNATURE_FILE)
+        tokenizer = read_tokenizer(folder)
+        if not tokenizer.digest == signature.tokenizer_digest == agreement.get("tokenizer_digest"):
+            raise CheckpointError(f"{folder}: tokenizer, {SIGNATURE_FILE} and {AGREEMENT_FILE} are not of one model")
+        session = OnnxSession(folder / MODEL_FILE, threads=threads)
+        return cls(folder, tokenizer, signature, session, agreement.get("int8") is not None)
+
+    @property
+    def computed_by(self) -> str:
+        """In which precision, and by which version of ONNX Runtime."""
+        return f"{'int8' if self.is_int8 else 'fp32'}, ONNX Runtime {self.session.version}"
+
+    def logits(self, encoded: EncodedExamples, *, on_batch: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """Computes the logits of examples; see `Predictor`."""
+        return self.session.logits(encoded, on_batch=on_batch)

@@ -1,0 +1,89 @@
+"""An ONNX file that computes logits of encoded rows."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertune.batches.sampler import batches_by_tokens
+from bertune.errors import CheckpointError, ConfigError
+from bertune.evaluation.windows import mean_of_windows
+from bertune.tokenization.encoded_examples import EncodedExamples
+
+# Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
+_BATCH_TOKENS: Final = 4096
+_ERRORS_ONLY: Final = 3
+
+
+class OnnxSession:
+    """A file in ONNX Runtime, on the CPU.
+
+    Args:
+        path: of the file.
+        threads: of one product; None takes as many as there are cores.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        CheckpointError: it cannot read the file, or the file has other inputs or outputs.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ConfigError(f'{path}: needs onnxruntime: pip install "bertune[onnx]"') from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or 0
+        # Threads that wait for each other between requests take the processor from whatever else there is.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # a class for each kind of fault, of no common base but this
+            problem = (str(error).strip().splitlines() or [""])[0]
+            raise CheckpointError(f"{path}: ONNX Runtime cannot read it: {problem}") from error
+        self.version = str(onnxruntime.__version__)
+        self._inputs = [given.name for given in self._session.get_inputs()]
+        unknown = set(self._inputs) - {"input_ids", "attention_mask", "token_type_ids"}
+        if unknown or [made.name for made in self._session.get_outputs()] != ["logits"]:
+            raise CheckpointError(f"{path}: not an ONNX file of bertune: other inputs or outputs")
+        self._outputs = int(self._session.get_outputs()[0].shape[-1])
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of its model, by names that begin with `bertune.`."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def run(self, ids: NDArray[Any], mask: NDArray[Any], types: NDArray[Any]) -> NDArray[np.float32]:
+        """Computes logits of padded rows, all three (rows, columns).
+
+        Returns:
+            (rows, outputs).
+        """
+        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        feeds = {name: np.ascontiguousarray(given[name], dtype=np.int64) for name in self._inputs}
+        made: Sequence[NDArray[np.float32]] = self._session.run(["logits"], feeds)
+        return made[0]
+
+    def logits(self, encoded: EncodedExamples, *, on_batch: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """Computes the logits of examples; see `Predictor`."""
+        sequences = encoded.sequences
+        begins_example = np.zeros(len(sequences), bool)
+        begins_example[encoded.first_sequences] = True
+        logits = np.zeros((len(sequences), self._outputs), np.float32)
+        for indices in batches_by_tokens(sequences.lengths, _BATCH_TOKENS):
+            logits[indices] = self.run(*_padded(sequences.take(indices)))
+            if on_batch is not None:
+                on_batch(int(begins_example[indices].sum()))
+        return mean_of_windows(logits, encoded)
+
+
+def _padded(rows: EncodedExamples) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Lays rows out as ids, mask and types, (rows, columns), padded with zeros at their end."""
+    columns = np.arange(int(rows.lengths.max()))
+    mask = columns < rows.lengths[:, None]
+    ids = np.zeros(mask.shape, np.int64)
+    ids[mask] = rows.token_ids
+    return ids, mask, mask & (columns >= rows.first_lengths[:, None])
