@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bertune.checkpoints.signature import SIGNATURE_FILE
+from bertune.checkpoints.signature import EXPORT_PROOF_FILE, SIGNATURE_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE, is_of_transformers
 from bertune.data.missing_path import near_path
 from bertune.errors import DataError
@@ -62,6 +62,11 @@ def find_model_folder(path: Path) -> Path:
     if not path.exists():
         raise DataError(
             f"{path}: no such folder", hint=near_path(path) or "name a run or a model folder that bertune train made"
+        )
+    if (path / EXPORT_PROOF_FILE).is_file():
+        raise DataError(
+            f"{path}: an export; bertune predict takes those to onnx, and this takes none",
+            hint="name the run that was exported",
         )
     # One of bertune's that lost its signature has digests still.
     if config_file(path).is_file() and not (path / DIGESTS_FILE).is_file():

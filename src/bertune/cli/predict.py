@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertune.cli.options import DataOptions, OutputOptions, SpreadCompute, refuse_flags
+from bertune.cli.options import ComputeOptions, DataOptions, OutputOptions, SpreadCompute, refuse_flags
 from bertune.cli.prediction_options import PredictionOptions
 from bertune.cli.terminal import keep_quiet, printable, say, show, show_json
 from bertune.errors import ConfigError
 from bertune.wording.nearest import shorten
 
 if TYPE_CHECKING:
-    from bertune.checkpoints.model_folder import LoadedModel
     from bertune.checkpoints.signature import ModelSignature
     from bertune.data.kept_columns import KeptColumns
     from bertune.evaluation.labelled_rows import LabelledRows
     from bertune.evaluation.prediction_rows import PredictionColumns
-    from bertune.nn.precision import Precision
+    from bertune.evaluation.predictor import Predictor, TokenizedModel
 
 ExplainBy = Literal["integrated-gradients", "occlusion"]
 
@@ -90,7 +89,7 @@ def predict(
     stand in the place of texts: predict RUN 'part-*.parquet'. Processes of a job array share the files by --shard I/N.
 
     Args:
-        run: a run or model folder.
+        run: a run or model folder, or an export to ONNX, which is run without torch.
         texts: a text to answer, or the two texts of a pair; with --shards or --shard, tables.
         options: which data.
         destination: where the answers go.
@@ -108,10 +107,7 @@ def predict(
         predict_spread(run, texts, options, Spread(destination, compute, output))
         return
     _ = compute.number()  # refuses flags without effect
-    from bertune.checkpoints.model_files import find_model_folder
-    from bertune.checkpoints.model_folder import load
     from bertune.data.kept_columns import KeptColumns
-    from bertune.nn.device import choose_device
 
     explain, quiet = explaining.explain, output.quiet
     tell = keep_quiet if quiet else say
@@ -125,19 +121,14 @@ def predict(
         if texts:
             raise ConfigError("a submission holds the test sets of the task, not texts", hint="leave the texts out")
     destination.check(options.data)
-    model = load(find_model_folder(run))
-    model.classifier.to(choose_device(compute.device))
+    model = _opened(run, compute, explain=explain)
     if glue_submission is not None:
         from bertune.cli.predict_submission import write_submission
 
-        files = write_submission(
-            model, options, glue_submission, precision=compute.precision, tell=tell, show_progress=not quiet
-        )
+        files = write_submission(model, options, glue_submission, tell=tell, show_progress=not quiet)
         show_json({"files": [str(file) for file in files]}) if output.json else show(map(str, files))
         return
-    how = _Predicting(
-        precision=compute.precision, as_json=output.json, quiet=quiet or bool(texts), tell=keep_quiet if texts else tell
-    )
+    how = _Predicting(as_json=output.json, quiet=quiet or bool(texts), tell=keep_quiet if texts else tell)
     if options.data is None:
         refuse_flags("no table is read", {"keep": destination.keep is not None})
     if not texts and options.data is None and destination.out is None and not explain:
@@ -154,36 +145,62 @@ def predict(
         tell_reading(rows, options, model.signature, tell)
     if explain:
         from bertune.cli.predict_explain import explain_rows
+        from bertune.evaluation.classifier_predictor import ClassifierPredictor
 
+        assert isinstance(model, ClassifierPredictor)
         if rows.texts is None:
             raise ConfigError(
                 f"{options.data} holds no texts whose words could be explained", hint="name the table it was made of"
             )
         method, has_lines = explaining.explain_by or "integrated-gradients", options.data is not None
-        explain_rows(model, rows.texts, method, explaining.limit, has_lines=has_lines, as_json=output.json, quiet=quiet)
+        how_many = explaining.limit
+        explain_rows(model.model, rows.texts, method, how_many, has_lines=has_lines, as_json=output.json, quiet=quiet)
         return
     _predict_rows(model, rows, kept, options, destination, how)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Predicting:
-    """How predictions are computed and told.
+    """How predictions are told.
 
     Args:
-        precision: in which the layers compute.
         as_json: JSON on standard output.
         quiet: no progress.
         tell: told what is going on.
     """
 
-    precision: "Precision"
     as_json: bool
     quiet: bool
     tell: Callable[[str], None]
 
 
+def _opened(run: Path, compute: ComputeOptions, *, explain: bool) -> "Predictor":
+    """Loads a fine-tuned model, or an export, which needs no torch.
+
+    Raises:
+        BertuneError: it cannot be read, or a flag would have no effect on an export.
+    """
+    from bertune.runtime.export_files import read_format
+
+    if read_format(run) == "onnx":
+        from bertune.runtime.exported_model import ExportedModel
+
+        refuse_flags("an export computes as it was made", compute.flags())
+        hint = "name the run that was exported"
+        refuse_flags("an export gives logits alone", {"explain": explain}, hint=hint)
+        return ExportedModel.load(run)
+    from bertune.checkpoints.model_files import find_model_folder
+    from bertune.checkpoints.model_folder import load
+    from bertune.evaluation.classifier_predictor import ClassifierPredictor
+    from bertune.nn.device import choose_device
+
+    model = load(find_model_folder(run))
+    model.classifier.to(choose_device(compute.device))
+    return ClassifierPredictor(model, compute.precision)
+
+
 def rows_for(
-    model: "LoadedModel", options: DataOptions, texts: tuple[str, ...], kept: "KeptColumns | None"
+    model: "TokenizedModel", options: DataOptions, texts: tuple[str, ...], kept: "KeptColumns | None"
 ) -> "LabelledRows":
     """Reads what is to be predicted: texts of the command line, or what the options name.
 
@@ -191,11 +208,12 @@ def rows_for(
         ConfigError: both; texts that do not fit the model or are files; or as `read_for`.
         DataError: as `read_for`.
     """
-    from bertune.cli.model_data import read_for
     from bertune.data.examples import Examples
     from bertune.evaluation.labelled_rows import TextRows
 
     if not texts:
+        from bertune.cli.model_data import read_for
+
         return read_for(model, options, require_label=False, kept=kept)[0]
     flags = options.table_flags() | {"data": options.data is not None, "split": options.split is not None}
     refuse_flags("the texts are named", flags, hint="leave out the texts or the flag")
@@ -230,7 +248,7 @@ def tell_reading(
 
 
 def _predict_rows(
-    model: "LoadedModel",
+    model: "Predictor",
     rows: "LabelledRows",
     kept: "KeptColumns | None",
     options: DataOptions,
@@ -241,8 +259,8 @@ def _predict_rows(
     from bertune.cli.prediction_files import write_predictions
     from bertune.cli.prediction_output import PredictionWriter
     from bertune.cli.progress import RowsProgress
-    from bertune.evaluation.predict_texts import predict
     from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
+    from bertune.evaluation.predictions import predictions_by
 
     columns = prediction_columns(
         model.signature,
@@ -254,7 +272,7 @@ def _predict_rows(
     )
     _tell_renamed(columns, how.tell)
     with RowsProgress("predicting", len(rows), enabled=not how.quiet) as progress:
-        predictions = predict(model, rows, precision=how.precision, on_batch=progress.advance)
+        predictions = predictions_by(model, rows, on_batch=progress.advance)
     how.tell(f"computed in {predictions.computed_by}; {predictions.long_texts.summary()}")
     predicted = prediction_rows(columns, rows, predictions, kept)
     if destination.out is None:
@@ -268,7 +286,7 @@ def _predict_rows(
         show([str(destination.out)])
 
 
-def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _Predicting) -> None:
+def _predict_lines(model: "Predictor", destination: PredictionOptions, how: _Predicting) -> None:
     """Predicts lines of standard input as they come, and flushes the predictions; on a terminal it asks for texts.
 
     Raises:
@@ -278,8 +296,8 @@ def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _P
     from bertune.data.formats.arriving_lines import arriving_examples, typed_examples
     from bertune.data.read_report import ReadReport
     from bertune.evaluation.labelled_rows import TextRows
-    from bertune.evaluation.predict_texts import predict
     from bertune.evaluation.prediction_rows import PredictionColumns, prediction_rows, text_names
+    from bertune.evaluation.predictions import predictions_by
 
     stream = sys.stdin.buffer
     names = text_names(model.signature)
@@ -295,13 +313,14 @@ def _predict_lines(model: "LoadedModel", destination: PredictionOptions, how: _P
     long_texts = None
     computed_by = ""
     for examples in batches:
-        predictions = predict(model, examples, precision=how.precision)
+        given = TextRows(examples)
+        predictions = predictions_by(model, given)
         if is_typed and sys.stdout.isatty() and not how.as_json:
             (prediction,) = predictions
             show([prediction_line(columns, prediction)])
             sys.stdout.flush()
         else:
-            output.show(prediction_rows(columns, TextRows(examples), predictions, rows_before=rows))
+            output.show(prediction_rows(columns, given, predictions, rows_before=rows))
         rows += len(examples)
         blank += examples.report.blank_texts
         computed_by = predictions.computed_by

@@ -4,26 +4,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bertune.checkpoints.model_folder import LoadedModel
 from bertune.cli.model_data import read_texts_for
 from bertune.cli.options import DataOptions
 from bertune.cli.progress import RowsProgress
 from bertune.data.splits import find_splits, glue_task
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.glue_submission import other_row_count, submission_lines, submission_name
-from bertune.evaluation.predict_texts import predict
-from bertune.nn.precision import Precision
+from bertune.evaluation.labelled_rows import TextRows
+from bertune.evaluation.predictions import predictions_by
+from bertune.evaluation.predictor import Predictor
 from bertune.system.atomic import write_text
 
 _TESTS = ("test", "test_mismatched")
 
 
 def write_submission(
-    model: LoadedModel,
+    model: Predictor,
     options: DataOptions,
     target: Path,
     *,
-    precision: Precision,
     tell: Callable[[str], None],
     show_progress: bool,
 ) -> list[Path]:
@@ -33,7 +32,6 @@ def write_submission(
         model: trained on a GLUE task by name.
         options: where the task's files are; `split` names one of two test sets.
         target: a folder, in which the files get the names that the leaderboard knows, or one file ending in .tsv.
-        precision: see `predict`.
         tell: told what was read.
         show_progress: whether bars are drawn.
 
@@ -74,7 +72,7 @@ def write_submission(
                 hint="fix the row",
             )
         with RowsProgress("predicting", len(examples), enabled=show_progress) as progress:
-            predictions = predict(model, examples, precision=precision, on_batch=progress.advance)
+            predictions = predictions_by(model, TextRows(examples), on_batch=progress.advance)
         name = submission_name(task, split)
         if warning := other_row_count(name, len(examples)):
             tell(f"warning: {warning}")

@@ -21,10 +21,10 @@ from bertune.evaluation.prediction_manifest import (
     PredictionRecipe,
     PredictionShard,
     check_same_recipe,
-    check_top_k,
     holds_other_manifest,
     read_prediction_manifest,
 )
+from bertune.evaluation.prediction_rows import check_top_k
 from bertune.shards.shard_file import sha256_of
 from bertune.shards.shared_manifest import publish
 from bertune.shards.shared_parts import SharedReading, digest_of, only_process_in

@@ -1,7 +1,7 @@
 """The manifest of a folder of predictions: what is in its files, and all that decided it; imports no torch."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -209,20 +209,6 @@ def _version_in(folder: Path) -> Any:
         return read_json_object(path, max_bytes=MAX_OWN_BYTES, error=DataError).get("version")
     except DataError:
         return None
-
-
-def check_top_k(top_k: int | None, labels: Sequence[str]) -> None:
-    """Refuses to give more labels than a model has.
-
-    Raises:
-        ConfigError: it has fewer, or none.
-    """
-    if top_k is None:
-        return
-    if not labels:
-        raise ConfigError("this model answers with values, which have no probabilities, so --top-k has no effect")
-    if top_k > len(labels):
-        raise ConfigError(f"this model has {len(labels)} labels, so --top-k is {len(labels)} at most, not {top_k}")
 
 
 def read_prediction_manifest(folder: Path) -> PredictionManifest:

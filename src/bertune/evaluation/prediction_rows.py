@@ -9,8 +9,8 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.data.kept_columns import KeptColumns
 from bertune.data.task_kind import TaskKind
+from bertune.errors import ConfigError
 from bertune.evaluation.labelled_rows import LabelledRows
-from bertune.evaluation.prediction_manifest import check_top_k
 from bertune.evaluation.predictions import Prediction
 from bertune.system.json_file import JsonObject
 
@@ -228,3 +228,17 @@ def _given(prediction: Prediction) -> Any:
     if prediction.value is not None:
         return prediction.value
     return list(prediction.labels) if prediction.labels is not None else prediction.label
+
+
+def check_top_k(top_k: int | None, labels: Sequence[str]) -> None:
+    """Refuses to give more labels than a model has.
+
+    Raises:
+        ConfigError: it has fewer, or none.
+    """
+    if top_k is None:
+        return
+    if not labels:
+        raise ConfigError("this model answers with values, which have no probabilities, so --top-k has no effect")
+    if top_k > len(labels):
+        raise ConfigError(f"this model has {len(labels)} labels, so --top-k is {len(labels)} at most, not {top_k}")

@@ -4,17 +4,22 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from bertune.checkpoints.signature import EXPORT_PROOF_FILE
 from bertune.errors import CheckpointError, DataError
 from bertune.system.json_file import JsonObject, read_json_object
 
-AGREEMENT_FILE: Final = "agreement.json"
+AGREEMENT_FILE: Final = EXPORT_PROOF_FILE
 FORMAT_VERSION: Final = 1
 _AGAIN: Final = "export the model again: bertune export RUN OUT --format …"
 
 
-def is_export(folder: Path) -> bool:
-    """Tells whether a folder holds an export with its proof."""
-    return (folder / AGREEMENT_FILE).is_file()
+def read_format(folder: Path) -> str | None:
+    """Returns the format of an export; None for a folder that is none.
+
+    Raises:
+        CheckpointError: what the export says of itself cannot be read.
+    """
+    return str(read_agreement(folder)["format"]) if (folder / AGREEMENT_FILE).is_file() else None
 
 
 def read_agreement(folder: Path) -> JsonObject:
