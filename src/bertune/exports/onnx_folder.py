@@ -8,9 +8,9 @@ from bertune.checkpoints.model_folder import LoadedModel, config_values
 from bertune.errors import ConfigError
 from bertune.exports.formats import Answers, Format
 from bertune.exports.fresh_answers import answers_of
-from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.int8_agreement import Int8File
 from bertune.exports.model_description import write_texts
+from bertune.exports.onnx_int8 import integer_instructions
 from bertune.exports.padded_rows import ProofRows
 from bertune.runtime.exported_model import MODEL_FILE
 
@@ -19,7 +19,6 @@ _TOLERANCE = 1e-4
 # A protobuf message holds less than 2 GiB; some of it are nodes and names.
 _MOST_BYTES = 2**31 - 2**24
 _RUNTIME = "bertune.exports.onnx_answers"
-_QUANTIZER = "bertune.exports.onnx_int8"
 
 
 def _check(model: LoadedModel) -> None:
@@ -47,16 +46,16 @@ def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int
     return answers_of(_RUNTIME, rows, folder, between, on_rows)
 
 
-def _quantize(model: LoadedModel, folder: Path, between: Path) -> Int8File:
+def _quantize(model: LoadedModel, folder: Path, _between: Path) -> Int8File:
     from bertune.exports.onnx_program import onnx_model
-    from bertune.exports.onnx_rows import SCALED_WEIGHTS
 
-    file, scaled = folder / MODEL_FILE, between / MODEL_FILE
+    file = folder / MODEL_FILE
     exact_bytes = file.stat().st_size
-    scaled.write_bytes(onnx_model(model, scaled=True).SerializeToString(deterministic=True))
-    arguments = {"source": str(scaled), "target": str(file), "quantized": SCALED_WEIGHTS}
-    found = call_in_fresh_process(f"{_QUANTIZER}:quantize", arguments)
-    return Int8File(found["reduced_range"], found["instructions"], (file.stat().st_size, exact_bytes))
+    instructions = integer_instructions()
+    # Without them two products are added up in 16 bits, which eight bits of a weight may exceed.
+    bits = 7 if instructions is None else 8
+    file.write_bytes(onnx_model(model, weight_bits=bits).SerializeToString(deterministic=True))
+    return Int8File(bits == 7, instructions or "none", (file.stat().st_size, exact_bytes))
 
 
 FORMAT = Format(

@@ -12,7 +12,7 @@ from torch import nn
 
 from bertune.exports.onnx_attention import attend
 from bertune.exports.onnx_graph import OnnxGraph
-from bertune.exports.onnx_rows import Rows, dense, normalize
+from bertune.exports.onnx_rows import Rows, dense, look_up, normalize
 from bertune.nn.embeddings import Embeddings
 from bertune.nn.feed_forward import ACTIVATIONS, FeedForward
 from bertune.nn.gated_feed_forward import GatedFeedForward
@@ -24,7 +24,7 @@ from bertune.nn.pre_norm_layer import PreNormLayer
 def embed(rows: Rows, embeddings: Embeddings, ids: str, types: str) -> str:
     """Adds what `Embeddings` computes: (batch, columns) to (batch, columns, hidden_size)."""
     graph = rows.graph
-    summed = graph.op("Gather", rows.weight(embeddings.token.weight), ids)
+    summed = look_up(rows, embeddings.token.weight, ids)
     if embeddings.token_type is not None:
         table = rows.weight(embeddings.token_type.weight)
         vectors = graph.op("Gather", table, types) if types else table

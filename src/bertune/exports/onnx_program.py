@@ -14,7 +14,7 @@ from bertune.models.classifier import Classifier
 from bertune.nn.rotary_attention import RotaryAttention
 
 
-def onnx_model(model: LoadedModel, *, scaled: bool = False) -> onnx.ModelProto:
+def onnx_model(model: LoadedModel, *, weight_bits: int | None = None) -> onnx.ModelProto:
     """Writes a classifier down as a graph of ONNX operators.
 
     Inputs are `input_ids`, `attention_mask` and, where the encoder tells types apart, `token_type_ids`, (batch,
@@ -23,14 +23,14 @@ def onnx_model(model: LoadedModel, *, scaled: bool = False) -> onnx.ModelProto:
 
     Args:
         model: with a temperature of 1.
-        scaled: whether the graph is one to be quantized, whose products take tokens of one size. It gives the same.
+        weight_bits: 8, or 7, for products of 8-bit integers in the layers and a token table of them; None for float32.
     """
     classifier = model.classifier
     encoder = classifier.encoder
     graph = OnnxGraph("bertune")
     ids, mask = graph.input("input_ids"), graph.input("attention_mask")
     types = graph.input("token_type_ids") if encoder.config.type_vocab_size > 1 else ""
-    rows = replace(_rows(graph, classifier, ids, mask), scaled=scaled)
+    rows = replace(_rows(graph, classifier, ids, mask), weight_bits=weight_bits)
     hidden = layers.embed(rows, encoder.embeddings, ids, types)
     *below, top = encoder.layers_in_order
     for module in below:

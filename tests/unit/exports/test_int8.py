@@ -91,7 +91,7 @@ def test_a_quantized_export_is_smaller_and_says_what_it_gives(
     graph = onnx.load(tmp_path / "out" / "model.onnx").graph
     kinds = [node.op_type for node in graph.node]
     # Two layers of four products, with queries on their own in the last; pooler and classifier stay.
-    assert kinds.count("MatMulInteger") == 9
+    assert kinds.count("QuantizeLinear") == 9
     exact = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
     assert {"encoder.pooler.dense.weight", "classifier.weight"} <= exact
 
