@@ -1,15 +1,12 @@
 """Quantizes an ONNX file, in a process that imports no torch."""
 
-import platform
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-# With one of these, products of 8-bit numbers are added up in 32 bits; without, pairs of them saturate at 16.
-_EXACT_PRODUCTS: Final = ("avx512_vnni", "avx_vnni", "amx_int8")
+from bertune.system.instructions import integer_instructions
 
 
 def quantize(
@@ -46,15 +43,3 @@ def quantize(
         extra_options={"MatMulConstBOnly": True},
     )
     return {"reduced_range": reduced, "instructions": instructions or "none"}
-
-
-def integer_instructions() -> str | None:
-    """Returns what this processor multiplies 8-bit integers exactly with; None for an x86 without."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    return next((name for name in _EXACT_PRODUCTS if name in flags), None)
