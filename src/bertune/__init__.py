@@ -81,9 +81,9 @@ if TYPE_CHECKING:
     from bertune.experiments.study_table import Spread as Spread
     from bertune.experiments.summary import Summary as Summary
     from bertune.exports.agreement import Agreement as Agreement
-    from bertune.exports.int8_agreement import Int8Agreement as Int8Agreement
     from bertune.exports.proved_export import ExportProgress as ExportProgress
     from bertune.exports.proved_export import export as export
+    from bertune.exports.verified_export import verify as verify
     from bertune.fetch.download import FetchProgress as FetchProgress
     from bertune.fetch.hub_module import classifier_model as classifier_model
     from bertune.fetch.resolve import resolve_model as resolve_model
@@ -103,6 +103,9 @@ if TYPE_CHECKING:
     from bertune.plots.model_plot import plot_model as plot_model
     from bertune.plots.reliability_plot import plot_reliability as plot_reliability
     from bertune.plots.schedule_plot import plot_schedule as plot_schedule
+    from bertune.runtime.export_speed import ExportSpeed as ExportSpeed
+    from bertune.runtime.int8_agreement import Int8Agreement as Int8Agreement
+    from bertune.runtime.verification import Verification as Verification
     from bertune.shards.manifest import Manifest as Manifest
     from bertune.shards.manifest import Recipe as Recipe
     from bertune.shards.manifest import Shard as Shard
@@ -166,10 +169,11 @@ _HOMES = {
     "Examples": "data.examples",
     "Explanation": "evaluation.explain",
     "ExportProgress": "exports.proved_export",
+    "ExportSpeed": "runtime.export_speed",
     "FetchProgress": "fetch.download",
     "GlueTask": "data.glue_tasks",
     "History": "training.history",
-    "Int8Agreement": "exports.int8_agreement",
+    "Int8Agreement": "runtime.int8_agreement",
     "LabelScore": "evaluation.score_parts",
     "LabelSet": "data.examples",
     "LabelThreshold": "evaluation.thresholds",
@@ -222,6 +226,7 @@ _HOMES = {
     "Tokenizer": "tokenization.tokenizer_protocol",
     "TrainSettings": "api.train_settings",
     "TrainingConfig": "training.config",
+    "Verification": "runtime.verification",
     "WarmUp": "optim.schedule",
     "WordReason": "evaluation.explain",
     "bert_encode": "tokenization.encode_texts",
@@ -256,6 +261,7 @@ _HOMES = {
     "resume": "api.resumed_run",
     "save": "checkpoints.model_folder",
     "train": "api.trained_run",
+    "verify": "exports.verified_export",
     "write_tf_checkpoint": "checkpoints.tensorflow_writer",
 }
 

@@ -52,8 +52,8 @@ def export(
     Its temperature is folded into the head, so that other programs give its calibrated probabilities, too.
 
     The export is read again in a fresh process and answers at least 1,000 rows as the model does: all texts of the
-    data, rows at the limits, and rows of random ids. What the proof found is in agreement.json; where it fails nothing
-    is left behind.
+    data, rows at the limits, and rows of random ids. What the proof found is in agreement.json, how fast export and
+    model are in proof.json; where it fails nothing is left behind. bertune verify proves it again elsewhere.
 
     Args:
         run: a run or model folder.
@@ -70,10 +70,11 @@ def export(
     wanted = _Wanted(run, out, options, format, int8, label)
     agreement = _export_model(wanted, tell=keep_quiet if output.quiet else say, quiet=output.quiet)
     if output.json:
-        show_json({"out": str(out), **agreement.to_dict()})
+        show_json({"out": str(out), **agreement.to_dict(), "proof": agreement.proof()})
     else:
         quantized = [] if agreement.int8 is None else [agreement.int8.summary()]
-        show([f"{out}: {format}, {agreement.summary()}", *quantized, f"probabilities: {agreement.probabilities}"])
+        probabilities = f"probabilities: {agreement.probabilities}"
+        show([f"{out}: {format}, {agreement.summary()}", *quantized, probabilities, *agreement.speed_lines()])
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ EXAMPLES: Final = {
     "calibrate": "bertune calibrate runs/reviews --threshold auto",
     "compare": "bertune compare runs/small runs/large",
     "export": "bertune export runs/reviews exported --format transformers",
+    "verify": "bertune verify exported",
     "report": "bertune report runs/reviews",
     "inspect": "bertune inspect reviews.csv --text-a text --label label",
     "demo": "bertune demo --out runs/demo",

@@ -3,18 +3,12 @@
 import hashlib
 from dataclasses import asdict, dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bertune.data.task_kind import TaskKind
-from bertune.errors import BertuneError
-from bertune.exports.int8_agreement import Int8Agreement
 from bertune.models.classifier import Classifier
 from bertune.runtime.export_files import FORMAT_VERSION
+from bertune.runtime.export_speed import SPEED_WORDS, ExportSpeed
+from bertune.runtime.int8_agreement import Int8Agreement
 from bertune.system.json_file import JsonObject
-
-# Values of a regression may be of any size, and fp32 has seven digits: large ones may differ by this share.
-_RELATIVE_TOLERANCE = 1e-5
+from bertune.wording.aligned import aligned
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,10 @@ class Agreement:
         warnings: what a user of this export has to know.
         files: SHA-256 of every other file of the export, by its path in the folder.
         int8: what the export in int8 answers, which was made of the one that was proved; None for one in float32.
+        instructions: of the processor that it was proved on: the architecture, and what matters for products.
+        export_speed: of the export there, in a fresh process; this and the next are in `proof.json`, since no two
+            measurements are the same, whereas `agreement.json` is.
+        model_speed: of the model beside it, by torch and bertune's kernels.
     """
 
     format: str
@@ -51,13 +49,40 @@ class Agreement:
     warnings: tuple[str, ...] = ()
     files: dict[str, str] | None = None
     int8: Int8Agreement | None = None
+    instructions: tuple[str, ...] = ()
+    export_speed: ExportSpeed | None = None
+    model_speed: ExportSpeed | None = None
 
     def to_dict(self) -> JsonObject:
         """Returns what is written to `agreement.json`."""
         values = {"format_version": FORMAT_VERSION, **asdict(self)}
-        if self.int8 is None:
-            del values["int8"]
+        for left_out in ("export_speed", "model_speed", *(("int8",) if self.int8 is None else ())):
+            del values[left_out]
         return values
+
+    def proof(self) -> JsonObject:
+        """Returns what is written to `proof.json`: what was found, and how fast export and model were."""
+        assert self.export_speed is not None
+        assert self.model_speed is not None
+        equal = 1 - self.tied_rows / self.rows if self.int8 is None else self.int8.equal
+        return {
+            "format_version": FORMAT_VERSION,
+            "format": self.format,
+            "is_int8": self.int8 is not None,
+            "rows": self.rows if self.int8 is None else self.int8.rows,
+            "max_difference": self.max_difference if self.int8 is None else self.int8.max_difference,
+            "equal_labels": equal,
+            "instructions": list(self.instructions),
+            "export": self.export_speed.to_dict(),
+            "model": self.model_speed.to_dict(),
+        }
+
+    def speed_lines(self) -> list[str]:
+        """Returns a table of the sizes and speeds of export and model; empty where they were not measured."""
+        if self.export_speed is None or self.model_speed is None:
+            return []
+        rows = [("", *SPEED_WORDS), ("export", *self.export_speed.texts()), ("model", *self.model_speed.texts())]
+        return aligned(rows)
 
     def summary(self) -> str:
         """Returns one line, for instance `equal on 1,047 rows, 912 of them texts: logits to the last bit`."""
@@ -68,85 +93,6 @@ class Agreement:
             else "logits to the last bit"
         )
         return f"equal on {self.rows:,} rows, {self.text_rows:,} of them texts{tied}: {logits}"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Measures how far an export's predictions are from the model's.
-
-    Args:
-        largest: difference of a logit.
-        tied_rows: see `Agreement`.
-    """
-
-    largest: float
-    tied_rows: int
-
-
-def compare(
-    expected: NDArray[np.float32], answered: NDArray[np.float32], *, tolerance: float, kind: TaskKind
-) -> Difference:
-    """Compares the logits of a model and of its export.
-
-    Every logit must lie within the tolerance, and every predicted label must be the model's. A row whose best labels
-    lie within twice the tolerance of each other in the model itself is a tie: the tolerance alone can turn it, so any
-    of those labels will do there, and the row is counted. The value of a regression may differ by 1e-5 of its size
-    where that is more than the tolerance.
-
-    Args:
-        expected: (rows, outputs), the model's.
-        answered: (rows, outputs), the export's.
-        tolerance: largest difference of a logit.
-        kind: of the task; a regression has no labels.
-
-    Raises:
-        BertuneError: they are not equal; says how far off, and in which row.
-    """
-    if answered.shape != expected.shape:
-        raise _disagreement(f"it answers with an array of shape {answered.shape}, not {expected.shape}")
-    differences = np.abs(answered.astype(np.float64) - expected)
-    allowed = np.full(differences.shape, tolerance)
-    if not kind.has_labels:
-        allowed = np.maximum(allowed, _RELATIVE_TOLERANCE * np.abs(expected))
-    # Written so that a difference that is not a number counts as too large.
-    wrong = ~(differences <= allowed)
-    if wrong.any():
-        row, output = np.unravel_index(
-            int(np.argmax(np.where(wrong, np.nan_to_num(differences, nan=np.inf), -1))), wrong.shape
-        )
-        raise _disagreement(
-            f"logits differ by up to {differences[row, output]:.3g}, at most {tolerance:.0e} is allowed "
-            f"({int(wrong.any(axis=1).sum()):,} of {len(expected):,} rows; row {row}: "
-            f"{answered[row, output]:.6g} instead of {expected[row, output]:.6g})"
-        )
-    if kind.has_label_sets:
-        # A label that one gives and the other does not lies within the tolerance of its threshold: a tie.
-        tied = int(((expected >= 0) != (answered >= 0)).any(axis=1).sum())
-    else:
-        tied = _tied_rows(expected, answered, tolerance) if kind.has_labels else 0
-    return Difference(float(differences.max(initial=0.0)), tied)
-
-
-def _tied_rows(expected: NDArray[np.float32], answered: NDArray[np.float32], tolerance: float) -> int:
-    """Counts the rows where another label is predicted.
-
-    Raises:
-        BertuneError: one of them is no tie.
-    """
-    best, given = expected.argmax(axis=1), answered.argmax(axis=1)
-    (other,) = np.nonzero(best != given)
-    behind = expected[other, best[other]].astype(np.float64) - expected[other, given[other]]
-    if (behind > 2 * tolerance).any():
-        row = other[int(behind.argmax())]
-        raise _disagreement(f"it predicts label {given[row]} instead of {best[row]} in row {row}")
-    return len(other)
-
-
-def _disagreement(what: str) -> BertuneError:
-    return BertuneError(
-        f"the export does not equal the model: {what}",
-        hint="nothing was kept; the fault is in bertune or in the runtime's version: please report it",
-    )
 
 
 def weights_digest(classifier: Classifier) -> str:

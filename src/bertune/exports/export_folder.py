@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bertune.errors import CheckpointError, ConfigError
 from bertune.exports.agreement import Agreement
-from bertune.runtime.export_files import AGREEMENT_FILE, FORMAT_VERSION
+from bertune.runtime.export_files import AGREEMENT_FILE, FORMAT_VERSION, PROOF_FILE
 from bertune.system.atomic import replaced_folder
 from bertune.system.json_file import read_json_object
 
@@ -41,7 +41,7 @@ def _check_earlier(folder: Path) -> None:
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     if not present and not any(folder.iterdir()):
         return
-    others = sorted(present - _files_of(folder) - {AGREEMENT_FILE})
+    others = sorted(present - _files_of(folder) - {AGREEMENT_FILE, PROOF_FILE})
     if others:
         raise ConfigError(f"{folder} holds more than an export: {others[0]} would be lost", hint=_NEW_FOLDER)
 
@@ -76,9 +76,10 @@ def new_export(folder: Path) -> Iterator[Path]:
 
 
 def write_agreement(folder: Path, agreement: Agreement) -> None:
-    """Writes `agreement.json`."""
-    text = json.dumps(agreement.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / AGREEMENT_FILE).write_text(text + "\n", encoding="utf-8")
+    """Writes `agreement.json`, and `proof.json` with what no two exports have alike."""
+    for name, values in ((AGREEMENT_FILE, agreement.to_dict()), (PROOF_FILE, agreement.proof())):
+        text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
 def digests(folder: Path) -> dict[str, str]:

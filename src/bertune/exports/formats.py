@@ -2,20 +2,19 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from bertune.errors import ConfigError
 from bertune.wording.nearest import did_you_mean
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bertune.checkpoints.model_folder import LoadedModel
-    from bertune.exports.int8_agreement import Int8File
-    from bertune.exports.padded_rows import ProofRows
+    from bertune.runtime.fresh_answers import Answers
+    from bertune.runtime.int8_agreement import Int8File
+    from bertune.runtime.padded_rows import ProofRows
 
 FormatName = Literal["transformers", "tf_checkpoint", "saved_model", "onnx"]
 # The module of each format; it holds the format as `FORMAT`.
@@ -25,19 +24,6 @@ _MODULES: dict[str, str] = {
     "saved_model": "bertune.exports.saved_model",
     "onnx": "bertune.exports.onnx_folder",
 }
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Predictions of an export in a fresh process.
-
-    Args:
-        logits: (rows, outputs), fp32, in the order of the rows.
-        versions: of the packages that computed them.
-    """
-
-    logits: "NDArray[Any]"
-    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +49,7 @@ class Format:
     tolerance: float
     check: Callable[["LoadedModel"], None]
     write: Callable[["LoadedModel", Path, Path], None]
-    answer: Callable[["ProofRows", Path, Path, Callable[[int], None]], Answers]
+    answer: Callable[["ProofRows", Path, Path, Callable[[int], None]], "Answers"]
     warnings: Callable[["LoadedModel"], tuple[str, ...]] = lambda _model: ()
     quantize: Callable[["LoadedModel", Path, Path], "Int8File"] | None = None
     packages: tuple[str, ...] = ()

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from bertune.checkpoints.model_folder import LoadedModel, config_values
 from bertune.errors import ConfigError
-from bertune.exports.formats import Answers, Format
-from bertune.exports.fresh_answers import answers_of
-from bertune.exports.int8_agreement import Int8File
+from bertune.exports.formats import Format
 from bertune.exports.model_description import write_texts
-from bertune.exports.onnx_int8 import integer_instructions
-from bertune.exports.padded_rows import ProofRows
 from bertune.runtime.exported_model import MODEL_FILE
+from bertune.runtime.fresh_answers import Answers, answers_of
+from bertune.runtime.int8_agreement import Int8File
+from bertune.runtime.padded_rows import ProofRows
+from bertune.system.instructions import integer_instructions
 
 # Sums are added in another order than ours.
 _TOLERANCE = 1e-4
 # A protobuf message holds less than 2 GiB; some of it are nodes and names.
 _MOST_BYTES = 2**31 - 2**24
-_RUNTIME = "bertune.exports.onnx_answers"
+_RUNTIME = "bertune.runtime.onnx_answers"
 
 
 def _check(model: LoadedModel) -> None:

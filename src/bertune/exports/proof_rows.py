@@ -10,11 +10,12 @@ from bertune.data.demo_data import demo_folder
 from bertune.data.examples import Columns, Examples
 from bertune.data.sources import read_examples
 from bertune.evaluation.labelled_rows import TextRows
-from bertune.exports.padded_rows import ProofRows
 from bertune.models.encoder_config import EncoderConfig
+from bertune.runtime.padded_rows import ProofRows
 from bertune.tokenization.encoded_examples import EncodedExamples, offsets_of
 
 LEAST_ROWS = 1000
+LIMIT_ROWS = 7
 _LEAST_RANDOM_ROWS = 128
 _SEED = 10
 
@@ -22,9 +23,9 @@ _SEED = 10
 def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
     """Chooses the rows on which a model and its export are compared, always the same.
 
-    Every text, encoded as in training; rows at the limits (one token, all positions, first and last id, one type only);
-    and rows of random ids and types, of lengths from 1 to all positions with the short ones more frequent, at least
-    128 and as many as make 1,000 rows in all.
+    Every text, encoded as in training; then rows at the limits (one token, all positions, first and last id, one type
+    only); then rows of random ids and types, of lengths from 1 to all positions with the short ones more frequent, at
+    least 128 and as many as make 1,000 rows in all.
 
     Args:
         model: for its tokenizer, signature and sizes.
@@ -41,7 +42,7 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
     count = max(_LEAST_RANDOM_ROWS, LEAST_ROWS - len(texts) - len(limits))
     drawn = _random_rows(count, config.vocab_size, config.max_positions, random)
     return ProofRows(
-        _joined([_typed(limits, config), texts, _typed(drawn, config)], config.max_positions),
+        _joined([texts, _typed(limits, config), _typed(drawn, config)], config.max_positions),
         texts=len(texts),
         vocab_size=config.vocab_size,
         max_positions=config.max_positions,

@@ -2,8 +2,9 @@
 
 import platform
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -16,21 +17,29 @@ from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError
+from bertune.evaluation.answers import decisions
 from bertune.evaluation.given_texts import GivenLabelled, GivenTexts, examples_of, labelled_rows_of
-from bertune.evaluation.logits import predict_logits
+from bertune.evaluation.logits import ComputeLogits, computing_logits
 from bertune.evaluation.windows import mean_of_windows
-from bertune.exports.agreement import Agreement, compare, weights_digest
+from bertune.exports.agreement import Agreement, weights_digest
 from bertune.exports.export_folder import check_replaceable, digests, new_export, write_agreement
 from bertune.exports.folding import probabilities_account, with_folded_temperature
 from bertune.exports.formats import FormatName, find_format
-from bertune.exports.int8_agreement import Int8Agreement, Int8File, compare_int8
-from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import rows_for
+from bertune.exports.stored_sample import sampled, sampled_examples
+from bertune.runtime.export_speed import ExportSpeed, measured
+from bertune.runtime.int8_agreement import Int8Agreement, Int8File, compare_int8, same_decisions
+from bertune.runtime.logit_differences import compare
+from bertune.runtime.padded_rows import ProofRows
+from bertune.runtime.stored_rows import StoredRows, StoredValidation
+from bertune.system.instructions import instructions
 from bertune.tokenization.encoded_examples import EncodedExamples
 
 _BETWEEN = ".between"
 # A weight that is divided is rounded again.
 _FOLDED_TOLERANCE = 1e-4
+# A thousand rows have always enough for the model to be laid out for them.
+_MANY_TOKENS = 1 << 30
 
 Stage = Literal["writing", "predicting", "checking", "quantized"]
 
@@ -112,8 +121,12 @@ def export(
     rows = rows_for(loaded, given)
     temperature, folded = loaded.signature.temperature, with_folded_temperature(loaded)
     tolerance = chosen.tolerance if temperature == 1.0 else max(chosen.tolerance, _FOLDED_TOLERANCE)
-    expected = _logits(loaded, rows.encoded, _counter("predicting", len(rows), on_progress))
-    _check_finite(expected)
+    with _computing(loaded) as compute:
+        expected = compute(rows.encoded, on_batch=_counter("predicting", len(rows), on_progress))
+        _check_finite(expected)
+        model_speed = _model_speed(loaded, compute, rows)
+    sample = sampled(rows, loaded)
+    stored = StoredRows(rows.take(sample), expected[sample], tolerance, temperature, loaded.signature.kind)
     with new_export(folder) as temporary:
         between = temporary / _BETWEEN
         between.mkdir()
@@ -130,7 +143,13 @@ def export(
             count = _counter("quantized", len(validation.rows), on_progress)
             made = chosen.answer(validation.rows, temporary, between, count).logits * np.float32(temperature)
             proved_int8 = validation.compare(made, loaded.signature, file)
+            stored = replace(stored, validation=validation.stored(made, loaded))
+            # As they will be asked again, in other batches.
+            answers = chosen.answer(stored.asked, temporary, between, lambda _rows: None)
+            stored.compare(answers.logits, folded.signature)
         shutil.rmtree(between)
+        size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
+        stored.write(temporary)
         agreement = Agreement(
             format=chosen.name,
             rows=len(rows),
@@ -145,6 +164,9 @@ def export(
             warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.signature)),
             files=digests(temporary),
             int8=proved_int8,
+            instructions=instructions(),
+            export_speed=answers.of_size(size),
+            model_speed=model_speed,
         )
         write_agreement(temporary, agreement)
     return agreement
@@ -187,10 +209,19 @@ class _Validation:
         sequences = encoded.sequences
         rows = ProofRows(sequences, len(sequences), config.vocab_size, config.max_positions)
         targets = labelled.targets_for(model.signature)
-        return cls(encoded, rows, targets, _logits(model, encoded, lambda _: None))
+        with _computing(model) as compute:
+            return cls(encoded, rows, targets, compute(encoded))
 
     def compare(self, logits: NDArray[np.float32], signature: ModelSignature, file: Int8File) -> Int8Agreement:
         return compare_int8(self.expected, mean_of_windows(logits, self.encoded), self.targets, signature, file)
+
+    def stored(self, logits: NDArray[np.float32], model: LoadedModel) -> StoredValidation:
+        """Chooses what the export keeps of them, by what it has answered."""
+        given = (decisions(each, model.signature) for each in (self.expected, mean_of_windows(logits, self.encoded)))
+        chosen = sampled_examples(self.encoded, same_decisions(*given), model)
+        return StoredValidation(
+            self.encoded.take(chosen), self.expected[chosen], self.targets[chosen], len(chosen) == len(self.encoded)
+        )
 
 
 def _about_long_texts(signature: ModelSignature) -> tuple[str, ...]:
@@ -204,14 +235,21 @@ def _about_long_texts(signature: ModelSignature) -> tuple[str, ...]:
     )
 
 
-def _logits(model: LoadedModel, rows: EncodedExamples, on_rows: Callable[[int], None]) -> NDArray[np.float32]:
-    """The model's own answers, in fp32 whatever it was trained in."""
+@contextmanager
+def _computing(model: LoadedModel) -> Iterator[ComputeLogits]:
+    """Gets the model ready for its own answers, in fp32 whatever it was trained in."""
     encoder = model.classifier.encoder
     trained_in, encoder.compute_dtype = encoder.compute_dtype, torch.float32
     try:
-        return predict_logits(model.classifier, rows, on_batch=on_rows)
+        with computing_logits(model.classifier, tokens=_MANY_TOKENS) as compute:
+            yield compute
     finally:
         encoder.compute_dtype = trained_in
+
+
+def _model_speed(model: LoadedModel, compute: ComputeLogits, rows: ProofRows) -> ExportSpeed:
+    size = sum(4 * parameter.numel() for parameter in model.classifier.parameters())
+    return measured(compute, rows, threads=torch.get_num_threads(), size=size)
 
 
 def _counter(stage: Stage, total: int, on_progress: OnProgress | None) -> Callable[[int], None]:

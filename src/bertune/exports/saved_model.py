@@ -13,13 +13,13 @@ from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.tensorflow_names import tensorflow_names
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, ResourceError
-from bertune.exports.formats import Answers, Format
-from bertune.exports.fresh_answers import answers_of
-from bertune.exports.fresh_process import call_in_fresh_process
+from bertune.exports.formats import Format
 from bertune.exports.model_description import write_config, write_texts
-from bertune.exports.padded_rows import ProofRows
 from bertune.exports.program_description import ProgramDescription
 from bertune.models.bert import BERT
+from bertune.runtime.fresh_answers import Answers, answers_of
+from bertune.runtime.padded_rows import ProofRows
+from bertune.system.fresh_process import call_in_fresh_process
 from bertune.system.hinted_values import to_json
 
 _TOLERANCE = 1e-4

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 from safetensors.numpy import load_file
 
-from bertune.exports.padded_rows import ProofRows
 from bertune.exports.program_description import ProgramDescription
+from bertune.runtime.fresh_answers import told_by
+from bertune.runtime.padded_rows import ProofRows, padded
 from bertune.system.hinted_values import from_json
 
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
@@ -57,7 +58,7 @@ def write_saved_model(
     return {}
 
 
-def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, str]:
+def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, Any]:
     """Loads a SavedModel and writes its logits.
 
     Args:
@@ -68,12 +69,16 @@ def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], No
     """
     loaded = tf.saved_model.load(folder)
     serve = loaded.signatures["serving_default"]
-    answers = []
-    for batch in ProofRows.read(rows).padded_batches():
-        answers.append(serve(**{name: tf.constant(array) for name, array in batch.items()})["logits"].numpy())
+
+    def answer(batch: Mapping[str, Any]) -> Any:
+        return serve(**{name: tf.constant(array) for name, array in batch.items()})["logits"].numpy()
+
+    asked, answers = ProofRows.read(rows), []
+    for batch in asked.padded_batches():
+        answers.append(answer(batch))
         on_rows(len(answers[-1]))
     np.save(out, np.concatenate(answers))
-    return {"tensorflow": tf.__version__}
+    return told_by({"tensorflow": tf.__version__}, lambda encoded: answer(padded(encoded)), asked)
 
 
 def _variables(weights: Mapping[str, Any], num_layers: int) -> Any:

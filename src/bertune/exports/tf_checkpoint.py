@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from bertune.checkpoints.model_folder import LoadedModel
@@ -11,14 +10,15 @@ from bertune.checkpoints.restore import restore
 from bertune.checkpoints.tensor_bundle import TensorBundle
 from bertune.checkpoints.tensorflow_writer import write_tf_checkpoint
 from bertune.errors import ConfigError
-from bertune.evaluation.logits import predict_logits
-from bertune.exports.formats import Answers, Format
-from bertune.exports.fresh_answers import answers_of
+from bertune.exports.formats import Format
 from bertune.exports.model_description import CONFIG_FILE, write_config, write_texts
-from bertune.exports.padded_rows import ProofRows
+from bertune.exports.torch_answers import write_answers
 from bertune.models.bert import BERT, BertConfig
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder
+from bertune.runtime.fresh_answers import Answers, answers_of
+from bertune.runtime.padded_rows import ProofRows
+from bertune.system.json_file import JsonObject
 
 CHECKPOINT_NAME = "bert_model.ckpt"
 # Our own reader computes with our own arithmetic: what differs at all is a wrong weight.
@@ -75,7 +75,7 @@ def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int
     return answers_of(__name__, rows, folder, between, on_rows)
 
 
-def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, str]:
+def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> JsonObject:
     """Restores the checkpoint into a new classifier and writes its logits; the work of the fresh process.
 
     Args:
@@ -84,9 +84,7 @@ def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], No
         out: file for the logits.
         on_rows: called with the number of rows done in each batch.
     """
-    classifier = read_classifier(Path(folder))
-    np.save(out, predict_logits(classifier, ProofRows.read(rows).encoded, on_batch=on_rows))
-    return {}
+    return write_answers(read_classifier(Path(folder)), rows, out, on_rows)
 
 
 def read_classifier(folder: Path) -> Classifier:

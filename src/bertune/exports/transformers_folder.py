@@ -4,14 +4,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from bertune.checkpoints.model_folder import LoadedModel, load, save
 from bertune.errors import ConfigError
-from bertune.evaluation.logits import predict_logits
-from bertune.exports.formats import Answers, Format
-from bertune.exports.fresh_answers import answers_of
-from bertune.exports.padded_rows import ProofRows
+from bertune.exports.formats import Format
+from bertune.exports.torch_answers import write_answers
+from bertune.runtime.fresh_answers import Answers, answers_of
+from bertune.runtime.padded_rows import ProofRows
+from bertune.system.json_file import JsonObject
 
 # Our own reader computes with our own arithmetic: what differs at all is a wrong weight.
 _TOLERANCE = 1e-5
@@ -37,7 +36,7 @@ def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int
     return answers_of(__name__, rows, folder, between, on_rows)
 
 
-def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, str]:
+def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> JsonObject:
     """Loads the folder and writes its logits; the work of the fresh process.
 
     Args:
@@ -46,8 +45,7 @@ def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], No
         out: file for the logits.
         on_rows: called with the number of rows done in each batch.
     """
-    np.save(out, predict_logits(load(folder).classifier, ProofRows.read(rows).encoded, on_batch=on_rows))
-    return {}
+    return write_answers(load(folder).classifier, rows, out, on_rows)
 
 
 FORMAT = Format(name="transformers", tolerance=_TOLERANCE, check=_check, write=_write, answer=_answer)

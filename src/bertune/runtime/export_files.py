@@ -9,6 +9,8 @@ from bertune.errors import CheckpointError, DataError
 from bertune.system.json_file import JsonObject, read_json_object
 
 AGREEMENT_FILE: Final = EXPORT_PROOF_FILE
+# Beside the files that are proved: how fast they were.
+PROOF_FILE: Final = "proof.json"
 FORMAT_VERSION: Final = 1
 _AGAIN: Final = "export the model again: bertune export RUN OUT --format …"
 
@@ -56,7 +58,7 @@ def check_files(folder: Path, files: dict[str, str]) -> None:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise CheckpointError(f"{path}: a link, which no export has", hint=_AGAIN)
-        if path.is_file() and name not in files and name != AGREEMENT_FILE:
+        if path.is_file() and name not in files and name not in (AGREEMENT_FILE, PROOF_FILE):
             raise CheckpointError(f"{path}: was not there when the export was proved", hint="move it elsewhere")
     for name, digest in files.items():
         path = folder / name

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bertune.batches.sampler import batches_by_tokens
 from bertune.errors import CheckpointError, ConfigError
 from bertune.evaluation.windows import mean_of_windows
+from bertune.runtime.external_data import refuse_external_data
 from bertune.tokenization.encoded_examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
@@ -26,7 +27,7 @@ class OnnxSession:
 
     Raises:
         ConfigError: onnxruntime is not installed.
-        CheckpointError: it cannot read the file, or the file has other inputs or outputs.
+        CheckpointError: it cannot read the file, or the file has other inputs or outputs, or weights in other files.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
@@ -34,6 +35,7 @@ class OnnxSession:
             import onnxruntime
         except ImportError as error:
             raise ConfigError(f'{path}: needs onnxruntime: pip install "bertune[onnx]"') from error
+        refuse_external_data(path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or 0

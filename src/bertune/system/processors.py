@@ -31,6 +31,12 @@ def limit_threads(environment: MutableMapping[str, str]) -> None:
         environment[_THREADS] = str(max(1, int(limit)))
 
 
+def threads_of_products() -> int:
+    """Returns with how many threads products are computed: `OMP_NUM_THREADS`, else one a core that may be used."""
+    asked = os.environ.get(_THREADS, "").split(",")[0].strip()
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else min(usable_processors(), _cores())
+
+
 def processor_limit(membership: Path, groups: Path) -> float | None:
     """Returns how many processors' time the control groups of this process grant, or None for no limit.
 

@@ -1,7 +1,6 @@
 """Exports in int8: the rule by which one is kept, and the file."""
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 from bertune import export, load, predict
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import BertuneError, ConfigError, DataError
-from bertune.exports import int8_agreement, onnx_int8
-from bertune.exports.int8_agreement import Int8File, compare_int8
+from bertune.runtime import int8_agreement
+from bertune.runtime.int8_agreement import Int8File, compare_int8
 
 TWO = ModelSignature(labels=("a", "b"), is_pair=True, max_length=48)
 FILE = Int8File(False, "avx512_vnni", (1_000_000, 4_000_000))
@@ -116,21 +115,3 @@ def test_only_onnx_has_int8_and_rows_need_labels(make_model: Callable[..., Path]
     with pytest.raises(DataError, match="unknown"):
         export(folder, tmp_path / "out", format="onnx", int8=([("a", "b")], ["unknown"]))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-@pytest.mark.parametrize(
-    ("machine", "flags", "found"),
-    [
-        ("x86_64", "fpu avx2 avx512_vnni", "avx512_vnni"),
-        ("AMD64", "fpu avx2 avx_vnni", "avx_vnni"),
-        ("x86_64", "fpu avx2 avx512f", None),
-        ("aarch64", "", "aarch64"),
-    ],
-)
-def test_weights_have_7_bits_where_products_would_saturate(
-    machine: str, flags: str, found: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(onnx_int8, "Path", lambda _name: tmp_path / "cpuinfo")
-    assert onnx_int8.integer_instructions() == found

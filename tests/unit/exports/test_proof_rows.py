@@ -11,8 +11,8 @@ import pytest
 from bertune.checkpoints.model_folder import load
 from bertune.data.examples import Examples
 from bertune.errors import ConfigError
-from bertune.exports.padded_rows import ProofRows
 from bertune.exports.proof_rows import rows_for
+from bertune.runtime.padded_rows import ProofRows
 
 
 def test_without_data_the_texts_of_the_demo_and_random_rows_make_at_least_1000(make_model: Callable[..., Path]) -> None:
@@ -66,5 +66,5 @@ def test_rows_come_back_from_their_file(make_model: Callable[..., Path], tmp_pat
 
 
 def test_the_process_that_runs_another_runtime_needs_no_torch() -> None:
-    code = "import sys, bertune.exports.padded_rows, bertune.exports.fresh_process; print('torch' in sys.modules)"
+    code = "import sys, bertune.runtime.padded_rows, bertune.system.fresh_process; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

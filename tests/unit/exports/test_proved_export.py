@@ -31,6 +31,7 @@ FILES = {
     "bert_model.ckpt.data-00000-of-00001",
     "bert_model.ckpt.index",
     "contract.json",
+    "proof_rows.npz",
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
@@ -73,7 +74,7 @@ def test_a_checkpoint_is_proved_and_read_again_as_the_same_model(
     agreement = export(model, tmp_path / "new" / "out", format="tf_checkpoint", on_progress=stages.append)
     out = tmp_path / "new" / "out"
     assert (agreement.rows, agreement.max_difference, agreement.tied_rows) == (1047, 0.0, 0)
-    assert {path.name for path in out.iterdir()} == FILES | {"agreement.json"}
+    assert {path.name for path in out.iterdir()} == FILES | {"agreement.json", "proof.json"}
     assert list(dict.fromkeys(progress.stage for progress in stages)) == [
         "predicting",
         "writing",

@@ -26,6 +26,8 @@ FILES = {
     "bertune.json",
     "config.json",
     "model.safetensors",
+    "proof.json",
+    "proof_rows.npz",
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",

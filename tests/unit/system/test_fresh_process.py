@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bertune.errors import BertuneError, ResourceError
-from bertune.exports.fresh_process import call_in_fresh_process
+from bertune.system.fresh_process import call_in_fresh_process
 
 PROGRAM = """
 import os, signal, sys, time

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from bertune.data.task_kind import TaskKind
 from bertune.errors import BertuneError
-from bertune.exports import agreement
-from bertune.exports.agreement import compare
+from bertune.runtime import logit_differences
+from bertune.runtime.logit_differences import compare
 
 MODEL = np.array([[1.0, -1.0], [0.5, 0.50001], [-2.0, 3.0]], dtype=np.float32)
 
@@ -51,7 +51,7 @@ def test_another_label_is_refused_where_the_model_has_no_tie() -> None:
     # Logits within the tolerance cannot do this; the labels are proved all the same, not derived.
     model, answered = np.array([[0.4, 0.0]], np.float32), np.array([[0.0, 0.1]], np.float32)
     with pytest.raises(BertuneError, match="predicts label 1 instead of 0 in row 0"):
-        agreement._tied_rows(model, answered, 0.1)
+        logit_differences._tied_rows(model, answered, 0.1)
 
 
 def test_a_large_value_of_a_regression_may_differ_by_its_seventh_digit() -> None:

@@ -1,6 +1,6 @@
 """The rule by which an export in int8 is kept: it gives nearly all labels, and the metric, of the model in float32."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -60,6 +60,17 @@ class Int8File:
     bytes: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Int8Difference:
+    """How far answers in int8 are from the model's; see `Int8Agreement`."""
+
+    equal: float
+    metric: str
+    fp32: float
+    int8: float
+    max_difference: float
+
+
 def compare_int8(
     expected: NDArray[np.float32],
     answered: NDArray[np.float32],
@@ -79,25 +90,59 @@ def compare_int8(
     Raises:
         BertuneError: fewer than 99 % of the labels are equal, or the metric is more than one point lower.
     """
+    try:
+        found = int8_difference(expected, answered, targets, signature)
+    except BertuneError as error:
+        raise BertuneError(f"int8 is not kept: {error.message}", hint="export without --int8") from error
+    return Int8Agreement(
+        rows=len(targets),
+        reduced_range=file.reduced_range,
+        instructions=file.instructions,
+        bytes=file.bytes,
+        **asdict(found),
+    )
+
+
+def int8_difference(
+    expected: NDArray[np.float32],
+    answered: NDArray[np.float32],
+    targets: NDArray[Any],
+    signature: ModelSignature,
+    *,
+    metric_counts: bool = True,
+) -> Int8Difference:
+    """Does what `compare_int8` does, of a file that may be anybody's.
+
+    Args:
+        expected: see `compare_int8`, as for the next three.
+        answered: of the export.
+        targets: of the rows.
+        signature: of the model.
+        metric_counts: whether the metric may not fall; on few rows chance alone moves it.
+
+    Raises:
+        BertuneError: see `compare_int8`.
+    """
+    if answered.shape != expected.shape:
+        raise BertuneError(f"logits have the shape {answered.shape}, not {expected.shape}")
     if not np.isfinite(answered).all():
-        raise _refused("logits are not finite")
+        raise BertuneError("logits are not finite")
     model, export = decisions(expected, signature), decisions(answered, signature)
     metric = signature.metrics[0]
     before, after = (compute_metrics([metric], given, targets)[metric] for given in (model, export))
     equal = 1.0
     if signature.kind.has_labels:
-        same = model == export
-        equal = float((same.all(axis=1) if same.ndim == 2 else same).mean())
+        equal = float(same_decisions(model, export).mean())
     if equal < LEAST_EQUAL:
         told = share_of(round(equal * len(targets)), len(targets))
-        raise _refused(f"only {told} get the label of fp32, {LEAST_EQUAL:.0%} are asked")
-    if not after >= before - MOST_LOST:
-        raise _refused(f"{metric} is {after:.4f} instead of {before:.4f}, at most {MOST_LOST:g} may be lost")
+        raise BertuneError(f"only {told} get the label of fp32, {LEAST_EQUAL:.0%} are asked")
+    if metric_counts and not after >= before - MOST_LOST:
+        raise BertuneError(f"{metric} is {after:.4f} instead of {before:.4f}, at most {MOST_LOST:g} may be lost")
     largest = float(np.abs(answered.astype(np.float64) - expected).max(initial=0.0))
-    return Int8Agreement(
-        len(targets), equal, metric, before, after, largest, file.reduced_range, file.instructions, file.bytes
-    )
+    return Int8Difference(equal, metric, before, after, largest)
 
 
-def _refused(why: str) -> BertuneError:
-    return BertuneError(f"int8 is not kept: {why}", hint="export without --int8")
+def same_decisions(model: NDArray[Any], export: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tells of each row whether two decisions are one; of several labels all must be equal."""
+    same = np.asarray(model == export)
+    return np.asarray(same.all(axis=1)) if same.ndim == 2 else same

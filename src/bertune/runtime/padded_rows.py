@@ -4,7 +4,7 @@ Nothing here imports torch: the process that runs another runtime has no need of
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +26,7 @@ class ProofRows:
 
     Args:
         encoded: the rows.
-        texts: how many of them are texts; the others are made of random ids.
+        texts: how many of them, the first, are texts; the others are made of random ids.
         vocab_size: ids of the model.
         max_positions: tokens of a row at most.
     """
@@ -60,6 +60,11 @@ class ProofRows:
             encoded = EncodedExamples(stored["token_ids"], stored["offsets"], first_lengths, truncated, max_length)
         return cls(encoded, texts, vocab_size, max_positions)
 
+    def take(self, indices: NDArray[np.int64]) -> Self:
+        """Picks rows, in the order of their numbers."""
+        chosen = np.sort(indices)
+        return replace(self, encoded=self.encoded.take(chosen), texts=int((chosen < self.texts).sum()))
+
     def padded_batches(self) -> Iterator[dict[str, NDArray[np.int32]]]:
         """Cuts the rows, in their order, into padded batches of changing size and width.
 
@@ -83,11 +88,24 @@ class ProofRows:
     def _padded(
         self, indices: NDArray[np.int64], width: int, random: np.random.Generator
     ) -> dict[str, NDArray[np.int32]]:
-        chosen = self.encoded.take(indices)
-        columns = np.arange(width)
-        real = columns < chosen.lengths[:, None]
-        ids = random.integers(self.vocab_size, size=real.shape)
-        ids[real] = chosen.token_ids
-        types = np.where(real, columns >= chosen.first_lengths[:, None], random.integers(2, size=real.shape))
-        arrays = {"input_word_ids": ids, "input_mask": real, "input_type_ids": types}
-        return {name: array.astype(np.int32) for name, array in arrays.items()}
+        batch = padded(self.encoded.take(indices), width)
+        is_padding = batch["input_mask"] == 0
+        ids = random.integers(self.vocab_size, size=is_padding.shape, dtype=np.int32)
+        types = random.integers(2, size=is_padding.shape, dtype=np.int32)
+        drawn = {"input_word_ids": ids, "input_type_ids": types}
+        return batch | {name: np.where(is_padding, array, batch[name]) for name, array in drawn.items()}
+
+
+def padded(rows: EncodedExamples, width: int | None = None) -> dict[str, NDArray[np.int32]]:
+    """Lays rows out as the tutorial's three arrays, int32, (rows, columns), padded with zeros at their end.
+
+    Args:
+        rows: each one sequence.
+        width: columns; None takes as many as the longest row has.
+    """
+    columns = np.arange(int(rows.lengths.max()) if width is None else width)
+    mask = columns < rows.lengths[:, None]
+    ids = np.zeros(mask.shape, np.int32)
+    ids[mask] = rows.token_ids
+    types = mask & (columns >= rows.first_lengths[:, None])
+    return {"input_word_ids": ids, "input_mask": mask.astype(np.int32), "input_type_ids": types.astype(np.int32)}

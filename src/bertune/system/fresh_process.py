@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bertune import errors
 from bertune.errors import BertuneError, ResourceError
 from bertune.system.json_file import JsonObject
 
 # The parent's own path: neither the folder one stands in nor a missing PYTHONPATH decides which code runs.
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bertune.exports.fresh_process import serve; serve()"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bertune.system.fresh_process import serve; serve()"
 )
 _DISK_PROBLEMS = ("No space left on device", "File too large", "Disk quota exceeded")
 
@@ -42,7 +43,8 @@ def call_in_fresh_process(
 
     Raises:
         ResourceError: it had not enough disk or memory.
-        BertuneError: it failed otherwise; carries the last line that it wrote.
+        BertuneError: that which the function raised, of its own class; or it failed otherwise, and the error carries
+            the last line that it wrote.
     """
     path = json.dumps([entry for entry in sys.path if isinstance(entry, str)], allow_nan=False)
     command = [sys.executable, "-P", "-c", _START, path, function, json.dumps(dict(arguments), allow_nan=False)]
@@ -73,15 +75,24 @@ def _ended(process: subprocess.Popen[str]) -> Any:
 
 
 def _listen(process: subprocess.Popen[str], on_rows: OnRows | None) -> JsonObject | None:
+    """Returns the result, None where the process ended without one.
+
+    Raises:
+        BertuneError: that which the function raised.
+    """
     assert process.stdout is not None
     result: JsonObject | None = None
+    raised: JsonObject | None = None
     for line in process.stdout:
         # Another library may write to this pipe too; its lines are no messages of ours.
         with contextlib.suppress(ValueError, TypeError, AttributeError):
             message = json.loads(line)
-            result = message.get("result", result)
+            result, raised = message.get("result", result), message.get("raised", raised)
             if on_rows is not None and "rows" in message:
                 on_rows(int(message["rows"]))
+    if raised is not None:
+        kind: type[BertuneError] = getattr(errors, raised["kind"])
+        raise kind(raised["message"], hint=raised["hint"])
     return result
 
 
@@ -110,4 +121,7 @@ def serve() -> None:
 
         module, _, name = function.partition(":")
         called = getattr(importlib.import_module(module), name)
-        tell(result=called(on_rows=lambda rows: tell(rows=rows), **arguments))
+        try:
+            tell(result=called(on_rows=lambda rows: tell(rows=rows), **arguments))
+        except BertuneError as error:
+            tell(raised={"kind": type(error).__name__, "message": error.message, "hint": error.hint})

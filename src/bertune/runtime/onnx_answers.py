@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bertune.exports.padded_rows import ProofRows
 from bertune.runtime.exported_model import MODEL_FILE
+from bertune.runtime.fresh_answers import told_by
 from bertune.runtime.onnx_session import OnnxSession
+from bertune.runtime.padded_rows import ProofRows
+from bertune.system.json_file import JsonObject
+from bertune.system.processors import threads_of_products
 
 
-def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, str]:
+def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> JsonObject:
     """Loads the file of a folder and writes its logits; the work of the fresh process.
 
     Args:
@@ -19,10 +22,10 @@ def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], No
         out: file for the logits.
         on_rows: called with the number of rows done in each batch.
     """
-    session = OnnxSession(Path(folder) / MODEL_FILE)
-    answers = []
-    for batch in ProofRows.read(rows).padded_batches():
+    session = OnnxSession(Path(folder) / MODEL_FILE, threads=threads_of_products())
+    asked, answers = ProofRows.read(rows), []
+    for batch in asked.padded_batches():
         answers.append(session.run(batch["input_word_ids"], batch["input_mask"], batch["input_type_ids"]))
         on_rows(len(answers[-1]))
     np.save(out, np.concatenate(answers))
-    return {"onnxruntime": session.version}
+    return told_by({"onnxruntime": session.version}, session.logits, asked)
