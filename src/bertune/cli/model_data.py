@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.cli.model_source import choose_split, columns_from, missing_columns_named
@@ -11,10 +12,12 @@ from bertune.data.kept_columns import KeptColumns
 from bertune.data.sources import read_lines
 from bertune.data.splits import find_splits, glue_task, read_split
 from bertune.errors import ConfigError
-from bertune.evaluation.encoded_folder import ReencodedExamples
 from bertune.evaluation.labelled_rows import LabelledRows, TextRows
 from bertune.evaluation.predictor import TokenizedModel
 from bertune.shards.manifest import find_reencoded_splits
+
+if TYPE_CHECKING:
+    from bertune.evaluation.encoded_folder import ReencodedExamples
 
 
 def read_for(
@@ -90,7 +93,9 @@ def read_texts_for(model: TokenizedModel, options: DataOptions) -> Examples:
 
 def _read_reencoded(
     model: TokenizedModel, data: str, wanted: str | None, folders: dict[str, Path], *, require_label: bool
-) -> tuple[ReencodedExamples, str | None]:
+) -> "tuple[ReencodedExamples, str | None]":
+    from bertune.evaluation.encoded_folder import ReencodedExamples
+
     if "" in folders:
         if wanted is not None:
             raise ConfigError(f"{data} is one split, so --split {wanted} has no meaning", hint="leave --split out")
