@@ -1,0 +1,168 @@
+"""The training rows that a model takes for most like a text: the nearest by the mean of the encoder's last layer."""
+
+import asyncio
+import logging
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bertune.data.examples import Examples
+from bertune.errors import BertuneError
+from bertune.evaluation.labelled_rows import TextRows
+from bertune.evaluation.predictor import Predictor
+from bertune.serving.page_model import PageModel
+from bertune.system.json_file import JsonObject
+
+State = Literal["none", "preparing", "ready"]
+
+MOST_ROWS: Final = 20_000
+"""Training rows that are compared with; of more, so many evenly over the file."""
+# Few enough for a question to wait only shortly for them.
+_ROWS_AT_ONCE: Final = 8
+_NEAREST: Final = 3
+_LOG: Final = logging.getLogger(__name__)
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """Training rows, and their features: (rows, hidden_size) of length 1."""
+
+    rows: Examples
+    features: Features
+
+
+class NearestRows:
+    """The training rows of one model, prepared in the background.
+
+    Args:
+        model: whose rows.
+        most_rows: see `MOST_ROWS`.
+    """
+
+    def __init__(self, model: PageModel, *, most_rows: int = MOST_ROWS) -> None:
+        self._model = model
+        self._most_rows = most_rows
+        self._prepared: _Prepared | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.state: State = "none" if model.run is None else "preparing"
+        self.share_done = 0.0
+
+    def start(self) -> None:
+        """Begins to prepare, the first time that it is called; needs a running event loop."""
+        if self._task is None and self.state == "preparing":
+            self._task = asyncio.create_task(self._prepare())
+
+    async def near(self, examples: Examples) -> list[JsonObject]:
+        """Returns the rows nearest to the first example, with their cosine similarity; none before they are ready."""
+        prepared = self._prepared
+        if prepared is None:
+            return []
+        (vector,) = await self._model.call(_features, examples.select([0]))
+        similarities = prepared.features @ vector
+        order = np.argsort(-similarities, kind="stable")[:_NEAREST]
+        return [
+            {
+                "text_a": prepared.rows.texts_a[row],
+                "text_b": None if prepared.rows.texts_b is None else prepared.rows.texts_b[row],
+                "label": _label_of(prepared.rows, row),
+                "similarity": float(similarities[row]),
+            }
+            for row in order.tolist()
+        ]
+
+    async def _prepare(self) -> None:
+        try:
+            await self._compute()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # whatever it is, answers go on without
+            self.state = "none"
+            _LOG.info("no nearest training rows of %s: %s", self._model.name, error)
+
+    async def _compute(self) -> None:
+        run = self._model.run
+        rows = None if run is None else await asyncio.to_thread(training_rows, run, self._model.signature.train_rows)
+        if rows is None or not await self._model.call(_is_of_torch):
+            self.state = "none"
+            return
+        chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), self._most_rows)).round().astype(np.int64))
+        rows = rows.select(chosen.tolist())
+        parts = []
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows.select(range(first, min(first + _ROWS_AT_ONCE, len(rows))))
+            parts.append(await self._model.call(_features, some))
+            self.share_done = (first + len(some)) / len(rows)
+        self._prepared = _Prepared(rows, np.concatenate(parts))
+        self.state = "ready"
+
+
+def training_rows(run: Path, train_rows: int | None) -> Examples | None:
+    """Reads the rows that a run was trained on, where they are still there as they were; fetches nothing.
+
+    Args:
+        run: its folder.
+        train_rows: how many the model was trained on, if that is known.
+    """
+    # These bring torch along, which a run is computed by.
+    from bertune.reports.run_files import read_settings
+    from bertune.shards.manifest import find_reencoded_splits
+    from bertune.training.named_paths import NAMES_OF_PATHS, place_of
+    from bertune.training.reading import read_training_data
+    from bertune.training.run_directory import RunDirectory
+    from bertune.training.run_settings import RunSettings
+
+    try:
+        saved = read_settings(run)
+        if saved.train is None or "://" in str(saved.train.get("data", "://")):
+            return None
+        start = RunDirectory(run).started_in
+        own = {field.name for field in fields(RunSettings)}
+        given: dict[str, Any] = {
+            name.replace("-", "_"): place_of(value, start) if name in NAMES_OF_PATHS else value
+            for name, value in saved.train.items()
+            if name.replace("-", "_") in own - {"test", "out"}
+        }
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        settings = RunSettings(**given, out=run)
+        if find_reencoded_splits(settings.data):
+            return None
+        rows = read_training_data(settings)[1]["train"]
+    except (BertuneError, OSError, TypeError, ValueError) as error:
+        _LOG.info("the training rows of %s cannot be read: %s", run, error)
+        return None
+    return rows if train_rows in (None, len(rows)) else None
+
+
+def _is_of_torch(predictor: Predictor) -> bool:
+    # Where torch computes it is loaded; otherwise it is to stay away.
+    if "torch" not in sys.modules:
+        return False
+    from bertune.evaluation.classifier_predictor import ClassifierPredictor
+
+    return isinstance(predictor, ClassifierPredictor)
+
+
+def _features(predictor: Predictor, examples: Examples) -> Features:
+    import torch
+
+    from bertune.evaluation.classifier_predictor import ClassifierPredictor
+    from bertune.evaluation.mean_features import mean_features
+
+    assert isinstance(predictor, ClassifierPredictor)
+    encoded = TextRows(examples).encoded_for(predictor)
+    features = mean_features(predictor.model.classifier.encoder, encoded, precision=torch.float32)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    unit: Features = features / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
+
+
+def _label_of(rows: Examples, row: int) -> str | list[str]:
+    if rows.label_sets is not None:
+        return list(rows.label_sets[row])
+    return "" if rows.labels is None else rows.labels[row]
