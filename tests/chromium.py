@@ -85,13 +85,12 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def until(self, expression: str, *, seconds: float = 30) -> Any:
-        """Waits for a value of an expression that is true, and returns it."""
+    def until(self, expression: str, *, seconds: float = 60) -> None:
+        """Waits until an expression is true."""
         end = time.monotonic() + seconds
-        while not (value := self.value(expression)):
-            assert time.monotonic() < end, f"never true: {expression}"
+        while not self.value(f"Boolean({expression})"):
+            assert time.monotonic() < end, f"never true: {expression}; {self.complaints}"
             time.sleep(0.05)
-        return value
 
     def press(self, key: str, *, control: bool = False, shift: bool = False) -> None:
         """Presses a key, as a person at the keyboard does."""
@@ -113,6 +112,16 @@ class Chromium:
         root = self._call("DOM.getDocument")["root"]["nodeId"]
         node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self._call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def save_downloads_in(self, folder: Path) -> None:
+        """Lets what is downloaded be saved."""
+        self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def accessible(self) -> list[tuple[str, str]]:
+        """Role and name of everything that a screen reader finds."""
+        nodes = self._call("Accessibility.getFullAXTree")["nodes"]
+        shown = [node for node in nodes if not node["ignored"]]
+        return [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in shown]
 
     def picture(self, path: Path) -> None:
         """Writes the whole page as a PNG."""
