@@ -14,6 +14,8 @@ from starlette.routing import BaseRoute
 from bertune.serving.envelope import Envelope
 from bertune.serving.event_log import EventLog
 from bertune.serving.health_routes import health_routes
+from bertune.serving.inference_protocol import inference_routes
+from bertune.serving.openapi_document import documentation_routes
 from bertune.serving.protocol_routes import refused
 from bertune.serving.refused_request import RefusedError
 from bertune.serving.served_model import ServedModel
@@ -21,6 +23,7 @@ from bertune.serving.serving_limits import ServingLimits
 from bertune.serving.serving_metrics import ServingMetrics
 from bertune.serving.serving_state import ServingState
 from bertune.serving.tei_protocol import tei_error, tei_routes
+from bertune.serving.tensorflow_protocol import tensorflow_routes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +61,19 @@ def application(models: Mapping[str, ServedModel], settings: ServingSettings) ->
 
 
 def _routes(state: ServingState) -> list[BaseRoute]:
-    return [*health_routes(state), *tei_routes(state)]
+    # The page at `/` belongs here too: `page_routes(state.models)`, before the routes of TEI, whose `/` is of POST alone.
+    return [
+        *health_routes(state),
+        *tei_routes(state),
+        *tensorflow_routes(state),
+        *inference_routes(state),
+        *documentation_routes(state),
+    ]
 
 
-async def _no_route(_request: Request, error: Any) -> Response:
+async def _no_route(request: Request, error: Any) -> Response:
     """Answers what no route takes: an address that there is not, or another method."""
+    shape = tensorflow_error if request.url.path.startswith(("/v1/", "/v2/")) else tei_error
     if error.status_code == 405:
-        return refused(RefusedError("method", "this address takes another method"), tei_error)
-    return refused(RefusedError("not_found", "there is nothing at this address; /docs lists what there is"), tei_error)
+        return refused(RefusedError("method", "this address takes another method"), shape, error.headers)
+    return refused(RefusedError("not_found", "there is nothing at this address; /docs lists what there is"), shape)

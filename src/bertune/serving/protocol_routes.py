@@ -62,9 +62,15 @@ class Protocol:
         return Route(path, respond, methods=list(methods))
 
 
-def refused(refusal: RefusedError, shape: ErrorShape) -> Response:
-    """Makes the response of a refusal."""
-    headers: dict[str, str] = {}
+def refused(refusal: RefusedError, shape: ErrorShape, more_headers: Mapping[str, str] | None = None) -> Response:
+    """Makes the response of a refusal.
+
+    Args:
+        refusal: the reason.
+        shape: of the protocol.
+        more_headers: of the response.
+    """
+    headers = dict(more_headers or {})
     if refusal.retry_after is not None:
         headers["retry-after"] = str(refusal.retry_after)
     if refusal.kind == "unauthorized":
