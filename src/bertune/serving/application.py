@@ -23,7 +23,7 @@ from bertune.serving.serving_limits import ServingLimits
 from bertune.serving.serving_metrics import ServingMetrics
 from bertune.serving.serving_state import ServingState
 from bertune.serving.tei_protocol import tei_error, tei_routes
-from bertune.serving.tensorflow_protocol import tensorflow_routes
+from bertune.serving.tensorflow_protocol import tensorflow_error, tensorflow_routes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def application(models: Mapping[str, ServedModel], settings: ServingSettings) ->
 
 
 def _routes(state: ServingState) -> list[BaseRoute]:
-    # The page at `/` belongs here too: `page_routes(state.models)`, before the routes of TEI, whose `/` is of POST alone.
+    # The page at `/` belongs before the routes of TEI, whose `/` is of POST alone: `*page_routes(state.models)`.
     return [
         *health_routes(state),
         *tei_routes(state),

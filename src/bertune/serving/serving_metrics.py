@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 
 # A second series beside each, of when it began.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32)
 _SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)

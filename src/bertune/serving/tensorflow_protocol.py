@@ -6,9 +6,9 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest.
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -45,8 +45,9 @@ class InstancesRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     signature_name: str = SIGNATURE_NAME
-    instances: list[Text | dict[str, Text]] | None = None
-    inputs: Text | list[Text] | dict[str, Text | list[Text]] | None = None
+    # Whatever has b64 alone is a text, before it is an object of texts by name.
+    instances: list[Annotated[Text | dict[str, Text], Field(union_mode="left_to_right")]] | None = None
+    inputs: Annotated[Text | list[Text] | dict[str, Text | list[Text]] | None, Field(union_mode="left_to_right")] = None
 
 
 def tensorflow_error(refusal: RefusedError) -> dict[str, str]:
