@@ -19,7 +19,8 @@ from tests.unit.serving.small_models import PAIR, SEVERAL, VALUE, small_model
 from tests.unit.serving.stand_in import StandIn
 
 from bertune.checkpoints.model_folder import load
-from bertune.serving.nearest_rows import NearestRows, training_rows
+from bertune.serving.nearest_rows import NearestRows
+from bertune.serving.training_features import training_rows
 
 HOSTILE = "<img src=x onerror=\"document.title='ran'\"><script>document.title='ran'</script> \u05d0\u05d1 good"
 # Texts against what is behind them, by the formula of WCAG 2; what is too faint to read at 4.5 to 1.

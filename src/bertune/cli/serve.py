@@ -31,12 +31,15 @@ class ListenOptions:
         api_key_file: file with a key that every request must show, as Authorization: Bearer KEY; the variable
             BERTUNE_SERVE_API_KEY may hold the key itself.
         max_connections: at a time; others get 503.
+        hide_rows: show no rows of the data on the page at /: neither validation rows as examples to pick nor the
+            training rows nearest to a text.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     api_key_file: Path | None = None
     max_connections: int = 1000
+    hide_rows: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,8 @@ def serve(
 
     POST /predict takes {"inputs": "text"}, or a pair ["text", "second text"], or a list of such lists, and answers with
     every label and its score. TensorFlow Serving's and the Open Inference Protocol's routes are there too; /docs lists
-    all, /metrics is for Prometheus. SIGTERM ends the server after what is in flight is answered.
+    all, /metrics is for Prometheus. The page at / is for trying a model by hand. SIGTERM ends the server after what is
+    in flight is answered.
 
     An export to ONNX is served without torch.
 
@@ -135,7 +139,8 @@ def serve(
         log = EventLog(as_json=output.json, quiet=output.quiet)
         if listen.host not in ("127.0.0.1", "localhost", "::1") and api_key is None:
             say(f"warning: whoever reaches {address} may ask: no --api-key-file is set, and there is no encryption")
-        serve_models(sources, listening, ServingSettings(limits=limits, log=log, api_key=api_key), on_ready=tell)
+        settings = ServingSettings(limits=limits, log=log, api_key=api_key, show_rows=not listen.hide_rows)
+        serve_models(sources, listening, settings, on_ready=tell)
 
 
 def _check_extra() -> None:

@@ -16,6 +16,7 @@ from bertune.serving.event_log import EventLog
 from bertune.serving.health_routes import health_routes
 from bertune.serving.inference_protocol import inference_routes
 from bertune.serving.openapi_document import documentation_routes
+from bertune.serving.page_routes import page_routes
 from bertune.serving.protocol_routes import refused
 from bertune.serving.refused_request import RefusedError
 from bertune.serving.served_model import ServedModel
@@ -35,12 +36,14 @@ class ServingSettings:
         metrics: that the models count in too.
         log: of its events.
         api_key: that requests must show; None asks for none.
+        show_rows: whether the page shows rows of the data; see `page_routes`.
     """
 
     limits: ServingLimits = field(default_factory=ServingLimits)
     metrics: ServingMetrics = field(default_factory=ServingMetrics)
     log: EventLog = field(default_factory=EventLog)
     api_key: bytes | None = None
+    show_rows: bool = True
 
 
 def application(models: Mapping[str, ServedModel], settings: ServingSettings) -> Starlette:
@@ -52,7 +55,7 @@ def application(models: Mapping[str, ServedModel], settings: ServingSettings) ->
     """
     state = ServingState(models, settings.limits, settings.metrics, settings.log, settings.api_key)
     app = Starlette(
-        routes=_routes(state),
+        routes=_routes(state, show_rows=settings.show_rows),
         middleware=[Middleware(Envelope, state=state)],
         exception_handlers={HTTPException: _no_route},
     )
@@ -60,9 +63,10 @@ def application(models: Mapping[str, ServedModel], settings: ServingSettings) ->
     return app
 
 
-def _routes(state: ServingState) -> list[BaseRoute]:
-    # The page at `/` belongs before the routes of TEI, whose `/` is of POST alone: `*page_routes(state.models)`.
+def _routes(state: ServingState, *, show_rows: bool) -> list[BaseRoute]:
     return [
+        # Before the routes of TEI, whose `/` is of POST alone.
+        *page_routes(state.models, show_rows=show_rows),
         *health_routes(state),
         *tei_routes(state),
         *tensorflow_routes(state),

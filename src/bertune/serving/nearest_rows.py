@@ -2,18 +2,13 @@
 
 import asyncio
 import logging
-import sys
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bertune.data.examples import Examples
-from bertune.errors import BertuneError
-from bertune.evaluation.labelled_rows import TextRows
-from bertune.evaluation.predictor import Predictor
 from bertune.serving.page_model import PageModel
 from bertune.system.json_file import JsonObject
 
@@ -63,7 +58,9 @@ class NearestRows:
         prepared = self._prepared
         if prepared is None:
             return []
-        (vector,) = await self._model.call(_features, examples.select([0]))
+        from bertune.serving.training_features import features_of
+
+        (vector,) = await self._model.call(features_of, examples.select([0]))
         similarities = prepared.features @ vector
         order = np.argsort(-similarities, kind="stable")[:_NEAREST]
         return [
@@ -87,8 +84,12 @@ class NearestRows:
 
     async def _compute(self) -> None:
         run = self._model.run
-        rows = None if run is None else await asyncio.to_thread(training_rows, run, self._model.signature.train_rows)
-        if rows is None or not await self._model.call(_is_of_torch):
+        assert run is not None
+        # Loads torch, as a run is computed by.
+        from bertune.serving.training_features import can_be_compared, features_of, training_rows
+
+        rows = await asyncio.to_thread(training_rows, run, self._model.signature.train_rows)
+        if rows is None or not await self._model.call(can_be_compared):
             self.state = "none"
             return
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), self._most_rows)).round().astype(np.int64))
@@ -96,70 +97,10 @@ class NearestRows:
         parts = []
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows.select(range(first, min(first + _ROWS_AT_ONCE, len(rows))))
-            parts.append(await self._model.call(_features, some))
+            parts.append(await self._model.call(features_of, some))
             self.share_done = (first + len(some)) / len(rows)
         self._prepared = _Prepared(rows, np.concatenate(parts))
         self.state = "ready"
-
-
-def training_rows(run: Path, train_rows: int | None) -> Examples | None:
-    """Reads the rows that a run was trained on, where they are still there as they were; fetches nothing.
-
-    Args:
-        run: its folder.
-        train_rows: how many the model was trained on, if that is known.
-    """
-    # These bring torch along, which a run is computed by.
-    from bertune.reports.run_files import read_settings
-    from bertune.shards.manifest import find_reencoded_splits
-    from bertune.training.named_paths import NAMES_OF_PATHS, place_of
-    from bertune.training.reading import read_training_data
-    from bertune.training.run_directory import RunDirectory
-    from bertune.training.run_settings import RunSettings
-
-    try:
-        saved = read_settings(run)
-        if saved.train is None or "://" in str(saved.train.get("data", "://")):
-            return None
-        start = RunDirectory(run).started_in
-        own = {field.name for field in fields(RunSettings)}
-        given: dict[str, Any] = {
-            name.replace("-", "_"): place_of(value, start) if name in NAMES_OF_PATHS else value
-            for name, value in saved.train.items()
-            if name.replace("-", "_") in own - {"test", "out"}
-        }
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-        settings = RunSettings(**given, out=run)
-        if find_reencoded_splits(settings.data):
-            return None
-        rows = read_training_data(settings)[1]["train"]
-    except (BertuneError, OSError, TypeError, ValueError) as error:
-        _LOG.info("the training rows of %s cannot be read: %s", run, error)
-        return None
-    return rows if train_rows in (None, len(rows)) else None
-
-
-def _is_of_torch(predictor: Predictor) -> bool:
-    # Where torch computes it is loaded; otherwise it is to stay away.
-    if "torch" not in sys.modules:
-        return False
-    from bertune.evaluation.classifier_predictor import ClassifierPredictor
-
-    return isinstance(predictor, ClassifierPredictor)
-
-
-def _features(predictor: Predictor, examples: Examples) -> Features:
-    import torch
-
-    from bertune.evaluation.classifier_predictor import ClassifierPredictor
-    from bertune.evaluation.mean_features import mean_features
-
-    assert isinstance(predictor, ClassifierPredictor)
-    encoded = TextRows(examples).encoded_for(predictor)
-    features = mean_features(predictor.model.classifier.encoder, encoded, precision=torch.float32)
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    unit: Features = features / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return unit
 
 
 def _label_of(rows: Examples, row: int) -> str | list[str]:

@@ -1,13 +1,17 @@
-"""The page's calls as HTTP: bounded JSON in, JSON out, one sentence for whatever cannot be."""
+"""The page's calls as HTTP: JSON out, and one sentence for whatever cannot be answered."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from bertune.errors import BertuneError, ConfigError, DataError
+from bertune.serving.event_log import RequestRecord
+from bertune.serving.protocol_routes import CLIENT_GONE
+from bertune.serving.refused_request import DisconnectedError, RefusedError
 from bertune.system.json_file import JsonObject
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -25,45 +29,63 @@ HEADERS: Final = {
 }
 
 
-class RefusedCallError(Exception):
-    """A call that cannot be answered.
+class ColumnsAskedError(RefusedError):
+    """A table whose columns must be named.
 
     Args:
-        status: of HTTP.
-        sentence: for whoever sits before the page.
-        further: entries of the answer beside the sentence.
-        retry_after: seconds after which to try again.
+        question: which columns.
+        columns: there are, each by `name`, and as it is `shown`.
     """
 
-    def __init__(self, status: int, sentence: str, *, further: JsonObject | None = None, retry_after: int = 0) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
-        self.further = further or {}
-        self.retry_after = retry_after
+    def __init__(self, question: str, columns: Sequence[JsonObject]) -> None:
+        super().__init__("invalid", question)
+        self.columns = columns
 
 
-def answering(endpoint: Endpoint) -> Endpoint:
-    """Answers refusals and bad input with a sentence; all other errors are the server's."""
+def page_route(path: str, endpoint: Endpoint, methods: Sequence[str] = ("GET",)) -> Route:
+    """Makes a route of the page, which answers refusals and bad input with a sentence.
 
-    async def answer(request: Request) -> Response:
+    Args:
+        path: of the route, which stands in metrics.
+        endpoint: gives the response, or raises `RefusedError`, or `DataError` and `ConfigError` for bad input.
+        methods: of HTTP.
+    """
+
+    async def respond(request: Request) -> Response:
+        record: RequestRecord | None = request.scope.get("bertune.record")
+        reason: str
         try:
+            if record is not None:
+                record.route = path
             return await endpoint(request)
-        except RefusedCallError as error:
-            response = json_response({"error": error.sentence} | error.further, status=error.status)
-            if error.retry_after:
-                response.headers["Retry-After"] = str(error.retry_after)
-            return response
+        except RefusedError as error:
+            reason, response = error.kind, _refused(error)
         except (DataError, ConfigError) as error:
-            return json_response({"error": sentence_of(error)}, status=422)
+            reason, response = "invalid", json_response({"error": sentence_of(error)}, status=422)
+        except DisconnectedError:
+            reason, response = "disconnected", Response(status_code=CLIENT_GONE)
+        if record is not None:
+            record.reason = reason
+        return response
 
-    return answer
+    return Route(path, respond, methods=list(methods))
 
 
-def sentence_of(error: BertuneError) -> str:
-    """Returns what an error says; hints that name flags are for the command line."""
-    hint = "" if error.hint is None or "--" in error.hint else f" ({error.hint})"
-    return f"{error.message}{hint}."
+def _refused(error: RefusedError) -> Response:
+    further = {"columns": error.columns} if isinstance(error, ColumnsAskedError) else {}
+    response = json_response({"error": sentence_of(error)} | further, status=error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.kind == "body_size":
+        response.headers["Connection"] = "close"  # what is left of the body is not read
+    return response
+
+
+def sentence_of(error: BertuneError | RefusedError) -> str:
+    """Returns what an error says as a sentence; hints that name flags are for the command line."""
+    hint = error.hint if isinstance(error, BertuneError) else None
+    told = error.message if hint is None or "--" in hint else f"{error.message} ({hint})"
+    return told if told.endswith((".", "?")) else f"{told}."
 
 
 def json_response(values: JsonObject, *, status: int = 200) -> Response:
@@ -80,47 +102,26 @@ def require_type(request: Request, content_type: str) -> None:
     """Refuses what a form of another site could send: it cannot set this type without asking first.
 
     Raises:
-        RefusedCallError: 415.
+        RefusedError: it has another type.
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != content_type:
-        raise RefusedCallError(415, f"This call takes {content_type}.")
-
-
-async def json_object_of(request: Request, *, most_bytes: int) -> JsonObject:
-    """Reads the object in the body of a call.
-
-    Raises:
-        RefusedCallError: another type, too large, or no object.
-    """
-    require_type(request, "application/json")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most_bytes:
-            raise RefusedCallError(413, f"The texts are too large: this page takes {most_bytes // 1024:,} kB.")
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
-        raise RefusedCallError(400, "The call is not JSON.") from None
-    if not isinstance(values, dict):
-        raise RefusedCallError(400, "The call is not a JSON object.")
-    return values
+        raise RefusedError("encoding", f"This call takes {content_type}.")
 
 
 def text_in(values: JsonObject, name: str, *, most_characters: int) -> str | None:
     """Returns a text of a call; None where there is none.
 
     Raises:
-        RefusedCallError: no text, or too long.
+        RefusedError: no text, or too long.
     """
     value: Any = values.get(name)
     if value is None:
         return None
     if not isinstance(value, str):
-        raise RefusedCallError(422, f"{name} is no text.")
+        raise RefusedError("invalid", f"{name} is no text.")
     if len(value) > most_characters:
-        raise RefusedCallError(
-            422, f"The text has {len(value):,} characters; this page takes texts of up to {most_characters:,}."
+        raise RefusedError(
+            "invalid", f"The text has {len(value):,} characters; this page takes texts of up to {most_characters:,}."
         )
     return value

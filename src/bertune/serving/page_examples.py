@@ -1,27 +1,21 @@
-"""Examples to pick on the page: validation rows that a run kept."""
+"""Examples to pick on the page: validation rows that a run kept; loads torch, as a run is computed by."""
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bertune.errors import BertuneError
+from bertune.reports.compared_runs import read_compared_run
 from bertune.system.json_file import JsonObject
-
-if TYPE_CHECKING:
-    from bertune.training.saved_run import LabelledRow
+from bertune.training.saved_run import LabelledRow
 
 _MOST_EXAMPLES: Final = 8
 # What is longer was not kept whole, and is tedious to read.
 _MOST_CHARACTERS: Final = 600
 
 
-def example_rows(run: Path | None) -> list[JsonObject]:
+def example_rows(run: Path) -> list[JsonObject]:
     """Chooses validation rows of a run, short ones, with each label among them; none where it kept none."""
-    if run is None:
-        return []
-    # Brings torch along, which a run is computed by.
-    from bertune.reports.compared_runs import read_compared_run
-
     try:
         rows = read_compared_run(run).rows
     except (BertuneError, OSError):
@@ -29,7 +23,7 @@ def example_rows(run: Path | None) -> list[JsonObject]:
     return [_entry(row) for row in chosen(rows)]
 
 
-def chosen(rows: "Sequence[LabelledRow]", *, most: int = _MOST_EXAMPLES) -> "list[LabelledRow]":
+def chosen(rows: Sequence[LabelledRow], *, most: int = _MOST_EXAMPLES) -> list[LabelledRow]:
     """Takes rows of each target in turn; of values, rows evenly from the lowest to the highest."""
     short = [row for row in rows if row.text_a and len(row.text_a) + len(row.text_b or "") <= _MOST_CHARACTERS]
     if short and isinstance(short[0].target, float):
@@ -44,5 +38,5 @@ def chosen(rows: "Sequence[LabelledRow]", *, most: int = _MOST_EXAMPLES) -> "lis
     return in_turn[:most]
 
 
-def _entry(row: "LabelledRow") -> JsonObject:
+def _entry(row: LabelledRow) -> JsonObject:
     return {"text_a": row.text_a, "text_b": row.text_b, "target": row.target}

@@ -9,25 +9,19 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples
 from bertune.evaluation.predictions import Prediction
 from bertune.serving.nearest_rows import NearestRows
-from bertune.serving.page_calls import (
-    HEADERS,
-    Endpoint,
-    RefusedCallError,
-    answering,
-    json_object_of,
-    json_response,
-    text_in,
-)
-from bertune.serving.page_examples import example_rows
+from bertune.serving.page_calls import HEADERS, Endpoint, json_response, page_route, require_type, text_in
 from bertune.serving.page_model import PageLimits, PageModel
 from bertune.serving.page_reasons import reasons_for
 from bertune.serving.page_tables import TableCalls, TableOptions
+from bertune.serving.refused_request import RefusedError
+from bertune.serving.request_body import parse_body, read_body
+from bertune.serving.serving_limits import ServingLimits
 from bertune.system.json_file import JsonObject
 
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -47,13 +41,13 @@ def page_routes(
         limits: of what it takes.
     """
     page = _Page(models, show_rows=show_rows, limits=limits or PageLimits())
-    files = [Route(path, _file(content, kind)) for path, (content, kind) in page_files().items()]
+    files = [page_route(path, _file(content, kind)) for path, (content, kind) in page_files().items()]
     calls = [
-        Route("/page/models", answering(page.models), methods=["GET"]),
-        Route("/page/answer", answering(page.answer), methods=["POST"]),
-        Route("/page/explain", answering(page.explain), methods=["POST"]),
-        Route("/page/nearest", answering(page.nearest), methods=["POST"]),
-        Route("/page/table", answering(page.table), methods=["POST"]),
+        page_route("/page/models", page.models),
+        page_route("/page/answer", page.answer, ["POST"]),
+        page_route("/page/explain", page.explain, ["POST"]),
+        page_route("/page/nearest", page.nearest, ["POST"]),
+        page_route("/page/table", page.table, ["POST"]),
     ]
     return [*files, *calls]
 
@@ -92,8 +86,7 @@ class _Page:
         entries = []
         for name, model in self._models.items():
             if name not in self._examples:
-                run = model.run if self._shows_rows else None
-                self._examples[name] = await asyncio.to_thread(example_rows, run)
+                self._examples[name] = await asyncio.to_thread(self._examples_of, model)
             if name in self._nearest:
                 self._nearest[name].start()
             entries.append(_described(name, model) | {"examples": self._examples[name]} | self._state_of(name))
@@ -136,6 +129,13 @@ class _Page:
             media_type="application/x-ndjson",
         )
 
+    def _examples_of(self, model: PageModel) -> list[JsonObject]:
+        if model.run is None or not self._shows_rows:
+            return []
+        from bertune.serving.page_examples import example_rows
+
+        return example_rows(model.run)
+
     def _state_of(self, name: str) -> JsonObject:
         nearest = self._nearest.get(name)
         if nearest is None:
@@ -145,16 +145,19 @@ class _Page:
     def _model(self, name: Any) -> PageModel:
         model = self._models.get(name) if isinstance(name, str) else None
         if model is None:
-            raise RefusedCallError(404, "This server has no model of that name.")
+            raise RefusedError("not_found", "This server has no model of that name.")
         return model
 
     async def _asked(self, request: Request) -> tuple[PageModel, Examples]:
-        values = await json_object_of(request, most_bytes=self._limits.body_bytes)
+        require_type(request, "application/json")
+        body = await read_body(request, ServingLimits(max_body_bytes=self._limits.body_bytes))
+        values = await parse_body(body)
         model, most = self._model(values.get("model")), self._limits.text_characters
         text_a = text_in(values, "text_a", most_characters=most)
         text_b = text_in(values, "text_b", most_characters=most)
         if not (text_a or "").strip() or (model.signature.is_pair and not (text_b or "").strip()):
-            raise RefusedCallError(422, "Type both texts first." if model.signature.is_pair else "Type a text first.")
+            told = "Type both texts first." if model.signature.is_pair else "Type a text first."
+            raise RefusedError("invalid", told)
         assert text_a is not None
         seconds = None if text_b is None else [text_b]
         model.signature.check_texts(given_pair=seconds is not None, where="the page", pair_hint="type both texts")

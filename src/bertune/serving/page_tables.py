@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Columns, Examples
@@ -27,8 +27,9 @@ from bertune.evaluation.prediction_files import delimited_lines
 from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
 from bertune.evaluation.predictions import Prediction, predictions_by
 from bertune.evaluation.predictor import Predictor
-from bertune.serving.page_calls import RefusedCallError, json_bytes, require_type, sentence_of
+from bertune.serving.page_calls import ColumnsAskedError, json_bytes, require_type, sentence_of
 from bertune.serving.page_model import PageLimits, PageModel
+from bertune.serving.refused_request import DisconnectedError, RefusedError
 from bertune.system.json_file import JsonObject
 from bertune.wording.nearest import shorten
 
@@ -65,13 +66,13 @@ class TableOptions:
         """Takes the options of a call.
 
         Raises:
-            RefusedCallError: a file of another kind.
+            RefusedError: a file of another kind.
         """
         given = request.query_params
         # The last part alone, without what could steer where it is shown.
         name = "".join(filter(str.isprintable, PurePosixPath(given.get("name", _PASTED)).name))[-100:] or _PASTED
         if not name.lower().endswith(_SUFFIXES):
-            raise RefusedCallError(422, f"{name} is no CSV or tab-separated file ({', '.join(_SUFFIXES)}).")
+            raise RefusedError("invalid", f"{name} is no CSV or tab-separated file ({', '.join(_SUFFIXES)}).")
         return cls(
             name=name,
             text_a=given.get("text_a") or None,
@@ -111,12 +112,12 @@ class TableCalls:
         """Takes and reads a table; what was taken is gone when it returns, whatever happens.
 
         Raises:
-            RefusedCallError: too many tables, too large, or the columns are not known; says which there are.
+            RefusedError: too many tables, too large, or the columns are not known; says which there are.
             DataError: it cannot be read.
         """
         require_type(request, "text/csv")
         if self._under_way >= self._limits.tables:
-            raise RefusedCallError(429, "Other tables are being predicted.", retry_after=5)
+            raise RefusedError("overloaded", "Other tables are being predicted.", retry_after=5)
         self._under_way += 1
         try:
             with tempfile.NamedTemporaryFile(prefix="bertune-", suffix=Path(options.name).suffix.lower()) as file:
@@ -127,13 +128,16 @@ class TableCalls:
 
     async def _receive(self, request: Request, file: IO[bytes]) -> None:
         most, size = self._limits.table_bytes, 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > most:
-                raise RefusedCallError(413, f"The table is too large: this page takes up to {most >> 20:,} MB.")
-            file.write(chunk)
+        try:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > most:
+                    raise RefusedError("body_size", f"The table is too large: this page takes up to {most >> 20:,} MB.")
+                file.write(chunk)
+        except ClientDisconnect:
+            raise DisconnectedError from None
         if not size:
-            raise RefusedCallError(422, "The table is empty.")
+            raise RefusedError("invalid", "The table is empty.")
         file.flush()
 
     async def predicted(self, model: PageModel, table: ReadTable, options: TableOptions) -> AsyncIterator[bytes]:
@@ -145,7 +149,7 @@ class TableCalls:
         try:
             async for entry in _predicted(model, table, options):
                 yield json_bytes(entry) + b"\n"
-        except BertuneError as error:
+        except (BertuneError, RefusedError) as error:
             yield json_bytes({"error": sentence_of(error)}) + b"\n"
         except Exception:
             yield json_bytes({"error": "The server could not finish the table. Try it again later."}) + b"\n"
@@ -181,7 +185,7 @@ def read_table(path: Path, signature: ModelSignature, options: TableOptions, lim
     """Reads a table and all of its columns; rows that cannot be read are counted.
 
     Raises:
-        RefusedCallError: it has no such column; the answer has the names of those that there are.
+        RefusedError: it has no such column; the answer has the names of those that there are.
         DataError: it cannot be read, or has too many rows.
     """
     reading = ReadOptions(on_bad_row="skip", no_header=options.no_header or None).completed_by(signature.reading)
@@ -201,7 +205,7 @@ def read_table(path: Path, signature: ModelSignature, options: TableOptions, lim
 
 def _columns_asked_for(
     path: Path, reading: ReadOptions, signature: ModelSignature, options: TableOptions
-) -> RefusedCallError:
+) -> ColumnsAskedError:
     table = open_table(path, reading, shown=options.name)
     if table.names is not None:
         columns = [{"name": name, "shown": shorten(name)} for name in table.names]
@@ -210,7 +214,7 @@ def _columns_asked_for(
         first_row = table.first_row_by(table.dialect.delimiter)
         columns = [{"name": str(at), "shown": f"{at}: {shorten(cell)}"} for at, cell in enumerate(first_row)]
     question = "Which columns hold the two texts?" if signature.is_pair else "Which column holds the text?"
-    return RefusedCallError(422, question, further={"columns": columns[:_COLUMNS_SHOWN]})
+    return ColumnsAskedError(question, columns[:_COLUMNS_SHOWN])
 
 
 def _answers(predictor: Predictor, examples: Examples) -> list[Prediction]:

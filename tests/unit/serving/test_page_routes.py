@@ -171,7 +171,7 @@ def test_a_long_text_costs_no_more_than_so_many_words(models: dict[str, StandIn]
         ({"model": "single", "text_a": "x", "text_b": "y"}, 422, "two texts"),
         ({"model": "single", "text_a": 5}, 422, "no text"),
         ({"model": "single", "text_a": "x" * 100_001}, 422, "100,001 characters"),
-        ({"model": "single", "text_a": "x" * (1 << 20)}, 413, "too large"),
+        ({"model": "single", "text_a": "x" * (1 << 20)}, 413, "larger than 1,048,576 bytes"),
         ([], 400, "not a JSON object"),
     ],
 )
@@ -194,7 +194,7 @@ def test_half_of_a_surrogate_pair_is_answered_or_refused_but_no_fault(ask: Asked
     body = b'{"model": "single", "text_a": "good \\ud83d film"}'
     for path in ("answer", "explain"):
         response = ask("POST", f"/page/{path}", content=body, headers={"content-type": "application/json"})
-        assert response.status_code in (200, 422)
+        assert response.status_code in (200, 400, 422)
         assert response.json()
 
 

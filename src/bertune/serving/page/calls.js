@@ -1,22 +1,14 @@
 // Calls of the server. Whatever goes wrong becomes one sentence.
 
-let key = null;
-
 export class Problem extends Error {
-  constructor(sentence, { status = 0, further = {} } = {}) {
+  constructor(sentence, further = {}) {
     super(sentence);
-    this.status = status;
     this.further = further;
   }
 }
 
-export function useKey(given) {
-  key = given;
-}
-
 export async function call(path, { body, type = "application/json", signal } = {}) {
   const headers = body === undefined ? {} : { "Content-Type": type };
-  if (key) headers.Authorization = `Bearer ${key}`;
   let response;
   try {
     const method = body === undefined ? "GET" : "POST";
@@ -51,7 +43,7 @@ async function problemOf(response) {
     // What is in front of the server may answer in its own words, which are not for this page.
   }
   const sentence = typeof told.error === "string" ? told.error : null;
-  return new Problem(sentenceOf(response, sentence), { status: response.status, further: told });
+  return new Problem(sentenceOf(response, sentence), told);
 }
 
 function sentenceOf(response, told) {
@@ -59,7 +51,7 @@ function sentenceOf(response, told) {
   const when = seconds > 0 ? `in ${seconds} second${seconds === 1 ? "" : "s"}` : "in a moment";
   switch (response.status) {
     case 401:
-      return "The server asks for its API key.";
+      return "The server asks for its key. Reload the page to give it.";
     case 403:
       return "The server does not answer this page.";
     case 404:

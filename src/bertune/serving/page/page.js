@@ -1,7 +1,7 @@
 // The page: which model, one text and its answer, what explains it.
 
 import { showAnswer, summaryOf } from "./answer.js";
-import { ask, call, Problem, readJson, useKey } from "./calls.js";
+import { ask, call, Problem, readJson } from "./calls.js";
 import { byId, element, fill, milliseconds, percent, show, tellProblem } from "./elements.js";
 import { setUpTable, useTableModel } from "./table.js";
 import { wordsOf } from "./words.js";
@@ -28,15 +28,6 @@ async function start() {
   }
   byId("model").addEventListener("change", () => useModel(models[byId("model").selectedIndex]));
   byId("example").addEventListener("change", useExample);
-  byId("key-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    useKey(byId("key").value);
-    load();
-  });
-  await load();
-}
-
-async function load() {
   let told;
   try {
     told = await readJson(await call("page/models"));
@@ -44,15 +35,10 @@ async function load() {
     if (!(error instanceof Problem)) throw error;
     tellProblem("page-problem", error.message);
     show("main", false);
-    show("key-form", error.status === 401);
-    if (error.status === 401) byId("key").focus();
     return;
   }
-  tellProblem("page-problem", null);
-  show("key-form", false);
-  show("main");
   models = told.models;
-  if (model === null) setUpTable(told.limits);
+  setUpTable(told.limits);
   fill("model", ...models.map((each) => element("option", { value: each.name }, each.name)));
   show("model-choice", models.length > 1);
   useModel(models[0]);
@@ -136,7 +122,6 @@ async function answer() {
     forget();
     fill("summary");
     tellProblem("answer-problem", error.message);
-    if (error.status === 401) await load();
   } finally {
     if (asking === controller) byId("answer").removeAttribute("aria-busy");
   }
