@@ -17,9 +17,11 @@ from bertune import Columns, load, predict, read_examples
 from bertune.checkpoints.model_files import find_model_folder
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.data.examples import Examples
-from bertune.evaluation.explain import STEPS, score_of, targets_of
-from bertune.evaluation.explain_methods import FloatArray, Score, blanked_scores, integrated_gradients
+from bertune.evaluation.explain import STEPS, score_of
+from bertune.evaluation.explain_methods import FloatArray, integrated_gradients
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
+from bertune.evaluation.logits import predict_logits
+from bertune.evaluation.occlusion import IntArray, blanked, scores_of, targets_of
 
 UNKNOWN = "[UNK]"
 BLANKS = ("[PAD]", "[MASK]", UNKNOWN)
@@ -38,9 +40,9 @@ def main() -> None:
     examples = read_examples(arguments.data, columns, require_label=False)
     examples = examples.select(range(min(arguments.rows, len(examples))))
     falls: dict[str, list[list[float]]] = {}
-    for texts, score in explained(model, examples):
-        for name, attributions in explanations(model, texts, score).items():
-            falls.setdefault(name, []).append(fall_of(model, texts, score, attributions))
+    for texts, targets in explained(model, examples):
+        for name, attributions in explanations(model, texts, targets).items():
+            falls.setdefault(name, []).append(fall_of(model, texts, targets, attributions))
     print(f"{len(examples)} rows; fall of the log-odds when a fifth of the pieces is replaced by [UNK]")
     print("| explained by | the first fifth | the last fifth |\n|---|---|---|")
     for name, rows in falls.items():
@@ -48,31 +50,39 @@ def main() -> None:
         print(f"| {name} | {first:.2f} | {last:.2f} |")
 
 
-def explained(model: LoadedModel, examples: Examples) -> Iterator[tuple[ReadTexts, Score]]:
+def explained(model: LoadedModel, examples: Examples) -> Iterator[tuple[ReadTexts, list[int]]]:
     for row, prediction in enumerate(predict(model, examples)):
-        yield read_texts(model, examples, row), score_of(model.signature, targets_of(model.signature, prediction)[:1])
+        yield read_texts(model, examples, row), targets_of(model.signature, prediction)[:1]
 
 
-def explanations(model: LoadedModel, texts: ReadTexts, score: Score) -> dict[str, FloatArray]:
+def explanations(model: LoadedModel, texts: ReadTexts, targets: list[int]) -> dict[str, FloatArray]:
     """Attributions of the pieces that are read, by each method and blank token, and random ones."""
     read, found = texts.read_pieces, {}
+    score = score_of(model.signature, targets)
     blanks = dict(zip(BLANKS, model.tokenizer.convert_tokens_to_ids(BLANKS), strict=True))
     for token, blank_id in blanks.items():
         gradients = integrated_gradients(model.classifier, texts, score, blank_id=blank_id, steps=STEPS)
         found[f"integrated gradients from {token}"] = gradients[0, read]
     for token, blank_id in blanks.items():
-        each = blanked_scores(model.classifier, texts, score, list(read.reshape(-1, 1)), blank_id=blank_id)
-        found[f"occlusion by {token}"] = -each[:, 0]
+        each = blanked_scores(model, texts, targets, list(read.reshape(-1, 1)), blank_id)
+        found[f"occlusion by {token}"] = -each
     return found | {"chance": np.random.default_rng(len(read)).normal(size=len(read))}
 
 
-def fall_of(model: LoadedModel, texts: ReadTexts, score: Score, attributions: FloatArray) -> list[float]:
+def blanked_scores(
+    model: LoadedModel, texts: ReadTexts, targets: list[int], pieces: list[IntArray], blank_id: int
+) -> FloatArray:
+    logits = predict_logits(model.classifier, blanked(texts, pieces, blank_id=blank_id))
+    return scores_of(logits, model.signature, targets)[:, 0]
+
+
+def fall_of(model: LoadedModel, texts: ReadTexts, targets: list[int], attributions: FloatArray) -> list[float]:
     """How far the score falls without the first fifth of the pieces, and without the last."""
     read, order = texts.read_pieces, np.argsort(-attributions)
     fifth = max(1, len(read) // 5)
     without = [read[:0], read[order[:fifth]], read[order[-fifth:]]]
     (blank_id,) = model.tokenizer.convert_tokens_to_ids([UNKNOWN])
-    whole, first, last = blanked_scores(model.classifier, texts, score, without, blank_id=blank_id)[:, 0]
+    whole, first, last = blanked_scores(model, texts, targets, without, blank_id)
     return [whole - first, whole - last]
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,13 +69,13 @@ class Chromium:
         os.close(self._read)
         self._profile.cleanup()
 
-    def open(self, page: Path, *, width: int, dark: bool = False) -> None:
-        """Opens a file in a window of the given width and waits until it is loaded."""
+    def open(self, page: Path | str, *, width: int, dark: bool = False) -> None:
+        """Opens a file or an address in a window of the given width and waits until it is loaded."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
         self.complaints, self.requests, self._loaded = [], [], False
-        self._call("Page.navigate", url=page.absolute().as_uri())
+        self._call("Page.navigate", url=page if isinstance(page, str) else page.absolute().as_uri())
         while not self._loaded:
             self._take(self._receive())
 
@@ -83,6 +84,44 @@ class Chromium:
         answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def until(self, expression: str, *, seconds: float = 60) -> None:
+        """Waits until an expression is true."""
+        end = time.monotonic() + seconds
+        while not self.value(f"Boolean({expression})"):
+            assert time.monotonic() < end, f"never true: {expression}; {self.complaints}"
+            time.sleep(0.05)
+
+    def press(self, key: str, *, control: bool = False, shift: bool = False) -> None:
+        """Presses a key, as a person at the keyboard does."""
+        code = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40}[key]
+        text = {"Enter": "\r", " ": " "}.get(key)
+        event: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 2 * control + 8 * shift}
+        if key != " ":
+            event["code"] = key
+        down = {"type": "rawKeyDown"} if text is None else {"type": "keyDown", "text": text}
+        self._call("Input.dispatchKeyEvent", **event, **down)
+        self._call("Input.dispatchKeyEvent", **event, type="keyUp")
+
+    def write(self, text: str) -> None:
+        """Types a text into what has the focus."""
+        self._call("Input.insertText", text=text)
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Chooses a file in a file input."""
+        root = self._call("DOM.getDocument")["root"]["nodeId"]
+        node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def save_downloads_in(self, folder: Path) -> None:
+        """Lets what is downloaded be saved."""
+        self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def accessible(self) -> list[tuple[str, str]]:
+        """Role and name of everything that a screen reader finds."""
+        nodes = self._call("Accessibility.getFullAXTree")["nodes"]
+        shown = [node for node in nodes if not node["ignored"]]
+        return [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in shown]
 
     def picture(self, path: Path) -> None:
         """Writes the whole page as a PNG."""

@@ -60,11 +60,11 @@ if TYPE_CHECKING:
     from bertune.evaluation.calibration_error import Reliability as Reliability
     from bertune.evaluation.encoded_folder import ReencodedExamples as ReencodedExamples
     from bertune.evaluation.evaluate_model import evaluate as evaluate
-    from bertune.evaluation.explain import Explanation as Explanation
-    from bertune.evaluation.explain import PieceReason as PieceReason
-    from bertune.evaluation.explain import Reason as Reason
-    from bertune.evaluation.explain import WordReason as WordReason
     from bertune.evaluation.explain import explain as explain
+    from bertune.evaluation.explanation import Explanation as Explanation
+    from bertune.evaluation.explanation import PieceReason as PieceReason
+    from bertune.evaluation.explanation import Reason as Reason
+    from bertune.evaluation.explanation import WordReason as WordReason
     from bertune.evaluation.given_texts import ArrowStream as ArrowStream
     from bertune.evaluation.labelled_rows import LabelledRows as LabelledRows
     from bertune.evaluation.logits import predict_logits as predict_logits
@@ -167,7 +167,7 @@ _HOMES = {
     "Evaluation": "training.history",
     "Example": "data.examples",
     "Examples": "data.examples",
-    "Explanation": "evaluation.explain",
+    "Explanation": "evaluation.explanation",
     "ExportProgress": "exports.proved_export",
     "ExportSpeed": "runtime.export_speed",
     "FetchProgress": "fetch.download",
@@ -186,7 +186,7 @@ _HOMES = {
     "Model": "api.fine_tuned_model",
     "ModelSignature": "checkpoints.signature",
     "PairTemplate": "tokenization.pair_template",
-    "PieceReason": "evaluation.explain",
+    "PieceReason": "evaluation.explanation",
     "PolynomialDecay": "optim.schedule",
     "Prediction": "evaluation.predictions",
     "Predictions": "evaluation.predictions",
@@ -194,7 +194,7 @@ _HOMES = {
     "ReadKeywords": "data.sources",
     "ReadOptions": "data.read_options",
     "ReadReport": "data.read_report",
-    "Reason": "evaluation.explain",
+    "Reason": "evaluation.explanation",
     "Receipt": "checkpoints.receipt",
     "Recipe": "shards.manifest",
     "Records": "shards.read_records",
@@ -228,7 +228,7 @@ _HOMES = {
     "TrainingConfig": "training.config",
     "Verification": "runtime.verification",
     "WarmUp": "optim.schedule",
-    "WordReason": "evaluation.explain",
+    "WordReason": "evaluation.explanation",
     "bert_encode": "tokenization.encode_texts",
     "calibrate": "evaluation.calibration",
     "classifier_model": "fetch.hub_module",

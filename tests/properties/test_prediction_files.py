@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.prediction_files import delimited_lines, json_lines, write_predictions
 from bertune.data.read_options import ReadOptions
 from bertune.data.table import Pick
 from bertune.data.table_opening import open_table
+from bertune.evaluation.prediction_files import delimited_lines, json_lines, write_predictions
 from bertune.evaluation.prediction_rows import PredictionColumns, PredictionRow
 from bertune.evaluation.predictions import Prediction
 

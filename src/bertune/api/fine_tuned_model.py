@@ -11,7 +11,8 @@ from bertune.checkpoints import model_folder as model_directory
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.errors import ConfigError
 from bertune.evaluation.evaluate_model import evaluate
-from bertune.evaluation.explain import STEPS, Explanation, Method, explain
+from bertune.evaluation.explain import STEPS, explain
+from bertune.evaluation.explanation import Explanation, Method
 from bertune.evaluation.given_texts import GivenLabelled, GivenTexts
 from bertune.evaluation.predict_texts import predict
 from bertune.evaluation.predictions import Predictions

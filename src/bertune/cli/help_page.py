@@ -21,6 +21,7 @@ EXAMPLES: Final = {
     "compare": "bertune compare runs/small runs/large",
     "export": "bertune export runs/reviews exported --format transformers",
     "verify": "bertune verify exported",
+    "serve": "bertune serve runs/reviews --port 8000",
     "report": "bertune report runs/reviews",
     "inspect": "bertune inspect reviews.csv --text-a text --label label",
     "demo": "bertune demo --out runs/demo",
@@ -52,6 +53,9 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Thresholds": ("--threshold", "--threshold-for"),
     "Explanations": ("--explain", "--explain-by", "--limit"),
     "Computing": ("--device", "--precision", "--processes", "--process-timeout"),
+    "Listening": ("--host", "--port", "--api-key-file", "--max-connections"),
+    "Requests": ("--max-body-bytes", "--max-texts", "--max-characters", "--request-timeout"),
+    "Queue and batches": (*("--max-queue", "--queue-deadline", "--max-batch-tokens", "--max-wait", "--drain-timeout"),),
     "Several processes and machines": ("--shard", "--engine", "--ray-address", "--ray-actors", "--ray-cpus"),
     "Output": (
         *(

@@ -256,9 +256,9 @@ def _predict_rows(
     how: _Predicting,
 ) -> None:
     """Predicts what was read, and writes or shows all predictions."""
-    from bertune.cli.prediction_files import write_predictions
     from bertune.cli.prediction_output import PredictionWriter
     from bertune.cli.progress import RowsProgress
+    from bertune.evaluation.prediction_files import write_predictions
     from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
     from bertune.evaluation.predictions import predictions_by
 

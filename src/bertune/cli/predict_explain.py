@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.text import Text
 
 from bertune.checkpoints.model_folder import LoadedModel
-from bertune.cli.prediction_files import json_line, json_record
 from bertune.cli.progress import RowsProgress
 from bertune.cli.terminal import printable, show
 from bertune.data.examples import Examples
 from bertune.errors import ConfigError
-from bertune.evaluation.explain import Explanation, Method, Reason, WordReason, explain
+from bertune.evaluation.explain import explain
+from bertune.evaluation.explanation import Explanation, Method, Reason, WordReason
 from bertune.evaluation.labelled_rows import TextRows
+from bertune.evaluation.prediction_files import json_line, json_record
 from bertune.evaluation.prediction_rows import prediction_columns, prediction_rows
 
 # An explanation costs as much as dozens of predictions.

@@ -3,15 +3,16 @@
 import csv
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from bertune.cli.options import SpreadOptions, refuse_flags
 from bertune.errors import ConfigError
 from bertune.wording.nearest import did_you_mean
 
-PredictionFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+if TYPE_CHECKING:
+    from bertune.evaluation.prediction_files import PredictionFormat
 
-_FORMATS: Final[dict[str, PredictionFormat]] = {
+_FORMATS: Final["dict[str, PredictionFormat]"] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
@@ -76,7 +77,7 @@ class PredictionOptions:
         return tuple(names)
 
     @property
-    def format(self) -> PredictionFormat | None:
+    def format(self) -> "PredictionFormat | None":
         """The format of the file; None where there is none.
 
         Raises:

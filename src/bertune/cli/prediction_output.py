@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Iterable
 
-from bertune.cli.prediction_files import delimited_lines, json_lines
 from bertune.cli.terminal import printable, printable_cells, show
+from bertune.evaluation.prediction_files import delimited_lines, json_lines
 from bertune.evaluation.prediction_rows import PredictionColumns, PredictionRow
 from bertune.evaluation.predictions import Prediction
 from bertune.wording.aligned import aligned, output_width

@@ -12,7 +12,7 @@ from bertune.wording.nearest import nearest
 
 PREFIX: Final = "BERTUNE_"
 # Read elsewhere than as the value of a flag.
-_OTHER_VARIABLES: Final = ("BERTUNE_TRACEBACK", "BERTUNE_DISABLE", "BERTUNE_WITHOUT")
+_OTHER_VARIABLES: Final = ("BERTUNE_TRACEBACK", "BERTUNE_DISABLE", "BERTUNE_WITHOUT", "BERTUNE_SERVE_API_KEY")
 
 
 def refuse_empty(tokens: Sequence[str]) -> None:

@@ -1,13 +1,9 @@
-"""How much each piece of a text mattered to a score: integrated gradients, and occlusion.
+"""How much each piece of a text mattered to a score, by integrated gradients.
 
-Both compare with the same absence: the padding piece in the place of the piece, at its position. Special tokens, BERT's
-[CLS] and [SEP], stay: they are no part of a text. [MASK] and a vector of zeros were tried too: with an encoder of
-sentence vectors, which has long unlearned [MASK], masking any word whatever moves the answer, and the order of the
-words says little more than chance (docs/guides/explaining.md has the figures).
+What they start from is the same absence as that of `occlusion`: padding in the place of the pieces.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +12,7 @@ from torch import Tensor
 
 from bertune.batches.batch import pack
 from bertune.evaluation.explain_texts import ReadTexts
-from bertune.evaluation.logits import evaluating, predict_logits
+from bertune.evaluation.logits import evaluating
 from bertune.models.classifier import Classifier
 from bertune.nn.dense import vectors_of
 
@@ -63,30 +59,6 @@ def integrated_gradients(
             along = (gradients * way).sum(dim=-1).double().cpu().numpy()
             parts.append(np.einsum("p,spt->st", weights[some] / 2, along))
     return _by_piece(np.sum(parts, axis=0), texts)
-
-
-def blanked_scores(
-    classifier: Classifier, texts: ReadTexts, score: Score, blank_pieces: list[npt.NDArray[np.int64]], *, blank_id: int
-) -> FloatArray:
-    """Scores the example as often as asked, each time with other pieces blank.
-
-    Args:
-        classifier: the model.
-        texts: the example.
-        score: what is explained.
-        blank_pieces: of each variant, the numbers of the pieces in whose place padding stands.
-        blank_id: id of the padding piece.
-
-    Returns:
-        (variants, scores).
-    """
-    sequences, variants = texts.sequences, len(blank_pieces)
-    count = len(sequences)
-    copies = sequences.take(np.tile(np.arange(count), variants))
-    is_blank = np.concatenate([np.isin(texts.piece_of_token, pieces) for pieces in blank_pieces])
-    ids = np.where(is_blank, blank_id, copies.token_ids).astype(copies.token_ids.dtype)
-    logits = torch.from_numpy(predict_logits(classifier, replace(copies, token_ids=ids)))
-    return score(_pooled(logits, count).double()).numpy()
 
 
 def _gradients(classifier: Classifier, texts: ReadTexts, vectors: Tensor, score: Score) -> Tensor:

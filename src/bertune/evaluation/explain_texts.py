@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bertune.checkpoints.model_folder import LoadedModel
 from bertune.data.examples import Examples
+from bertune.evaluation.predictor import TokenizedModel
 from bertune.tokenization.encode_texts import EncodedExamples, encode_with_origins
 from bertune.tokenization.pair_template import NO_TEXT
 from bertune.tokenization.tokenizer_protocol import AlignedPiece
@@ -20,15 +20,20 @@ class ReadTexts:
         texts: one, or the two of a pair.
         pieces: of all texts, one text after another, those included that the model does not read.
         text_of_piece: (pieces,) 0 for the first text, 1 for the second.
-        sequences: the token ids: one sequence, or the windows of a long text.
+        encoded: the token ids: one example, of one sequence or of the windows of a long text.
         piece_of_token: (tokens,) which piece each token of the sequences is; -1 for special tokens.
     """
 
     texts: tuple[str, ...]
     pieces: list[AlignedPiece]
     text_of_piece: npt.NDArray[np.int64]
-    sequences: EncodedExamples
+    encoded: EncodedExamples
     piece_of_token: npt.NDArray[np.int64]
+
+    @property
+    def sequences(self) -> EncodedExamples:
+        """The token ids of the sequences, each an example of its own."""
+        return self.encoded.sequences
 
     @property
     def is_text(self) -> npt.NDArray[np.bool_]:
@@ -54,7 +59,7 @@ class ReadTexts:
         return [np.array(numbers) for numbers in found.values()]
 
 
-def read_texts(model: LoadedModel, examples: Examples, row: int) -> ReadTexts:
+def read_texts(model: TokenizedModel, examples: Examples, row: int) -> ReadTexts:
     """Encodes one example as the model does, and tells which piece became which token."""
     one = examples.select([row])
     texts = tuple(one.texts_a + (one.texts_b or []))
@@ -71,6 +76,6 @@ def read_texts(model: LoadedModel, examples: Examples, row: int) -> ReadTexts:
         texts=texts,
         pieces=[piece for pieces in aligned for piece in pieces],
         text_of_piece=np.repeat(np.arange(len(texts)), [len(pieces) for pieces in aligned]),
-        sequences=encoded.sequences,
+        encoded=encoded,
         piece_of_token=origins.number + np.where(origins.text == 1, len(aligned[0]), 0),
     )

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertune.checkpoints.signature import ModelSignature
-from bertune.cli.prediction_files import delimited_lines, json_lines, write_predictions
 from bertune.cli.prediction_options import PredictionOptions
 from bertune.cli.prediction_output import prediction_line, prediction_table
 from bertune.data.examples import Columns, Examples
@@ -20,6 +19,7 @@ from bertune.data.read_options import ReadOptions
 from bertune.data.splits import Split, read_split
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.labelled_rows import TextRows
+from bertune.evaluation.prediction_files import delimited_lines, json_lines, write_predictions
 from bertune.evaluation.prediction_rows import (
     PredictionColumns,
     PredictionRow,

@@ -17,7 +17,9 @@ from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Examples, LabelSet
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation import explain as module
-from bertune.evaluation.explain import Explanation, Method, WordReason, explain
+from bertune.evaluation.explain import explain
+from bertune.evaluation.explanation import Explanation, Method, WordReason
+from bertune.evaluation.occlusion import scores_of
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
 from bertune.tokenization.encode_texts import encode_examples
@@ -307,3 +309,19 @@ def test_an_answer_that_is_no_number_is_refused_and_not_explained(tmp_path: Path
         model.classifier.classifier.weight.fill_(3e38)
     with pytest.raises(DataError, match="logits of 2 of 2 rows are not finite numbers"):
         explain(model, sentences(2, seed=1), method=method)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        ModelSignature(("a", "b", "c"), is_pair=False, max_length=8, temperature=1.7),
+        ModelSignature(("a", "b", "c"), is_pair=False, max_length=8, kind="multi-label", temperature=0.6),
+        ModelSignature((), is_pair=False, max_length=8, kind="regression"),
+    ],
+    ids=["classes", "several", "value"],
+)
+def test_what_occlusion_and_the_gradients_explain_is_the_same(signature: ModelSignature) -> None:
+    logits = np.random.default_rng(3).normal(0, 8, (20, signature.num_outputs)).astype(np.float32)
+    targets = list(range(signature.num_outputs))
+    expected = module.score_of(signature, targets)(torch.from_numpy(logits).double()).numpy()
+    np.testing.assert_allclose(scores_of(logits, signature, targets), expected, rtol=1e-12, atol=1e-12)

@@ -18,8 +18,9 @@ from bertune.data.formats.tf_example import parse_example
 from bertune.data.row_source import RowSource
 from bertune.data.splits import find_splits
 from bertune.errors import ConfigError
-from bertune.evaluation.explain import Method, explain
+from bertune.evaluation.explain import explain
 from bertune.evaluation.explain_texts import read_texts
+from bertune.evaluation.explanation import Method
 from bertune.models.bert import BertConfig
 from bertune.models.classifier import classifier_model
 from bertune.shards.manifest import ShardFormat, read_manifest

@@ -6,16 +6,17 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
-from bertune.cli.prediction_options import PredictionFormat
-from bertune.cli.terminal import json_text
 from bertune.errors import DataError
 from bertune.evaluation.prediction_rows import PredictionColumns, PredictionRow
 from bertune.system.atomic import replaced_file
 from bertune.system.json_file import JsonObject
+from bertune.wording.printed_json import json_text
+
+PredictionFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 # What makes a spreadsheet compute a cell, in ASCII and in the wide forms that it takes for the same.

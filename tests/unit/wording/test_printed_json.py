@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from bertune.cli.terminal import json_text
+from bertune.wording.printed_json import json_text
 
 STEERING = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029", *"\u202a\u202e\u2066\u2069"]
 
