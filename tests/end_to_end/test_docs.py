@@ -35,6 +35,8 @@ ELSEWHERE = {
     "bertune export runs/q exported/served --format saved_model": "needs TensorFlow; tests/parity/test_saved_model.py",
     "bertune predict runs/mnli --data DIR --glue-submission": "DIR is the reader's; test_glue_by_name.py",
     "bertune push runs/q me/questions --license": "needs a hub; test_push.py has a server",
+    "bertune train --config runs/q/run.toml --relabel": "needs decisions; test_relabel.py",
+    "bertune compare runs/q runs/relabelled": "needs decisions; test_relabel.py",
     "bertune sweep": "trains six times; test_sweep.py",
     "bertune inspect avis.csv": "needs a file of Excel's; test_reading.py",
     "bertune inspect models/wrapped": "needs a wrapped checkpoint; unit/checkpoints/test_restore.py",

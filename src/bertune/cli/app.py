@@ -193,7 +193,8 @@ def _call(tokens: list[str]) -> None:
         refuse_several_processes(tokens, _VERBS)
         tokens = as_resumed(tokens)
         tokens, config_file = _take_config(tokens)
-        tokens = _as_one(tokens, "--data")
+        for flag in ("--data", "--relabel"):
+            tokens = _as_one(tokens, flag)
         forget_empty_variables()
         all_flags = "--help-all" in tokens
         app = make_app(config_file, all_flags=all_flags)

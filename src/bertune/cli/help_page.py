@@ -29,7 +29,7 @@ EXAMPLES: Final = {
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Data": (
         *("--data", "--validation", "--test", "--split", "--task", "--text-a", "--text-b", "--label", "--labels"),
-        *("--kind", "--label-separator", "--positive", "--allow-no-label", "--target-range", "--group"),
+        *("--kind", "--label-separator", "--positive", "--allow-no-label", "--target-range", "--group", "--relabel"),
     ),
     "Reading tables": (
         *("--delimiter", "--encoding", "--no-header", "--quoting", "--on-bad-row", "--max-bad-rows"),
