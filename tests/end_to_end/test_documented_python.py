@@ -25,6 +25,7 @@ NOT_RUN = {
     'format="saved_model"': "TensorFlow",
     "gs://": "a network",
     'to("cuda")': "a GPU",
+    "push_to_hub(": "a hub",
 }
 # Made by the functions that have an example, or parts of what these give; and errors, whose example is that of one.
 RESULTS = {

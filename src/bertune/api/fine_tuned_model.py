@@ -1,12 +1,14 @@
 """A fine-tuned model with everything that can be done with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from bertune.api.hub_upload import upload
+from bertune.api.card_facts import facts_of
+from bertune.api.hub_push import Source, address_of, push
+from bertune.api.hub_upload import HubTarget
 from bertune.checkpoints import model_folder as model_directory
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.errors import ConfigError
@@ -137,22 +139,42 @@ class Model(LoadedModel):
         """
         return model_directory.save(self.classifier, out, tokenizer=self.tokenizer, signature=self.signature)
 
-    def push_to_hub(self, name: str, *, private: bool = True, token: str | None = None) -> str:
-        """Uploads the model folder to the Hugging Face hub, into a repository that is made where there is none.
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        license: str = "",
+        language: str | Sequence[str] = (),
+        datasets: str | Sequence[str] = (),
+        base_model: str = "",
+        private: bool = True,
+        token: str | None = None,
+    ) -> str:
+        """Uploads the model to the Hugging Face hub as transformers loads it, after a proof that the files equal it.
+
+        The temperature is folded into the head, as by `export(format="transformers")`. `Run.push_to_hub` adds the
+        scores of the run to the card.
 
         Args:
-            name: of the repository, such as `me/questions`.
-            private: whether a repository that is made can be seen by its owner alone; one that exists stays as it is.
+            name: of the repository, such as `me/questions`; it is made where there is none.
+            license: of the model, by its identifier on the hub: `apache-2.0`.
+            language: of the texts, by their codes: `en`.
+            datasets: that it was fine-tuned on, by their names on the hub; `none` where they are not there.
+            base_model: that was fine-tuned; may be left out where the model knows its name on the hub, and is `none`
+                where it has none.
+            private: whether its owner alone may see the repository; one that is public is not written to.
             token: of the account; None takes the one that `hf auth login` keeps.
 
         Returns:
             The address of the upload.
 
         Raises:
-            ConfigError: a name that the hub refuses, or no account that may write there.
-            ResourceError: the hub cannot be reached.
+            ConfigError: a fact for the card is missing, the hub refuses the name, or no account may write there.
+            ResourceError: the hub cannot be reached, or takes no more.
         """
-        return upload(self.save, name, private=private, token=token)
+        facts = facts_of(license=license, language=language, datasets=datasets, base_model=base_model)
+        pushed = push(Source(self), HubTarget(name, public=not private), facts, token=token)
+        return address_of(pushed)
 
     def _several(self, texts: Any) -> Any:
         if isinstance(texts, str):

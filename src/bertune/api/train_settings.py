@@ -36,6 +36,7 @@ class TrainSettings(TypedDict, total=False):
     tokenizer: str | os.PathLike[str] | None
     task: str | None
     group: str | None
+    relabel: str | os.PathLike[str] | None
     label_separator: str | None
     kind: Literal["classification", "multi-label", "regression"]
     positive: str | None

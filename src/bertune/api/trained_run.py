@@ -2,14 +2,17 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
+from bertune.api.card_facts import facts_of
 from bertune.api.fine_tuned_model import Model, load
+from bertune.api.hub_push import Source, address_of, push
+from bertune.api.hub_upload import HubTarget
 from bertune.api.train_settings import SortedSettings, TrainSettings, sorted_settings
 from bertune.api.training_data import TableData, TrainingData, given_data, given_split
 from bertune.errors import ConfigError
@@ -56,6 +59,24 @@ class Run:
     def model(self) -> Model:
         """The model that was kept, loaded from the folder when it is first asked for."""
         return load(self.folder)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        license: str = "",
+        language: str | Sequence[str] = (),
+        datasets: str | Sequence[str] = (),
+        base_model: str = "",
+        private: bool = True,
+        token: str | None = None,
+    ) -> str:
+        """Uploads the model that was kept to the Hugging Face hub, with the scores of the run in its card.
+
+        See `Model.push_to_hub` for what is given, returned and raised; data that came from the hub need no name here.
+        """
+        facts = facts_of(license=license, language=language, datasets=datasets, base_model=base_model)
+        return address_of(push(Source(self.folder), HubTarget(name, public=not private), facts, token=token))
 
     def __repr__(self) -> str:
         return f"Run({'; '.join([*self._facts(), str(self.folder)])})"

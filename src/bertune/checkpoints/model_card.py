@@ -25,11 +25,13 @@ def card_text(classifier: Classifier, signature: ModelSignature, scores: dict[st
     config, family = classifier.encoder.config, classifier.encoder.family
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
     inputs = "pairs of texts" if signature.is_pair else "single texts"
-    outputs = f"labels in this order: {', '.join(map(_as_text, signature.labels))}" if signature.labels else "one value"
-    origin = f" from {_as_text(signature.base_model)}" if signature.base_model else ""
+    outputs = (
+        f"labels in this order: {', '.join(map(as_page_text, signature.labels))}" if signature.labels else "one value"
+    )
+    origin = f" from {as_page_text(signature.base_model)}" if signature.base_model else ""
     parts = [
         _front_matter(classifier, signature),
-        f"# {_as_text(signature.task or 'Text classifier')}\n",
+        f"# {as_page_text(signature.task or 'Text classifier')}\n",
         f"A {family.name} encoder ({config.num_hidden_layers} layers, {config.hidden_size} wide, "
         f"{parameters:,} parameters) fine-tuned{origin} with bertune.\n",
         f"- takes {inputs} of at most {signature.max_length} tokens together; gives {outputs}",
@@ -39,13 +41,18 @@ def card_text(classifier: Classifier, signature: ModelSignature, scores: dict[st
     ]
     if scores:
         values = ", ".join(
-            f"{_as_text(metric_name(name, signature.labels))} {metric_text(name, value)}"
+            f"{as_page_text(metric_name(name, signature.labels))} {metric_text(name, value)}"
             for name, value in scores["metrics"].items()
         )
         parts.append(f"- validation, {scores['rows']} rows: {values}")
     parts.append("\n## Use\n")
     parts.append(_usage(classifier, signature))
     return "\n".join(parts)
+
+
+def hub_name(model: str) -> str | None:
+    """Returns the name that a model has on the hub; None for a folder of this machine, even if it looks like one."""
+    return model if re.fullmatch(r"\w[\w.-]*/[\w.-]+", model) and not Path(model).exists() else None
 
 
 def with_answers_of(card: str, signature: ModelSignature) -> str:
@@ -77,14 +84,14 @@ def _answer_lines(signature: ModelSignature) -> list[str]:
     if signature.thresholds:
         names = signature.labels[-len(signature.thresholds) :]
         given = ", ".join(
-            f"{_as_text(name)} from {low:.4g} on" for name, low in zip(names, signature.thresholds, strict=True)
+            f"{as_page_text(name)} from {low:.4g} on" for name, low in zip(names, signature.thresholds, strict=True)
         )
         usual = "each label from 0.5 on" if signature.kind.has_label_sets else "the most probable label"
         lines.append(f"{_THRESHOLDS}bertune gives {given}, chosen on validation data; other programs give {usual}")
     return lines
 
 
-def _as_text(name: str) -> str:
+def as_page_text(name: str) -> str:
     """Gives a name as text of a page: control characters are made visible, what would be HTML or a link is not."""
     return html.escape(shorten(name, 200), quote=False).replace("[", "\\[").replace("]", "\\]")
 
@@ -102,9 +109,8 @@ def _front_matter(classifier: Classifier, signature: ModelSignature) -> str:
     ]
     tag = classifier.encoder.family.model_types[0]
     lines += ["pipeline_tag: text-classification", "tags:", f"- {tag}", "- text-classification"]
-    # A name of the hub, not a folder of this machine that looks like one.
-    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", signature.base_model) and not Path(signature.base_model).exists():
-        lines.append(f"base_model: {signature.base_model}")
+    if (name := hub_name(signature.base_model)) is not None:
+        lines.append(f"base_model: {name}")
     return "\n".join([*lines, "---", ""])
 
 

@@ -38,6 +38,7 @@ _VERBS = {
     "export": "Export a fine-tuned model to transformers, TensorFlow or ONNX, and prove that it is equal.",
     "verify": "Prove an export again on this machine, by the rows that it keeps.",
     "serve": "Serve fine-tuned models over HTTP: TEI's, TensorFlow Serving's and the Open Inference Protocol's routes.",
+    "push": "Upload a run or an export to the Hugging Face hub, proved and with a model card.",
     "report": "Write the report of a run again, from the files of its folder.",
     "inspect": "Look into a model, a data set or a run.",
     "demo": "Do the whole job on a small data set that comes with bertune.",
@@ -54,6 +55,7 @@ _USAGES = {
     "export": "RUN OUT --format FORMAT [OPTIONS]",
     "verify": "EXPORT [OPTIONS]",
     "serve": "RUN... [OPTIONS]",
+    "push": "RUN NAME [OPTIONS]",
     "report": "RUN [OPTIONS]",
     "inspect": "WHAT [OPTIONS]",
     "demo": "[OPTIONS]",
@@ -195,7 +197,8 @@ def _call(tokens: list[str]) -> None:
         refuse_several_processes(tokens, _VERBS)
         tokens = as_resumed(tokens)
         tokens, config_file = _take_config(tokens)
-        tokens = _as_one(tokens, "--data")
+        for flag in ("--data", "--relabel"):
+            tokens = _as_one(tokens, flag)
         forget_empty_variables()
         all_flags = "--help-all" in tokens
         app = make_app(config_file, all_flags=all_flags)

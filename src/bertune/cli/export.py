@@ -1,30 +1,21 @@
 """`bertune export`: the model, the texts of the proof, the stages."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bertune.cli.export_stages import ExportStages
 from bertune.cli.options import DataOptions, OutputOptions
 from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.errors import ConfigError
 from bertune.exports.formats import FormatName, find_format
 
 if TYPE_CHECKING:
-    from bertune.cli.progress import RowsProgress
     from bertune.data.examples import Examples
     from bertune.exports.agreement import Agreement
-    from bertune.exports.proved_export import ExportProgress
-
-_STAGES = {
-    "predicting": "the model answers {rows:,} rows",
-    "writing": "writing the export",
-    "checking": "the export answers them in a fresh process",
-    "quantized": "the export in int8 answers {rows:,} labelled rows",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +130,7 @@ def _export_model(wanted: _Wanted, *, tell: Callable[[str], None], quiet: bool) 
         )
     elif wanted.int8:
         labelled = _validation_rows_of(wanted.run)
-    with _Stages(tell, enabled=not quiet) as stages:
+    with ExportStages(tell, enabled=not quiet) as stages:
         agreement = export(
             model, wanted.out, format=wanted.name, proof_rows=proof_rows, int8=labelled, on_progress=stages.show
         )
@@ -174,35 +165,3 @@ def _validation_rows_of(run: Path) -> "Examples":
     first = [row.text_a or "" for row in kept]
     second = None if kept[0].text_b is None else [row.text_b or "" for row in kept]
     return Examples.from_lists(first, second, [row.target for row in kept], name=f"{run}/validation.jsonl")
-
-
-class _Stages:
-    """A line and, on a terminal, a bar for each stage of an export."""
-
-    def __init__(self, tell: Callable[[str], None], *, enabled: bool) -> None:
-        self._tell = tell
-        self._enabled = enabled
-        self._stage = ""
-        self._done = 0
-        self._bars = ExitStack()
-        self._bar: RowsProgress | None = None
-
-    def __enter__(self) -> "_Stages":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.close()
-
-    def show(self, progress: "ExportProgress") -> None:
-        """Begins a stage, or moves its bar."""
-        from bertune.cli.progress import RowsProgress
-
-        if progress.stage != self._stage:
-            self._bars.close()
-            self._stage, self._done = progress.stage, 0
-            self._tell(_STAGES[progress.stage].format(rows=progress.total))
-            bar = RowsProgress(progress.stage, progress.total, enabled=self._enabled and progress.total > 0)
-            self._bar = self._bars.enter_context(bar)
-        if self._bar is not None:
-            self._bar.advance(progress.rows - self._done)
-        self._done = progress.rows

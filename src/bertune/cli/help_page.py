@@ -22,6 +22,7 @@ EXAMPLES: Final = {
     "export": "bertune export runs/reviews exported --format transformers",
     "verify": "bertune verify exported",
     "serve": "bertune serve runs/reviews --port 8000",
+    "push": "bertune push runs/reviews me/reviews --license apache-2.0 --language en --dataset none",
     "report": "bertune report runs/reviews",
     "inspect": "bertune inspect reviews.csv --text-a text --label label",
     "demo": "bertune demo --out runs/demo",
@@ -30,7 +31,7 @@ EXAMPLES: Final = {
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Data": (
         *("--data", "--validation", "--test", "--split", "--task", "--text-a", "--text-b", "--label", "--labels"),
-        *("--kind", "--label-separator", "--positive", "--allow-no-label", "--target-range", "--group"),
+        *("--kind", "--label-separator", "--positive", "--allow-no-label", "--target-range", "--group", "--relabel"),
     ),
     "Reading tables": (
         *("--delimiter", "--encoding", "--no-header", "--quoting", "--on-bad-row", "--max-bad-rows"),
@@ -50,6 +51,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("--optimizer", "--warmup-fraction", "--weight-decay", "--layer-decay"),
         *("--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
     ),
+    "Model card": ("--license", "--language", "--dataset", "--base-model", "--scores-of"),
+    "Upload": ("--public", "--revision", "--create-pr", "--dry-run"),
     "Thresholds": ("--threshold", "--threshold-for"),
     "Explanations": ("--explain", "--explain-by", "--limit"),
     "Computing": ("--device", "--precision", "--processes", "--process-timeout"),

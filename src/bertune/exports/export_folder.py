@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bertune.errors import CheckpointError, ConfigError
 from bertune.exports.agreement import Agreement
-from bertune.runtime.export_files import AGREEMENT_FILE, FORMAT_VERSION, PROOF_FILE
+from bertune.runtime.export_files import AGREEMENT_FILE, CARD_FILE, FORMAT_VERSION, NOT_PROVED, PROOF_FILE
 from bertune.system.atomic import replaced_folder
 from bertune.system.json_file import read_json_object
 
@@ -41,7 +41,7 @@ def _check_earlier(folder: Path) -> None:
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     if not present and not any(folder.iterdir()):
         return
-    others = sorted(present - _files_of(folder) - {AGREEMENT_FILE, PROOF_FILE})
+    others = sorted(present - _files_of(folder) - NOT_PROVED)
     if others:
         raise ConfigError(f"{folder} holds more than an export: {others[0]} would be lost", hint=_NEW_FOLDER)
 
@@ -83,10 +83,10 @@ def write_agreement(folder: Path, agreement: Agreement) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Returns the SHA-256 of every file, by its path in the folder."""
+    """Returns the SHA-256 of every file but the card, by its path in the folder."""
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path != folder / CARD_FILE:
             with path.open("rb") as stream:
                 found[path.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
     return found

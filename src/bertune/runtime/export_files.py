@@ -11,8 +11,18 @@ from bertune.system.json_file import JsonObject, read_json_object
 AGREEMENT_FILE: Final = EXPORT_PROOF_FILE
 # Beside the files that are proved: how fast they were.
 PROOF_FILE: Final = "proof.json"
+CARD_FILE: Final = "README.md"
 FORMAT_VERSION: Final = 1
+# What people write, and what the hub adds where a folder is published; nothing is computed by either.
+NOT_PROVED: Final = frozenset({AGREEMENT_FILE, PROOF_FILE, CARD_FILE, ".gitattributes"})
+# What `hf download` notes of the files that it has brought.
+_DOWNLOADED: Final = ".cache/huggingface/"
 _AGAIN: Final = "export the model again: bertune export RUN OUT --format …"
+
+
+def is_export(folder: Path) -> bool:
+    """Tells whether a folder holds an export with its proof."""
+    return (folder / AGREEMENT_FILE).is_file()
 
 
 def read_format(folder: Path) -> str | None:
@@ -21,7 +31,7 @@ def read_format(folder: Path) -> str | None:
     Raises:
         CheckpointError: what the export says of itself cannot be read.
     """
-    return str(read_agreement(folder)["format"]) if (folder / AGREEMENT_FILE).is_file() else None
+    return str(read_agreement(folder)["format"]) if is_export(folder) else None
 
 
 def read_agreement(folder: Path) -> JsonObject:
@@ -45,7 +55,7 @@ def read_agreement(folder: Path) -> JsonObject:
 def check_files(folder: Path, files: dict[str, str]) -> None:
     """Makes sure that an export has the files that were proved, and no others.
 
-    A link is no file of an export: what it leads to may change, and lie anywhere.
+    A link is no file of an export: what it leads to may change, and lie anywhere. The card is no part of the proof.
 
     Args:
         folder: of the export.
@@ -58,9 +68,11 @@ def check_files(folder: Path, files: dict[str, str]) -> None:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise CheckpointError(f"{path}: a link, which no export has", hint=_AGAIN)
-        if path.is_file() and name not in files and name not in (AGREEMENT_FILE, PROOF_FILE):
+        if path.is_file() and name not in files and name not in NOT_PROVED and not name.startswith(_DOWNLOADED):
             raise CheckpointError(f"{path}: was not there when the export was proved", hint="move it elsewhere")
     for name, digest in files.items():
+        if name == CARD_FILE:
+            continue  # of exports whose digests still had it
         path = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise CheckpointError(f"{folder / AGREEMENT_FILE}: {name!r} is no name of a file of an export", hint=_AGAIN)

@@ -94,6 +94,11 @@ def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
     folders = _find(settings)
     if folders is None:
         return None
+    if settings.relabel is not None:
+        raise ConfigError(
+            f"{settings.data} was encoded before, and its rows are found by their numbers: --relabel has no effect",
+            hint="name the tables that were encoded with --data",
+        )
     read = {name: read_reencoded(folder) for name, folder in folders.items()}
     manifests = {name: manifest for name, (manifest, _) in read.items()}
     train = manifests["train"].recipe

@@ -10,6 +10,7 @@ from typing import Any
 
 from bertune.data.examples import Columns, Examples, LabelSet, Task, number_in
 from bertune.data.held_out import HeldOut, hold_out
+from bertune.data.relabelled_examples import relabelled
 from bertune.data.several_names import names_in
 from bertune.data.splits import Split, find_splits, glue_task, read_split
 from bertune.errors import ConfigError, DataError
@@ -110,7 +111,7 @@ def read_training_data(
         task = task.with_labels(_labels_of(examples["train"], settings.positive))
         examples["train"] = _warned_of_numbers(examples["train"])
     if not holds_out:
-        return task, examples, None
+        return task, _relabelled(examples, task, settings), None
     if not task.kind.has_labels:
         examples["train"].targets(task.target_range)  # names the first that is none
     try:
@@ -123,12 +124,18 @@ def read_training_data(
                 "classes, learn them with --kind regression",
             ) from error
         raise
-    return (
-        task,
-        {"train": train, "validation": validation}
-        | {name: split for name, split in examples.items() if name != "train"},
-        held_out,
-    )
+    # By the labels that the table has: the same rows are held back with and without decisions, and can be compared.
+    divided = {"train": train, "validation": validation}
+    divided |= {name: split for name, split in examples.items() if name != "train"}
+    return task, _relabelled(divided, task, settings), held_out
+
+
+def _relabelled(examples: dict[str, Examples], task: Task, settings: RunSettings) -> dict[str, Examples]:
+    """Applies decisions on labels to the training rows, those of one table after those of another."""
+    train, others = examples["train"], {name: split for name, split in examples.items() if name != "train"}
+    for path in () if settings.relabel is None else names_in(settings.relabel):
+        train = relabelled(train, others, task, path)
+    return {"train": train} | others
 
 
 def _named_columns(columns: Columns, examples: dict[str, Examples]) -> Columns:

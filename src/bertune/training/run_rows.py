@@ -21,11 +21,11 @@ from bertune.system.atomic import replaced_file
 from bertune.system.hinted_values import to_json
 from bertune.training.dynamics import Dynamics
 from bertune.training.saved_run import AnsweredRow, DoubtfulRow, LabelledRow, PlacedRow
-from bertune.wording.excerpt import excerpt
+from bertune.wording.excerpt import KEPT_CHARACTERS, excerpt
 
 MOST_VALIDATION_ROWS: Final = 100_000
 MOST_DOUBTFUL_ROWS: Final = 100
-MOST_CHARACTERS: Final = 1_000
+MOST_CHARACTERS: Final = KEPT_CHARACTERS
 
 Describe = Callable[[int], PlacedRow]
 """From a row's number to where it stands and what its texts are. Runs go to other processes, so it can be pickled."""

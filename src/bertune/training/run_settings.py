@@ -44,6 +44,8 @@ class RunSettings(ReadOptions):
         test: a table to score once, at the end; everything was chosen by then.
         group: column of what belongs together, such as the author of a text: rows of one group are held back, or kept
             for training, together.
+        relabel: decisions on the labels of training rows, made in the report of a run: a table that changes labels and
+            leaves rows out. Several are applied one after another; --relabel before each. Rows of other splits stay.
         text_a: column of the text, or of the first text of a pair; name or number from 0. Several with commas between
             them are joined by a space.
         text_b: column of the second text of a pair.
@@ -88,6 +90,7 @@ class RunSettings(ReadOptions):
     validation: str | float | None = None
     test: str | None = None
     group: str | None = None
+    relabel: str | None = None
     text_a: str | None = None
     text_b: str | None = None
     label: str | None = None
@@ -135,7 +138,7 @@ class RunSettings(ReadOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         kind = TaskKind(self.kind)
-        for flag in ("validation", "test", "group", "positive"):
+        for flag in ("validation", "test", "group", "positive", "relabel"):
             value = getattr(self, flag)
             if isinstance(value, str) and not value.strip():
                 raise ConfigError(f"--{flag} is empty", hint=f"leave --{flag} out, or name something")

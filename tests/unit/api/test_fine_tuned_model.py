@@ -1,18 +1,14 @@
 """The methods of a loaded model: what the functions of the same names do, for one text as for many."""
 
-import base64
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.hub_server import Hub, serving
 
 import bertune
-from bertune.errors import ConfigError, ResourceError
+from bertune.errors import ConfigError
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 TEXTS = ["a b", "c", "d e f"]
@@ -117,94 +113,27 @@ def test_a_model_is_saved_and_exported(model: bertune.Model, tmp_path: Path) -> 
     assert model.to("cpu") is model
 
 
-class Hub(ThreadingHTTPServer):
-    """What of the hub an upload needs; keeps what it was sent."""
-
-    def __init__(self, refusal: int | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Answers)
-        self.refusal = refusal
-        self.created: dict[str, Any] = {}
-        self.token: str | None = None
-        self.files: dict[str, bytes] = {}
-
-
-class _Answers(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_POST(self) -> None:
-        sent = self._body()
-        if self.server.refusal is not None:
-            self._answer({"error": "no"}, self.server.refusal)
-        elif self.path == "/api/repos/create":
-            self.server.created, self.server.token = json.loads(sent), self.headers["Authorization"]
-            name = f"{self.server.created['organization']}/{self.server.created['name']}"
-            self._answer({"url": f"https://huggingface.co/{name}", "id": name})
-        elif self.path == "/api/validate-yaml":
-            self._answer({"errors": [], "warnings": []})
-        elif "/preupload/" in self.path:
-            names = [file["path"] for file in json.loads(sent)["files"]]
-            self._answer({"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]})
-        elif "/commit/" in self.path:
-            for line in map(json.loads, sent.splitlines()):
-                if line["key"] == "file":
-                    self.server.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            self._answer({"commitUrl": "https://huggingface.co/me/moods/commit/1", "commitOid": "1", "hookOutput": ""})
-        else:
-            self._answer({"error": self.path}, 404)
-
-    def do_GET(self) -> None:
-        self._answer({"id": "me/moods", "sha": "0", "siblings": []})
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        parts = []
-        while size := int(self.rfile.readline(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
-
-    def _answer(self, values: dict[str, Any], status: int = 200) -> None:
-        content = json.dumps(values).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
-def serving(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    threading.Thread(target=hub.serve_forever, daemon=True).start()
-    yield hub
-    hub.shutdown()
-    hub.server_close()
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    yield from serving(Hub(), monkeypatch)
+    from huggingface_hub import constants
+
+    with serving(Hub()) as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield hub
 
 
-@pytest.fixture
-def closed_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    yield from serving(Hub(refusal=403), monkeypatch)
+CARD = {"license": "mit", "language": "en", "datasets": "me/texts", "base_model": "none"}
 
 
 def test_a_model_goes_to_the_hub_in_a_private_repository(model: bertune.Model, hub: Hub, tmp_path: Path) -> None:
-    address = model.push_to_hub("me/moods", token="hf_secret")
+    address = model.push_to_hub("me/moods", token="hf_secret", **CARD)
     assert address.endswith("/me/moods/commit/1")
-    assert hub.created["visibility" if "visibility" in hub.created else "private"] in ("private", True)
-    assert hub.token == "Bearer hf_secret"
-    assert set(hub.files) == {path.name for path in model.save(tmp_path / "copy").iterdir()}
-    for name, content in hub.files.items():
+    assert hub.repositories["me/moods"].private
+    assert hub.tokens == {"Bearer hf_secret"}
+    files = hub.files("me/moods")
+    assert set(files) == {path.name for path in model.save(tmp_path / "copy").iterdir()} | {"agreement.json"}
+    for name, content in files.items():
         target = tmp_path / "from_hub" / name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(content)
@@ -212,21 +141,11 @@ def test_a_model_goes_to_the_hub_in_a_private_repository(model: bertune.Model, h
     np.testing.assert_array_equal(again.predict(TEXTS).logits, model.predict(TEXTS).logits)
 
 
-def test_what_the_hub_refuses_is_one_sentence_with_what_to_do(model: bertune.Model, closed_hub: Hub) -> None:
-    with pytest.raises(ConfigError, match="write to me/moods") as caught:
-        model.push_to_hub("me/moods", token="hf_secret")
-    assert "hf auth login" in str(caught.value.hint)
-    assert not closed_hub.files
-    with pytest.raises(ConfigError, match="no name of a repository"):
-        model.push_to_hub("no such//name", token="hf_secret")
-
-
-def test_a_hub_that_cannot_be_reached_is_no_fault_of_the_model(
-    model: bertune.Model, monkeypatch: pytest.MonkeyPatch
+def test_a_name_that_the_hub_has_not_and_a_card_that_lacks_something_send_nothing(
+    model: bertune.Model, hub: Hub
 ) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with pytest.raises(ResourceError, match="me/moods: the hub cannot be reached"):
-        model.push_to_hub("me/moods", token="hf_secret")
+    with pytest.raises(ConfigError, match="no name of a repository"):
+        model.push_to_hub("no such//name", token="hf_secret", **CARD)
+    with pytest.raises(ConfigError, match="the model card needs --license"):
+        model.push_to_hub("me/moods", token="hf_secret", language="en", datasets="none", base_model="none")
+    assert not hub.asked

@@ -20,6 +20,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "predict": {"run": "r"},
     "calibrate": {"run": "r"},
     "export": {"run": "r", "out": "o", "format": "transformers"},
+    "push": {"run": "r", "name": "n"},
     "report": {"run": "r"},
     "inspect": {"what": "w"},
 }
@@ -135,6 +136,8 @@ def test_what_a_file_can_set_are_the_flags_of_the_verb(verb: str) -> None:
 LACKS = {
     ("export", "precision"): "the proof is made in fp32",
     ("export", "device"): "what is proved is computed on a processor, as the other runtime does",
+    ("push", "precision"): "the proof is made in fp32",
+    ("push", "device"): "what is proved is computed on a processor, as the other runtime does",
     ("report", "precision"): "computes nothing",
     ("report", "device"): "computes nothing",
     ("inspect", "precision"): "computes nothing",

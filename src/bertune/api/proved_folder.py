@@ -1,0 +1,126 @@
+"""A folder that may be published: a model or an export whose files are those that were proved, and nothing else."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.model_folder import LoadedModel, load
+from bertune.checkpoints.read_signature import read_signature
+from bertune.checkpoints.signature import SIGNATURE_FILE, ModelSignature
+from bertune.errors import ConfigError
+from bertune.evaluation.saved_scores import SavedScores
+from bertune.exports.agreement import weights_digest
+from bertune.exports.proved_export import OnProgress, export
+from bertune.reports.run_files import read_scores, read_settings
+from bertune.runtime.export_files import AGREEMENT_FILE, CARD_FILE, PROOF_FILE, check_files, is_export, read_agreement
+from bertune.runtime.exported_model import SIGNATURE_FILE as EXPORTED_SIGNATURE
+from bertune.system.json_file import JsonObject
+from bertune.training.run_directory import has_ended
+
+
+@dataclass(frozen=True)
+class ProvedFolder:
+    """What was written.
+
+    Args:
+        agreement: what the proof found.
+        signature: of the model.
+        scores: by the split that was scored, of rows that it was not trained on.
+    """
+
+    agreement: JsonObject
+    signature: ModelSignature
+    scores: dict[str, SavedScores]
+
+
+def write_proved(
+    source: Path | LoadedModel,
+    out: Path,
+    *,
+    base_model: str,
+    scores_of: Path | None,
+    on_progress: OnProgress | None,
+) -> ProvedFolder:
+    """Writes the folder that is to be published, from a run, a model or an export.
+
+    A model is exported for transformers, which proves the export against the model. Of an export the files that its
+    proof names are copied, and only those; the copies are compared with the digests of the proof.
+
+    Args:
+        source: folder of a run, of a model or of an export; or a model.
+        out: a new folder.
+        base_model: that the model's signature names in the place of one that may be a folder of this machine.
+        scores_of: run that an export was made of, for its scores.
+        on_progress: told how far a proof is.
+
+    Raises:
+        ConfigError: the run has not ended, or `scores_of` is another model's.
+        CheckpointError: a file is missing or changed.
+        BertuneError: the export does not equal the model.
+    """
+    if isinstance(source, Path) and is_export(source):
+        return _copied_export(source, out, scores_of)
+    if scores_of is not None:
+        raise ConfigError(f"{source} is no export, so --scores-of has no effect", hint="leave --scores-of out")
+    scores = {} if isinstance(source, LoadedModel) else _scores_of(source)
+    model = source if isinstance(source, LoadedModel) else load(find_model_folder(source))
+    named = LoadedModel(model.classifier, model.tokenizer, replace(model.signature, base_model=base_model))
+    agreement = export(named, out, format="transformers", on_progress=on_progress)
+    return ProvedFolder(agreement.to_dict(), model.signature, scores)
+
+
+def signature_of(source: Path) -> ModelSignature:
+    """Reads the signature of a run, a model or an export.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+        DataError: there is no model in the folder.
+    """
+    if not is_export(source):
+        return read_signature(find_model_folder(source))
+    found = (
+        name for name in read_agreement(source)["files"] if Path(name).name in (EXPORTED_SIGNATURE, SIGNATURE_FILE)
+    )
+    path = source / next(found, EXPORTED_SIGNATURE)
+    return ModelSignature.read(path.parent, name=path.name)
+
+
+def trained_on(source: Path) -> str:
+    """Returns the data that a run was trained on, as it names them; empty where there is no run."""
+    return str(read_settings(source).of_verb.get("data", "")) if (source / "run.toml").is_file() else ""
+
+
+def _copied_export(source: Path, out: Path, scores_of: Path | None) -> ProvedFolder:
+    agreement = read_agreement(source)
+    check_files(source, agreement["files"])
+    for name in (*agreement["files"], AGREEMENT_FILE, PROOF_FILE, CARD_FILE):
+        if (source / name).is_file():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, out / name)
+    # What is sent is what was checked, whatever becomes of the source.
+    check_files(out, agreement["files"])
+    signature = signature_of(out)
+    if scores_of is None:
+        return ProvedFolder(agreement, signature, {})
+    model = load(find_model_folder(scores_of))
+    if weights_digest(model.classifier) != agreement.get("weights_digest"):
+        raise ConfigError(f"{source} is no export of {scores_of}", hint="name the run that it was made of")
+    return ProvedFolder(agreement, signature, _scores_of(scores_of))
+
+
+def _scores_of(path: Path) -> dict[str, SavedScores]:
+    """Reads the scores of a run by their split; of a model without its run there are none.
+
+    Raises:
+        ConfigError: the run has not ended.
+        DataError: the file is damaged.
+    """
+    if not (path / "run.toml").is_file():
+        return {}
+    if not has_ended(path):
+        raise ConfigError(f"{path}: the run has not ended", hint=f"end it first: bertune train --resume {path}")
+    scores = read_scores(path)
+    if scores is None:
+        return {}
+    return ({} if scores.validation is None else {"validation": scores.validation}) | scores.also
