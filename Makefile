@@ -144,6 +144,9 @@ lint: $(VENV)/installed-dev
 	@$(SCHEMA).github-issue-forms .github/ISSUE_TEMPLATE/fault.yml .github/ISSUE_TEMPLATE/wish.yml
 	@$(SCHEMA).github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(SCHEMA).citation-file-format CITATION.cff
+	@$(BIN)/hadolint deploy/Dockerfile
+	@$(SCHEMA).compose-spec deploy/compose.yaml
+	@$(BIN)/kubernetes-validate --quiet deploy/kubernetes.yaml
 
 $(DOCS)/installed: pyproject.toml
 	@echo "making $(DOCS)"
