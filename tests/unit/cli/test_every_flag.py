@@ -20,6 +20,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "predict": {"run": "r"},
     "calibrate": {"run": "r"},
     "export": {"run": "r", "out": "o", "format": "transformers"},
+    "verify": {"export": "e"},
     "report": {"run": "r"},
     "inspect": {"what": "w"},
 }
@@ -134,6 +135,8 @@ def test_what_a_file_can_set_are_the_flags_of_the_verb(verb: str) -> None:
 # What a verb does without, and why.
 LACKS = {
     ("export", "precision"): "the proof is made in fp32",
+    ("verify", "precision"): "an export computes in the precision that it was made in",
+    ("verify", "device"): "the rows were answered on a processor, as the proof is made",
     ("export", "device"): "what is proved is computed on a processor, as the other runtime does",
     ("report", "precision"): "computes nothing",
     ("report", "device"): "computes nothing",
