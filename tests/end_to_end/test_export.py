@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,10 +28,15 @@ def test_an_exported_checkpoint_says_that_it_is_equal_and_is_a_model(
     done = run("export", str(trained), str(out), *CHECKPOINT, "--data", str(tables))
     assert done.returncode == 0, done.stderr
     # Of a folder, the test split.
-    proved, probabilities = done.stdout.splitlines()
+    proved, probabilities, *speeds = done.stdout.splitlines()
     assert proved.startswith(f"{out}: tf_checkpoint, equal on 1,000 rows, 80 of them texts: logits ")
     temperature = json.loads((trained / "model" / "bertune.json").read_text())["temperature"]
     assert probabilities == f"probabilities: calibrated, temperature {temperature:.4g} is folded into the head"
+    assert re.match(r" +size +one row +32 rows at a time$", speeds[0])
+    assert [re.sub(r"[\d,]+(\.\d+)?", "N", " ".join(line.split())) for line in speeds[1:]] == [
+        "export N MB N ms N rows/s",
+        "model N MB N ms N rows/s",
+    ]
     assert "the export answers them in a fresh process" in done.stderr
     assert "warning: this model computes the exact gelu" in done.stderr
     assert not any(line.startswith("error") for line in done.stderr.splitlines())
@@ -36,6 +44,7 @@ def test_an_exported_checkpoint_says_that_it_is_equal_and_is_a_model(
     assert again.returncode == 0, again.stderr
     values = json.loads(again.stdout)
     assert values.pop("out") == str(out)
+    assert values.pop("proof") == json.loads((out / "proof.json").read_text())
     assert values == json.loads((out / "agreement.json").read_text())
     assert values["rows"] == 1047
     for verb in (["inspect", str(out)], ["inspect", str(out / "bert_model.ckpt")]):
@@ -53,7 +62,7 @@ def test_an_onnx_file_in_int8_is_proved_on_the_validation_rows_of_its_run(
     out = tmp_path / "out"
     done = run("export", str(trained), str(out), "--format", "onnx", "--int8")
     assert done.returncode == 0, done.stderr
-    proved, quantized, _ = done.stdout.splitlines()
+    proved, quantized, *_ = done.stdout.splitlines()
     assert proved.startswith(f"{out}: onnx, equal on 1,047 rows")
     kept = len((trained / "validation.jsonl").read_text().splitlines())
     assert quantized.startswith("int8: ")
@@ -64,6 +73,44 @@ def test_an_onnx_file_in_int8_is_proved_on_the_validation_rows_of_its_run(
     values = json.loads(again.stdout)["int8"]
     assert (values["rows"], values["equal"] >= 0.99) == (kept, True)
     assert values["bytes"] == [(out / "model.onnx").stat().st_size, values["bytes"][1]]
+    verified = run("verify", str(out), "--json", "--quiet")
+    assert verified.returncode == 0, verified.stderr
+    found = json.loads(verified.stdout)
+    assert (found["format"], found["is_int8"], found["rows"], found["warnings"]) == ("onnx", True, kept, [])
+    assert found["equal_labels"] >= 0.99
+
+
+def test_an_export_is_verified_in_seconds_on_the_machine_at_hand(
+    run: Run, fresh_run: Run, trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run("export", str(trained), str(out), "--format", "onnx").returncode == 0
+    began = time.monotonic()
+    done = fresh_run("verify", str(out), PYTHONPROFILEIMPORTTIME="1")
+    assert time.monotonic() - began < 10
+    assert done.returncode == 0, done.stderr
+    assert not re.search(r"\| +(torch|transformers|safetensors|matplotlib)$", done.stderr, re.MULTILINE)
+    found, _, speed, processor = done.stdout.splitlines()
+    assert re.match(
+        rf"{out}: onnx, \d+ stored rows: 100\.0% of the labels are the model's, logits differ by at most \d\.\de-\d\d$",
+        found,
+    )
+    assert re.match(r"here +[\d.]+ MB +[\d.,]+ ms +[\d,]+ rows/s$", speed)
+    assert re.match(r"processor: .+, that of the export$", processor)
+    model = (out / "model.onnx").read_bytes()
+    (out / "model.onnx").write_bytes(model[:1000] + bytes([model[1000] ^ 1]) + model[1001:])
+    for words, code, change in (
+        ("model.onnx: has changed since the export was proved", 3, (out / "agreement.json").unlink),
+        ("no export of bertune (no agreement.json)", 3, lambda: shutil.rmtree(out)),
+        ("no such folder", 3, lambda: None),
+    ):
+        done = run("verify", str(out))
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr
+        assert done.stderr.count("error:") == 1
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+        change()
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,20 @@ def test_a_saved_model_is_read_again_without_tensorflow(tmp_path: Path) -> None:
     assert BertTokenizer.from_directory(out / "assets").digest == original.tokenizer.digest
 
 
+def test_two_saved_models_are_the_same_bytes_and_are_proved_again(tmp_path: Path) -> None:
+    folder, one, two = write_model(tmp_path / "model", temperature=0.5), tmp_path / "one", tmp_path / "two"
+    for out in (one, two):
+        done = in_peer("-m", "bertune", "export", str(folder), str(out), "--format", "saved_model", "--quiet")
+        assert done.returncode == 0, done.stderr
+    names = {path.relative_to(one) for path in one.rglob("*") if path.is_file()}
+    assert names == {path.relative_to(two) for path in two.rglob("*") if path.is_file()}
+    assert {str(name) for name in names if (one / name).read_bytes() != (two / name).read_bytes()} <= {"proof.json"}
+    done = in_peer("-m", "bertune", "verify", str(one), "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["format"], found["rows"], found["equal_labels"]) == ("saved_model", 256, 1.0)
+
+
 def test_a_saved_model_that_differs_is_not_kept(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model")
     code = (

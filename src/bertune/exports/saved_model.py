@@ -21,9 +21,12 @@ from bertune.runtime.fresh_answers import Answers, answers_of
 from bertune.runtime.padded_rows import ProofRows
 from bertune.system.fresh_process import call_in_fresh_process
 from bertune.system.hinted_values import to_json
+from bertune.system.protobuf_wire import LENGTH_DELIMITED, raw_fields, varint
 
 _TOLERANCE = 1e-4
 _PROGRAM = "bertune.exports.tensorflow_program"
+# Of a FingerprintDef, see tensorflow/core/protobuf/fingerprint.proto.
+_RANDOM_NAME = 7
 # The names of our activations, by the few that the program knows.
 ACTIVATION_KINDS = {
     "gelu": "gelu",
@@ -67,7 +70,18 @@ def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     arguments = {"weights": str(weights), "description": str(description), "folder": str(folder)}
     call_in_fresh_process(f"{_PROGRAM}:write_saved_model", arguments, environment=_ENVIRONMENT)
     weights.unlink()
+    _drop_random_name(folder / "fingerprint.pb")
     write_config(model, folder)
+
+
+def _drop_random_name(fingerprint: Path) -> None:
+    """Takes away the name that TensorFlow draws anew for each SavedModel; without it two exports are the same."""
+    kept = [
+        varint(number << 3 | wire) + (varint(len(value)) if wire == LENGTH_DELIMITED else b"") + value
+        for number, wire, value in raw_fields(fingerprint.read_bytes())
+        if number != _RANDOM_NAME
+    ]
+    fingerprint.write_bytes(b"".join(kept))
 
 
 def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:

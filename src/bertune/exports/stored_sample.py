@@ -11,8 +11,8 @@ from bertune.tokenization.encoded_examples import EncodedExamples
 _MOST_ROWS = 256
 _MOST_EXAMPLES = 1000
 # Of weights and tokens; a core with AVX2 alone takes a few seconds for so many, and in int8 for several times as many.
-_MOST_PRODUCTS = 1e11
-_MOST_INT8_PRODUCTS = 4e11
+_MOST_PRODUCTS = 6e10
+_MOST_INT8_PRODUCTS = 2.5e11
 _SEED = 30
 
 

@@ -38,10 +38,12 @@ def read_agreement(folder: Path) -> JsonObject:
     """Reads `agreement.json`.
 
     Raises:
-        DataError: the folder holds no export.
+        DataError: there is no such folder, or it holds no export.
         CheckpointError: the file cannot be read, or another version of bertune wrote it.
     """
     path = folder / AGREEMENT_FILE
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
     if not path.is_file():
         raise DataError(f"{folder}: no export of bertune (no {AGREEMENT_FILE})", hint=_AGAIN)
     values = read_json_object(path)

@@ -18,6 +18,7 @@ from bertune.errors import ConfigError
         ("[inspect]\nstrict = true\n", ["inspect", "a"], "strict", True),
         ("[calibrate]\nthreshold = 'auto'\n", ["calibrate", "a"], "threshold", "auto"),
         ("[export]\nformat = 'transformers'\nout = 'o'\n", ["export", "a"], "format", "transformers"),
+        ("[verify]\nquiet = true\n", ["verify", "e"], "quiet", True),
         ("[report]\njson = true\n", ["report", "a"], "json", True),
         ("[train]\nverbose = true\ndata = 'd'\nout = 'o'\ntask = 'mrpc'\n", ["train"], "verbose", True),
     ],

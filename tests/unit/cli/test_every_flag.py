@@ -21,6 +21,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "calibrate": {"run": "r"},
     "export": {"run": "r", "out": "o", "format": "transformers"},
     "push": {"run": "r", "name": "n"},
+    "verify": {"export": "e"},
     "report": {"run": "r"},
     "inspect": {"what": "w"},
 }
@@ -135,6 +136,8 @@ def test_what_a_file_can_set_are_the_flags_of_the_verb(verb: str) -> None:
 # What a verb does without, and why.
 LACKS = {
     ("export", "precision"): "the proof is made in fp32",
+    ("verify", "precision"): "an export computes in the precision that it was made in",
+    ("verify", "device"): "the rows were answered on a processor, as the proof is made",
     ("export", "device"): "what is proved is computed on a processor, as the other runtime does",
     ("push", "precision"): "the proof is made in fp32",
     ("push", "device"): "what is proved is computed on a processor, as the other runtime does",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bertune.errors import BertuneError, ResourceError
+from bertune.errors import BertuneError, CheckpointError, ResourceError
 from bertune.system.fresh_process import call_in_fresh_process
 
 PROGRAM = """
@@ -24,6 +24,10 @@ def answer(*, number, on_rows):
 
 def fail(*, on_rows):
     raise RuntimeError("the wheel came off")
+
+def refuse(*, on_rows):
+    from bertune.errors import CheckpointError
+    raise CheckpointError("wheel.onnx: is no wheel", hint="take another")
 
 def fill_disk(*, on_rows):
     raise OSError(28, "No space left on device", "x")
@@ -61,6 +65,12 @@ def test_a_failure_is_told_by_its_last_line() -> None:
     with pytest.raises(BertuneError, match="RuntimeError: the wheel came off") as error:
         call("fail")
     assert error.value.exit_code == 1
+
+
+def test_an_error_of_ours_comes_back_as_it_was() -> None:
+    with pytest.raises(CheckpointError, match=r"^wheel\.onnx: is no wheel$") as error:
+        call("refuse")
+    assert error.value.hint == "take another"
 
 
 @pytest.mark.parametrize(
