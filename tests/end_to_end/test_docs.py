@@ -34,6 +34,7 @@ ELSEWHERE = {
     "bertune train --task mrpc --data glue/MRPC --model gs://": "needs the network; test_model_address.py has a server",
     "bertune export runs/q exported/served --format saved_model": "needs TensorFlow; tests/parity/test_saved_model.py",
     "bertune predict runs/mnli --data DIR --glue-submission": "DIR is the reader's; test_glue_by_name.py",
+    "bertune serve": "does not end; test_serve.py",
     "bertune sweep": "trains six times; test_sweep.py",
     "bertune inspect avis.csv": "needs a file of Excel's; test_reading.py",
     "bertune inspect models/wrapped": "needs a wrapped checkpoint; unit/checkpoints/test_restore.py",

@@ -37,10 +37,13 @@ def health_routes(state: ServingState) -> list[Route]:
 
 
 def check_ready(state: ServingState) -> None:
-    """Refuses while the server is ending, so that nobody is sent to it any more.
+    """Refuses while the server is ending or a model has failed, so that nobody is sent to it any more.
 
     Raises:
-        RefusedError: it is.
+        RefusedError: it is so.
     """
     if state.is_stopping:
         raise RefusedError("stopping", "the server is stopping")
+    for model in state.models.values():
+        if not model.is_alive:
+            raise RefusedError("stopping", f"{model.name} has stopped working")

@@ -24,9 +24,14 @@ from bertune.tokenization.encoded_examples import EncodedExamples
 
 # A weight for the newest batch that follows a change of load within a second and no single slow batch.
 _NEWEST: Final = 0.2
+# The first batches are slower than all others.
+_NEWEST_FASTER: Final = 0.5
+# From so much of the most tokens on a batch shows how fast the model is.
+_FULL_SHARE: Final = 0.25
 # After so long a call is due, whatever else waits.
 _CALL_PATIENCE: Final = 5.0
 _MOST_CALLS: Final = 16
+_ENDED: Final = "the model has stopped working"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,7 @@ class MicroBatcher:
         self._last_size = 1
         self._since = 0.0
         self._is_closing = False
+        self.is_alive = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -104,8 +110,10 @@ class MicroBatcher:
         """Refuses what the queue has no room for.
 
         Raises:
-            RefusedError: it is full, or would take longer than the queue's deadline.
+            RefusedError: it is full, or would take longer than the queue's deadline; or the thread has failed.
         """
+        if not self.is_alive:
+            raise RefusedError("stopping", _ENDED)
         wait = self.expected_wait
         if self._queue.count + sequences > self._limits.max_queue and self._queue.count:
             raise RefusedError("overloaded", "the queue is full", retry_after=max(1, math.ceil(wait)))
@@ -173,7 +181,19 @@ class MicroBatcher:
         except BaseException as error:
             # The loop may be gone with the process.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_set_exception, started, error)
+                self._loop.call_soon_threadsafe(self._fail, started, error)
+
+    def _fail(self, started: asyncio.Future[Predictor], error: BaseException) -> None:
+        """Has nobody wait for a thread that has ended."""
+        self.is_alive = False
+        _set_exception(started, error)
+        with self._changed:
+            waiting = [self._end(job) for job in list(self._futures)]
+            calls = [call.future for call in self._calls]
+            self._calls.clear()
+        for future in (*waiting, *calls):
+            if future is not None:
+                _set_exception(future, RefusedError("stopping", _ENDED))
 
     def _next(self) -> list[Entry] | _Call | None:
         """Waits for something to do; None at the end."""
@@ -205,6 +225,9 @@ class MicroBatcher:
             result = call.function(predictor)
         except Exception as error:
             self._loop.call_soon_threadsafe(_set_exception, call.future, error)
+        except BaseException:
+            self._loop.call_soon_threadsafe(_set_exception, call.future, RefusedError("stopping", _ENDED))
+            raise
         else:
             self._loop.call_soon_threadsafe(_set_result, call.future, result)
 
@@ -227,9 +250,11 @@ class MicroBatcher:
                     self._end(job)
             tokens, self._computing_tokens = self._computing_tokens, 0
             self._last_size = len(batch)
-            newest = seconds / tokens
-            known = self._seconds_per_token
-            self._seconds_per_token = newest if not known else known + _NEWEST * (newest - known)
+            # What a few tokens take says nothing about many, of which a queue that is long consists.
+            if self._queue.count or tokens >= _FULL_SHARE * self._limits.max_batch_tokens:
+                newest, known = seconds / tokens, self._seconds_per_token
+                weight = _NEWEST if newest > known else _NEWEST_FASTER
+                self._seconds_per_token = known + weight * (newest - known) if known else newest
         assert self._loop is not None
         self._loop.call_soon_threadsafe(_deliver, done)
         self._metrics.computed(seconds=seconds, tokens=tokens, waited=[begun - entry.job.arrived for entry in batch])

@@ -58,7 +58,7 @@ class ServedModel:
     """
 
     def __init__(self, source: ModelSource, limits: ServingLimits, metrics: ModelMetrics) -> None:
-        self._source = source
+        self._limits = limits
         self._metrics = metrics
         self._batcher = MicroBatcher(source.opened, source.bounds, limits, metrics)
         self.name = source.name
@@ -75,11 +75,19 @@ class ServedModel:
             BertuneError: the model cannot be read, or fails.
         """
         self.computed_by = (await self._batcher.start()).computed_by
-        for texts in (["warm up"], ["warm up " * self.signature.max_length] * 2):
+        # One text, then as many tokens as fit into a batch, twice: they show how fast the model is.
+        long_text = "warm up " * self.signature.max_length
+        many = max(1, self._limits.max_batch_tokens // self.signature.max_length)
+        for texts in (["warm up"], [long_text] * many, [long_text] * many):
             try:
                 await self.predict(Examples.from_lists(texts, texts if self.signature.is_pair else None))
             except RefusedError as error:
                 raise BertuneError(f"{self.folder}: {error.message}: it cannot be served") from error
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread works."""
+        return self._batcher.is_alive
 
     def stop(self) -> None:
         """Lets the thread end."""

@@ -137,3 +137,22 @@ def test_a_model_that_fails_at_its_first_text_is_not_served(tmp_path: Path) -> N
     with pytest.raises(BertuneError, match="cannot be served"):
         in_loop(model.start())
     model.stop()
+
+
+def test_a_model_whose_thread_ends_is_not_ready_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async def ask() -> None:
+        async with served(tmp_path) as server:
+            model = server.state.model()
+
+            def end(_predictor: TokenSums) -> None:
+                raise SystemExit
+
+            answers = await asyncio.gather(model.call(end), model.call(lambda _predictor: 1), return_exceptions=True)
+            assert all(isinstance(answer, RefusedError) for answer in answers)
+            with pytest.raises(RefusedError):
+                await model.predict(Examples.from_lists(["good"]))
+            assert (await server.client.get("/readyz")).status_code == 503
+            assert (await server.client.post("/predict", json={"inputs": "good"})).status_code == 503
+            assert (await server.client.get("/healthz")).status_code == 200
+
+    in_loop(ask())
