@@ -244,6 +244,7 @@ def test_what_cannot_be_served_is_refused_in_one_message(run: Run, trained: Path
         ([str(trained), "--host", "no.such.host.invalid"], 2, "--host"),
         ([str(trained), "--port", "70000"], 2, "--port"),
         ([str(trained), "--max-texts", "0"], 2, "--max-texts"),
+        ([str(trained), "--max-connections", "100000000"], 2, "--max-connections"),
         ([str(trained), "--api-key-file", str(key)], 2, "at least 16"),
         ([str(trained), "--api-key-file", str(tmp_path / "none")], 2, "none"),
     ):

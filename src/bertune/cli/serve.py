@@ -117,13 +117,14 @@ def serve(
     _check_extra()
     from bertune.serving.application import ServingSettings
     from bertune.serving.event_log import EventLog
-    from bertune.serving.http_server import address_of, listening_socket
+    from bertune.serving.http_server import address_of, allow_connections, listening_socket
     from bertune.serving.open_model import Computing, named_folders, open_model
     from bertune.serving.served_run import serve_models
 
     if not runs:
         raise ConfigError("nothing to serve is named", hint="bertune serve RUN")
     limits = _limits(listen, requests, queue)
+    allow_connections(limits)
     api_key = _api_key(listen.api_key_file)
     folders = named_folders(runs)
     computing = Computing(precision=compute.precision, device=compute.device)

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import time
@@ -21,6 +22,8 @@ from bertune.serving.serving_state import ServingState
 from bertune.serving.timed_connection import connection_class
 
 _BACKLOG: Final = 2048
+# Weights, libraries, streams.
+_OTHER_FILES: Final = 100
 _KEEP_ALIVE: Final = 75
 # Connections that are open when the server is told to stop may ask once more: each answer says that it is the last.
 _LAST_REQUESTS: Final = 1.0
@@ -52,6 +55,23 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listening.close()
         raise _address_error(host, port, error) from error
     return listening
+
+
+def allow_connections(limits: ServingLimits) -> None:
+    """Raises how many files this process may open, as far as it may, so that all connections find one.
+
+    Raises:
+        ConfigError: the most connections are more than that.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = limits.max_connections + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise ConfigError(
+            f"--max-connections {limits.max_connections} is more than this process may open files ({hard})",
+            hint=f"--max-connections {max(1, hard - _OTHER_FILES)}, or a higher limit: ulimit -Hn",
+        )
+    if soft != resource.RLIM_INFINITY and needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def address_of(listening: socket.socket) -> str:

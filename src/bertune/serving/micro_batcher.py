@@ -90,16 +90,24 @@ class MicroBatcher:
         """
         self._loop = asyncio.get_running_loop()
         started: asyncio.Future[Predictor] = self._loop.create_future()
-        # It ends with the process, even in the middle of a batch that nobody waits for.
+        # A process that is told to end while models are read does not wait for them.
         self._thread = threading.Thread(target=self._run, args=(started,), name="model", daemon=True)
         self._thread.start()
         return await started
 
-    def stop(self) -> None:
-        """Ends the thread after what it is doing."""
+    def stop(self, timeout: float = 10.0) -> None:
+        """Ends the thread after what it is doing, and waits for it.
+
+        A process that ends while a thread of it computes in native code is aborted.
+
+        Args:
+            timeout: seconds to wait.
+        """
         with self._changed:
             self._is_closing = True
             self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout)
 
     @property
     def expected_wait(self) -> float:

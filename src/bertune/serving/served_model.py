@@ -90,7 +90,7 @@ class ServedModel:
         return self._batcher.is_alive
 
     def stop(self) -> None:
-        """Lets the thread end."""
+        """Ends the thread, and waits for it some seconds."""
         self._batcher.stop()
 
     def check_room(self) -> None:
