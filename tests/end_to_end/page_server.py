@@ -9,7 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from tests.unit.serving.stand_in import StandIn
+from tests.unit.serving.page_stand_in import StandIn
 
 from bertune.serving.page_routes import page_routes
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from tests.chromium import Chromium
 from tests.end_to_end.page_server import ServerRefusalError, page_served
+from tests.end_to_end.serving_process import serving
 from tests.end_to_end.world import Run
+from tests.unit.serving.page_stand_in import StandIn
 from tests.unit.serving.small_models import PAIR, SEVERAL, VALUE, small_model
-from tests.unit.serving.stand_in import StandIn
 
 from bertune.checkpoints.model_folder import load
 from bertune.serving.nearest_rows import NearestRows
@@ -380,6 +381,29 @@ def test_a_table_can_be_stopped(chromium: Chromium, address: str, models: dict[s
     asked = models["mood"].asked
     time.sleep(0.5)
     assert models["mood"].asked == asked
+
+
+def test_a_server_with_a_key_and_no_rows_shows_the_page_to_whoever_has_it(chromium: Chromium, trained: Path) -> None:
+    key = "a-key-of-enough-letters"
+    with serving(f"mood={trained}", "--hide-rows", BERTUNE_SERVE_API_KEY=key) as server:
+        assert server.client.get("/").status_code == 401
+        opened(chromium, server.address.replace("://", f"://anyone:{key}@"))
+        ask(chromium, "the plot was a lovely story")
+        chromium.until("document.querySelector('#words-body .legend')")
+        assert words_in(chromium, "#summary").startswith("up, ")
+        assert "fp32" in words_in(chromium, "#took")
+        assert chromium.value("document.querySelector('#example-choice').hidden")
+        assert chromium.value("document.querySelector('#nearest').hidden")
+        type_into(chromium, "#pasted", "first\ngood film\n")
+        chromium.value("document.querySelector('#predict').focus()")
+        chromium.press("Enter")
+        chromium.until("!document.querySelector('#result').hidden")
+        assert chromium.complaints == []
+        metrics = server.client.get("/metrics", headers={"Authorization": f"Bearer {key}"}).text
+        assert '"/page/answer"' in metrics
+        assert "lovely" not in "".join(server.lines)
+        server.tell()
+        assert server.ends() == 0
 
 
 def test_no_row_is_shown_where_none_may_be(models: dict[str, StandIn]) -> None:

@@ -18,15 +18,16 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from tests.unit.serving.page_stand_in import StandIn
 from tests.unit.serving.small_models import KINDS, small_model
-from tests.unit.serving.stand_in import StandIn
+from tests.unit.serving.stand_ins import SINGLE, TokenSums, tokenizer_in
 
 from bertune.evaluation.explain import explain
 from bertune.evaluation.explain_texts import read_texts
 from bertune.evaluation.given_texts import examples_of
 from bertune.evaluation.predict_texts import predict
 from bertune.serving.page_model import PageLimits
-from bertune.serving.page_reasons import spans_of
+from bertune.serving.page_reasons import reasons_for, spans_of
 from bertune.serving.page_routes import page_files, page_routes
 
 TEXT = "The great film, and \U0001f600  the bad plots!\n"
@@ -149,6 +150,21 @@ def test_words_have_the_weights_of_occlusion_and_the_text_is_whole(
         weights = [part["weight"] for text in reason["texts"] for part in text if part["weight"] is not None]
         np.testing.assert_allclose(weights, [word.attribution for word in wanted.words], atol=1e-4)
     assert not told["grouped"]
+
+
+def test_words_of_what_computes_without_torch_are_weighed_the_same_way(tmp_path: Path) -> None:
+    model = StandIn("sums", TokenSums(tokenizer_in(tmp_path), SINGLE))
+    examples = examples_of(SINGLE, ["good film bad"])
+    told = asyncio.run(reasons_for(model, examples))
+    whole, *without = (
+        model.model.answer(np.array([2, *ids, 3])) for ids in ((5, 7, 6), (0, 7, 6), (5, 0, 6), (5, 7, 0))
+    )
+    model.close()
+    (reason,) = told["reasons"]
+    side = 1 if reason["label"] == "good" else -1
+    weights = [part["weight"] for part in reason["texts"][0] if part["weight"] is not None]
+    expected = [side * ((whole[1] - whole[0]) - (each[1] - each[0])) for each in without]
+    np.testing.assert_allclose(weights, expected, rtol=1e-4)
 
 
 def test_a_long_text_costs_no_more_than_so_many_words(models: dict[str, StandIn]) -> None:

@@ -12,7 +12,9 @@ export async function call(path, { body, type = "application/json", signal } = {
   let response;
   try {
     const method = body === undefined ? "GET" : "POST";
-    response = await fetch(path, { method, headers, body, signal, credentials: "same-origin", cache: "no-store" });
+    // Where name and password stand in the address, no path may be taken relative to it.
+    const address = new URL(path, location.origin + location.pathname);
+    response = await fetch(address, { method, headers, body, signal, credentials: "same-origin", cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The server cannot be reached. Is it still running?");

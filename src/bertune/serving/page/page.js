@@ -161,12 +161,21 @@ async function showNearest(question, signal) {
   model.nearest = told.nearest;
   show("nearest", told.nearest !== "none");
   if (told.nearest === "preparing") {
-    fill("nearest-body", element("p", { class: "hint" }, `Being prepared: ${percent(told.share_done)} of the rows.`));
+    tellPreparing(told.share_done);
     await new Promise((resolve) => setTimeout(resolve, POLL_AFTER));
     if (!signal.aborted) await showNearest(question, signal);
     return;
   }
   fill("nearest-body", element("ol", { class: "rows" }, ...told.rows.map(nearRow)));
+}
+
+// Read out once; how far it is changes every second, and is only seen.
+function tellPreparing(share) {
+  if (!byId("prepared")) {
+    const seen = element("span", { id: "prepared", "aria-hidden": "true" });
+    fill("nearest-body", element("p", { class: "hint" }, "Being prepared. ", seen));
+  }
+  byId("prepared").textContent = `${percent(share)} of the rows are ready.`;
 }
 
 function nearRow({ text_a, text_b, label, similarity }) {
