@@ -64,6 +64,16 @@ def test_a_prediction_imports_tokenizers_numpy_and_onnxruntime_alone(exported: P
     assert {name for name in imported if not name.startswith("_")} == ALLOWED - {"bertune"}
 
 
+def test_what_needs_torch_says_so_where_there_is_none(trained: Path) -> None:
+    program = f"import sys; sys.modules['torch'] = None; {TOLD}; sys.exit(main(['predict', {str(trained)!r}, 'good']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "error: torch is not installed, and this needs it",
+        "hint: pip install bertune brings it; without, there are predict, verify and serve, of exports to ONNX",
+    ]
+
+
 def _change(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

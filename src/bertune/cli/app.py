@@ -64,6 +64,9 @@ _TERMINATED = 143
 # The signals that have asked the command to stop.
 _stopped_by: set[int] = set()
 _LONGEST_LINE = 2000
+# What a container that serves exports does without, see docs/guides/deploy.md.
+_PACKAGES = frozenset({"httpx", "huggingface_hub", "matplotlib", "pyarrow", "safetensors", "scipy", "tomli_w", "torch"})
+_PACKAGES_HINT = "pip install bertune brings it; without, there are predict, verify and serve, of exports to ONNX"
 _MEMORY_HINT = "use a smaller --micro-batch-size or --max-length"
 
 
@@ -160,6 +163,11 @@ def _code_of(tokens: list[str]) -> int:
             raise
         _heed_no_more_signals()
         return _TERMINATED if is_one_of_several() else _fail("terminated", _with_notes(None, error), _TERMINATED)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _PACKAGES:
+            return _fail_unexpectedly(error)
+        return _fail(f"{package} is not installed, and this needs it", _PACKAGES_HINT, 2)
     except Exception as error:
         if _is_out_of_memory(error):
             return _fail("not enough memory", _MEMORY_HINT, 4)

@@ -11,6 +11,7 @@ from bertune.errors import ConfigError
 from bertune.evaluation.predictor import Predictor
 from bertune.runtime.export_files import is_export
 from bertune.runtime.exported_model import ExportedModel
+from bertune.runtime.verification import verify
 from bertune.serving.served_model import ModelSource
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -65,6 +66,7 @@ def open_model(name: str, folder: Path, computing: Computing = Computing()) -> M
 
     Raises:
         DataError, CheckpointError: it cannot be read, or was changed.
+        BertuneError: an export that does not answer as its model did, on this machine.
         ConfigError: an export to another format, or a setting that has no effect on an export.
     """
     if not is_export(folder):
@@ -74,6 +76,8 @@ def open_model(name: str, folder: Path, computing: Computing = Computing()) -> M
     for flag, is_set in {"precision": computing.precision != "fp32", "device": computing.device != "auto"}.items():
         if is_set:
             raise ConfigError(f"{folder} is an export, on which --{flag} has no effect", hint=f"leave --{flag} out")
+    # What is right on one processor, in int8, can be wrong on another.
+    verify(folder)
     model = ExportedModel.load(folder)
 
     @contextmanager
