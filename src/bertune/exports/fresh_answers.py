@@ -9,6 +9,9 @@ from bertune.exports.formats import Answers
 from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.padded_rows import ProofRows
 
+#: Where the logits are, among the files in between.
+LOGITS_FILE = "logits.npy"
+
 
 def answers_of(
     module: str,
@@ -34,6 +37,6 @@ def answers_of(
         BertuneError: the process failed.
     """
     rows.save(between / "rows.npz")
-    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / "logits.npy")}
+    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / LOGITS_FILE)}
     versions = call_in_fresh_process(f"{module}:answer_rows", arguments, on_rows=on_rows, environment=environment)
-    return Answers(np.load(between / "logits.npy"), versions)
+    return Answers(np.load(between / LOGITS_FILE), versions)

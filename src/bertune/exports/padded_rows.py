@@ -3,8 +3,9 @@
 Nothing here imports torch: the process that runs another runtime has no need of it.
 """
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -29,12 +30,15 @@ class ProofRows:
         texts: how many of them are texts; the others are made of random ids.
         vocab_size: ids of the model.
         max_positions: tokens of a row at most.
+        strings: the texts themselves, for an export that takes strings: one column, or two for pairs. They are the
+            first rows.
     """
 
     encoded: EncodedExamples
     texts: int
     vocab_size: int
     max_positions: int
+    strings: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -48,6 +52,7 @@ class ProofRows:
                 offsets=self.encoded.offsets,
                 first_lengths=self.encoded.first_lengths,
                 sizes=np.array([self.texts, self.vocab_size, self.max_positions, self.encoded.max_length]),
+                strings=np.frombuffer(json.dumps(self.strings, allow_nan=False).encode(), np.uint8),
             )
 
     @classmethod
@@ -58,7 +63,13 @@ class ProofRows:
             first_lengths = stored["first_lengths"]
             truncated = np.zeros(len(first_lengths), dtype=bool)
             encoded = EncodedExamples(stored["token_ids"], stored["offsets"], first_lengths, truncated, max_length)
-        return cls(encoded, texts, vocab_size, max_positions)
+            strings = tuple(map(tuple, json.loads(stored["strings"].tobytes())))
+        return cls(encoded, texts, vocab_size, max_positions, strings)
+
+    def without_strings(self) -> Self:
+        """Returns the rows behind those whose texts are given."""
+        behind = np.arange(self.texts if self.strings else 0, len(self))
+        return replace(self, encoded=self.encoded.take(behind), texts=0, strings=())
 
     def padded_batches(self) -> Iterator[dict[str, NDArray[np.int32]]]:
         """Cuts the rows, in their order, into padded batches of changing size and width.

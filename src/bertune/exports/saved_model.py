@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.tensorflow_names import tensorflow_names
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, ResourceError
@@ -18,8 +20,10 @@ from bertune.exports.fresh_answers import answers_of
 from bertune.exports.fresh_process import call_in_fresh_process
 from bertune.exports.model_description import write_config, write_texts
 from bertune.exports.padded_rows import ProofRows
-from bertune.exports.program_description import ProgramDescription
+from bertune.exports.program_description import ProgramDescription, TextDescription
+from bertune.exports.saved_model_texts import check_takes_texts, check_text_answers, describe_texts
 from bertune.models.bert import BERT
+from bertune.runtime.exported_model import SIGNATURE_FILE
 from bertune.system.hinted_values import to_json
 
 _TOLERANCE = 1e-4
@@ -56,10 +60,23 @@ def _check(model: LoadedModel) -> None:
         raise ConfigError(f"hidden_act {activation!r} cannot be exported; {', '.join(ACTIVATION_KINDS)} can")
 
 
+def _check_of_texts(model: LoadedModel) -> None:
+    _check(model)
+    check_takes_texts(model)
+
+
 def _write(model: LoadedModel, folder: Path, between: Path) -> None:
+    _write_program(model, folder, between)
+
+
+def _write_of_texts(model: LoadedModel, folder: Path, between: Path) -> None:
+    _write_program(model, folder, between, describe_texts(model, between))
+
+
+def _write_program(model: LoadedModel, folder: Path, between: Path, texts: TextDescription | None = None) -> None:
     weights, description = between / "weights.safetensors", between / "description.json"
-    assets = write_texts(model, between / "texts")
-    description.write_text(json.dumps(to_json(_description(model, assets)), allow_nan=False), encoding="utf-8")
+    described = _description(model, write_texts(model, between / "texts"), texts)
+    description.write_text(json.dumps(to_json(described), allow_nan=False), encoding="utf-8")
     try:
         save_file(_tensors(model), weights)
     except SafetensorError as error:
@@ -70,7 +87,7 @@ def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     write_config(model, folder)
 
 
-def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
+def _description(model: LoadedModel, assets: list[Path], texts: TextDescription | None) -> ProgramDescription:
     config = model.classifier.encoder.config
     return ProgramDescription(
         layers=config.num_hidden_layers,
@@ -80,6 +97,7 @@ def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
         pooling=model.classifier.pooling,
         probabilities=_PROBABILITIES.get(model.signature.kind),
         assets=tuple(str(path) for path in assets),
+        texts=texts,
     )
 
 
@@ -97,10 +115,13 @@ def _tensors(model: LoadedModel) -> dict[str, Tensor]:
 
 
 def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
-    return answers_of(_PROGRAM, rows, folder, between, on_rows, environment=_ENVIRONMENT)
+    answers = answers_of(_PROGRAM, rows, folder, between, on_rows, environment=_ENVIRONMENT)
+    if rows.strings:
+        check_text_answers(between, rows, ModelSignature.read(folder / "assets", name=SIGNATURE_FILE))
+    return answers
 
 
-FORMAT = Format(
+_FORMAT = Format(
     name="saved_model",
     tolerance=_TOLERANCE,
     check=_check,
@@ -109,3 +130,4 @@ FORMAT = Format(
     packages=("tensorflow",),
     extra="tensorflow",
 )
+FORMAT = replace(_FORMAT, of_texts=replace(_FORMAT, check=_check_of_texts, write=_write_of_texts, takes_texts=True))
