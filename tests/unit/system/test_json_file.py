@@ -102,6 +102,7 @@ def test_no_other_file_reads_json_or_toml_from_disk() -> None:
         "training/plan.py": "recipes of the package itself",
         "cli/demo.py": "what another bertune prints",
         "exports/fresh_process.py": "what the parent process says",
+        "exports/padded_rows.py": "what this bertune has just written",
         "exports/tensorflow_program.py": "what the parent process wrote, without bertune's imports",
     }
     root = Path(bertune.__file__).parent
