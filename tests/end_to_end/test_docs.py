@@ -33,6 +33,7 @@ GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 ELSEWHERE = {
     "bertune train --task mrpc --data glue/MRPC --model gs://": "needs the network; test_model_address.py has a server",
     "bertune export runs/q exported/served --format saved_model": "needs TensorFlow; tests/parity/test_saved_model.py",
+    "bertune export runs/q exported/texts --format saved_model": "as above; tests/parity/test_saved_model_of_texts.py",
     "bertune predict runs/mnli --data DIR --glue-submission": "DIR is the reader's; test_glue_by_name.py",
     "bertune serve": "does not end; test_serve.py",
     "bertune push runs/q me/questions --license": "needs a hub; test_push.py has a server",

@@ -123,6 +123,12 @@ def test_an_export_is_verified_in_seconds_on_the_machine_at_hand(
         (["RUN", "RUN", *CHECKPOINT], 2, "exists and is not an export of bertune"),
         (["RUN", "OUT", *CHECKPOINT, "--data", "NOTHING"], 2, "does not exist"),
         (["RUN", "OUT", *CHECKPOINT, "--int8"], 2, "tf_checkpoint has no int8"),
+        (
+            ["RUN", "OUT", *CHECKPOINT, "--inputs", "text"],
+            2,
+            "an export to tf_checkpoint takes ids of tokens, not texts",
+        ),
+        (["RUN", "OUT", "--format", "saved_model", "--inputs", "texts"], 2, "--inputs"),
         (["RUN", "OUT", "--format", "onnx", "--label", "mood"], 2, "--label has no effect without --int8 and --data"),
         (["RUN/model", "OUT", "--format", "onnx", "--int8"], 2, "a model without its run"),
         (["RUN", "OUT", *CHECKPOINT, "--text-a", "first"], 2, "--text-a describes data, and no --data are named"),

@@ -20,7 +20,7 @@ from bertune.evaluation.predict_texts import predict
 from bertune.evaluation.predictions import Predictions
 from bertune.evaluation.scores import Scores
 from bertune.exports.agreement import Agreement
-from bertune.exports.formats import FormatName
+from bertune.exports.formats import FormatName, Inputs
 from bertune.exports.proved_export import OnProgress, export
 from bertune.nn.device import DeviceName, choose_device
 from bertune.nn.precision import Precision
@@ -126,10 +126,11 @@ class Model(LoadedModel):
         *,
         format: FormatName,
         proof_rows: GivenTexts | None = None,
+        inputs: Inputs = "ids",
         on_progress: OnProgress | None = None,
     ) -> Agreement:
         """Exports the model and proves that the export is equal to it. See `bertune.export`."""
-        return export(self, out, format=format, proof_rows=proof_rows, on_progress=on_progress)
+        return export(self, out, format=format, proof_rows=proof_rows, inputs=inputs, on_progress=on_progress)
 
     def save(self, out: str | Path) -> Path:
         """Writes a model folder, which `bertune.load` and transformers read. See `bertune.save`.

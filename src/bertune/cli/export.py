@@ -11,7 +11,7 @@ from bertune.cli.export_stages import ExportStages
 from bertune.cli.options import DataOptions, OutputOptions
 from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.errors import ConfigError
-from bertune.exports.formats import FormatName, find_format
+from bertune.exports.formats import FormatName, Inputs, find_format
 
 if TYPE_CHECKING:
     from bertune.data.examples import Examples
@@ -28,14 +28,30 @@ class ProofOptions(DataOptions):
     """
 
 
+@dataclass(frozen=True, kw_only=True)
+class FormOptions:
+    """In which form of its format a model is exported.
+
+    Args:
+        int8: of onnx: multiply 8-bit integers, a quarter of the size and faster. Kept only if at least 99 % of the
+            labels of the run's validation rows (or of --data) stay and the metric loses at most a point.
+        label: column of the label in --data, for --int8, if not the one of training.
+        inputs: of saved_model: text, to take strings, which its graph tokenizes exactly as bertune does, and to give
+            names of labels and probabilities; or ids, of tokens.
+    """
+
+    int8: bool = False
+    label: str | None = None
+    inputs: Inputs = "ids"
+
+
 def export(
     run: Path,
     out: Path,
     options: Annotated[ProofOptions, Parameter(name="*")] = ProofOptions(),
     *,
     format: FormatName,
-    int8: bool = False,
-    label: str | None = None,
+    form: Annotated[FormOptions, Parameter(name="*")] = FormOptions(),
     output: Annotated[OutputOptions, Parameter(name="*")] = OutputOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Export a fine-tuned model to transformers, TensorFlow or ONNX, after a proof that the export equals it.
@@ -53,12 +69,10 @@ def export(
         format: transformers, a folder for its pipelines and for whatever reads such a folder; tf_checkpoint, as Google
             publishes BERT; saved_model, which needs pip install "bertune[tensorflow]"; or onnx, for ONNX Runtime,
             OpenVINO and others, which needs pip install "bertune[onnx]".
-        int8: of onnx: multiply 8-bit integers, a quarter of the size and faster. Kept only if at least 99 % of the
-            labels of the run's validation rows (or of --data) stay and the metric loses at most a point.
-        label: column of the label in --data, for --int8, if not the one of training.
+        form: which form of the format.
         output: what is printed.
     """
-    wanted = _Wanted(run, out, options, format, int8, label)
+    wanted = _Wanted(run, out, options, format, form)
     agreement = _export_model(wanted, tell=keep_quiet if output.quiet else say, quiet=output.quiet)
     if output.json:
         show_json({"out": str(out), **agreement.to_dict(), "proof": agreement.proof()})
@@ -77,16 +91,14 @@ class _Wanted:
         out: where to.
         options: which texts the proof is made on.
         name: of the format.
-        int8: whether the export is quantized.
-        label: column of the label, if not the one of training.
+        form: which form of it.
     """
 
     run: Path
     out: Path
     options: ProofOptions
     name: FormatName
-    int8: bool
-    label: str | None
+    form: FormOptions
 
 
 def _export_model(wanted: _Wanted, *, tell: Callable[[str], None], quiet: bool) -> "Agreement":
@@ -107,20 +119,20 @@ def _export_model(wanted: _Wanted, *, tell: Callable[[str], None], quiet: bool) 
     from bertune.exports.proved_export import export
 
     # Both are checked again; here they come before the reading of the model.
-    chosen = find_format(wanted.name)
-    if wanted.int8 and chosen.quantize is None:
+    chosen = find_format(wanted.name, wanted.form.inputs)
+    if wanted.form.int8 and chosen.quantize is None:
         raise ConfigError(f"{wanted.name} has no int8", hint="take --format onnx, or leave out --int8")
-    if wanted.label is not None and not (wanted.int8 and wanted.options.data is not None):
+    if wanted.form.label is not None and not (wanted.form.int8 and wanted.options.data is not None):
         raise ConfigError("--label has no effect without --int8 and --data", hint="leave it out, or add them")
     check_replaceable(wanted.out)
     model = load(find_model_folder(wanted.run))
     options, proof_rows, labelled = wanted.options, None, None
     if options.data is not None:
-        rows, _ = read_for(model, options, require_label=wanted.int8, label=wanted.label)
+        rows, _ = read_for(model, options, require_label=wanted.form.int8, label=wanted.form.label)
         if rows.texts is None:
             raise ConfigError(f"{options.data} was encoded before; the proof of an export needs texts")
         proof_rows = rows.texts
-        labelled = rows.texts if wanted.int8 else None
+        labelled = rows.texts if wanted.form.int8 else None
         for line in rows.report.lines():
             tell(line)
     elif (flags := asdict(options)) != asdict(ProofOptions()):
@@ -128,11 +140,17 @@ def _export_model(wanted: _Wanted, *, tell: Callable[[str], None], quiet: bool) 
         raise ConfigError(
             f"--{given.replace('_', '-')} describes data, and no --data are named", hint="add --data FILE"
         )
-    elif wanted.int8:
+    elif wanted.form.int8:
         labelled = _validation_rows_of(wanted.run)
     with ExportStages(tell, enabled=not quiet) as stages:
         agreement = export(
-            model, wanted.out, format=wanted.name, proof_rows=proof_rows, int8=labelled, on_progress=stages.show
+            model,
+            wanted.out,
+            format=wanted.name,
+            proof_rows=proof_rows,
+            int8=labelled,
+            inputs=wanted.form.inputs,
+            on_progress=stages.show,
         )
     for warning in agreement.warnings:
         tell(f"warning: {warning}")

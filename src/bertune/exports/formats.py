@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from bertune.errors import ConfigError
 from bertune.wording.nearest import did_you_mean
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bertune.runtime.padded_rows import ProofRows
 
 FormatName = Literal["transformers", "tf_checkpoint", "saved_model", "onnx"]
+#: What an export takes: ids of tokens, or texts.
+Inputs = Literal["ids", "text"]
 # The module of each format; it holds the format as `FORMAT`.
 _MODULES: dict[str, str] = {
     "transformers": "bertune.exports.transformers_folder",
@@ -43,6 +45,8 @@ class Format:
             in between. None where the format has none.
         packages: modules that the format needs beside bertune's own.
         extra: of bertune, that installs it.
+        takes_texts: whether the export takes texts, not ids of tokens.
+        of_texts: the same format, taking texts; None where there is none.
     """
 
     name: FormatName
@@ -54,19 +58,35 @@ class Format:
     quantize: Callable[["LoadedModel", Path, Path], "Int8File"] | None = None
     packages: tuple[str, ...] = ()
     extra: str = ""
+    takes_texts: bool = False
+    of_texts: "Format | None" = None
 
 
-def find_format(name: str) -> Format:
+def find_format(name: str, inputs: Inputs = "ids") -> Format:
     """Returns a format whose packages are installed.
 
+    Args:
+        name: of the format.
+        inputs: what the export takes.
+
     Raises:
-        ConfigError: there is no such format, or a package is not installed; says what to install.
+        ConfigError: there is no such format, it does not take such inputs, or a package is not installed; says what to
+            install.
     """
+    if inputs not in get_args(Inputs):
+        raise ConfigError(f"inputs must be one of {', '.join(get_args(Inputs))}, not {inputs!r}")
     if name not in _MODULES:
         raise ConfigError(
             f"no export format {name!r}; there are {', '.join(_MODULES)}", hint=did_you_mean(name, _MODULES)
         )
     found: Format = importlib.import_module(_MODULES[name]).FORMAT
+    if inputs == "text":
+        if found.of_texts is None:
+            raise ConfigError(
+                f"an export to {name} takes ids of tokens, not texts",
+                hint="take --format saved_model, or leave out --inputs text",
+            )
+        found = found.of_texts
     # The message is the whole of it, one line: what is missing and what installs it.
     missing = next((package for package in found.packages if importlib.util.find_spec(package) is None), None)
     if missing is not None:

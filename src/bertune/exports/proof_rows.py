@@ -10,6 +10,7 @@ from bertune.data.demo_data import demo_folder
 from bertune.data.examples import Columns, Examples
 from bertune.data.sources import read_examples
 from bertune.evaluation.labelled_rows import TextRows
+from bertune.exports.hostile_texts import text_columns, with_hostile_texts
 from bertune.models.encoder_config import EncoderConfig
 from bertune.runtime.padded_rows import ProofRows
 from bertune.tokenization.encoded_examples import EncodedExamples, offsets_of
@@ -20,7 +21,7 @@ _LEAST_RANDOM_ROWS = 128
 _SEED = 10
 
 
-def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
+def rows_for(model: LoadedModel, examples: Examples | None = None, *, with_strings: bool = False) -> ProofRows:
     """Chooses the rows on which a model and its export are compared, always the same.
 
     Every text, encoded as in training; then rows at the limits (one token, all positions, first and last id, one type
@@ -30,11 +31,15 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
     Args:
         model: for its tokenizer, signature and sizes.
         examples: texts of the user's; None takes the questions of the demo.
+        with_strings: whether the texts themselves are among the rows, for an export that takes strings; hostile ones
+            are then added.
 
     Raises:
         ConfigError: single texts for a pair model, or pairs for a single-text model.
     """
     given = _demo_examples(is_pair=model.signature.is_pair is True) if examples is None else examples
+    if with_strings:
+        given = with_hostile_texts(given, model.tokenizer)
     texts = TextRows(given).encoded_for(model).sequences  # an export answers one window a row
     config = model.classifier.encoder.config
     random = np.random.default_rng(_SEED)
@@ -46,6 +51,7 @@ def rows_for(model: LoadedModel, examples: Examples | None = None) -> ProofRows:
         texts=len(texts),
         vocab_size=config.vocab_size,
         max_positions=config.max_positions,
+        strings=tuple(map(tuple, text_columns(given))) if with_strings else (),
     )
 
 

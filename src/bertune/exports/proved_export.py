@@ -24,7 +24,7 @@ from bertune.evaluation.windows import mean_of_windows
 from bertune.exports.agreement import Agreement, weights_digest
 from bertune.exports.export_folder import check_replaceable, digests, new_export, write_agreement
 from bertune.exports.folding import probabilities_account, with_folded_temperature
-from bertune.exports.formats import FormatName, find_format
+from bertune.exports.formats import FormatName, Inputs, find_format
 from bertune.exports.proof_rows import rows_for
 from bertune.exports.stored_sample import sampled, sampled_examples
 from bertune.runtime.export_speed import ExportSpeed, measured
@@ -70,6 +70,7 @@ def export(
     format: FormatName,
     proof_rows: GivenTexts | None = None,
     int8: GivenLabelled | None = None,
+    inputs: Inputs = "ids",
     on_progress: OnProgress | None = None,
 ) -> Agreement:
     """Exports a fine-tuned model, after having proved that the export equals it.
@@ -92,6 +93,8 @@ def export(
         int8: labelled rows that the model was not trained on, in a form that `evaluate` takes. Given, the dense layers
             of an `onnx` export are quantized to 8 bits, which is kept if at least 99 % of the labels stay and the first
             metric loses at most one point. None leaves it in float32.
+        inputs: what the export takes: `ids` of tokens; or, of a `saved_model` with BERT's WordPiece, `text`, strings
+            that its graph tokenizes.
         on_progress: told how far it is.
 
     Returns:
@@ -109,7 +112,7 @@ def export(
         >>> agreement.rows >= 1000, agreement.max_difference <= agreement.tolerance
         (True, True)
     """
-    chosen = find_format(format)
+    chosen = find_format(format, inputs)
     folder = Path(out)
     check_replaceable(folder)
     loaded = model if isinstance(model, LoadedModel) else load(find_model_folder(Path(model)))
@@ -118,7 +121,7 @@ def export(
         raise ConfigError(f"{format} has no int8", hint="export to onnx")
     validation = None if int8 is None else _Validation.of(loaded, int8)
     given = None if proof_rows is None else examples_of(loaded.signature, proof_rows)
-    rows = rows_for(loaded, given)
+    rows = rows_for(loaded, given, with_strings=chosen.takes_texts)
     temperature, folded = loaded.signature.temperature, with_folded_temperature(loaded)
     tolerance = chosen.tolerance if temperature == 1.0 else max(chosen.tolerance, _FOLDED_TOLERANCE)
     with _computing(loaded) as compute:
@@ -161,7 +164,7 @@ def export(
             tokenizer_digest=loaded.tokenizer.digest,
             versions=_versions() | dict(answers.versions),
             probabilities=probabilities_account(folded.signature),
-            warnings=(*chosen.warnings(loaded), *_about_long_texts(loaded.signature)),
+            warnings=(*chosen.warnings(loaded), *(() if chosen.takes_texts else _about_long_texts(loaded.signature))),
             files=digests(temporary),
             int8=proved_int8,
             instructions=instructions(),

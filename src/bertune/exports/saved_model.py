@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,23 +11,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bertune.checkpoints.model_folder import LoadedModel
+from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.tensorflow_names import tensorflow_names
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, ResourceError
 from bertune.exports.formats import Format
 from bertune.exports.model_description import write_config, write_texts
-from bertune.exports.program_description import ProgramDescription
+from bertune.exports.program_description import ProgramDescription, TextDescription
+from bertune.exports.saved_model_texts import check_takes_texts, check_text_answers, describe_texts
 from bertune.models.bert import BERT
+from bertune.runtime.exported_model import SIGNATURE_FILE
 from bertune.runtime.fresh_answers import Answers, answers_of
 from bertune.runtime.padded_rows import ProofRows
 from bertune.system.fresh_process import call_in_fresh_process
 from bertune.system.hinted_values import to_json
-from bertune.system.protobuf_wire import LENGTH_DELIMITED, raw_fields, varint
 
 _TOLERANCE = 1e-4
 _PROGRAM = "bertune.exports.tensorflow_program"
-# Of a FingerprintDef, see tensorflow/core/protobuf/fingerprint.proto.
-_RANDOM_NAME = 7
 # The names of our activations, by the few that the program knows.
 ACTIVATION_KINDS = {
     "gelu": "gelu",
@@ -59,10 +60,23 @@ def _check(model: LoadedModel) -> None:
         raise ConfigError(f"hidden_act {activation!r} cannot be exported; {', '.join(ACTIVATION_KINDS)} can")
 
 
+def _check_of_texts(model: LoadedModel) -> None:
+    _check(model)
+    check_takes_texts(model)
+
+
 def _write(model: LoadedModel, folder: Path, between: Path) -> None:
+    _write_program(model, folder, between)
+
+
+def _write_of_texts(model: LoadedModel, folder: Path, between: Path) -> None:
+    _write_program(model, folder, between, describe_texts(model, between))
+
+
+def _write_program(model: LoadedModel, folder: Path, between: Path, texts: TextDescription | None = None) -> None:
     weights, description = between / "weights.safetensors", between / "description.json"
-    assets = write_texts(model, between / "texts")
-    description.write_text(json.dumps(to_json(_description(model, assets)), allow_nan=False), encoding="utf-8")
+    described = _description(model, write_texts(model, between / "texts"), texts)
+    description.write_text(json.dumps(to_json(described), allow_nan=False), encoding="utf-8")
     try:
         save_file(_tensors(model), weights)
     except SafetensorError as error:
@@ -70,21 +84,10 @@ def _write(model: LoadedModel, folder: Path, between: Path) -> None:
     arguments = {"weights": str(weights), "description": str(description), "folder": str(folder)}
     call_in_fresh_process(f"{_PROGRAM}:write_saved_model", arguments, environment=_ENVIRONMENT)
     weights.unlink()
-    _drop_random_name(folder / "fingerprint.pb")
     write_config(model, folder)
 
 
-def _drop_random_name(fingerprint: Path) -> None:
-    """Takes away the name that TensorFlow draws anew for each SavedModel; without it two exports are the same."""
-    kept = [
-        varint(number << 3 | wire) + (varint(len(value)) if wire == LENGTH_DELIMITED else b"") + value
-        for number, wire, value in raw_fields(fingerprint.read_bytes())
-        if number != _RANDOM_NAME
-    ]
-    fingerprint.write_bytes(b"".join(kept))
-
-
-def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
+def _description(model: LoadedModel, assets: list[Path], texts: TextDescription | None) -> ProgramDescription:
     config = model.classifier.encoder.config
     return ProgramDescription(
         layers=config.num_hidden_layers,
@@ -94,6 +97,7 @@ def _description(model: LoadedModel, assets: list[Path]) -> ProgramDescription:
         pooling=model.classifier.pooling,
         probabilities=_PROBABILITIES.get(model.signature.kind),
         assets=tuple(str(path) for path in assets),
+        texts=texts,
     )
 
 
@@ -111,10 +115,13 @@ def _tensors(model: LoadedModel) -> dict[str, Tensor]:
 
 
 def _answer(rows: ProofRows, folder: Path, between: Path, on_rows: Callable[[int], None]) -> Answers:
-    return answers_of(_PROGRAM, rows, folder, between, on_rows, environment=_ENVIRONMENT)
+    answers = answers_of(_PROGRAM, rows, folder, between, on_rows, environment=_ENVIRONMENT)
+    if rows.strings:
+        check_text_answers(between, rows, ModelSignature.read(folder / "assets", name=SIGNATURE_FILE))
+    return answers
 
 
-FORMAT = Format(
+_FORMAT = Format(
     name="saved_model",
     tolerance=_TOLERANCE,
     check=_check,
@@ -123,3 +130,4 @@ FORMAT = Format(
     packages=("tensorflow",),
     extra="tensorflow",
 )
+FORMAT = replace(_FORMAT, of_texts=replace(_FORMAT, check=_check_of_texts, write=_write_of_texts, takes_texts=True))

@@ -1,13 +1,15 @@
 """TensorFlow's part of an export: builds, writes and runs a SavedModel.
 
-The only file that imports TensorFlow. It runs in a process of its own, see `call_in_fresh_process`, and imports no
-torch: two runtimes in one process would fight for its threads and hold the weights twice.
+Only this file and those that build the graph of the tokenizer, `text_signatures` and `word_piece_graph`, import
+TensorFlow. They run in a process of its own, see `call_in_fresh_process`, and import no torch: two runtimes in one
+process would fight for its threads and hold the weights twice.
 
 The arithmetic is that of `bertune.nn` and `bertune.models`, on padded rows. The variables hang on the names of the
 Model Garden's encoder, so whatever reads its checkpoints finds them in the SavedModel too.
 """
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from safetensors.numpy import load_file
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
-from bertune.exports.program_description import ProgramDescription
+from bertune.exports.program_description import TEXT_ANSWERS, ProgramDescription
+from bertune.exports.text_signatures import IDS, answer_texts, text_signatures
 from bertune.runtime.fresh_answers import told_by
 from bertune.runtime.padded_rows import ProofRows, padded
 from bertune.system.hinted_values import from_json
@@ -54,8 +58,18 @@ def write_saved_model(
     root = _variables(load_file(weights), described.layers)
     root.assets = [tf.saved_model.Asset(path) for path in described.assets]
     serve = _serving_function(root, described)
-    tf.saved_model.save(root, folder, signatures={"serving_default": serve})
+    signatures = {"serving_default": serve} if described.texts is None else text_signatures(serve, described.texts)
+    tf.saved_model.save(root, folder, signatures=signatures)
+    _name_by_content(Path(folder) / "fingerprint.pb")
     return {}
+
+
+def _name_by_content(path: Path) -> None:
+    """Gives a SavedModel a UUID of its content instead of a drawn one: the same model gives the same files."""
+    fingerprint = FingerprintDef.FromString(path.read_bytes())
+    fingerprint.uuid = ""
+    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, fingerprint.SerializeToString(deterministic=True).hex()))
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], None]) -> dict[str, Any]:
@@ -64,17 +78,20 @@ def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], No
     Args:
         folder: of the SavedModel.
         rows: file with the rows.
-        out: file for the logits.
+        out: file for the logits. What a SavedModel answers to strings is beside it, see `answer_texts`.
         on_rows: called with the number of rows done in each batch.
     """
-    loaded = tf.saved_model.load(folder)
-    serve = loaded.signatures["serving_default"]
+    signatures = tf.saved_model.load(folder).signatures
+    serve = signatures[IDS if IDS in signatures else "serving_default"]
 
     def answer(batch: Mapping[str, Any]) -> Any:
         return serve(**{name: tf.constant(array) for name, array in batch.items()})["logits"].numpy()
 
-    asked, answers = ProofRows.read(rows), []
-    for batch in asked.padded_batches():
+    asked = ProofRows.read(rows)
+    answers = []
+    if asked.strings:
+        answers.append(answer_texts(signatures, asked, Path(out).with_suffix(TEXT_ANSWERS), on_rows))
+    for batch in asked.without_strings().padded_batches():
         answers.append(answer(batch))
         on_rows(len(answers[-1]))
     np.save(out, np.concatenate(answers))

@@ -16,6 +16,8 @@ from bertune.system.json_file import JsonObject
 from bertune.system.processors import threads_of_products
 from bertune.tokenization.encoded_examples import EncodedExamples
 
+#: Where the logits are, among the files in between.
+LOGITS_FILE = "logits.npy"
 # By which torch and TensorFlow learn it; ONNX Runtime is told.
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
@@ -63,10 +65,10 @@ def answers_of(
         BertuneError: the process failed.
     """
     rows.save(between / "rows.npz")
-    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / "logits.npy")}
+    arguments = {"folder": str(folder), "rows": str(between / "rows.npz"), "out": str(between / LOGITS_FILE)}
     given = {name: str(threads_of_products()) for name in _THREADS} | dict(environment or {})
     told = call_in_fresh_process(f"{module}:answer_rows", arguments, on_rows=on_rows, environment=given)
-    return Answers(np.load(between / "logits.npy"), told["versions"], from_json(ExportSpeed, told["speed"]))
+    return Answers(np.load(between / LOGITS_FILE), told["versions"], from_json(ExportSpeed, told["speed"]))
 
 
 def told_by(versions: Mapping[str, str], answer: Callable[[EncodedExamples], object], rows: ProofRows) -> JsonObject:

@@ -14,7 +14,7 @@ from bertune.errors import BertuneError, CheckpointError
 from bertune.evaluation.windows import mean_of_windows
 from bertune.runtime.int8_agreement import int8_difference
 from bertune.runtime.logit_differences import compare
-from bertune.runtime.padded_rows import ProofRows
+from bertune.runtime.padded_rows import ProofRows, arrays_of_strings, strings_of
 from bertune.tokenization.encoded_examples import EncodedExamples, offsets_of
 
 ROWS_FILE: Final = "proof_rows.npz"
@@ -120,6 +120,7 @@ class StoredRows:
             "expected": self.expected,
             "rule": np.array([self.tolerance, self.temperature]),
             "kind": np.array(self.kind.value),
+            **arrays_of_strings(self.rows.strings),
         }
         if self.validation is not None:
             kept = self.validation
@@ -171,7 +172,7 @@ class StoredRows:
         expected = _finite(arrays["expected"])
         if len(expected) != len(encoded) or not tolerance > 0 or not temperature > 0:
             raise ValueError("rows and logits are not equally many, or there is no tolerance")
-        rows = ProofRows(encoded, texts, vocab_size, max_positions)
+        rows = ProofRows(encoded, texts, vocab_size, max_positions, strings_of(arrays, texts))
         return cls(rows, expected, tolerance, temperature, TaskKind(str(arrays["kind"])), validation)
 
 

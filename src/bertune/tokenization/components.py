@@ -54,7 +54,8 @@ def build_pipeline(
             max_input_chars_per_word=MAX_CHARACTERS_PER_WORD,
         )
     )
-    tokenizer.normalizer = _normalizer([*vocab, *(token.content for token in added)], do_lower_case=do_lower_case)
+    steps = normalizer_steps([*vocab, *(token.content for token in added)], do_lower_case=do_lower_case)
+    tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(f"{_character_class(unicode_tables.WHITESPACE)}+"), "removed"),
@@ -93,8 +94,13 @@ def stand_in(vocab: Iterable[str]) -> str:
     return next(char for char in _NONCHARACTERS if char not in used)
 
 
-def _normalizer(vocab: Iterable[str], *, do_lower_case: bool) -> normalizers.Normalizer:
-    """Cleans the text and, on demand, lower-cases it and strips its accents, in the order of the original."""
+def normalizer_steps(vocab: Iterable[str], *, do_lower_case: bool) -> list[normalizers.Normalizer]:
+    """Cleans the text and, on demand, lower-cases it and strips its accents, in the order of the original.
+
+    Args:
+        vocab: all pieces.
+        do_lower_case: whether there is more than the first step; the last one then strips the marks.
+    """
     steps: list[normalizers.Normalizer] = [_replace(_character_class(unicode_tables.REMOVED), "")]
     if do_lower_case:
         cased, ignorable = (_character_class(table) for table in (unicode_tables.CASED, unicode_tables.IGNORABLE))
@@ -109,7 +115,7 @@ def _normalizer(vocab: Iterable[str], *, do_lower_case: bool) -> normalizers.Nor
             normalizers.NFD(),
             _replace(_character_class(unicode_tables.MARKS), ""),
         ]
-    return normalizers.Sequence(steps)
+    return steps
 
 
 def _processing(template: PairTemplate, *, pairs: bool) -> str:
@@ -131,19 +137,20 @@ def _unknown_characters(vocab: Iterable[str]) -> str:
 
     Unassigned code points among the CJK ranges are words of their own, and a vocabulary may hold later characters.
     """
-    ranges = _ranges(unicode_tables.UNASSIGNED)
-    starts = [first for first, _ in ranges]
+    unassigned = ranges(unicode_tables.UNASSIGNED)
+    starts = [first for first, _ in unassigned]
     codes = sorted(map(ord, set().union(*vocab)))
-    held = [code for code in codes if (place := bisect_right(starts, code)) and code <= ranges[place - 1][1]]
+    held = [code for code in codes if (place := bisect_right(starts, code)) and code <= unassigned[place - 1][1]]
     kept = _character_class(f"{CJK} {' '.join(f'{code:X}' for code in held)}")
     return f"{_character_class(unicode_tables.UNASSIGNED)}(?<!{kept})"
 
 
 def _character_class(table: str) -> str:
     """Writes a table of hexadecimal code points and ranges as a character class of a regular expression."""
-    return "[" + "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in _ranges(table)) + "]"
+    return "[" + "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in ranges(table)) + "]"
 
 
-def _ranges(table: str) -> list[tuple[int, int]]:
+def ranges(table: str) -> list[tuple[int, int]]:
+    """Reads a table of hexadecimal code points and ranges; the ends belong to it."""
     ends = (part.split("-") for part in table.split())
     return [(int(end[0], 16), int(end[-1], 16)) for end in ends]

@@ -12,7 +12,7 @@ from bertune.tokenization.pair_template import PairTemplate
 Lengths = TypeVar("Lengths", int, npt.NDArray[np.int64])
 
 #: Of the tokens that stay, one in four is from the beginning: 128 of 510, as Sun et al. (2019) kept them.
-_HEAD_SHARE: Final = 4
+HEAD_SHARE: Final = 4
 
 
 def check_max_length(max_length: int, *, template: PairTemplate, pairs: bool) -> None:
@@ -56,7 +56,7 @@ def head_lengths(kept: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
     Source: Sun et al., 2019 (https://arxiv.org/abs/1905.05583), who kept 128 + 382 of 510 tokens.
     """
-    return -(-kept // _HEAD_SHARE)
+    return -(-kept // HEAD_SHARE)
 
 
 def window_counts(whole: npt.NDArray[np.int64], kept: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.int64]:

@@ -55,5 +55,20 @@ def test_a_checkpoint_needs_no_tensorflow() -> None:
     assert find_format("tf_checkpoint").name == "tf_checkpoint"
 
 
+@pytest.mark.parametrize("name", ["transformers", "tf_checkpoint", "onnx"])
+def test_only_a_saved_model_takes_texts(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["export", str(tmp_path / "model"), str(tmp_path / "out"), "--format", name, "--inputs", "text"])
+    assert code == 2
+    assert capsys.readouterr().err == (
+        f"error: an export to {name} takes ids of tokens, not texts\n"
+        "hint: take --format saved_model, or leave out --inputs text\n"
+    )
+
+
+def test_inputs_of_another_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="inputs must be one of ids, text, not 'strings'"):
+        find_format("saved_model", "strings")
+
+
 def test_every_activation_of_the_encoder_can_be_exported() -> None:
     assert set(ACTIVATION_KINDS) == set(ACTIVATIONS)

@@ -13,6 +13,7 @@ from bertune.data.examples import Examples
 from bertune.errors import ConfigError
 from bertune.exports.proof_rows import rows_for
 from bertune.runtime.padded_rows import ProofRows
+from bertune.tokenization.word_piece_tables import word_piece_of
 
 
 def test_without_data_the_texts_of_the_demo_and_random_rows_make_at_least_1000(make_model: Callable[..., Path]) -> None:
@@ -36,6 +37,34 @@ def test_every_text_that_is_given_is_proved_and_few_are_filled_up(make_model: Ca
     assert len(many) == 2000 + 7 + 128
     with pytest.raises(ConfigError, match="one text a row"):
         rows_for(model, Examples.from_lists(["one"]))
+
+
+def test_an_export_that_takes_texts_is_proved_on_hostile_ones_too(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = load(make_model())
+    plain = rows_for(model)
+    assert plain.strings == ()
+    # Half a surrogate pair is in no string of another program.
+    given = Examples.from_lists(["one", "a\ud800", "three"], ["two", "b", "c"])
+    rows = rows_for(model, given, with_strings=True)
+    first, second = rows.strings
+    assert (first[:2], second[:2]) == (("one", "three"), ("two", "c"))
+    assert rows.texts == len(first) == len(second)
+    assert rows.texts > 200
+    assert len(rows) >= 1000
+    assert first[2:] == second[:1:-1]
+    for number in (0, 1, 5, rows.texts - 1):
+        ids, _ = word_piece_of(model.tokenizer).encode(first[number], second[number], max_length=48)
+        assert rows.encoded.take([number]).token_ids.tolist() == ids
+    assert rows_for(load(make_model("again")), given, with_strings=True).strings == rows.strings
+    rows.save(tmp_path / "rows.npz")
+    read = ProofRows.read(tmp_path / "rows.npz")
+    assert read.strings == rows.strings
+    behind = read.without_strings()
+    assert (behind.texts, behind.strings, len(behind)) == (0, (), len(rows) - rows.texts)
+    assert np.array_equal(behind.encoded.token_ids, rows.encoded.token_ids[rows.encoded.offsets[rows.texts] :])
+    assert len(plain.without_strings()) == len(plain)
 
 
 def test_batches_of_many_sizes_hold_every_row_once_in_order(make_model: Callable[..., Path]) -> None:
