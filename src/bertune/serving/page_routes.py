@@ -90,7 +90,7 @@ class _Page:
             if name in self._nearest:
                 self._nearest[name].start()
             entries.append(_described(name, model) | {"examples": self._examples[name]} | self._state_of(name))
-        limits = {"table_bytes": self._limits.table_bytes, "text_characters": self._limits.text_characters}
+        limits = {"table_bytes": self._limits.table_bytes}
         return json_response({"models": entries, "limits": limits})
 
     async def answer(self, request: Request) -> Response:
