@@ -41,17 +41,10 @@ def variables(hub: Hub) -> dict[str, str]:
 def test_a_run_goes_to_the_hub_with_its_scores_and_without_its_texts(
     fresh_run: Run, trained: Path, tables: Path, hub: Hub, tmp_path: Path
 ) -> None:
-    hub.refusals["commit"] = (503, "down for a moment")
-    done = fresh_run("push", str(trained), "me/mood", *FACTS, **variables(hub))
-    assert done.returncode == 4
-    assert done.stderr.splitlines()[-2].startswith("error: me/mood: the hub refused the upload: ")
-    arrived = hub.count("object")
-    del hub.refusals["commit"]
     done = fresh_run("push", str(trained), "me/mood", *FACTS, **variables(hub))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("me/mood: transformers, equal to the model on 1,")
     assert done.stdout.splitlines()[1] == "https://huggingface.co/me/mood/commit/1"
-    assert hub.count("object") == arrived > 0, "the same run gives the same files, which are there"
     assert SECRET not in done.stdout + done.stderr
     files = hub.files("me/mood")
     data: Any = ModelCard(files["README.md"].decode()).data
@@ -76,8 +69,25 @@ def test_a_run_goes_to_the_hub_with_its_scores_and_without_its_texts(
     assert abs(there.probabilities - here.probabilities).max() < 1e-5
 
 
+@pytest.mark.slow
+def test_an_upload_of_a_run_that_broke_off_is_finished_by_the_same_command(
+    fresh_run: Run, trained: Path, hub: Hub
+) -> None:
+    hub.refusals["commit"] = (503, "down for a moment")
+    command = ["push", str(trained), "me/mood", *FACTS]
+    done = fresh_run(*command, **variables(hub))
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-2].startswith("error: me/mood: the hub refused the upload: ")
+    arrived = hub.count("object")
+    del hub.refusals["commit"]
+    done = fresh_run(*command, **variables(hub))
+    assert done.returncode == 0, done.stderr
+    assert hub.count("object") == arrived > 0, "the same run gives the same large files, which are there"
+
+
+@pytest.mark.slow
 def test_an_export_goes_to_the_hub_with_the_scores_of_its_run(
-    fresh_run: Run, trained: Path, exported: Path, hub: Hub
+    fresh_run: Run, trained: Path, exported: Path, hub: Hub, tmp_path: Path
 ) -> None:
     command = ["push", str(exported), "me/mood", *FACTS, "--json"]
     hub.refusals["create"] = (401, "Invalid username or password")
@@ -93,6 +103,9 @@ def test_an_export_goes_to_the_hub_with_the_scores_of_its_run(
     assert len(card.data.eval_results) >= 1
     names = {path.relative_to(exported).as_posix() for path in exported.iterdir()}
     assert set(hub.files("me/mood")) == names | {"README.md"}
+    for name, content in hub.files("me/mood").items():
+        (tmp_path / name).write_bytes(content)
+    assert bertune.verify(tmp_path).format == "tf_checkpoint", "it proves itself where it is downloaded"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +144,7 @@ def test_a_run_that_has_not_ended_is_not_published(run: Run, trained: Path, tmp_
     assert "the run has not ended" in done.stderr
 
 
+@pytest.mark.slow
 def test_at_a_terminal_what_the_card_lacks_is_asked_for(exported: Path, tmp_path: Path) -> None:
     controller, worker = pty.openpty()
     out = tmp_path / "out"

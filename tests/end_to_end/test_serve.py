@@ -70,6 +70,18 @@ def test_the_client_of_hugging_face_reads_the_answers(server: ServingProcess) ->
     assert [(answer.label, answer.score) for answer in answers] == [(each["label"], each["score"]) for each in direct]
 
 
+def test_the_report_of_a_run_is_served_and_only_its_own_page_decides(server: ServingProcess, trained: Path) -> None:
+    page = server.client.get("/report/mood")
+    assert page.status_code == 200
+    assert "script-src 'sha256-" in page.headers["content-security-policy"]
+    rows = server.client.get("/report/mood/rows").json()["rows"]
+    assert len(rows) == 25
+    asked = {"json": {"decisions": [{"place": rows[0]["place"], "decision": "skip"}]}}
+    elsewhere = server.client.post("/report/mood/decisions", **asked, headers={"Origin": "http://elsewhere"})
+    assert elsewhere.status_code == 403
+    assert not (trained / "relabel.csv").exists()
+
+
 def test_a_body_over_the_limit_is_cut_off(server: ServingProcess) -> None:
     with server.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 3000000\r\n\r\n" + b"x" * 1000)

@@ -26,10 +26,12 @@ class Source:
     Args:
         model: folder of a run, of a model or of an export; or a model.
         scores_of: run that an export was made of, for the scores of its card.
+        with_rows: keeps texts among the rows that an export is proved again by.
     """
 
     model: Path | LoadedModel
     scores_of: Path | None = None
+    with_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,12 @@ def write_unsent(
 
 def _written(source: Source, folder: Path, name: str, facts: CardFacts, on_progress: OnProgress | None) -> ProvedFolder:
     proved = write_proved(
-        source.model, folder, base_model=facts.base_model, scores_of=source.scores_of, on_progress=on_progress
+        source.model,
+        folder,
+        base_model=facts.base_model,
+        scores_of=source.scores_of,
+        with_rows=source.with_rows,
+        on_progress=on_progress,
     )
     card = folder / CARD_FILE
     text = card.read_text("utf-8") if card.is_file() else export_card_text(proved.agreement, proved.signature)

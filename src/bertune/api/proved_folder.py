@@ -1,5 +1,7 @@
 """A folder that may be published: a model or an export whose files are those that were proved, and nothing else."""
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from bertune.exports.proved_export import OnProgress, export
 from bertune.reports.run_files import read_scores, read_settings
 from bertune.runtime.export_files import AGREEMENT_FILE, CARD_FILE, PROOF_FILE, check_files, is_export, read_agreement
 from bertune.runtime.exported_model import SIGNATURE_FILE as EXPORTED_SIGNATURE
+from bertune.runtime.stored_rows import ROWS_FILE, StoredRows
 from bertune.system.json_file import JsonObject
 from bertune.training.run_directory import has_ended
 
@@ -40,6 +43,7 @@ def write_proved(
     *,
     base_model: str,
     scores_of: Path | None,
+    with_rows: bool,
     on_progress: OnProgress | None,
 ) -> ProvedFolder:
     """Writes the folder that is to be published, from a run, a model or an export.
@@ -52,6 +56,7 @@ def write_proved(
         out: a new folder.
         base_model: that the model's signature names in the place of one that may be a folder of this machine.
         scores_of: run that an export was made of, for its scores.
+        with_rows: keeps texts among the rows that an export is proved again by; they can be read from their token ids.
         on_progress: told how far a proof is.
 
     Raises:
@@ -60,7 +65,7 @@ def write_proved(
         BertuneError: the export does not equal the model.
     """
     if isinstance(source, Path) and is_export(source):
-        return _copied_export(source, out, scores_of)
+        return _copied_export(source, out, scores_of, with_rows=with_rows)
     if scores_of is not None:
         raise ConfigError(f"{source} is no export, so --scores-of has no effect", hint="leave --scores-of out")
     scores = {} if isinstance(source, LoadedModel) else _scores_of(source)
@@ -91,15 +96,22 @@ def trained_on(source: Path) -> str:
     return str(read_settings(source).of_verb.get("data", "")) if (source / "run.toml").is_file() else ""
 
 
-def _copied_export(source: Path, out: Path, scores_of: Path | None) -> ProvedFolder:
+def _copied_export(source: Path, out: Path, scores_of: Path | None, *, with_rows: bool) -> ProvedFolder:
     agreement = read_agreement(source)
     check_files(source, agreement["files"])
+    if not with_rows and ROWS_FILE in agreement["files"] and StoredRows.read(source).validation is not None:
+        raise ConfigError(
+            f"{source} is proved in int8 by validation rows, whose texts can be read from {ROWS_FILE}",
+            hint="--with-rows uploads them, too; an export in float32 needs none",
+        )
     for name in (*agreement["files"], AGREEMENT_FILE, PROOF_FILE, CARD_FILE):
         if (source / name).is_file():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, out / name)
     # What is sent is what was checked, whatever becomes of the source.
     check_files(out, agreement["files"])
+    if not with_rows and ROWS_FILE in agreement["files"]:
+        agreement = _without_texts(out, agreement)
     signature = signature_of(out)
     if scores_of is None:
         return ProvedFolder(agreement, signature, {})
@@ -107,6 +119,17 @@ def _copied_export(source: Path, out: Path, scores_of: Path | None) -> ProvedFol
     if weights_digest(model.classifier) != agreement.get("weights_digest"):
         raise ConfigError(f"{source} is no export of {scores_of}", hint="name the run that it was made of")
     return ProvedFolder(agreement, signature, _scores_of(scores_of))
+
+
+def _without_texts(folder: Path, agreement: JsonObject) -> JsonObject:
+    """Takes the texts out of the rows of an export's proof, and returns its agreement with the digest of the rest."""
+    StoredRows.read(folder).without_texts().write(folder)
+    with (folder / ROWS_FILE).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    agreement = {**agreement, "files": {**agreement["files"], ROWS_FILE: digest}}
+    text = json.dumps(agreement, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / AGREEMENT_FILE).write_text(text + "\n", encoding="utf-8")
+    return agreement
 
 
 def _scores_of(path: Path) -> dict[str, SavedScores]:

@@ -52,7 +52,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
     ),
     "Model card": ("--license", "--language", "--dataset", "--base-model", "--scores-of"),
-    "Upload": ("--public", "--revision", "--create-pr", "--dry-run"),
+    "Upload": ("--public", "--revision", "--create-pr", "--with-rows", "--dry-run"),
     "Thresholds": ("--threshold", "--threshold-for"),
     "Explanations": ("--explain", "--explain-by", "--limit"),
     "Computing": ("--device", "--precision", "--processes", "--process-timeout"),

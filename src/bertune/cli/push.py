@@ -48,12 +48,15 @@ class UploadOptions:
         public: let everybody see it; without it a repository that is made is private, and a public one is refused.
         revision: branch to upload to, which is made where there is none; by default the main one.
         create_pr: open a pull request instead of changing the main branch.
+        with_rows: of an export: upload the texts among the rows of its proof, too, which can be read from their token
+            ids; without it they are taken out, and an export in int8, which is proved by validation rows, is refused.
         dry_run: a new folder to write what would be uploaded to; nothing is sent.
     """
 
     public: bool = False
     revision: str | None = None
     create_pr: bool = False
+    with_rows: bool = False
     dry_run: Path | None = None
 
 
@@ -92,7 +95,7 @@ def push(
     given = CardFacts(license=card.license, languages=card.language, datasets=card.dataset, base_model=card.base_model)
     if options.dry_run is None:
         require_account(None)
-    source = Source(run, card.scores_of)
+    source = Source(run, card.scores_of, options.with_rows)
     facts = _asked_for(completed(given, source))
     tell = keep_quiet if output.quiet else say
     with ExportStages(tell, enabled=not output.quiet) as stages:

@@ -31,8 +31,8 @@ class ListenOptions:
         api_key_file: file with a key that every request must show, as Authorization: Bearer KEY; the variable
             BERTUNE_SERVE_API_KEY may hold the key itself.
         max_connections: at a time; others get 503.
-        hide_rows: show no rows of the data on the page at /: neither validation rows as examples to pick nor the
-            training rows nearest to a text.
+        hide_rows: show no rows of the data: on the page at / neither validation rows as examples to pick nor the
+            training rows nearest to a text, and no reports of runs.
     """
 
     host: str = "127.0.0.1"

@@ -81,6 +81,11 @@ class StoredRows:
         given = self.validation.encoded.sequences
         return replace(self.rows, encoded=_joined(given, self.rows.encoded), texts=len(given) + self.rows.texts)
 
+    def without_texts(self) -> Self:
+        """Returns the same without the texts: rows at the limits and random ids still tell whether it is the model."""
+        kept = np.arange(self.rows.texts, len(self.rows))
+        return replace(self, rows=self.rows.take(kept), expected=self.expected[kept])
+
     def compare(self, answered: NDArray[np.float32], signature: ModelSignature | None) -> StoredDifference:
         """Compares what an export has answered to `asked`.
 

@@ -19,6 +19,7 @@ from bertune.serving.openapi_document import documentation_routes
 from bertune.serving.page_routes import page_routes
 from bertune.serving.protocol_routes import refused
 from bertune.serving.refused_request import RefusedError
+from bertune.serving.relabel_routes import relabel_routes
 from bertune.serving.served_model import ServedModel
 from bertune.serving.serving_limits import ServingLimits
 from bertune.serving.serving_metrics import ServingMetrics
@@ -64,7 +65,9 @@ def application(models: Mapping[str, ServedModel], settings: ServingSettings) ->
 
 
 def _routes(state: ServingState, *, show_rows: bool) -> list[BaseRoute]:
+    runs = {name: model.run for name, model in state.models.items() if model.run is not None and show_rows}
     return [
+        *relabel_routes(runs),
         # Before the routes of TEI, whose `/` is of POST alone.
         *page_routes(state.models, show_rows=show_rows),
         *health_routes(state),

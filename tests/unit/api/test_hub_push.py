@@ -1,11 +1,13 @@
 """Uploads to the hub: what is sent, what a broken-off upload costs, and what a refusal says."""
 
+import hashlib
 import json
 import math
 import shutil
 import time
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from bertune.errors import CheckpointError, ConfigError, ResourceError
 from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.score_parts import Scoring
 from bertune.evaluation.scores import score
+from bertune.runtime.stored_rows import StoredRows, StoredValidation
 
 # The hub's library sends large files in a way that its own client of HTTP has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -67,7 +70,8 @@ def test_an_export_is_uploaded_as_it_was_proved_with_a_card(exported: Path, hub:
     assert hub.tokens == {f"Bearer {SECRET}"}
     files = hub.files("me/moods")
     assert set(files) == {path.name for path in exported.iterdir()}
-    assert {name for name in files if files[name] != (exported / name).read_bytes()} == {"README.md"}
+    changed = {name for name in files if files[name] != (exported / name).read_bytes()}
+    assert changed == {"README.md", "agreement.json", "proof_rows.npz"}
     data: Any = ModelCard(files["README.md"].decode()).data
     assert (data.license, data.language, data.datasets, data.base_model) == ("mit", ["en"], ["me/moods"], "me/encoder")
     assert 'pipeline("text-classification", "me/moods")' in files["README.md"].decode()
@@ -79,6 +83,9 @@ def test_an_export_is_uploaded_as_it_was_proved_with_a_card(exported: Path, hub:
     noted.write_text("1\n")
     again, before = bertune.load(tmp_path), bertune.load(exported)
     np.testing.assert_array_equal(again.predict(TEXTS).logits, before.predict(TEXTS).logits)
+    assert StoredRows.read(exported).rows.texts > 0
+    rows = StoredRows.read(tmp_path).rows
+    assert rows.texts == 0 < len(rows)
     send(tmp_path, HubTarget("me/copy"))
     assert hub.files("me/copy") == files
 
@@ -217,6 +224,26 @@ def test_an_export_whose_files_changed_is_not_uploaded(exported: Path, hub: Hub,
     with pytest.raises(CheckpointError, match=r"validation\.jsonl: was not there"):
         send(added)
     assert not hub.asked
+
+
+def test_texts_among_the_rows_of_a_proof_go_only_where_that_was_said(exported: Path, hub: Hub, tmp_path: Path) -> None:
+    push(Source(exported, with_rows=True), HubTarget("me/moods"), FACTS, token=SECRET)
+    assert hub.files("me/moods")["proof_rows.npz"] == (exported / "proof_rows.npz").read_bytes()
+    quantized = Path(shutil.copytree(exported, tmp_path / "int8"))
+    stored = StoredRows.read(quantized)
+    labels = np.zeros(len(stored.expected), np.int64)
+    validation = StoredValidation(stored.rows.encoded, stored.expected, labels, is_whole=True)
+    replace(stored, validation=validation).write(quantized)
+    agreement = json.loads((quantized / "agreement.json").read_text())
+    rows_digest = hashlib.sha256((quantized / "proof_rows.npz").read_bytes()).hexdigest()
+    agreement["files"]["proof_rows.npz"] = rows_digest
+    (quantized / "agreement.json").write_text(json.dumps(agreement))
+    with pytest.raises(ConfigError, match="proved in int8 by validation rows") as caught:
+        send(quantized, HubTarget("me/int8"))
+    assert "--with-rows" in str(caught.value.hint)
+    assert "me/int8" not in hub.repositories
+    push(Source(quantized, with_rows=True), HubTarget("me/int8"), FACTS, token=SECRET)
+    assert hub.files("me/int8")["proof_rows.npz"] == (quantized / "proof_rows.npz").read_bytes()
 
 
 def test_the_card_names_what_it_lacks_and_what_is_of_no_form(exported: Path, hub: Hub) -> None:
