@@ -28,7 +28,7 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: server\r\nContent-Type: application/jso
 
 @pytest.fixture(scope="module")
 def server(trained: Path) -> Iterator[ServingProcess]:
-    with serving(f"mood={trained}") as process:
+    with serving(f"mood={trained}", "--max-queue", "64") as process:
         yield process
 
 
@@ -162,19 +162,18 @@ def test_slow_clients_are_cut_off_and_others_are_not(server: ServingProcess) -> 
     assert all(28 < seconds < 33 for place, seconds in ended.items() if place % 2)
 
 
-def test_a_queue_that_is_full_says_when_to_come_back(trained: Path) -> None:
-    with serving(str(trained), "--max-queue", "8", "--quiet") as server:
-        body = {"inputs": [["film " * 100]] * 8}
+def test_a_queue_that_is_full_says_when_to_come_back(server: ServingProcess) -> None:
+    body = {"inputs": [["film " * 100]] * 8}
 
-        def ask(_number: int) -> tuple[int, str | None]:
-            answer = httpx.post(f"{server.address}/predict", json=body, timeout=60)
-            return answer.status_code, answer.headers.get("retry-after")
+    def ask(_number: int) -> tuple[int, str | None]:
+        answer = httpx.post(f"{server.address}/predict", json=body, timeout=60)
+        return answer.status_code, answer.headers.get("retry-after")
 
-        with ThreadPoolExecutor(24) as pool:
-            answers = list(pool.map(ask, range(120)))
-        assert {status for status, _ in answers} == {200, 429}
-        assert all((after is not None) == (status == 429) for status, after in answers)
-        assert server.client.post("/predict", json={"inputs": "good"}).status_code == 200
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(ask, range(120)))
+    assert {status for status, _ in answers} == {200, 429}
+    assert all((after is not None) == (status == 429) for status, after in answers)
+    assert server.client.post("/predict", json={"inputs": "good"}).status_code == 200
 
 
 def test_a_signal_ends_the_server_after_its_answers(trained: Path) -> None:

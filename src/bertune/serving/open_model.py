@@ -16,7 +16,7 @@ from bertune.serving.served_model import ModelSource
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Rows of an ONNX file are padded to the longest, so that lengths stay close together.
-_PADDED: Final = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_PADDED: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 def named_folders(given: tuple[str, ...]) -> dict[str, Path]:
