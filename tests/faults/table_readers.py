@@ -16,9 +16,11 @@ import pyarrow.parquet
 from tests.faults.mutations import Mutation, of_bytes, of_json, of_json_lines, of_text
 from tests.faults.readers import Reader
 
-from bertune.data.examples import Columns
+from bertune.data.examples import Columns, LabelSet
 from bertune.data.formats.record_file import frame_record
 from bertune.data.read_options import ReadOptions
+from bertune.data.relabel_file import Relabel, digest_of, relabels_text
+from bertune.data.relabelled_examples import relabelled
 from bertune.data.row_source import RowSource
 from bertune.data.sources import read_examples
 from bertune.data.splits import find_splits, read_split
@@ -159,12 +161,40 @@ def _read_toml(folder: Path) -> None:
     read_config_file(folder / "run.toml", tuple(_VERBS))
 
 
+def _decisions(folder: Path, name: str) -> None:
+    _delimited(",", folder, "t.csv")
+    train = read_examples(folder / "t.csv", COLUMNS)
+    made = [
+        Relabel(
+            "t.csv",
+            line,
+            digest_of(text, None),
+            label,
+            ("accept", "change", "skip")[row % 3],
+            "pos" if row % 3 == 1 else "",
+        )
+        for row, (line, text, label) in enumerate(zip(train.lines, train.texts_a, train.labels or [], strict=True))
+    ]
+    (folder / name).write_text(relabels_text(made), "utf-8")
+
+
+def _read_decisions(folder: Path) -> None:
+    task = Task.for_columns(COLUMNS).with_labels(LabelSet(("neg", "pos")))
+    relabelled(read_examples(folder / "t.csv", COLUMNS), {}, task, str(folder / "relabel.csv"))
+
+
 def _read_store(folder: Path) -> None:
     load_store(folder / STORE)
 
 
 _ALL = [
     _table_reader("CSV", "a.csv", partial(_delimited, ","), BYTES_AND_TEXT),
+    Reader(
+        "decisions on labels",
+        lambda folder: _decisions(folder, "relabel.csv"),
+        {"relabel.csv": BYTES_AND_TEXT},
+        _read_decisions,
+    ),
     _table_reader("TSV", "a.tsv", partial(_delimited, "\t"), BYTES_AND_TEXT),
     _table_reader("JSONL", "a.jsonl", _json_lines, (*BYTES_AND_TEXT, of_json_lines)),
     _table_reader("JSON array", "a.json", _json_array, (*BYTES_AND_TEXT, of_json)),
@@ -206,7 +236,7 @@ _ALL = [
 ]
 
 _FORMATS = {
-    "delimited tables": ("CSV", "TSV"),
+    "delimited tables": ("CSV", "TSV", "decisions on labels"),
     "JSON": ("JSONL", "JSON array", "JSONL, gzip"),
     "Arrow": ("Arrow file", "Arrow stream", "Arrow, dictionary", "Feather, lz4"),
     "Parquet": ("Parquet", "Parquet, dictionary"),
