@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from bertune.evaluation.predict_texts import predict as predict
     from bertune.evaluation.predictions import Prediction as Prediction
     from bertune.evaluation.predictions import Predictions as Predictions
+    from bertune.evaluation.predictor import TokenizedModel as TokenizedModel
     from bertune.evaluation.score_parts import Baseline as Baseline
     from bertune.evaluation.score_parts import LabelScore as LabelScore
     from bertune.evaluation.score_parts import MetricScore as MetricScore
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from bertune.plots.reliability_plot import plot_reliability as plot_reliability
     from bertune.plots.schedule_plot import plot_schedule as plot_schedule
     from bertune.runtime.export_speed import ExportSpeed as ExportSpeed
+    from bertune.runtime.exported_model import ExportedModel as ExportedModel
     from bertune.runtime.int8_agreement import Int8Agreement as Int8Agreement
     from bertune.runtime.verification import Verification as Verification
     from bertune.shards.manifest import Manifest as Manifest
@@ -170,6 +172,7 @@ _HOMES = {
     "Explanation": "evaluation.explanation",
     "ExportProgress": "exports.proved_export",
     "ExportSpeed": "runtime.export_speed",
+    "ExportedModel": "runtime.exported_model",
     "FetchProgress": "fetch.download",
     "GlueTask": "data.glue_tasks",
     "History": "training.history",
@@ -223,6 +226,7 @@ _HOMES = {
     "TextClassifier": "api.estimators",
     "TextRegressor": "api.estimators",
     "Thresholds": "evaluation.thresholds",
+    "TokenizedModel": "evaluation.predictor",
     "Tokenizer": "tokenization.tokenizer_protocol",
     "TrainSettings": "api.train_settings",
     "TrainingConfig": "training.config",

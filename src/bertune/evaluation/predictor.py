@@ -12,7 +12,13 @@ from bertune.tokenization.tokenizer_protocol import Tokenizer
 
 
 class TokenizedModel(Protocol):
-    """What encodes texts as a model was trained."""
+    """What encodes texts as a model was trained: a `Model`, or an `ExportedModel`.
+
+    Example:
+        >>> model: bertune.TokenizedModel = bertune.load("runs/questions/model")
+        >>> model.tokenizer.digest == model.signature.tokenizer_digest
+        True
+    """
 
     @property
     def tokenizer(self) -> Tokenizer:

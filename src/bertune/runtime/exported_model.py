@@ -4,18 +4,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError
+from bertune.evaluation.predictions import Predictions, predictions_by
 from bertune.runtime.export_files import AGREEMENT_FILE, check_files, read_agreement
 from bertune.runtime.onnx_session import OnnxSession
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.tokenizer_protocol import Tokenizer
+
+if TYPE_CHECKING:
+    from bertune.evaluation.given_texts import GivenTexts
 
 MODEL_FILE: Final = "model.onnx"
 SIGNATURE_FILE: Final = "contract.json"
@@ -30,15 +34,21 @@ class ExportedModel:
         folder: of the export.
         tokenizer: the one that the model was trained with.
         signature: of the model, with a temperature of 1: it is folded into the head.
-        session: that computes.
         is_int8: whether its products are of 8-bit integers.
+
+    Example:
+        >>> agreement = bertune.export("runs/questions/model", "exported/onnx", format="onnx")
+        >>> exported = bertune.ExportedModel.load("exported/onnx")
+        >>> predictions = exported.predict([("Where is my parcel?", "When will my order arrive?")])
+        >>> predictions[0].label in exported.signature.labels
+        True
     """
 
     folder: Path
     tokenizer: Tokenizer
     signature: ModelSignature
-    session: OnnxSession
     is_int8: bool
+    _session: OnnxSession
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None) -> "ExportedModel":
@@ -69,13 +79,28 @@ class ExportedModel:
             session = opening.result()
         if not tokenizer.digest == signature.tokenizer_digest == agreement.get("tokenizer_digest"):
             raise CheckpointError(f"{folder}: tokenizer, {SIGNATURE_FILE} and {AGREEMENT_FILE} are not of one model")
-        return cls(folder, tokenizer, signature, session, agreement.get("int8") is not None)
+        return cls(folder, tokenizer, signature, agreement.get("int8") is not None, session)
 
     @property
     def computed_by(self) -> str:
         """In which precision, and by which version of ONNX Runtime."""
-        return f"{'int8' if self.is_int8 else 'fp32'}, ONNX Runtime {self.session.version}"
+        return f"{'int8' if self.is_int8 else 'fp32'}, ONNX Runtime {self._session.version}"
 
     def logits(self, encoded: EncodedExamples, *, on_batch: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Computes the logits of examples; see `Predictor`."""
-        return self.session.logits(encoded, on_batch=on_batch)
+        return self._session.logits(encoded, on_batch=on_batch)
+
+    def predict(self, texts: "GivenTexts", *, on_batch: Callable[[int], None] | None = None) -> Predictions:
+        """Predicts texts; see `bertune.predict`.
+
+        Args:
+            texts: a list or series of texts; for a pair model a list of pairs of texts; a table in memory; `Examples`.
+            on_batch: called with the number of examples done in each batch.
+
+        Raises:
+            ConfigError, DataError: as `bertune.predict` does.
+        """
+        # Readers of tables, which take their time, are behind it.
+        from bertune.evaluation.given_texts import rows_of
+
+        return predictions_by(self, rows_of(self.signature, texts), on_batch=on_batch)
