@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from bertune.evaluation.explanation import PieceReason as PieceReason
     from bertune.evaluation.explanation import Reason as Reason
     from bertune.evaluation.explanation import WordReason as WordReason
-    from bertune.evaluation.given_texts import ArrowStream as ArrowStream
+    from bertune.evaluation.given_types import ArrowStream as ArrowStream
     from bertune.evaluation.labelled_rows import LabelledRows as LabelledRows
     from bertune.evaluation.logits import predict_logits as predict_logits
     from bertune.evaluation.predict_texts import predict as predict
@@ -145,7 +145,7 @@ _HOMES = {
     "Advice": "training.advice",
     "Agreement": "exports.agreement",
     "AlignedPiece": "tokenization.tokenizer_protocol",
-    "ArrowStream": "evaluation.given_texts",
+    "ArrowStream": "evaluation.given_types",
     "Baseline": "evaluation.score_parts",
     "Batch": "batches.batch",
     "BertConfig": "models.bert",

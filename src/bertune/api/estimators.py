@@ -16,7 +16,7 @@ from bertune.data.frames import column_names, is_frame, read_frame
 from bertune.data.given_values import described, is_nothing, listed
 from bertune.data.label_words import label_word
 from bertune.errors import ConfigError, DataError
-from bertune.evaluation.given_texts import GivenTexts
+from bertune.evaluation.given_types import GivenTexts
 from bertune.nn.device import DeviceName
 from bertune.nn.precision import Precision
 from bertune.tokenization.long_texts import LongText

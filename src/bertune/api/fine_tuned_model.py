@@ -15,7 +15,7 @@ from bertune.errors import ConfigError
 from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.explain import STEPS, explain
 from bertune.evaluation.explanation import Explanation, Method
-from bertune.evaluation.given_texts import GivenLabelled, GivenTexts
+from bertune.evaluation.given_types import GivenLabelled, GivenTexts
 from bertune.evaluation.predict_texts import predict
 from bertune.evaluation.predictions import Predictions
 from bertune.evaluation.scores import Scores

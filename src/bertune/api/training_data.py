@@ -9,7 +9,7 @@ from bertune.data.frames import is_frame
 from bertune.data.given_values import described, listed
 from bertune.data.split_files import SPLIT_OF_STEM
 from bertune.errors import ConfigError, DataError
-from bertune.evaluation.given_texts import ArrowStream
+from bertune.evaluation.given_types import ArrowStream
 
 TableData = ArrowStream | Mapping[str, Iterable[Any]] | tuple[Iterable[Any], Iterable[Any]]
 """One table: a frame, a dict of columns, or texts and their labels."""

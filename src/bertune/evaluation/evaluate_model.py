@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.answers import decisions, scaled
-from bertune.evaluation.given_texts import GivenLabelled, labelled_rows_of
+from bertune.evaluation.given_texts import labelled_rows_of
+from bertune.evaluation.given_types import GivenLabelled
 from bertune.evaluation.labelled_rows import LabelledRows
 from bertune.evaluation.predict_texts import predict
 from bertune.evaluation.predictions import Predictions, baseline_of

@@ -13,7 +13,8 @@ from bertune.errors import ConfigError
 from bertune.evaluation.explain_methods import Score, integrated_gradients
 from bertune.evaluation.explain_texts import ReadTexts, read_texts
 from bertune.evaluation.explanation import Explanation, Method
-from bertune.evaluation.given_texts import GivenTexts, examples_of
+from bertune.evaluation.given_texts import examples_of
+from bertune.evaluation.given_types import GivenTexts
 from bertune.evaluation.logits import predict_logits
 from bertune.evaluation.occlusion import blanked, reason_of, scores_of, targets_of
 from bertune.evaluation.predict_texts import predict

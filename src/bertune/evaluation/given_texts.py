@@ -1,9 +1,8 @@
 """What a program gives to be predicted or scored, as examples: lists, pairs, tables in memory."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Any
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.examples import Columns, Examples
@@ -11,17 +10,6 @@ from bertune.data.frames import is_frame, read_frame
 from bertune.data.given_values import described, listed, texts_in
 from bertune.errors import ConfigError, DataError
 from bertune.evaluation.labelled_rows import LabelledRows, TextRows
-
-
-class ArrowStream(Protocol):
-    """A table in memory that can be read through Arrow's C stream interface."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Gives the stream, as a capsule."""
-
-
-GivenTexts = Examples | ArrowStream | Iterable[str] | Iterable[tuple[str, str]]
-GivenLabelled = Examples | ArrowStream | tuple[GivenTexts, Iterable[Any]]
 
 
 def examples_of(

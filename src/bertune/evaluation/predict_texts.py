@@ -5,7 +5,8 @@ from collections.abc import Callable
 from bertune.checkpoints.model_folder import LoadedModel
 from bertune.data.examples import Examples
 from bertune.evaluation.classifier_predictor import ClassifierPredictor
-from bertune.evaluation.given_texts import GivenTexts, rows_of
+from bertune.evaluation.given_texts import rows_of
+from bertune.evaluation.given_types import GivenTexts
 from bertune.evaluation.labelled_rows import LabelledRows
 from bertune.evaluation.predictions import Predictions, predictions_by
 from bertune.nn.precision import Precision

@@ -18,7 +18,8 @@ from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError
 from bertune.evaluation.answers import decisions
-from bertune.evaluation.given_texts import GivenLabelled, GivenTexts, examples_of, labelled_rows_of
+from bertune.evaluation.given_texts import examples_of, labelled_rows_of
+from bertune.evaluation.given_types import GivenLabelled, GivenTexts
 from bertune.evaluation.logits import ComputeLogits, computing_logits
 from bertune.evaluation.windows import mean_of_windows
 from bertune.exports.agreement import Agreement, weights_digest

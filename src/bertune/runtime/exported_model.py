@@ -4,22 +4,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError
+from bertune.evaluation.given_types import GivenTexts
 from bertune.evaluation.predictions import Predictions, predictions_by
 from bertune.runtime.export_files import AGREEMENT_FILE, check_files, read_agreement
 from bertune.runtime.onnx_session import OnnxSession
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.tokenizer_protocol import Tokenizer
-
-if TYPE_CHECKING:
-    from bertune.evaluation.given_texts import GivenTexts
 
 MODEL_FILE: Final = "model.onnx"
 SIGNATURE_FILE: Final = "contract.json"
@@ -90,7 +88,7 @@ class ExportedModel:
         """Computes the logits of examples; see `Predictor`."""
         return self._session.logits(encoded, on_batch=on_batch)
 
-    def predict(self, texts: "GivenTexts", *, on_batch: Callable[[int], None] | None = None) -> Predictions:
+    def predict(self, texts: GivenTexts, *, on_batch: Callable[[int], None] | None = None) -> Predictions:
         """Predicts texts; see `bertune.predict`.
 
         Args:
