@@ -90,9 +90,10 @@ def test_a_queue_that_is_full_or_too_slow_refuses_and_recovers(tmp_path: Path) -
     limits = ServingLimits(max_queue=40, queue_deadline=0.2)
 
     async def ask() -> None:
-        async with served(tmp_path, limits=limits, seconds=0.05) as server:
+        async with served(tmp_path, limits=limits, seconds=0.2) as server:
             model = server.state.model()
-            waiting = [asyncio.ensure_future(model.predict(Examples.from_lists(["good"] * 8))) for _ in range(9)]
+            # Many more than are computed at a time and may wait.
+            waiting = [asyncio.ensure_future(model.predict(Examples.from_lists(["good"] * 8))) for _ in range(30)]
             answers = await asyncio.gather(*waiting, return_exceptions=True)
             refused = [answer for answer in answers if isinstance(answer, RefusedError)]
             assert refused
