@@ -32,7 +32,8 @@ class ExportedModel:
         folder: of the export.
         tokenizer: the one that the model was trained with.
         signature: of the model, with a temperature of 1: it is folded into the head.
-        is_int8: whether its products are of 8-bit integers.
+        computed_by: in which precision, and by which version of ONNX Runtime.
+        compute: the logits of examples, see `Predictor.logits`.
 
     Example:
         >>> agreement = bertune.export("runs/questions/model", "exported/onnx", format="onnx")
@@ -45,8 +46,8 @@ class ExportedModel:
     folder: Path
     tokenizer: Tokenizer
     signature: ModelSignature
-    is_int8: bool
-    _session: OnnxSession
+    computed_by: str
+    compute: Callable[..., NDArray[np.float32]]
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None) -> "ExportedModel":
@@ -77,16 +78,12 @@ class ExportedModel:
             session = opening.result()
         if not tokenizer.digest == signature.tokenizer_digest == agreement.get("tokenizer_digest"):
             raise CheckpointError(f"{folder}: tokenizer, {SIGNATURE_FILE} and {AGREEMENT_FILE} are not of one model")
-        return cls(folder, tokenizer, signature, agreement.get("int8") is not None, session)
-
-    @property
-    def computed_by(self) -> str:
-        """In which precision, and by which version of ONNX Runtime."""
-        return f"{'int8' if self.is_int8 else 'fp32'}, ONNX Runtime {self._session.version}"
+        precision = "fp32" if agreement.get("int8") is None else "int8"
+        return cls(folder, tokenizer, signature, f"{precision}, ONNX Runtime {session.version}", session.logits)
 
     def logits(self, encoded: EncodedExamples, *, on_batch: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Computes the logits of examples; see `Predictor`."""
-        return self._session.logits(encoded, on_batch=on_batch)
+        return self.compute(encoded, on_batch=on_batch)
 
     def predict(self, texts: GivenTexts, *, on_batch: Callable[[int], None] | None = None) -> Predictions:
         """Predicts texts; see `bertune.predict`.
