@@ -26,6 +26,7 @@ NOT_RUN = {
     "gs://": "a network",
     'to("cuda")': "a GPU",
     "push_to_hub(": "a hub",
+    "InferenceClient(": "a server",
 }
 # Made by the functions that have an example, or parts of what these give; and errors, whose example is that of one.
 RESULTS = {

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bertune.exports.fresh_answers import LOGITS_FILE
-from bertune.exports.padded_rows import ProofRows
 
 from bertune.checkpoints.model_folder import LoadedModel, load
 from bertune.checkpoints.signature import ModelSignature
@@ -19,6 +17,8 @@ from bertune.exports.program_description import TEXT_ANSWERS
 from bertune.exports.proof_rows import rows_for
 from bertune.exports.saved_model import FORMAT
 from bertune.exports.saved_model_texts import check_text_answers, describe_texts
+from bertune.runtime.fresh_answers import LOGITS_FILE
+from bertune.runtime.padded_rows import ProofRows
 
 MakeModel = Callable[..., Path]
 
