@@ -170,7 +170,8 @@ def test_with_dropout_the_gradient_is_the_slope_of_the_same_seeds_result(
     got = by_kernels(made, batch, g.float(), first_only=first_only, seed=5).gradients[moved].double()
     parameter = encoder.get_parameter(moved)
     direction, before = (got / got.norm()).float(), parameter.detach().clone()
-    step = 3e-4 * float(before.norm())
+    # Matrices are drawn otherwise on another processor, and some bend within ten times this step; a bias is short.
+    step = (3e-5 if before.dim() == 2 else 3e-4) * float(before.norm())
     results = []
     for sign in (1, -1, 2, -2):
         with torch.no_grad():
