@@ -146,7 +146,7 @@ def _found_wrong(answer: str) -> str:
     """Gives what the hub finds wrong with a card: it answers with JSON, or with a text."""
     try:
         return "; ".join(_one_line(each["message"]) for each in json.loads(answer)["errors"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return _one_line(answer)
 
 

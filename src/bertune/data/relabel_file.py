@@ -52,7 +52,7 @@ _COLUMNS: Final = tuple(field.name for field in fields(Relabel))
 def digest_of(text_a: str, text_b: str | None) -> str:
     """Returns a digest of the texts of a row as a run keeps them: of long ones the beginning and the length."""
     kept = [None if text is None else excerpt(text, KEPT_CHARACTERS) for text in (text_a, text_b)]
-    return f"sha256:{hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]}"
+    return f"sha256:{hashlib.sha256(json.dumps(kept, allow_nan=False).encode()).hexdigest()[:32]}"
 
 
 def label_text(target: str | float | Sequence[str]) -> str:
@@ -61,7 +61,7 @@ def label_text(target: str | float | Sequence[str]) -> str:
         return target
     if isinstance(target, int | float):
         return repr(float(target))
-    return json.dumps(sorted(target), ensure_ascii=False)
+    return json.dumps(sorted(target), ensure_ascii=False, allow_nan=False)
 
 
 def relabels_text(relabels: Iterable[Relabel]) -> str:

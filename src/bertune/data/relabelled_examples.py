@@ -185,6 +185,6 @@ def _file_name(examples: Examples, row: int) -> str:
 def _list_in(text: str) -> list[str] | None:
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return values if isinstance(values, list) and all(isinstance(value, str) for value in values) else None

@@ -108,6 +108,6 @@ def _page(routes: Sequence[RouteDescription], models: Sequence[str]) -> str:
         parts.append(f"<h3>{route.method} {escape(route.path)}</h3><p>{escape(route.summary)}")
         if route.body is not None:
             path = route.path.replace("{name}", models[0])
-            body = json.dumps(route.example, ensure_ascii=False).replace("'", r"\u0027")
+            body = json.dumps(route.example, ensure_ascii=False, allow_nan=False).replace("'", r"\u0027")
             parts.append(f"<pre>curl http://127.0.0.1:8000{escape(path)} -d '{escape(body)}'</pre>")
     return "".join(parts)

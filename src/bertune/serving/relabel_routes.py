@@ -172,7 +172,7 @@ def _table(content: bytes) -> Response:
 
 def _refused(status: int, message: str) -> Response:
     values: dict[str, Any] = {"error": message}
-    return Response(json.dumps(values), status, media_type="application/json", headers=_UNCACHED)
+    return Response(json.dumps(values, allow_nan=False), status, media_type="application/json", headers=_UNCACHED)
 
 
 def _told(error: BertuneError) -> str:

@@ -132,7 +132,11 @@ def test_a_model_goes_to_the_hub_in_a_private_repository(model: bertune.Model, h
     assert hub.repositories["me/moods"].private
     assert hub.tokens == {"Bearer hf_secret"}
     files = hub.files("me/moods")
-    assert set(files) == {path.name for path in model.save(tmp_path / "copy").iterdir()} | {"agreement.json", "proof.json", "proof_rows.npz"}
+    assert set(files) == {path.name for path in model.save(tmp_path / "copy").iterdir()} | {
+        "agreement.json",
+        "proof.json",
+        "proof_rows.npz",
+    }
     for name, content in files.items():
         target = tmp_path / "from_hub" / name
         target.parent.mkdir(exist_ok=True)

@@ -16,16 +16,20 @@ SOURCE = Path(bertune.__file__).parent
 INSIDE = "fills what `replaced_file` or `replaced_folder` gave its caller, who flushes all of it"
 PARTS = "a part under another name, flushed by `put_file_in_place` when it is whole"
 APPENDED = "grows line by line; flushed where a checkpoint marks its place, and when it is closed"
+PUSHED = "a folder that is uploaded and gone, or one to look at, made again by the same command"
+BETWEEN = "passes between a process and the fresh one that it waits for"
 WRITERS = {
     "system/atomic.py": "the one way",
     "system/committed_folder.py": "the one way, with digests",
     "system/folder_lock.py": "a lock: an empty file, and nothing is lost with it",
     "api/estimators.py": "a folder for temporary files",
+    "api/hub_push.py": PUSHED,
+    "api/proved_folder.py": PUSHED,
     "checkpoints/bundle_writer.py": INSIDE,
     "checkpoints/model_digests.py": INSIDE,
     "checkpoints/model_folder.py": INSIDE,
     "cli/app.py": "the null device",
-    "cli/prediction_files.py": INSIDE,
+    "evaluation/prediction_files.py": INSIDE,
     "experiments/seed_process.py": "a pipe",
     "exports/": INSIDE,
     "fetch/archive.py": "a folder for what is unpacked, moved into one of `replaced_folder`",
@@ -33,11 +37,15 @@ WRITERS = {
     "fetch/model_cache.py": INSIDE,
     "kernels/build.py": INSIDE,
     "plots/figure.py": "a picture in memory",
+    "runtime/onnx_answers.py": BETWEEN,
+    "runtime/padded_rows.py": BETWEEN,
+    "runtime/stored_rows.py": INSIDE,
     "shards/shard_file.py": PARTS,
     "shards/store_writer.py": PARTS,
     "training/event_file.py": APPENDED,
     "training/journal.py": APPENDED,
     "training/run_rows.py": INSIDE,
+    "system/fresh_process.py": "a pipe",
     # Whole folders that change their names: what is in them was flushed, and the folder around them is.
     "training/run_directory.py": "runs that step aside and come back",
     "training/checkpoint_names.py": "a checkpoint that is being deleted",

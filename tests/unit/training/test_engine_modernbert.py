@@ -65,7 +65,7 @@ def test_bf16_learns(micro_batch_size: int | None) -> None:
     train, validation = make_dataset(256, 1), make_dataset(64, 2)
     config = replace(
         CONFIG,
-        epochs=5,
+        epochs=8,
         batch_size=16,
         micro_batch_size=micro_batch_size,
         learning_rate=3e-3,
