@@ -119,7 +119,8 @@ def test_two_exports_are_equal_to_the_last_byte(tmp_path: Path) -> None:
         form = ["--format", "saved_model", "--inputs", "text", "--quiet"]
         done = in_peer("-m", "bertune", "export", str(folder), str(tmp_path / name), *form)
         assert (done.returncode, done.stderr) == (0, "")
-        paths = (path for path in (tmp_path / name).rglob("*") if path.is_file())
+        # How fast they were is in a file of its own.
+        paths = (path for path in (tmp_path / name).rglob("*") if path.is_file() and path.name != "proof.json")
         found.append({path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in paths})
     assert found[0] == found[1]
 
