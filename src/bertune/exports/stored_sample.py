@@ -60,11 +60,11 @@ def sampled_examples(encoded: EncodedExamples, same: NDArray[np.bool_], model: L
     """
     tokens = _MOST_INT8_PRODUCTS / _products_of_a_token(model)
     count = len(encoded)
-    share = min(1.0, _MOST_EXAMPLES / count, tokens / max(1, int(encoded.example_lengths.sum())))
-    if share == 1.0:
+    affordable = int(count * min(1.0, tokens / max(1, int(encoded.example_lengths.sum()))))
+    wanted = min(count, _MOST_EXAMPLES, max(1, affordable))
+    if wanted == count:
         return np.arange(count)
     (others,), (equal,) = np.nonzero(~same), np.nonzero(same)
-    wanted = max(1, int(share * count))
     differing = int(len(others) * wanted / count)
     return np.sort(np.concatenate([_spread(others, differing), _spread(equal, wanted - differing)]))
 

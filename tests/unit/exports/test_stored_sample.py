@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bertune import load
@@ -50,6 +50,7 @@ def test_of_a_large_model_as_many_as_it_answers_in_seconds(
 
 
 @settings(max_examples=60, deadline=None)
+@example(count=1148, changed=0, seed=0)  # 1000 / 1148 * 1148 is less than 1000
 @given(count=st.integers(1, 3000), changed=st.integers(0, 40), seed=st.integers(0, 9))
 def test_no_sample_has_a_larger_share_of_changed_labels_than_the_whole(count: int, changed: int, seed: int) -> None:
     random = np.random.default_rng(seed)
