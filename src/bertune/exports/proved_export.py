@@ -28,6 +28,7 @@ from bertune.exports.folding import probabilities_account, with_folded_temperatu
 from bertune.exports.formats import FormatName, Inputs, find_format
 from bertune.exports.proof_rows import rows_for
 from bertune.exports.stored_sample import sampled, sampled_examples
+from bertune.runtime.export_files import CARD_FILE
 from bertune.runtime.export_speed import ExportSpeed, measured
 from bertune.runtime.int8_agreement import Int8Agreement, Int8File, compare_int8, same_decisions
 from bertune.runtime.logit_differences import compare
@@ -152,7 +153,8 @@ def export(
             answers = chosen.answer(stored.asked, temporary, between, lambda _rows: None)
             stored.compare(answers.logits, folded.signature)
         shutil.rmtree(between)
-        size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
+        card = temporary / CARD_FILE  # is no part of the proof
+        size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file() and path != card)
         stored.write(temporary)
         agreement = Agreement(
             format=chosen.name,
