@@ -22,8 +22,8 @@ from bertune.serving.refused_request import RefusedError
 from bertune.serving.request_body import checked, parse_body, read_body
 from bertune.serving.requested_texts import examples_of_request, input_names
 from bertune.serving.served_model import ServedModel
-from bertune.serving.serving_state import ServingState, record_of
-from bertune.serving.tensorflow_protocol import VERSION, tensorflow_error
+from bertune.serving.serving_state import VERSION, ServingState, asked_model
+from bertune.serving.tensorflow_protocol import tensorflow_error
 
 _PLATFORM: Final = "bertune"
 _EXTENSIONS: Final = ("binary_tensor_data",)
@@ -94,15 +94,15 @@ def inference_routes(state: ServingState) -> list[Route]:
         return json_response({"ready": True})
 
     async def model_ready(request: Request) -> Response:
-        name = _asked_model(state, request).name
+        name = asked_model(state, request).name
         check_ready(state)
         return json_response({"name": name, "ready": True})
 
     async def model_metadata(request: Request) -> Response:
-        return json_response(_metadata(_asked_model(state, request)))
+        return json_response(_metadata(asked_model(state, request)))
 
     async def infer(request: Request) -> Response:
-        model = _asked_model(state, request)
+        model = asked_model(state, request)
         model.check_room()
         body, binary = split_body(await read_body(request, state.limits), request.headers.get(HEADER))
         asked = checked(InferenceRequest, await parse_body(body))
@@ -120,14 +120,6 @@ def inference_routes(state: ServingState) -> list[Route]:
             protocol.route(path, model_metadata),
         ]
     return routes
-
-
-def _asked_model(state: ServingState, request: Request) -> ServedModel:
-    model = state.model(request.path_params["name"])
-    if request.path_params.get("version", VERSION) != VERSION:
-        raise RefusedError("not_found", f"the only version of {model.name} is {VERSION}")
-    record_of(request).model = model.name
-    return model
 
 
 def _metadata(model: ServedModel) -> dict[str, Any]:

@@ -75,7 +75,6 @@ def refused(refusal: RefusedError, shape: ErrorShape, more_headers: Mapping[str,
         headers["retry-after"] = str(refusal.retry_after)
     if refusal.kind == "unauthorized":
         # Chromium reads the first scheme alone, and asks for a password only if it is Basic.
-        # Chromium reads the first scheme alone, and asks for a password only if it is Basic.
         headers["www-authenticate"] = 'Basic realm="bertune", Bearer realm="bertune"'
     if refusal.kind in ("body_size", "slow", "stopping"):
         # What is left of the body is not read.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
@@ -16,6 +16,8 @@ from bertune.serving.serving_limits import ServingLimits
 from bertune.serving.serving_metrics import ServingMetrics
 
 Result = TypeVar("Result")
+#: Of every served model: the folder that is served does not change.
+VERSION: Final = "1"
 
 
 @dataclass(eq=False)
@@ -84,3 +86,16 @@ def record_of(request: Request) -> RequestRecord:
     """Returns what the log will say of a request."""
     record: RequestRecord = request.scope["bertune.record"]
     return record
+
+
+def asked_model(state: ServingState, request: Request) -> ServedModel:
+    """Returns the model that the path of a request names, in the one version that it has.
+
+    Raises:
+        RefusedError: there is none of that name, or the path names another version.
+    """
+    model = state.model(request.path_params["name"])
+    if request.path_params.get("version", VERSION) != VERSION:
+        raise RefusedError("not_found", f"the only version of {model.name} is {VERSION}")
+    record_of(request).model = model.name
+    return model

@@ -20,11 +20,10 @@ from bertune.serving.refused_request import RefusedError
 from bertune.serving.request_body import checked, parse_body, read_body
 from bertune.serving.requested_texts import examples_of_request, input_names
 from bertune.serving.served_model import ServedModel
-from bertune.serving.serving_state import ServingState, record_of
+from bertune.serving.serving_state import VERSION, ServingState, asked_model
 
 SIGNATURE_NAME: Final = "serving_default"
 #: A folder has no versions; whoever asks for one gets what is served.
-VERSION: Final = "1"
 _TYPES: Final = {"BYTES": "DT_STRING", "FP32": "DT_FLOAT", "INT64": "DT_INT64"}
 
 
@@ -60,19 +59,19 @@ def tensorflow_routes(state: ServingState) -> list[Route]:
     protocol = Protocol(state, tensorflow_error)
 
     async def predict(request: Request) -> Response:
-        model = _asked_model(state, request)
+        model = asked_model(state, request)
         model.check_room()
         asked = checked(InstancesRequest, await parse_body(await read_body(request, state.limits)))
         return json_response(await _predicted(state, request, model, asked))
 
     async def status(request: Request) -> Response:
-        _asked_model(state, request)
+        asked_model(state, request)
         available = {"error_code": "OK", "error_message": ""}
         version = {"version": VERSION, "state": "AVAILABLE", "status": available}
         return json_response({"model_version_status": [version]})
 
     async def metadata(request: Request) -> Response:
-        return json_response(_metadata(_asked_model(state, request)))
+        return json_response(_metadata(asked_model(state, request)))
 
     routes = []
     for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
@@ -82,14 +81,6 @@ def tensorflow_routes(state: ServingState) -> list[Route]:
             protocol.route(path, status),
         ]
     return routes
-
-
-def _asked_model(state: ServingState, request: Request) -> ServedModel:
-    model = state.model(request.path_params["name"])
-    if request.path_params.get("version", VERSION) != VERSION:
-        raise RefusedError("not_found", f"the only version of {model.name} is {VERSION}")
-    record_of(request).model = model.name
-    return model
 
 
 async def _predicted(state: ServingState, request: Request, model: ServedModel, asked: InstancesRequest) -> Any:

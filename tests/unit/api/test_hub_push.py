@@ -255,7 +255,7 @@ def test_the_card_names_what_it_lacks_and_what_is_of_no_form(exported: Path, hub
         {"languages": ("English",)},
         {"datasets": ("a/b/c",)},
         {"datasets": ("none", "a/b")},
-        {"base_model": "/home/me/model"},
+        {"base_model": "/models/mine"},
     ):
         with pytest.raises(ConfigError, match="--"):
             CardFacts(**wrong)  # type: ignore[arg-type]
