@@ -1,12 +1,9 @@
 """The verbs, the layers of settings, and what an error looks like."""
 
-import contextlib
-import errno
 import io
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -16,6 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Dict, Env
 
 import bertune
+from bertune.cli.failures import fail, fail_on
 from bertune.cli.help_page import HelpPage
 from bertune.cli.several_processes import first_process_ends, is_one_of_several, refuse_several_processes
 from bertune.cli.terminal import say
@@ -63,11 +61,6 @@ _USAGES = {
 _TERMINATED = 143
 # The signals that have asked the command to stop.
 _stopped_by: set[int] = set()
-_LONGEST_LINE = 2000
-# What a container that serves exports does without, see docs/guides/deploy.md.
-_PACKAGES = frozenset({"httpx", "huggingface_hub", "matplotlib", "pyarrow", "safetensors", "scipy", "tomli_w", "torch"})
-_PACKAGES_HINT = "pip install bertune brings it; without, there are predict, verify and serve, of exports to ONNX"
-_MEMORY_HINT = "use a smaller --micro-batch-size or --max-length"
 
 
 def make_app(config_file: Path | None = None, *, all_flags: bool = False) -> App:
@@ -147,31 +140,20 @@ def _code_of(tokens: list[str]) -> int:
     except BertuneError as error:
         if is_one_of_several() and not isinstance(error, ProcessError) and first_process_ends():
             return error.exit_code
-        return _fail(error.message, _with_notes(error.hint, error), error.exit_code)
+        return fail(error.message, _with_notes(error.hint, error), error.exit_code)
     except KeyboardInterrupt as error:
         _heed_no_more_signals()
-        return 130 if is_one_of_several() else _fail("interrupted", _with_notes(None, error), 130)
+        return 130 if is_one_of_several() else fail("interrupted", _with_notes(None, error), 130)
     except BrokenPipeError:
         # The reader of a pipe has closed it, as `head` does; nothing is left to say to it.
         return 0
-    except MemoryError:
-        return _fail("not enough memory", _MEMORY_HINT, 4)
-    except OSError as error:
-        return _fail_on_system_error(error)
     except SystemExit as error:
         if error.code != _TERMINATED:
             raise
         _heed_no_more_signals()
-        return _TERMINATED if is_one_of_several() else _fail("terminated", _with_notes(None, error), _TERMINATED)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _PACKAGES:
-            return _fail_unexpectedly(error)
-        return _fail(f"{package} is not installed, and this needs it", _PACKAGES_HINT, 2)
+        return _TERMINATED if is_one_of_several() else fail("terminated", _with_notes(None, error), _TERMINATED)
     except Exception as error:
-        if _is_out_of_memory(error):
-            return _fail("not enough memory", _MEMORY_HINT, 4)
-        return _fail_unexpectedly(error)
+        return fail_on(error)
     return 0
 
 
@@ -287,43 +269,6 @@ def _as_one(tokens: list[str], flag: str) -> list[str]:
     return tokens if len(values) < 2 else [*rest[:first], flag, name_of(values), *rest[first:]]
 
 
-def _fail_on_system_error(error: OSError) -> int:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return _fail(f"{error.filename or 'output'}: {error.strerror}", "free some space, or write elsewhere", 4)
-    if error.filename is None:
-        return _fail_unexpectedly(error)
-    return _fail(f"{error.filename}: {error.strerror}", None, 3)
-
-
-def _fail_unexpectedly(error: Exception) -> int:
-    if os.environ.get("BERTUNE_TRACEBACK"):
-        traceback.print_exc()
-    message = f"unexpected {type(error).__name__}: {_one_line(str(error))}"
-    return _fail(message, "this is a fault of bertune; run again with BERTUNE_TRACEBACK=1 and report what it prints", 1)
-
-
-def _fail(message: str, hint: str | None, code: int) -> int:
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    for line in (*_message_lines(f"error: {message}"), *([f"hint: {hint}"] if hint else [])):
-        say(line)
-    return code
-
-
-def _message_lines(message: str) -> list[str]:
-    """Gives the lines of a message; a line end in a name makes none, since what belongs to a message is indented.
-
-    A name from a file could otherwise show a hint of its own. Nor is a line of any length shown.
-    """
-    lines: list[str] = []
-    for line in message.split("\n"):
-        if lines and not line.startswith("  "):
-            lines[-1] += "\n" + line  # `say` shows what it is
-        else:
-            lines.append(line)
-    return [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in lines]
-
-
 def _drop_what_cannot_be_written() -> None:
     """Drops what is left for a reader that has closed: Python would try once more at the end, and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
@@ -347,15 +292,6 @@ def _forget_no_width() -> None:
     """Takes a width that is none out of the environment: rich, which draws help and bars, would fill 0 columns."""
     if os.environ.get("COLUMNS", "1").strip("0") == "":
         del os.environ["COLUMNS"]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch had no memory left; on the CPU it says so in the text of a plain RuntimeError only."""
-    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _interrupt(signum: int, _frame: FrameType | None) -> NoReturn:
