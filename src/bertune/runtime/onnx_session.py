@@ -11,6 +11,7 @@ from bertune.batches.sampler import batches_by_tokens
 from bertune.errors import CheckpointError, ConfigError
 from bertune.evaluation.windows import mean_of_windows
 from bertune.runtime.external_data import refuse_external_data
+from bertune.runtime.padded_rows import padded
 from bertune.tokenization.encoded_examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
@@ -53,11 +54,6 @@ class OnnxSession:
             raise CheckpointError(f"{path}: not an ONNX file of bertune: other inputs or outputs")
         self._outputs = int(self._session.get_outputs()[0].shape[-1])
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the file says of its model, by names that begin with `bertune.`."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
-
     def run(self, ids: NDArray[Any], mask: NDArray[Any], types: NDArray[Any]) -> NDArray[np.float32]:
         """Computes logits of padded rows, all three (rows, columns).
 
@@ -76,16 +72,8 @@ class OnnxSession:
         begins_example[encoded.first_sequences] = True
         logits = np.zeros((len(sequences), self._outputs), np.float32)
         for indices in batches_by_tokens(sequences.lengths, _BATCH_TOKENS):
-            logits[indices] = self.run(*_padded(sequences.take(indices)))
+            batch = padded(sequences.take(indices))
+            logits[indices] = self.run(batch["input_word_ids"], batch["input_mask"], batch["input_type_ids"])
             if on_batch is not None:
                 on_batch(int(begins_example[indices].sum()))
         return mean_of_windows(logits, encoded)
-
-
-def _padded(rows: EncodedExamples) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Lays rows out as ids, mask and types, (rows, columns), padded with zeros at their end."""
-    columns = np.arange(int(rows.lengths.max()))
-    mask = columns < rows.lengths[:, None]
-    ids = np.zeros(mask.shape, np.int64)
-    ids[mask] = rows.token_ids
-    return ids, mask, mask & (columns >= rows.first_lengths[:, None])
