@@ -93,8 +93,9 @@ def test_killed_processes_lose_their_own_unfinished_shard_alone(
 
 @pytest.mark.slow
 def test_the_memory_of_predicting_does_not_grow_with_the_rows(trained: Path, tmp_path: Path) -> None:
+    # By the first 50,000 rows every buffer has been full once; 170 bytes kept of each later row would be seen.
     peaks = []
-    for rows in (20_000, 200_000):
+    for rows in (50_000, 400_000):
         data = write_table(tmp_path / f"{rows}.csv", rows, 7)
         command = ["predict", str(trained), str(data), "--key", "id", "--shards", "2", "--quiet"]
         done = subprocess.run(
@@ -105,5 +106,5 @@ def test_the_memory_of_predicting_does_not_grow_with_the_rows(trained: Path, tmp
         )
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stderr.split()[-1]) / 1024)
-    print(f"peak memory: {peaks[0]:.0f} MiB, at ten times the rows {peaks[1]:.0f} MiB")
-    assert peaks[1] < peaks[0] + 40
+    print(f"peak memory: {peaks[0]:.0f} MiB, at eight times the rows {peaks[1]:.0f} MiB")
+    assert peaks[1] < peaks[0] + 60
