@@ -4,7 +4,7 @@ Only what matrix products do is counted: layers, pooler and head. Padding is nev
 was asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # The backward pass of a product is two products of the same size: one for its input, one for its weights.
@@ -16,13 +16,27 @@ KERNELS = "kernels"
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of an encoder and its head."""
+    """The sizes of an encoder and its head.
+
+    Args:
+        layers: of the encoder.
+        hidden: numbers of a token.
+        intermediate: numbers of a token within a feed-forward layer.
+        heads: of attention.
+        labels: of the head.
+        gated: whether a feed-forward layer has a second matrix of its first kind, as GeGLU has.
+        window: tokens that a local layer attends to, the token itself included; None where every layer is global.
+        global_every: of so many layers the first is global.
+    """
 
     layers: int
     hidden: int
     intermediate: int
     heads: int
     labels: int = 2
+    gated: bool = False
+    window: int | None = None
+    global_every: int = 1
 
 
 def model_flops(shape: Shape, lengths: Sequence[int], *, training: bool) -> float:
@@ -33,14 +47,18 @@ def model_flops(shape: Shape, lengths: Sequence[int], *, training: bool) -> floa
         lengths: tokens of each sequence.
         training: whether the backward pass is counted.
     """
-    forward = sum(shape.layers * _layer(shape, length) + _head(shape) for length in lengths)
+    whole = -(-shape.layers // shape.global_every)
+    forward = sum(
+        whole * _layer(shape, length) + (shape.layers - whole) * _layer(shape, length, shape.window) + _head(shape)
+        for length in lengths
+    )
     return forward * (TRAINING_FACTOR if training else 1)
 
 
 def executed_flops(
     shape: Shape, lengths: Sequence[int], *, training: bool, first_only: bool = True, by_kernels: bool = True
 ) -> float:
-    """Returns the operations that bertune executes with pooling `cls`.
+    """Returns the operations that bertune executes of BERT's layers with pooling `cls`.
 
     Args:
         shape: of the encoder.
@@ -49,17 +67,17 @@ def executed_flops(
         first_only: whether the last layer is computed for [CLS] alone.
         by_kernels: whether it then has no keys and values, as in the compiled kernels; the modules make them.
     """
-    last = _layer
+    last: Callable[[Shape, int], float] = _layer
     if first_only:
         last = _last_layer_without_keys if by_kernels else _last_layer_for_cls
     forward = sum((shape.layers - 1) * _layer(shape, length) + last(shape, length) + _head(shape) for length in lengths)
     return forward * (TRAINING_FACTOR if training else 1)
 
 
-def _layer(shape: Shape, length: int) -> float:
+def _layer(shape: Shape, length: int, window: int | None = None) -> float:
     """Queries, keys, values, output, feed-forward; scores and their weighted sum."""
-    weights = 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
-    return 2.0 * weights * length + 4.0 * length**2 * shape.hidden
+    weights = 4 * shape.hidden**2 + (3 if shape.gated else 2) * shape.hidden * shape.intermediate
+    return 2.0 * weights * length + 4.0 * length * min(length, window or length) * shape.hidden
 
 
 def _last_layer_for_cls(shape: Shape, length: int) -> float:

@@ -13,7 +13,7 @@ from benchmarks.speed.report import (
     title_of,
     whole_table,
 )
-from benchmarks.speed.summary import gain_of_settings, gain_of_tricks
+from benchmarks.speed.summary import OURS, by_name, figures, gain_of_settings, gain_of_tricks, ratio_between
 from benchmarks.speed.systems import ROOT
 from benchmarks.speed.targets import TARGETS, Reached, Target
 
@@ -62,6 +62,13 @@ What is particular about some systems:
 
 Why the Xeon gains more: on the EPYC matrix products are four fifths of a step, and its bf16 product is only twice as
 fast as its fp32 product; that of the Xeon, with AMX, is about seven times as fast as the EPYC's.
+"""
+
+LIMITS_TEXT = """### What the matrix products allow
+
+Training in bf16 beside the Trainer in bf16. The second column is the share of the measured product rate that bertune's
+own operations reach; the last is what the ratio would be if its products took no longer than measured alone and all
+else took no time. A target above that cannot be reached with these products.
 """
 
 PARTS_TEXT = """## What each part is worth
@@ -120,7 +127,7 @@ def page(results: Mapping[str, Results], others: Mapping[str, list[Path]]) -> st
         results: by hardware and name, with their files.
         others: result files that other benchmarks wrote, by what they are about.
     """
-    lines = [INTRODUCTION, TARGETS_TEXT, *figures_table(results), ""]
+    lines = [INTRODUCTION, TARGETS_TEXT, *figures_table(results), "", LIMITS_TEXT, *limits_table(results), ""]
     for hardware, of_hardware in results.items():
         lines += [f"## On {hardware}", ""]
         for name, (path, result) in sorted(of_hardware.items(), key=lambda item: _place(item[0])):
@@ -142,6 +149,27 @@ def figures_table(results: Mapping[str, Results]) -> list[str]:
     rows = [(target, [_figure(target, of_hardware) for of_hardware in results.values()]) for target in TARGETS]
     for target, cells in sorted(rows, key=lambda row: not any(_MISSED in cell for cell in row[1])):
         lines.append(f"| {target.title} | {target.goal} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def limits_table(results: Mapping[str, Results]) -> list[str]:
+    """Returns how near training in bf16 is to the rate of the products, and the ratio that this rate allows."""
+    lines = [
+        "| on | workload | of the product rate | faster by | at most, by products alone |",
+        "|---|---|---|---|---|",
+    ]
+    for hardware, of_hardware in results.items():
+        for name, (path, result) in of_hardware.items():
+            if result["what"] != "train" or _tag(name, result) or not counts(result):
+                continue
+            ratio = ratio_between(result, OURS, "transformers-bf16")
+            shares = figures(by_name(result)[OURS], result)
+            share = shares.get("executed_share", shares.get("model_share"))
+            if ratio is not None and share is not None:
+                lines.append(
+                    f"| {hardware} | [{title_of(result)}]({_page(path)}) | {share:.0%} | {ratio.value:.2f}x "
+                    f"| {ratio.value / share:.2f}x |"
+                )
     return lines
 
 

@@ -1,7 +1,7 @@
 """Encoders of the speed benchmarks, by name; without torch, so that the harness stays small."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class ModelShape:
         batch_size: examples of a step.
         max_length: tokens of an example at most.
         is_joined: whether the texts of an example are joined from as many sentences as fill `max_length`.
-        is_bert: whether the lesson's own formats hold it, and the count of operations is its own.
+        is_bert: whether the lesson's own formats hold it.
+        layers: whose products are counted; None counts none.
     """
 
     steps: int
@@ -21,6 +22,7 @@ class ModelShape:
     max_length: int = 128
     is_joined: bool = False
     is_bert: bool = False
+    layers: Literal["bert", "modernbert"] | None = "bert"
 
 
 SHAPES: Final = {
@@ -30,7 +32,7 @@ SHAPES: Final = {
     "roberta": ModelShape(2),
     "distilbert": ModelShape(3),
     "xlm-roberta": ModelShape(2),
-    "deberta-v3-small": ModelShape(3),
-    "modernbert": ModelShape(2),
-    "modernbert-long": ModelShape(1, batch_size=4, max_length=2048, is_joined=True),
+    "deberta-v3-small": ModelShape(3, layers=None),
+    "modernbert": ModelShape(2, layers="modernbert"),
+    "modernbert-long": ModelShape(1, batch_size=4, max_length=2048, is_joined=True, layers="modernbert"),
 }

@@ -3,15 +3,18 @@
 import re
 import statistics
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.speed.flops import FIRST_ONLY, KERNELS, Shape, executed_flops, model_flops
 from benchmarks.speed.ratio import Ratio, common_rounds, ratio_of_medians
+from benchmarks.speed.shapes import SHAPES
 
 OURS = "bertune"
 # The date from which on the kernels compute no keys and values of a last layer for [CLS] (decision 0009).
 WITHOUT_KEYS_SINCE = "2026-11-27"
 _MIB = 2**20
+# What ModernBERT's layers have beside BERT's; its window of 128 is 64 tokens to each side.
+_MODERNBERT: Final[dict[str, Any]] = {"gated": True, "window": 129, "global_every": 3}
 
 
 def rates(entry: Mapping[str, Any], unit: str = "examples") -> list[float]:
@@ -53,7 +56,7 @@ def figures(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, An
     if training:
         values["three_epochs_seconds"] = 3 * workload["examples"] / median_rate
     gemm = gemm_rate(result, entry["about"].get("precision"))
-    if gemm is not None and workload.get("is_bert", True):
+    if gemm is not None and SHAPES[workload["model"]].layers is not None:
         flops = flops_per_token(entry, result)
         values |= {f"{kind}_share": count * values["tokens_per_second"] / gemm for kind, count in flops.items()}
     return values
@@ -69,11 +72,13 @@ def gemm_rate(result: Mapping[str, Any], precision: str | None) -> float | None:
 def flops_per_token(entry: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float]:
     """Returns model FLOPs, and for bertune executed FLOPs, a real token, averaged over the workload's examples."""
     workload = result["workload"]
-    shape = Shape(workload["layers"], workload["hidden"], workload["intermediate"], workload["heads"])
+    layers = SHAPES[workload["model"]].layers
+    sizes = (workload["layers"], workload["hidden"], workload["intermediate"], workload["heads"])
+    shape = Shape(*sizes, **(_MODERNBERT if layers == "modernbert" else {}))
     training = result["what"] == "train"
     lengths = workload["train_lengths" if training else "test_lengths"]
     formulas: dict[str, Callable[..., float]] = {"model": model_flops}
-    if re.split("[~@-]", entry["name"])[0] == OURS:
+    if layers == "bert" and re.split("[~@-]", entry["name"])[0] == OURS:
         formulas["executed"] = executed_flops
     tokens = sum(int(length) * count for length, count in lengths.items())
     found = {}

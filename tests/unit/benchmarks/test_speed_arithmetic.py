@@ -23,6 +23,16 @@ def test_operations_of_one_layer_are_those_counted_by_hand() -> None:
     assert model_flops(shape, [2], training=False) == products + attention + head
 
 
+def test_gates_and_windows_are_counted_by_hand() -> None:
+    shape = Shape(layers=3, hidden=2, intermediate=3, heads=1, gated=True, window=2, global_every=3)
+    # Three products with 2x3 weights beside the four with 2x2, over five tokens.
+    products = 3 * 5 * 2 * (4 * 4 + 3 * 6)
+    # One layer in which five tokens meet five, two in which they meet two.
+    attention = 2 * (2 * 2 * 5) * (5 + 2 + 2)
+    head = 2 * (2 * 2 + 2 * 2)
+    assert model_flops(shape, [5], training=False) == products + attention + head
+
+
 def test_training_is_three_times_the_forward_pass() -> None:
     assert model_flops(MINILM, [53], training=True) == 3 * model_flops(MINILM, [53], training=False)
 
@@ -123,6 +133,7 @@ def result() -> dict[str, object]:
         "what": "train",
         "date": "2026-11-27",
         "workload": {
+            "model": "minilm",
             "layers": 6,
             "hidden": 384,
             "intermediate": 1536,

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from benchmarks.speed.page import PAGE, RESULTS, counts, newest_results, other_results, page
+from benchmarks.speed.page import PAGE, RESULTS, counts, limits_table, newest_results, other_results, page
+from benchmarks.speed.summary import OURS, by_name, figures, ratio_between
 
 
 def write(folder: Path, name: str, seconds: float) -> None:
@@ -61,3 +62,13 @@ def test_trials_and_other_data_reach_no_figure() -> None:
 
 def test_the_page_in_docs_is_what_the_results_make() -> None:
     assert PAGE.read_text("utf-8") == page(newest_results(RESULTS), other_results(RESULTS))
+
+
+def test_what_products_allow_is_the_ratio_by_the_share_of_their_rate() -> None:
+    results = newest_results(RESULTS)
+    line = next(line for line in limits_table(results) if "roberta-base" in line and "xlm" not in line)
+    _, result = results[line.split("|")[1].strip()]["speed-train-roberta"]
+    ratio = ratio_between(result, OURS, "transformers-bf16")
+    assert ratio is not None
+    share = figures(by_name(result)[OURS], result)["executed_share"]
+    assert line.endswith(f"| {share:.0%} | {ratio.value:.2f}x | {ratio.value / share:.2f}x |")
