@@ -135,7 +135,7 @@ def test_test_rows_are_scored_once_at_the_end_as_evaluate_scores_them(
     out, told = trained_on_one
     assert told.index("(chosen on these rows):") < told.index("test (nothing was chosen by these rows):")
     scores = read(out / "scores.json")
-    assert scores.keys() == {"epoch", "model", "weights", "validation", "test", "frozen_features", "advice"}
+    assert scores.keys() == {"epoch", "model", "weights", "validation", "test", "frozen_features", "tf_idf", "advice"}
     done = run("evaluate", str(out / "model"), "--data", str(tables / "test.csv"), "--json")
     assert json.loads(done.stdout)["scores"] == scores["test"]
     assert not (out / "model" / "evaluations.json").exists()

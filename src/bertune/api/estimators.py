@@ -103,7 +103,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
         class_weights: `("balanced",)`, or `LABEL=WEIGHT` for each label.
         device: where to train and predict.
         allow_new: parameters that may be missing in the checkpoint.
-        skip_probe: leave out the regression on frozen features.
+        skip_probe: leave out the regressions on frozen features and on TF-IDF.
         recipe: see `TrainingConfig`, as all settings that follow.
         epochs: passes over the training data.
         batch_size: examples per optimizer step.

@@ -186,8 +186,7 @@ def _finished_lines(finished: "FinishedRun", *, verbose: bool = False) -> list[s
         epochs = epoch_text(finished.history.evaluations[-1].epoch)
         lines.append(f"validation, {_place(finished)} of {epochs} (chosen on these rows):")
         lines += best.scores.lines(verbose=verbose)
-    if finished.frozen is not None:
-        lines.append(finished.frozen.line())
+    lines += [baseline.line() for baseline in finished.baselines.values()]
     if finished.calibration is not None:
         lines += ["", *finished.calibration.lines()]
     for name, scores in finished.also.items():
@@ -220,7 +219,7 @@ def finished_values(finished: "FinishedRun") -> JsonObject:
         "validation": None if best.scores is None else best.scores.to_dict(),
         "calibration": None if finished.calibration is None else finished.calibration.to_dict(),
         **{name: scores.to_dict() for name, scores in finished.also.items()},
-        "frozen_features": None if finished.frozen is None else to_json(finished.frozen.saved()),
+        **{name: to_json(finished.baselines.get(name)) for name in ("frozen_features", "tf_idf")},
         "advice": [to_json(advice) for advice in finished.advice],
         "steps": len(finished.history.steps),
         "train_seconds": sum(epoch.train_seconds for epoch in finished.history.epochs),

@@ -6,6 +6,7 @@ from typing import Annotated
 from bertune.data.task_kind import TaskKind
 from bertune.evaluation.score_parts import Baseline, LabelScore, MetricScore
 from bertune.system.hinted_values import LEFT_OUT, NOT_EMPTY
+from bertune.wording.metric_text import metric_name, metric_text
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,29 @@ class SavedScores:
 
 
 @dataclass(frozen=True)
-class FrozenFeatures:
-    """What a regression on the encoder's features before training is worth, as files hold it; see `FrozenProbe`.
+class SavedComparison:
+    """A fine-tuned model beside a regression, as files hold it; see `BaselineComparison`.
+
+    Args:
+        metric: that is compared.
+        model: its value for the model, on the rows that the regression was scored on.
+        baseline: its value for the regression.
+        low: lower end of the 95 % interval of the difference, model less regression.
+        high: upper end.
+        p: two-sided, of the comparison.
+    """
+
+    metric: str
+    model: float
+    baseline: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class SavedRegression:
+    """What a regression that takes seconds is worth, as files hold it; see `RegressionBaseline`.
 
     Args:
         name: what it is called.
@@ -63,6 +85,7 @@ class FrozenFeatures:
         rows_trained: training rows that it was fitted on.
         rows_scored: validation rows that it was scored on.
         penalty: of the regression; None in files of older runs.
+        beside: the model beside it; None in files of older runs.
     """
 
     name: str
@@ -70,3 +93,12 @@ class FrozenFeatures:
     rows_trained: int
     rows_scored: int
     penalty: float | None = field(default=None, metadata=LEFT_OUT)
+    beside: SavedComparison | None = field(default=None, metadata=LEFT_OUT)
+
+    def line(self) -> str:
+        """Returns its first metric with the number of rows, for a terminal."""
+        metric, value = next(iter(self.metrics.items()))
+        return (
+            f"{self.name}: {metric_name(metric)} {metric_text(metric, value)} "
+            f"({self.rows_trained:,} rows trained, {self.rows_scored:,} scored)"
+        )

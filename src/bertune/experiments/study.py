@@ -35,7 +35,7 @@ from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
 from bertune.training.reading import TEST
 from bertune.training.resolved_settings import resolved_settings
-from bertune.training.run_advice import frozen_probe_of
+from bertune.training.run_advice import baselines_of
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
 from bertune.training.saved_run import RunScores
@@ -172,7 +172,7 @@ def execute_study(
             if seed not in done
         }
         if waiting:  # the same for all seeds
-            study = replace(study, run=replace(run, frozen=frozen_probe_of(run)))
+            study = replace(study, run=replace(run, baselines=baselines_of(run)))
         with closing(_trained(study, waiting)) as trained:
             for result in trained:
                 results.append(result)

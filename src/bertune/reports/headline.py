@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
+from bertune.evaluation.saved_scores import SavedScores
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports import charts
 from bertune.reports.page import code, note, notes, warning
@@ -46,7 +46,6 @@ def headline(numbers: RunMetrics) -> list[Html]:
         ),
         *_seeds(numbers.seeds, name),
         *_measured_on(numbers, scores, name),
-        *_frozen(numbers.frozen_features, scores.label_names),
         *others,
     ]
 
@@ -77,20 +76,6 @@ def _unbroken(command: str) -> Html:
     """Keeps each flag with its value on one line."""
     flags = command.replace(" --", "\n--").split("\n")
     return join((element("span", flag, class_="flag") for flag in flags), " ")
-
-
-def _frozen(frozen: FrozenFeatures | None, labels: Sequence[str]) -> list[Html]:
-    """What the same encoder gives without training; nothing where that was not measured."""
-    if frozen is None:
-        return []
-    name, value = next(iter(frozen.metrics.items()))
-    return [
-        note(
-            f"Without training the encoder, a {frozen.name} has {metric_name(name, labels)} "
-            f"{metric_text(name, value)}: fitted on {frozen.rows_trained:,} training rows, scored on "
-            f"{frozen.rows_scored:,} validation rows."
-        )
-    ]
 
 
 def _measured_on(numbers: RunMetrics, scores: SavedScores, name: str) -> list[Html]:

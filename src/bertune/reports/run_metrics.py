@@ -6,7 +6,7 @@ from typing import Literal, Self
 from bertune.checkpoints.receipt import SavedReceipt
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.saved_calibration import SavedBins, SavedCalibration
-from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
+from bertune.evaluation.saved_scores import SavedRegression, SavedScores
 from bertune.experiments.resume_certificate import ResumeCertificate
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports.kept_evaluations import KeptEvaluation
@@ -293,7 +293,8 @@ class RunMetrics:
         calibrated_since: whether the model was recalibrated since.
         also_scored: on rows that nothing was chosen by, by the name of the split.
         evaluations: of `bertune evaluate`.
-        frozen_features: what the run is held against.
+        frozen_features: a regression on them, which the run is held against.
+        tf_idf: one on weighted counts of pieces.
         advice: what to try instead.
         seeds: all seeds of a study; None for a single run.
         curves: of each run.
@@ -320,7 +321,8 @@ class RunMetrics:
     calibrated_since: bool
     also_scored: dict[str, SavedScores]
     evaluations: tuple[KeptEvaluation, ...]
-    frozen_features: FrozenFeatures | None
+    frozen_features: SavedRegression | None
+    tf_idf: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
     advice: tuple[Advice, ...]
     seeds: EndedStudy | None
     curves: tuple[Curve, ...]

@@ -6,13 +6,14 @@ from typing import Final
 from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.score_parts import Baseline, LabelScore, MetricScore
 from bertune.reports.charts import Axes, intervals, no_numbers, scatter
+from bertune.reports.comparison_text import difference_text
 from bertune.reports.kept_evaluations import CHOSEN_ON, KeptEvaluation
 from bertune.reports.page import figure, grid, note, scrolling, section, table
 from bertune.reports.run_metrics import AnswerNumbers, Group, Measure, RunMetrics
 from bertune.reports.words import metric_interval, metric_text, name_of, percent, short
 from bertune.wording.counts import counted
 from bertune.wording.markup import Html, element
-from bertune.wording.metric_text import interval_methods, loss_text, metric_name
+from bertune.wording.metric_text import interval_methods, is_percentage, loss_text, metric_name
 
 _BASELINE: Final = {"majority": "the majority", "mean": "the mean", "constant": "by the label counts"}
 _MOST_LABELS_IN_MATRIX: Final = 12
@@ -57,7 +58,7 @@ def scoring(numbers: RunMetrics) -> list[Html]:
             f"{_caution(scores.baseline)}"
         ),
     ]
-    content += side_by_side
+    content += _simple_baselines(numbers, labels) + side_by_side
     tables = [_matrix(labels, scores)] if scores.confusion or scores.confusion_cells else []
     if scores.labels:
         tables.append(_by_label(scores.labels))
@@ -79,6 +80,34 @@ def _methods(scores: SavedScores) -> str:
 def _caution(baseline: Baseline) -> str:
     """A sentence, where the baseline is not the best constant answer here."""
     return f" {baseline.caution}." if baseline.caution else ""
+
+
+def _simple_baselines(numbers: RunMetrics, labels: Sequence[str]) -> list[Html]:
+    """What a regression of seconds gives, and the model beside it; nothing where that was not measured."""
+    rows = []
+    for found in filter(None, (numbers.tf_idf, numbers.frozen_features)):
+        name, value = next(iter(found.metrics.items()))
+        row: list[str] = [found.name, metric_name(name, labels), metric_text(name, value)]
+        if found.beside is not None:
+            compared = found.beside
+            points = " points" if is_percentage(name) else ""
+            difference, low, high = (
+                difference_text(name, each)
+                for each in (compared.model - compared.baseline, compared.low, compared.high)
+            )
+            row += [metric_text(name, compared.model), f"{difference}{points} ({low} to {high})"]
+        rows.append([*row, *[""] * (5 - len(row)), f"{found.rows_trained:,}", f"{found.rows_scored:,}"])
+    if not rows:
+        return []
+    head = ["fitted in seconds", "metric", "its value", "this model", "model less it (95 %)", "fitted on", "scored on"]
+    return [
+        element("h3", "Beside simple baselines"),
+        table(head, rows),
+        note(
+            "Both answer the same validation rows, on which the best evaluation was chosen. Frozen features are those "
+            "of the encoder before training; TF-IDF knows no encoder."
+        ),
+    ]
 
 
 def beside(numbers: RunMetrics) -> list[Html]:

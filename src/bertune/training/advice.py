@@ -13,13 +13,13 @@ from typing import Final, Literal
 
 from bertune.audit.label_faults import metric_for_rare
 from bertune.data.task_kind import TaskKind
-from bertune.evaluation.frozen_probe import FrozenComparison
+from bertune.evaluation.regression_baseline import BaselineComparison
 from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import named
 from bertune.training.loss_bounds import LossBounds
 from bertune.wording.counts import counted
 
-Code = Literal["collapsed", "near_chance", "below_frozen", "still_falling", "few_steps"]
+Code = Literal["collapsed", "near_chance", "below_baseline", "still_falling", "few_steps"]
 
 NEAR_CHANCE: Final = 0.95
 """Where between floor (0) and chance (1) the last epoch's training loss counts as near chance."""
@@ -43,7 +43,7 @@ _ANOTHER_RATE = 1.5
 _SEEDS_THAT: dict[str, str] = {
     "collapsed": "collapsed: they give every row the same answer",
     "near_chance": "ended with a training loss near chance",
-    "below_frozen": "are below a regression on the encoder's frozen features",
+    "below_baseline": "are below a regression on frozen features or TF-IDF",
     "still_falling": "ended while the loss still fell fast",
     "few_steps": "trained few optimizer steps",
 }
@@ -103,7 +103,7 @@ class Outcome:
         validation_losses: after each epoch; empty without validation data.
         bounds: of the training loss.
         scores: of the model that is kept; None without validation data.
-        frozen: that model beside a regression on frozen features; None where there was none.
+        beside: that model beside the regressions that it is held against.
         label_counts: training rows with each label; empty for values.
         encoder_parameters: of its layers, without embeddings.
         stopped_early: whether patience ended it.
@@ -116,7 +116,7 @@ class Outcome:
     bounds: LossBounds
     validation_losses: tuple[float, ...] = ()
     scores: Scores | None = None
-    frozen: FrozenComparison | None = None
+    beside: tuple[BaselineComparison, ...] = ()
     label_counts: Mapping[str, int]
     encoder_parameters: int
     stopped_early: bool = False
@@ -128,7 +128,8 @@ def advise(outcome: Outcome, in_use: SettingsInUse) -> tuple[Advice, ...]:
     - `collapsed`: all validation rows get one answer (`Scores.is_majority`).
     - `near_chance`: the last epoch's training loss is at `NEAR_CHANCE` or above, measured by the objective's own
       bounds, so with class weights and label smoothing too. Not told beside `collapsed`, which it causes.
-    - `below_frozen`: the first metric is below that of a regression on frozen features (`FrozenComparison.is_below`).
+    - `below_baseline`: the first metric is below that of a regression on frozen features or on TF-IDF
+      (`BaselineComparison.is_below`); the one that leads by more is named.
     - `still_falling`: the training loss fell by `FALLING` or more in the last of two epochs or more, that of validation
       was never lower, and patience did not end the run.
     - `few_steps`: fewer than `FEW_STEPS`, and the loss is not near the floor.
@@ -144,9 +145,10 @@ def advise(outcome: Outcome, in_use: SettingsInUse) -> tuple[Advice, ...]:
         found.append(_collapsed(outcome, in_use))
     elif share >= NEAR_CHANCE:
         found.append(_near_chance(outcome, in_use))
-    if outcome.frozen is not None and outcome.frozen.is_below:
-        mean = ("--pooling mean",) if in_use.pooling == "cls" else ()
-        found.append(Advice("below_frozen", outcome.frozen.sentence(), _usual(outcome, in_use) + mean))
+    below = max((each for each in outcome.beside if each.is_below), key=lambda each: each.lead, default=None)
+    if below is not None:
+        mean = ("--pooling mean",) if in_use.pooling == "cls" and below.features == "frozen features" else ()
+        found.append(Advice("below_baseline", below.sentence(), _usual(outcome, in_use) + mean))
     if _is_still_falling(outcome) and share > LEARNED:
         before, last = outcome.train_losses[-2:]
         message = f"the training loss still fell fast at the end, from {before:.4f} to {last:.4f} in the last epoch"

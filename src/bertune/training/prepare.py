@@ -19,7 +19,7 @@ from bertune.checkpoints.stored_sizes import fitted_config
 from bertune.data.examples import Examples, ReadReport, Task
 from bertune.data.held_out import HeldOut
 from bertune.errors import ConfigError
-from bertune.evaluation.frozen_probe import FrozenProbe
+from bertune.evaluation.regression_baseline import RegressionBaseline
 from bertune.fetch.download import Report
 from bertune.fetch.resolve import resolve_model
 from bertune.models.classifier import Classifier, draw_weights, undrawn_model
@@ -71,7 +71,7 @@ class PreparedRun:
     also_scored: dict[str, Dataset] = field(default_factory=dict)
     held_out: HeldOut | None = None
     # What a study computes once for all of its seeds.
-    frozen: FrozenProbe | None = None
+    baselines: tuple[RegressionBaseline, ...] | None = None
     # None saves nothing while it trains.
     checkpoints: CheckpointSettings | None = None
 

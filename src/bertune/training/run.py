@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from bertune.evaluation.calibration import Calibration
-from bertune.evaluation.frozen_probe import FrozenProbe
+from bertune.evaluation.regression_baseline import RegressionBaseline
+from bertune.evaluation.saved_scores import SavedRegression
 from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import to_json
 from bertune.system.process_group import ALONE, ProcessGroup
@@ -24,7 +25,7 @@ from bertune.training.loop import FitOptions, fit_objective
 from bertune.training.objective import Objective
 from bertune.training.prepare import PreparedRun
 from bertune.training.resolved_settings import resolved_settings
-from bertune.training.run_advice import advice_on, beside_frozen, frozen_probe_of
+from bertune.training.run_advice import advice_on, baselines_of, beside_baselines, saved_baselines
 from bertune.training.run_checkpoints import KeptAs, RunCheckpoints
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import write_dynamics
@@ -50,7 +51,7 @@ class FinishedRun:
             and thresholds.
         calibration: how temperature and thresholds were found; None for values and without validation data.
         also: its scores on rows that nothing was chosen by (MNLI's second set, test), by the name of the split.
-        frozen: the regression on frozen features that it is held against; None where there was none.
+        baselines: the regressions that it is held against, by their names in `RunScores`.
         advice: what to try instead; nothing for a run that has learned.
     """
 
@@ -59,7 +60,7 @@ class FinishedRun:
     best: Evaluation
     calibration: Calibration | None = None
     also: dict[str, Scores] = field(default_factory=dict)
-    frozen: FrozenProbe | None = None
+    baselines: dict[str, SavedRegression] = field(default_factory=dict)
     advice: tuple[Advice, ...] = ()
 
 
@@ -123,7 +124,7 @@ def execute(
         if curves is not None:
             kept_open.enter_context(curves)
         group.from_first(None if state is None else state.fitting)
-        frozen = run.frozen or frozen_probe_of(run)
+        baselines = baselines_of(run) if run.baselines is None else run.baselines
         best = BestEvaluation(run, directory)
         if state is not None:
             best.keep_again(state.fitting)
@@ -146,7 +147,7 @@ def execute(
         )
         with keeper.finishing():
             write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.signature)
-            return _scored(run, directory, history, best, frozen, group)
+            return _scored(run, directory, history, best, baselines, group)
 
 
 def follow(run: PreparedRun, group: ProcessGroup) -> None:
@@ -220,23 +221,26 @@ def _scored(
     directory: RunDirectory,
     history: History,
     kept: BestEvaluation,
-    frozen: FrozenProbe | None,
+    baselines: tuple[RegressionBaseline, ...],
     group: ProcessGroup,
 ) -> FinishedRun:
     """Scores the model that is kept on what nothing was chosen by, and writes what all came to."""
     best = kept.result or history.best
-    advice = advice_on(run, history, best, beside_frozen(frozen, best, kept.signature))
+    beside = beside_baselines(baselines, best, kept.signature)
+    held = saved_baselines(baselines, beside)
+    advice = advice_on(run, history, best, beside)
     also = {name: score_unchosen(run, name, run.classifier, kept.signature, group) for name in run.also_scored}
     if best.scores is not None or also:
         scored = RunScores(
             **kept.place_of(best),
             validation=None if best.scores is None else best.scores.saved(),
             also={name: split.saved() for name, split in also.items()},
-            frozen_features=None if frozen is None else frozen.saved(),
+            frozen_features=held.get("frozen_features"),
+            tf_idf=held.get("tf_idf"),
             advice=advice,
         )
         directory.write_scores(scored)
-    return FinishedRun(directory, history, best, kept.calibration, also, frozen, advice)
+    return FinishedRun(directory, history, best, kept.calibration, also, held, advice)
 
 
 def _saved_data(run: PreparedRun) -> SavedData:

@@ -1,11 +1,16 @@
 """The advice on a run, from what was prepared and what it came to."""
 
+from typing import Final
+
 import numpy as np
 
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.answers import decisions
-from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, probe
+from bertune.evaluation.frozen_probe import probe
+from bertune.evaluation.regression_baseline import BaselineComparison, FeatureKind, RegressionBaseline
+from bertune.evaluation.saved_scores import SavedRegression
 from bertune.evaluation.score_parts import Scoring
+from bertune.evaluation.tf_idf_baseline import tf_idf_baseline
 from bertune.nn.precision import choose_precision
 from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
 from bertune.training.class_weights import class_weights_of
@@ -16,38 +21,64 @@ from bertune.training.objective import Objective
 from bertune.training.plan import plan_of
 from bertune.training.prepare import PreparedRun
 
+_SAVED_AS: Final[dict[FeatureKind, str]] = {"frozen features": "frozen_features", "TF-IDF": "tf_idf"}
 
-def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
-    """Fits the regression on frozen features that the run is held against, with the encoder as it is: before training.
+
+def baselines_of(run: PreparedRun) -> tuple[RegressionBaseline, ...]:
+    """Fits the regressions that the run is held against, with the encoder as it is: before training.
 
     Returns:
-        None without validation data, where the run skips it, or where there is nothing to fit.
+        Those on frozen features and on TF-IDF; none without validation data, where the run skips them, or where there
+        is nothing to fit.
     """
     if run.validation is None or run.settings.skip_probe:
-        return None
+        return ()
     objective = Objective.of(run.signature)
-    return probe(
+    train = objective.checked(run.train, "train", run.classifier)
+    validation = objective.checked(run.validation, "validation", run.classifier)
+    scoring = Scoring(
+        objective.kind,
+        objective.metrics,
+        objective.names_of(run.classifier) if objective.kind.has_labels else None,
+    )
+    frozen = probe(
         run.classifier.encoder,
-        objective.checked(run.train, "train", run.classifier),
-        objective.checked(run.validation, "validation", run.classifier),
-        Scoring(
-            objective.kind,
-            objective.metrics,
-            objective.names_of(run.classifier) if objective.kind.has_labels else None,
-        ),
+        train,
+        validation,
+        scoring,
         epochs=run.config.epochs,
         precision=choose_precision(run.config.precision, run.classifier.device),
         target_range=objective.target_range,
     )
+    of_terms = tf_idf_baseline(train, validation, scoring, target_range=objective.target_range)
+    return tuple(found for found in (frozen, of_terms) if found is not None)
 
 
-def beside_frozen(frozen: FrozenProbe | None, best: Evaluation, signature: ModelSignature) -> FrozenComparison | None:
-    """Compares the model that is kept, by its temperature and thresholds, with the regression; None without either."""
-    return None if frozen is None or best.logits is None else frozen.beside(decisions(best.logits, signature))
+def beside_baselines(
+    baselines: tuple[RegressionBaseline, ...], best: Evaluation, signature: ModelSignature
+) -> tuple[BaselineComparison, ...]:
+    """Compares the model that is kept, by its temperature and thresholds, with each regression."""
+    if best.logits is None:
+        return ()
+    answers = decisions(best.logits, signature)
+    return tuple(baseline.beside(answers) for baseline in baselines)
+
+
+def saved_baselines(
+    baselines: tuple[RegressionBaseline, ...], beside: tuple[BaselineComparison, ...]
+) -> dict[str, SavedRegression]:
+    """Returns what `RunScores` holds of the regressions, by its names.
+
+    Args:
+        baselines: from `baselines_of`.
+        beside: from `beside_baselines`: one of each, or none.
+    """
+    compared = {each.features: each for each in beside}
+    return {_SAVED_AS[each.features]: each.saved(compared.get(each.features)) for each in baselines}
 
 
 def advice_on(
-    run: PreparedRun, history: History, best: Evaluation, frozen: FrozenComparison | None
+    run: PreparedRun, history: History, best: Evaluation, beside: tuple[BaselineComparison, ...]
 ) -> tuple[Advice, ...]:
     """Returns what to try instead of a run's settings; nothing where it has learned.
 
@@ -55,7 +86,7 @@ def advice_on(
         run: as it was prepared.
         history: of its training.
         best: the evaluation whose model is kept.
-        frozen: the model beside the regression on frozen features.
+        beside: the model beside each regression.
     """
     signature, encoder = run.signature, run.classifier.encoder
     scored = [epoch.scores for epoch in history.epochs if epoch.scores is not None]
@@ -67,7 +98,7 @@ def advice_on(
         validation_losses=tuple(scores.mean_loss for scores in scored),
         bounds=_bounds(run),
         scores=best.scores,
-        frozen=frozen,
+        beside=beside,
         label_counts=dict(zip(signature.labels, _label_counts(run), strict=True)),
         encoder_parameters=encoder.layer_parameters,
         stopped_early=history.stopped_early,

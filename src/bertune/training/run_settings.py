@@ -72,7 +72,7 @@ class RunSettings(ReadOptions):
             on rows that were not chosen on.
         threshold_for: the metric to choose thresholds for; the one that chooses the best epoch by default.
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
-        skip_probe: leave out the logistic regression on the encoder's frozen features, which the model is held against.
+        skip_probe: leave out the regressions on frozen features and on TF-IDF, which the model is held against.
         strict: what the audit of the data finds is an error, exit code 3; otherwise it is told as warnings.
         tensorboard: write curves for TensorBoard, into the folder `tensorboard` of the run.
         overwrite: replace an earlier run in the same folder.

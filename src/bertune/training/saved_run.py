@@ -8,7 +8,7 @@ from bertune.audit.findings import Finding
 from bertune.audit.repeated_texts import Overlap
 from bertune.data.held_out import SavedHeldOut
 from bertune.data.read_report import ReadReport
-from bertune.evaluation.saved_scores import FrozenFeatures, SavedScores
+from bertune.evaluation.saved_scores import SavedRegression, SavedScores
 from bertune.system.hinted_values import LEFT_OUT, NOT_EMPTY, MisfitError, Rule, from_json, to_json
 from bertune.system.json_file import JsonObject
 from bertune.tokenization.long_texts import LongTexts
@@ -84,7 +84,8 @@ class RunScores:
         step: how many optimizer steps were behind it; None where there were no evaluations within epochs.
         validation: on the validation rows; None without any.
         also: on rows that nothing was chosen by, by the name of the split: test, and MNLI's second validation set.
-        frozen_features: what it is held against; None where that was not measured.
+        frozen_features: a regression on them that the model is held against; None where that was not measured.
+        tf_idf: one on weighted counts of pieces.
         advice: what to try instead; None before the run has ended.
         model: digest of the model that the scores are of; None in files of older runs, as for the next.
         weights: digest of its weights alone.
@@ -99,7 +100,8 @@ class RunScores:
     step: int | None = field(default=None, metadata=LEFT_OUT)
     validation: SavedScores | None = field(default=None, metadata=LEFT_OUT)
     also: dict[str, SavedScores] = field(default_factory=dict)
-    frozen_features: FrozenFeatures | None = field(default=None, metadata=LEFT_OUT)
+    frozen_features: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
+    tf_idf: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
     advice: tuple[Advice, ...] | None = field(default=None, metadata=LEFT_OUT)
     model: str | None = field(default=None, metadata=LEFT_OUT)
     weights: str | None = field(default=None, metadata=LEFT_OUT)

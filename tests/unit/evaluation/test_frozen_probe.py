@@ -6,20 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
 from tests.unit.training.conftest import make_classifier, make_dataset
 
 from bertune.batches.dataset import Dataset
 from bertune.data.task_kind import TaskKind
-from bertune.evaluation.frozen_probe import FrozenComparison, FrozenProbe, _fit, probe, rows_for_probe
+from bertune.evaluation.frozen_probe import probe, rows_for_probe
 from bertune.evaluation.mean_features import mean_features
+from bertune.evaluation.regression_baseline import RegressionBaseline
 from bertune.evaluation.score_parts import Scoring
 from bertune.models.encoder import Encoder
 from bertune.tokenization.encoded_examples import EncodedExamples
-
-SOURCE = np.random.default_rng(0)
-FEATURES = SOURCE.standard_normal((150, 12))
-CLASSES = (FEATURES @ SOURCE.standard_normal((12, 3)) + SOURCE.standard_normal((150, 3))).argmax(axis=1)
 
 
 @pytest.fixture
@@ -27,7 +23,7 @@ def encoder() -> Encoder:
     return make_classifier().encoder
 
 
-def probed(encoder: Encoder, train: Dataset, validation: Dataset, **changes: Any) -> FrozenProbe | None:
+def probed(encoder: Encoder, train: Dataset, validation: Dataset, **changes: Any) -> RegressionBaseline | None:
     settings: dict[str, Any] = {
         "kind": TaskKind.CLASSIFICATION,
         "metrics": ("accuracy",),
@@ -43,28 +39,6 @@ def probed(encoder: Encoder, train: Dataset, validation: Dataset, **changes: Any
 
 def with_targets(data: Dataset, targets: Any) -> Dataset:
     return replace(data, targets=targets)
-
-
-@pytest.mark.parametrize("penalty", [0.01, 1.0])
-def test_classes_get_the_weights_of_scikit_learn(penalty: float) -> None:
-    ours = _fit(FEATURES, np.eye(3)[CLASSES], penalty, TaskKind.CLASSIFICATION)
-    theirs = LogisticRegression(C=1 / (150 * penalty), tol=1e-8, max_iter=1000).fit(FEATURES, CLASSES)
-    np.testing.assert_allclose(ours[:-1].T, theirs.coef_, atol=5e-3)
-
-
-def test_each_of_several_labels_gets_the_weights_it_would_have_alone() -> None:
-    rows = np.eye(3)[CLASSES]
-    together = _fit(FEATURES, rows, 0.1, TaskKind.MULTI_LABEL)
-    alone = LogisticRegression(C=1 / (150 * 0.1), tol=1e-8).fit(FEATURES, rows[:, 1])
-    np.testing.assert_allclose(together[:-1, 1], alone.coef_[0], atol=5e-3)
-
-
-def test_values_get_the_weights_of_ridge_regression() -> None:
-    values = FEATURES[:, :1] * 2 + 5
-    ours = _fit(FEATURES, values, 0.1, TaskKind.REGRESSION)
-    theirs = Ridge(alpha=150 * 0.1).fit(FEATURES, values[:, 0])
-    np.testing.assert_allclose(ours[:-1, 0], theirs.coef_, atol=1e-4)
-    assert ours[-1, 0] == pytest.approx(theirs.intercept_, abs=1e-4)
 
 
 @pytest.mark.parametrize("without", ["", "kernels"])
@@ -153,25 +127,3 @@ def test_the_rows_cost_five_per_cent_of_the_run_but_where_it_is_short() -> None:
     assert rows_for_probe(1000, 200, 3) == (320, 160)
     assert rows_for_probe(3668, 408, 5) == (1000, 408)
     assert rows_for_probe(100_000, 5000, 1) == (1000, 500)
-
-
-def test_a_model_is_below_only_by_more_than_a_standard_error(encoder: Encoder) -> None:
-    targets = np.array([0, 1] * 50)
-    found = FrozenProbe(
-        TaskKind.CLASSIFICATION, {"accuracy": 1.0}, 200, np.arange(100, 200), targets.copy(), targets, 2, 0.1
-    )
-    model = np.concatenate([np.zeros(100, np.int64), targets])
-    assert not found.beside(model).is_below
-    model[100] = 1 - model[100]
-    assert not found.beside(model).is_below  # one row
-    model[100] = 1 - model[100]
-    model[100:130] = 1 - model[100:130]
-    beside = found.beside(model)
-    assert (beside.model, beside.frozen, beside.rows) == (0.7, 1.0, 100)
-    assert beside.is_below
-    assert beside.standard_error == pytest.approx(np.sqrt(0.3 * 0.7 / 100), rel=0.15)
-    assert beside.p < 0.001
-    assert "accuracy is 70.0 %, below the 100.0 % of a logistic regression" in beside.sentence()
-    hamming = FrozenComparison("", "hamming_loss", model=0.3, frozen=0.1, standard_error=0.05, p=0.01, rows=9)
-    assert hamming.is_below
-    assert not replace(hamming, model=0.14).is_below

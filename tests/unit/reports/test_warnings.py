@@ -6,9 +6,11 @@ from tests.unit.reports.some_run import RUN, SCORES, with_accuracy
 
 from bertune.audit.audit import SplitAudit
 from bertune.audit.findings import Finding
-from bertune.evaluation.saved_scores import FrozenFeatures
+from bertune.evaluation.saved_scores import SavedComparison, SavedRegression
 from bertune.reports.headline import headline
 from bertune.reports.numbers import warnings_of
+from bertune.reports.scores_section import scoring
+from bertune.reports.words import percent
 from bertune.training.advice import Advice
 from bertune.training.saved_run import SavedData
 from bertune.wording.markup import join
@@ -86,8 +88,12 @@ def test_what_the_audit_found_in_many_rows_shares_a_box() -> None:
     assert page.count("<li>Data: ") == 2
 
 
-def test_the_page_says_what_frozen_features_give() -> None:
-    frozen = FrozenFeatures("logistic regression on frozen features", {"accuracy": 0.701}, 1000, 408)
-    page = join(headline(replace(RUN, frozen_features=frozen)))
-    assert "a logistic regression on frozen features has accuracy 70.1" in page
-    assert "fitted on 1,000 training rows" in page
+def test_the_page_holds_the_model_against_simple_baselines() -> None:
+    compared = SavedComparison("accuracy", 0.794, 0.701, 0.049, 0.137, 0.001)
+    frozen = SavedRegression("logistic regression on frozen features", {"accuracy": 0.701}, 1000, 408, 0.1, compared)
+    older = SavedRegression("logistic regression on TF-IDF", {"accuracy": 0.66}, 3668, 408)
+    page = join(scoring(replace(RUN, frozen_features=frozen, tf_idf=older)))
+    for cell in (percent(0.701), percent(0.794), "+9.3 points (+4.9 to +13.7)", "1,000", percent(0.66), "3,668"):
+        assert f">{cell}</td>" in page, cell
+    assert page.index("TF-IDF") < page.index("frozen features")
+    assert "simple baselines" not in join(scoring(RUN))

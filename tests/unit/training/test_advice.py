@@ -10,7 +10,7 @@ from tests.unit.scored import scored
 
 from bertune.cli.app import make_app
 from bertune.data.task_kind import TaskKind
-from bertune.evaluation.frozen_probe import FrozenComparison
+from bertune.evaluation.regression_baseline import BaselineComparison, FeatureKind
 from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import from_json, to_json
 from bertune.training.advice import Advice, Code, Outcome, SettingsInUse, advice_lines, advice_of_seeds, advise
@@ -63,8 +63,9 @@ def codes(outcome: Outcome, in_use: SettingsInUse = IN_USE) -> list[str]:
     return [each.code for each in advise(outcome, in_use)]
 
 
-def beside(model: float, frozen: float) -> FrozenComparison:
-    return FrozenComparison("logistic regression on frozen features", "accuracy", model, frozen, 0.02, 0.03, 500)
+def beside(model: float, baseline: float, features: FeatureKind = "frozen features") -> tuple[BaselineComparison, ...]:
+    name, interval = f"logistic regression on {features}", (model - baseline - 0.04, model - baseline + 0.04)
+    return (BaselineComparison(features, name, "accuracy", model, baseline, interval, 0.03, 500),)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +76,8 @@ def beside(model: float, frozen: float) -> FrozenComparison:
         replace(GOOD, train_losses=(0.3, 0.1, 0.02)),  # falls fast to where nothing is left
         replace(GOOD, train_losses=(0.6, 0.4, 0.2), validation_losses=(0.5, 0.4, 0.45)),  # more would be overfitting
         replace(GOOD, train_losses=(0.6, 0.4, 0.3), stopped_early=True, validation_losses=()),
-        replace(GOOD, frozen=beside(0.85, 0.86)),  # less than a standard error
-        replace(GOOD, frozen=beside(0.85, 0.7)),
+        replace(GOOD, beside=beside(0.85, 0.86)),  # less than a standard error
+        replace(GOOD, beside=beside(0.85, 0.7)),
         replace(GOOD, scores=None, validation_losses=()),
         replace(GOOD, train_losses=(0.4,)),  # of one epoch nothing is known of how it fell
     ],
@@ -147,11 +148,18 @@ def test_a_loss_that_still_falls_fast_is_told_with_twice_the_epochs() -> None:
 
 
 def test_a_model_below_frozen_features_is_told_with_both_values() -> None:
-    (advice,) = advise(replace(GOOD, frozen=beside(0.588, 0.701)), replace(IN_USE, recipe="auto", learning_rate=1e-4))
-    assert advice.code == "below_frozen"
+    (advice,) = advise(replace(GOOD, beside=beside(0.588, 0.701)), replace(IN_USE, recipe="auto", learning_rate=1e-4))
+    assert advice.code == "below_baseline"
     assert "accuracy is 58.8 %, below the 70.1 % of a logistic regression on frozen features" in advice.message
     assert "same 500 validation rows (p = 0.030)" in advice.message
     assert "--pooling mean" in advice.commands
+
+
+def test_of_two_baselines_the_one_that_leads_by_more_is_told() -> None:
+    both = beside(0.588, 0.701) + beside(0.588, 0.75, "TF-IDF")
+    (advice,) = advise(replace(GOOD, beside=both), replace(IN_USE, recipe="auto", learning_rate=1e-4))
+    assert "below the 75.0 % of a logistic regression on TF-IDF" in advice.message
+    assert "--pooling mean" not in advice.commands  # it has nothing to do with the encoder
 
 
 def test_values_are_held_against_their_variance() -> None:
@@ -164,7 +172,7 @@ SITUATIONS = [
     replace(GOOD, scores=scores_of(0.5, constant=True), label_counts={"ham": 960, "spam": 40}, steps=30),
     replace(GOOD, train_losses=(0.69, 0.69), steps=30),
     replace(GOOD, train_losses=(0.66, 0.5)),
-    replace(GOOD, frozen=beside(0.5, 0.7)),
+    replace(GOOD, beside=beside(0.5, 0.7)),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.scored import scored
 
-from bertune.evaluation.saved_scores import FrozenFeatures
+from bertune.evaluation.saved_scores import SavedComparison, SavedRegression
 from bertune.training.advice import Advice
 from bertune.training.saved_run import RunScores, SavedSettings
 
@@ -15,7 +15,10 @@ RUN = RunScores(
     epoch=3,
     validation=SCORES,
     also={"validation_mismatched": SCORES, "test": SCORES},
-    frozen_features=FrozenFeatures("logistic regression", {"accuracy": 0.5}, 2, 2, 0.1),
+    frozen_features=SavedRegression("logistic regression", {"accuracy": 0.5}, 2, 2, 0.1),
+    tf_idf=SavedRegression(
+        "logistic regression", {"accuracy": 0.5}, 2, 2, 0.1, SavedComparison("accuracy", 1, 0.5, -0.1, 1, 0.5)
+    ),
     advice=(Advice("few_steps", "30 steps are few", ("--epochs 6",)),),
     model="digest",
     weights="other",
@@ -27,11 +30,12 @@ RUN = RunScores(
     [
         (
             RUN,
-            "epoch validation validation_mismatched test frozen_features advice model weights",
+            "epoch validation validation_mismatched test frozen_features tf_idf advice model weights",
         ),
         (
             replace(RUN, seed=7, calibrated_since=True),
-            "seed epoch validation validation_mismatched frozen_features advice model weights test calibrated_since",
+            "seed epoch validation validation_mismatched frozen_features tf_idf advice model weights test "
+            "calibrated_since",
         ),
         (
             RunScores(average="greedy soup", seeds=(1, 2), validation=SCORES, also={"test": SCORES}, weights="w"),
