@@ -1,7 +1,7 @@
 """A server under load: latency and throughput beside the process alone and transformers' pipeline, overload, its end.
 
     python -m benchmarks.serving --serve FOLDER --model RUN/model --pairs msr_paraphrase_test.txt \
-        --out benchmarks/results/serving_MACHINE_DATE [--parts unloaded,throughput,overload,slow,drain,soak]
+        --out benchmarks/results/serving_MACHINE_DATE [--parts cold,unloaded,throughput,overload,slow,drain,soak]
 
 FOLDER is what is served: a run, or an export to ONNX; the pipeline reads the model of the run, by the Python that
 BERTUNE_TRANSFORMERS_PYTHON names, or by this one. Everything stays on 127.0.0.1 and is bounded in count and time. The
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from benchmarks.http_load import (
 )
 from benchmarks.machine import machine, versions
 
-PARTS = ("unloaded", "throughput", "overload", "slow", "drain", "soak")
+PARTS = ("cold", "unloaded", "throughput", "overload", "slow", "drain", "soak")
 CONNECTIONS = 32
 HERE = Path(__file__).parent
 
@@ -90,6 +91,27 @@ def server(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], i
             if process.poll() is None:
                 process.terminate()
                 process.wait(60)
+
+
+def cold(options: argparse.Namespace, bodies: list[bytes], _workers: dict[str, Worker]) -> dict[str, Any]:
+    """From a cold process and a warm disk: the first prediction of the command line, and a server that listens."""
+    texts = json.loads(bodies[0])["inputs"]
+    predict = [sys.executable, "-m", "bertune", "predict", str(options.serve), *texts]
+    seconds: dict[str, list[float]] = {"first prediction": [], "server listens": []}
+    processor: list[float] = []
+    for number in range(options.starts + 2):
+        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(predict, stdout=subprocess.DEVNULL, check=True)
+        taken, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+        begun = time.perf_counter()
+        with server(options.serve, "--quiet"):
+            listening = time.perf_counter() - begun
+        if number >= 2:  # the first warm the disk
+            seconds["first prediction"].append(taken)
+            seconds["server listens"].append(listening)
+            processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    found: dict[str, Any] = {name: percentiles(each) for name, each in seconds.items()}
+    return {**found, "processor time of a first prediction": percentiles(processor)}
 
 
 def unloaded(options: argparse.Namespace, bodies: list[bytes], workers: dict[str, Worker]) -> dict[str, Any]:
@@ -238,14 +260,28 @@ def main() -> None:
     for name in ("serve", "model", "pairs", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--parts", default=",".join(PARTS))
-    for name, value in {"rounds": 5, "requests": 200, "rows": 512, "drains": 20, "open-connections": 900}.items():
+    for name, value in {
+        "rounds": 5,
+        "requests": 200,
+        "rows": 512,
+        "drains": 20,
+        "starts": 15,
+        "open-connections": 900,
+    }.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     for name, seconds in {"seconds": 10.0, "overload-seconds": 60.0, "soak-minutes": 20.0}.items():
         parser.add_argument(f"--{name}", type=float, default=seconds)
     options = parser.parse_args()
     lines = options.pairs.read_text("utf-8-sig").splitlines()[1 : options.rows + 1]
     pairs = [tuple(line.split("\t")[3:5]) for line in lines]
-    parts = {"unloaded": unloaded, "throughput": throughput, "overload": overload, "slow": slow, "drain": drain}
+    parts = {
+        "cold": cold,
+        "unloaded": unloaded,
+        "throughput": throughput,
+        "overload": overload,
+        "slow": slow,
+        "drain": drain,
+    }
     parts["soak"] = soak
     wanted = options.parts.split(",")
     result: dict[str, Any] = {

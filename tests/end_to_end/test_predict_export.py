@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,10 @@ import pytest
 from tests.end_to_end.world import Run
 
 # What a prediction may import beside Python's own and bertune: whoever serves an export installs no more.
-ALLOWED = {"attr", "attrs", "bertune", "cyclopts", "numpy", "onnxruntime", "rich", "tokenizers"}
+# Where a bar is drawn, rich draws it.
+ALLOWED = {"attr", "attrs", "bertune", "cyclopts", "numpy", "onnxruntime", "tokenizers"}
+# By these variables telemetry is off anyway: the one for it, and what tells of tests.
+TELLS_NOTHING = {"CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "TF_BUILD"}
 TOLD = "from importlib.metadata import packages_distributions as known; import sys; from bertune.cli.app import main"
 
 
@@ -62,6 +66,15 @@ def test_a_prediction_imports_tokenizers_numpy_and_onnxruntime_alone(exported: P
     assert (code, json.loads(done.stdout)["predicted_label"]) == ("0", "up"), done.stderr
     # Hooks of the environment, which run before the first line, begin with an underscore.
     assert {name for name in imported if not name.startswith("_")} == ALLOWED - {"bertune"}
+
+
+def test_a_prediction_leaves_nothing_that_could_be_sent_elsewhere(exported: Path, tmp_path: Path) -> None:
+    # Since its version 1.29 onnxruntime keeps what it would tell its maker in the folder of the user.
+    environment = {name: value for name, value in os.environ.items() if name not in TELLS_NOTHING}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "bertune", "predict", str(exported), "good day"]
+    subprocess.run(command, env=environment, capture_output=True, check=True, timeout=120)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_needs_torch_says_so_where_there_is_none(trained: Path) -> None:

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from bertune.checkpoints.signature import EXPORT_PROOF_FILE, SIGNATURE_FILE
+from bertune.checkpoints.file_names import EXPORT_PROOF_FILE
+from bertune.checkpoints.signature import SIGNATURE_FILE
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE, is_of_transformers
 from bertune.data.missing_path import near_path
 from bertune.errors import DataError

@@ -16,8 +16,6 @@ from bertune.system.json_file import read_json_object
 from bertune.tokenization.long_texts import LongText
 
 SIGNATURE_FILE = "bertune.json"
-# In the folder of an export, where the signature has another name.
-EXPORT_PROOF_FILE = "agreement.json"
 FORMAT_VERSION = 1
 # Entries that files of the first releases do not have.
 _LATER = frozenset(

@@ -107,8 +107,6 @@ def predict(
         predict_spread(run, texts, options, Spread(destination, compute, output))
         return
     _ = compute.number()  # refuses flags without effect
-    from bertune.data.kept_columns import KeptColumns
-
     explain, quiet = explaining.explain, output.quiet
     tell = keep_quiet if quiet else say
     if not explain:
@@ -139,7 +137,11 @@ def predict(
         )
         _predict_lines(model, destination, how)
         return
-    kept = None if destination.keep is None else KeptColumns(destination.kept_names)
+    kept = None
+    if destination.keep is not None:
+        from bertune.data.kept_columns import KeptColumns
+
+        kept = KeptColumns(destination.kept_names)
     rows = rows_for(model, options, texts, kept)
     if not texts:
         tell_reading(rows, options, model.signature, tell)

@@ -1,26 +1,20 @@
-"""Live progress of what the command line does: a bar on a terminal, plain lines elsewhere."""
+"""Live progress of what the command line does: a bar on a terminal, plain lines elsewhere.
+
+rich, which draws bars, is imported where one may be drawn: whoever asks for nothing need not wait for it.
+"""
 
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
 from bertune.cli.terminal import say
-from bertune.training.training_progress import TrainingProgress, training_bars
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from bertune.fetch.download import FetchProgress
     from bertune.shards.reencode import ReencodeProgress
+    from bertune.training.training_progress import TrainingProgress
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -35,7 +29,11 @@ class SeedsProgress:
 
     def __init__(self, seeds: int, *, enabled: bool = True) -> None:
         self._seeds = seeds
-        self._progress = training_bars() if enabled else None
+        self._progress: Progress | None = None
+        if enabled:
+            from bertune.training.training_progress import training_bars
+
+            self._progress = training_bars()
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +44,7 @@ class SeedsProgress:
         if self._progress is not None:
             self._progress.stop()
 
-    def callback_of(self, seed: int, place: int) -> TrainingProgress | None:
+    def callback_of(self, seed: int, place: int) -> "TrainingProgress | None":
         """Makes what shows one seed.
 
         Args:
@@ -55,6 +53,8 @@ class SeedsProgress:
         """
         if self._progress is None:
             return None
+        from bertune.training.training_progress import TrainingProgress
+
         number = "" if seed == place else f" (seed {seed})"
         return TrainingProgress(f"seed {place} of {self._seeds}{number}", self._progress)
 
@@ -69,39 +69,46 @@ class RowsProgress:
     """
 
     def __init__(self, name: str, rows: int | None, *, enabled: bool = True) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn(name),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not (enabled and console.is_terminal),
-        )
-        self._task = self._progress.add_task(name, total=rows)
+        self._progress = _bar_of_rows(name, rows) if enabled else None
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._progress is not None:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress is not None:
+            self._progress.stop()
 
     @property
     def is_shown(self) -> bool:
         """Whether there is a terminal that shows it."""
-        return not self._progress.disable
+        return self._progress is not None
 
     def total(self, rows: int) -> None:
         """Says how many rows there are, where that was not known before."""
-        self._progress.update(self._task, total=rows)
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], total=rows)
 
     def advance(self, rows: int) -> None:
         """Moves the bar."""
-        self._progress.advance(self._task, rows)
+        if self._progress is not None:
+            self._progress.advance(self._progress.task_ids[0], rows)
+
+
+def _bar_of_rows(name: str, rows: int | None) -> "Progress | None":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return None
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    progress = Progress(*columns, console=console, transient=True)
+    progress.add_task(name, total=rows)
+    return progress
 
 
 class EncodingProgress:
@@ -113,6 +120,9 @@ class EncodingProgress:
     """
 
     def __init__(self, name: str, *, enabled: bool = True) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         console = Console(stderr=True)
         self._name = name
         self._enabled = enabled
@@ -169,6 +179,16 @@ class FetchingProgress:
     """
 
     def __init__(self, *, enabled: bool = True) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
         console = Console(stderr=True)
         self._enabled = enabled
         self._is_terminal = console.is_terminal

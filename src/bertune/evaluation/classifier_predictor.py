@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from bertune.nn.precision import Precision, choose_precision
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.tokenizer_protocol import Tokenizer
 
-# Whoever keeps a model ready has many texts for it.
-_MANY_TOKENS: Final = 1 << 30
-
 
 @dataclass(frozen=True, eq=False)
 class ClassifierPredictor:
@@ -28,11 +24,13 @@ class ClassifierPredictor:
         model: that was loaded.
         precision: in which the layers compute.
         compute: its logits, of a model that is kept ready (see `kept_ready`); None gets it ready for each call.
+        ready_by: what a model that is kept ready is computed by; None finds out at each call.
     """
 
     model: LoadedModel
     precision: Precision = "fp32"
     compute: ComputeLogits | None = None
+    ready_by: str | None = None
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -47,6 +45,8 @@ class ClassifierPredictor:
     @property
     def computed_by(self) -> str:
         """In which precision, and by compiled kernels or why not by them."""
+        if self.ready_by is not None:
+            return self.ready_by
         classifier = self.model.classifier
         with computing_in(classifier.encoder, choose_precision(self.precision, classifier.device)):
             return computed_by(classifier)
@@ -61,18 +61,18 @@ class ClassifierPredictor:
 
 @contextmanager
 def kept_ready(
-    model: LoadedModel, precision: Precision = "fp32", *, tokens: int = _MANY_TOKENS
+    model: LoadedModel, precision: Precision = "fp32", *, tokens: int | None = None
 ) -> Iterator[ClassifierPredictor]:
     """Gets a model ready once, for any number of predictions by the thread that enters.
 
     Args:
         model: in evaluation mode meanwhile, and left as it was found.
         precision: in which the layers compute.
-        tokens: about how many are computed in all; laying out the weights is worth it for many.
+        tokens: see `computing_logits`.
     """
     classifier = model.classifier
     with (
         computing_in(classifier.encoder, choose_precision(precision, classifier.device)),
         computing_logits(classifier, tokens=tokens) as compute,
     ):
-        yield ClassifierPredictor(model, precision, compute)
+        yield ClassifierPredictor(model, precision, compute, computed_by(classifier))

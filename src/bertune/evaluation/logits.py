@@ -98,17 +98,23 @@ class ComputeLogits(Protocol):
 
 
 @contextmanager
-def computing_logits(classifier: Classifier, *, tokens: int, group: ProcessGroup = ALONE) -> Iterator[ComputeLogits]:
+def computing_logits(
+    classifier: Classifier, *, tokens: int | None, group: ProcessGroup = ALONE
+) -> Iterator[ComputeLogits]:
     """Gets a classifier ready once, for the logits of any number of examples in turn.
 
     What comes of some examples does not depend on those before.
 
     Args:
         classifier: the model; in evaluation mode meanwhile and left as it was found.
-        tokens: about how many are computed in all; laying out the weights is worth it for many.
+        tokens: about how many are computed in all; laying out the weights is worth it for many. None for requests
+            without end, of few tokens each: float32 weights, which are kept twice then, are laid out too.
         group: of the processes that compute a share of the batches each, and all get all logits.
     """
-    compute = _computation_of(classifier, prepack=tokens >= _LEAST_TOKENS_TO_PREPACK)
+    # In batches of thousands of tokens float32 products are as fast from weights as they lie.
+    is_float32 = classifier.encoder.compute_dtype == torch.float32
+    prepack = tokens is None or (tokens >= _LEAST_TOKENS_TO_PREPACK and not is_float32)
+    compute = _computation_of(classifier, prepack=prepack)
     # In the products of `fit` and of the command line: whoever asks, the same model gives the same bits.
     computing = computing_in(classifier.encoder, classifier.encoder.compute_dtype)
 

@@ -18,6 +18,9 @@ from bertune.kernels.interface import pointer
 from bertune.kernels.prepacked import LatestProduct, PackedMatrix
 
 _LENGTH_MULTIPLE = 32
+# Of a text alone: it has few lengths, so that a shape for each sixteenth token are few, and to compute no more than it
+# has is worth more than the shapes.
+_ROW_MULTIPLE_ALONE = 16
 
 
 class Shape(NamedTuple):
@@ -42,7 +45,8 @@ class Shape(NamedTuple):
 
 def shape_of(batch: Batch, *, first_only: bool, keep: bool, drops: bool) -> Shape:
     """Returns the shape of a batch."""
-    padded, longest = _up(batch.layout.num_tokens, ROW_MULTIPLE), _up(batch.layout.max_seqlen, _LENGTH_MULTIPLE)
+    multiple = _ROW_MULTIPLE_ALONE if len(batch) == 1 and not keep else ROW_MULTIPLE
+    padded, longest = _up(batch.layout.num_tokens, multiple), _up(batch.layout.max_seqlen, _LENGTH_MULTIPLE)
     return Shape(len(batch), padded, longest, first_only, keep, drops)
 
 

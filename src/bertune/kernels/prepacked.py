@@ -10,15 +10,22 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from bertune.nn.exact_products import are_of_onednn, fast_float32_products
+
 # A result is rounded to bfloat16, at most half of 2**-7 of itself; a wrong layout would be wrong throughout.
 _TOLERANCE = 2.0**-7
+# Rows, inputs and outputs: of a short text, of a long one and of a batch; of a narrow encoder and of wider ones.
+_TRIED = ((64, 384, 1152), (64, 1536, 384), (64, 768, 768), (192, 384, 1536), (1024, 96, 64))
 
 
 def can_prepack(dtype: torch.dtype) -> bool:
     """Returns whether weights of a type can be laid out beforehand here.
 
-    In float32 they are not: it is left to torch which of two libraries multiplies them.
+    In float32 only where oneDNN multiplies them in any case, and gives the same bits (of one or two rows with matrices
+    of less than 256 columns it may round otherwise): elsewhere it is left to torch which of two libraries does.
     """
+    if dtype == torch.float32:
+        return are_of_onednn() and _is_same()
     return dtype == torch.bfloat16 and _is_exact()
 
 
@@ -26,7 +33,7 @@ class PackedMatrix:
     """A weight in the layout that oneDNN's product reads fastest.
 
     Args:
-        weight: (outputs, inputs), bfloat16.
+        weight: (outputs, inputs), bfloat16 or float32.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -53,6 +60,21 @@ class LatestProduct:
         self._tensor = None  # so that the new one may take its memory, which the processor still has near
         self._tensor = matrix.product(x)
         self.address.value = self._tensor.data_ptr()
+
+
+@cache
+def _is_same() -> bool:
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode(), fast_float32_products():
+        for rows, inputs, outputs in _TRIED:
+            x, weight = (torch.randn(size, inputs, generator=generator) for size in (rows, outputs))
+            try:
+                product = PackedMatrix(weight).product(x)
+            except (AttributeError, RuntimeError):
+                return False
+            if product.dtype != x.dtype or not torch.equal(product, x @ weight.t()):
+                return False
+    return True
 
 
 @cache

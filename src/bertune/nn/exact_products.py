@@ -21,7 +21,7 @@ def fast_float32_products() -> Iterator[None]:
     such kernel and computes in float32, on AMD's processors faster than torch's default library there. So
     that nothing depends on this being so, a product is computed first and compared with float64.
     """
-    if not _helps():
+    if not are_of_onednn():
         yield
         return
     with _oneDNN():
@@ -40,7 +40,8 @@ def _oneDNN() -> Iterator[None]:  # noqa: N802 (its name)
 
 
 @cache
-def _helps() -> bool:
+def are_of_onednn() -> bool:
+    """Returns whether `fast_float32_products` sends them to oneDNN here."""
     return not is_disabled("fp32-products") and _is_amd() and is_exact()
 
 

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from bertune.checkpoints.signature import EXPORT_PROOF_FILE
+from bertune.checkpoints.file_names import EXPORT_PROOF_FILE
 from bertune.errors import CheckpointError, DataError
 from bertune.system.json_file import JsonObject, read_json_object
 
@@ -17,6 +17,7 @@ FORMAT_VERSION: Final = 1
 NOT_PROVED: Final = frozenset({AGREEMENT_FILE, PROOF_FILE, CARD_FILE, ".gitattributes"})
 # What `hf download` notes of the files that it has brought.
 _DOWNLOADED: Final = ".cache/huggingface/"
+_BLOCK_BYTES: Final = 16 << 20
 _AGAIN: Final = "export the model again: bertune export RUN OUT --format …"
 
 
@@ -80,6 +81,14 @@ def check_files(folder: Path, files: dict[str, str]) -> None:
             raise CheckpointError(f"{folder / AGREEMENT_FILE}: {name!r} is no name of a file of an export", hint=_AGAIN)
         if not path.is_file():
             raise CheckpointError(f"{path}: is missing", hint=_AGAIN)
-        with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
-                raise CheckpointError(f"{path}: has changed since the export was proved", hint=_AGAIN)
+        if _digest(path) != digest:
+            raise CheckpointError(f"{path}: has changed since the export was proved", hint=_AGAIN)
+
+
+def _digest(path: Path) -> str:
+    """Returns the SHA-256 of a file; in a few large steps, since between any two it may wait for other Python code."""
+    digest, block = hashlib.sha256(), memoryview(bytearray(min(_BLOCK_BYTES, path.stat().st_size + 1)))
+    with path.open("rb", buffering=0) as stream:
+        while size := stream.readinto(block):
+            digest.update(block[:size])
+    return digest.hexdigest()

@@ -4,20 +4,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bertune.checkpoints.signature import ModelSignature
 from bertune.errors import CheckpointError, ConfigError
-from bertune.evaluation.given_types import GivenTexts
-from bertune.evaluation.predictions import Predictions, predictions_by
 from bertune.runtime.export_files import AGREEMENT_FILE, check_files, read_agreement
-from bertune.runtime.onnx_session import OnnxSession
-from bertune.tokenization.encoded_examples import EncodedExamples
-from bertune.tokenization.read_tokenizer import read_tokenizer
-from bertune.tokenization.tokenizer_protocol import Tokenizer
+
+# What takes its time is imported while the files are checked.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bertune.checkpoints.signature import ModelSignature
+    from bertune.evaluation.given_types import GivenTexts
+    from bertune.evaluation.predictions import Predictions
+    from bertune.tokenization.encoded_examples import EncodedExamples
+    from bertune.tokenization.tokenizer_protocol import Tokenizer
 
 MODEL_FILE: Final = "model.onnx"
 SIGNATURE_FILE: Final = "contract.json"
@@ -44,10 +45,10 @@ class ExportedModel:
     """
 
     folder: Path
-    tokenizer: Tokenizer
-    signature: ModelSignature
+    tokenizer: "Tokenizer"
+    signature: "ModelSignature"
     computed_by: str
-    compute: Callable[..., NDArray[np.float32]]
+    compute: "Callable[..., NDArray[np.float32]]"
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None) -> "ExportedModel":
@@ -69,9 +70,14 @@ class ExportedModel:
                 f"{folder}: an export to {agreement['format']}, which bertune does not run itself",
                 hint="export to onnx, or name the run",
             )
-        check_files(folder, agreement["files"])
-        # Each takes a fifth of a second: what starts for one text waits for the longer alone.
+        # What starts for one text waits for the longest of these alone: neither digests nor a session need Python.
         with ThreadPoolExecutor(1) as beside:
+            checking = beside.submit(check_files, folder, agreement["files"])
+            from bertune.checkpoints.signature import ModelSignature
+            from bertune.runtime.onnx_session import OnnxSession
+            from bertune.tokenization.read_tokenizer import read_tokenizer
+
+            checking.result()
             opening = beside.submit(OnnxSession, folder / MODEL_FILE, threads=threads)
             signature = ModelSignature.read(folder, name=SIGNATURE_FILE)
             tokenizer = read_tokenizer(folder)
@@ -81,11 +87,13 @@ class ExportedModel:
         precision = "fp32" if agreement.get("int8") is None else "int8"
         return cls(folder, tokenizer, signature, f"{precision}, ONNX Runtime {session.version}", session.logits)
 
-    def logits(self, encoded: EncodedExamples, *, on_batch: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+    def logits(
+        self, encoded: "EncodedExamples", *, on_batch: Callable[[int], None] | None = None
+    ) -> "NDArray[np.float32]":
         """Computes the logits of examples; see `Predictor`."""
         return self.compute(encoded, on_batch=on_batch)
 
-    def predict(self, texts: GivenTexts, *, on_batch: Callable[[int], None] | None = None) -> Predictions:
+    def predict(self, texts: "GivenTexts", *, on_batch: Callable[[int], None] | None = None) -> "Predictions":
         """Predicts texts; see `bertune.predict`.
 
         Args:
@@ -97,5 +105,6 @@ class ExportedModel:
         """
         # Readers of tables, which take their time, are behind it.
         from bertune.evaluation.given_texts import rows_of
+        from bertune.evaluation.predictions import predictions_by
 
         return predictions_by(self, rows_of(self.signature, texts), on_batch=on_batch)

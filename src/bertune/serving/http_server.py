@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import resource
@@ -117,6 +118,14 @@ class DrainingServer(uvicorn.Server):
         self._state: ServingState = app.state.serving
         self._limits = limits
         self._told = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to take connections."""
+        # Vocabularies, models and modules stay until the end. To look for garbage in them, from time to time, would
+        # keep all requests waiting for a tenth of a second.
+        gc.collect()
+        gc.freeze()
+        await super().startup(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

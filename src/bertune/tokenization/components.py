@@ -7,7 +7,7 @@ carries it to any other program that reads that file.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 import tokenizers
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
@@ -54,7 +54,8 @@ def build_pipeline(
             max_input_chars_per_word=MAX_CHARACTERS_PER_WORD,
         )
     )
-    steps = normalizer_steps([*vocab, *(token.content for token in added)], do_lower_case=do_lower_case)
+    characters = set("".join([*vocab, *(token.content for token in added)]))
+    steps = normalizer_steps(characters, do_lower_case=do_lower_case)
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -85,20 +86,22 @@ def build_pipeline(
     return tokenizer
 
 
-def stand_in(vocab: Iterable[str]) -> str:
+def stand_in(characters: Container[str]) -> str:
     """The noncharacter that takes the place of what no vocabulary can hold; itself in no piece of this one.
 
     A word with it becomes [UNK], just as the word with the original character does.
+
+    Args:
+        characters: of all pieces, or a text of all of them.
     """
-    used = set().union(*vocab)
-    return next(char for char in _NONCHARACTERS if char not in used)
+    return next(char for char in _NONCHARACTERS if char not in characters)
 
 
-def normalizer_steps(vocab: Iterable[str], *, do_lower_case: bool) -> list[normalizers.Normalizer]:
+def normalizer_steps(characters: Collection[str], *, do_lower_case: bool) -> list[normalizers.Normalizer]:
     """Cleans the text and, on demand, lower-cases it and strips its accents, in the order of the original.
 
     Args:
-        vocab: all pieces.
+        characters: of all pieces.
         do_lower_case: whether there is more than the first step; the last one then strips the marks.
     """
     steps: list[normalizers.Normalizer] = [_replace(_character_class(unicode_tables.REMOVED), "")]
@@ -106,7 +109,7 @@ def normalizer_steps(vocab: Iterable[str], *, do_lower_case: bool) -> list[norma
         cased, ignorable = (_character_class(table) for table in (unicode_tables.CASED, unicode_tables.IGNORABLE))
         steps += [
             # The library's lower-casing knows later characters than Unicode 14; a stand-in keeps them untouched.
-            _replace(_unknown_characters(vocab), stand_in(vocab)),
+            _replace(_unknown_characters(characters), stand_in(characters)),
             # Python's lower() turns a capital sigma into the final form at the end of a word, the library never does.
             _replace(rf"{cased}{ignorable}*\KΣ(?!{ignorable}*{cased})", "ς"),
             # The library's decompositions are older than Unicode 14; this is the one character it lacks.
@@ -132,14 +135,14 @@ def _replace(pattern: str, content: str) -> normalizers.Normalizer:
     return normalizers.Replace(Regex(pattern), content)
 
 
-def _unknown_characters(vocab: Iterable[str]) -> str:
+def _unknown_characters(characters: Iterable[str]) -> str:
     """A pattern for what Unicode 14 has not assigned, except where it still decides ids.
 
     Unassigned code points among the CJK ranges are words of their own, and a vocabulary may hold later characters.
     """
     unassigned = ranges(unicode_tables.UNASSIGNED)
     starts = [first for first, _ in unassigned]
-    codes = sorted(map(ord, set().union(*vocab)))
+    codes = sorted(map(ord, characters))
     held = [code for code in codes if (place := bisect_right(starts, code)) and code <= unassigned[place - 1][1]]
     kept = _character_class(f"{CJK} {' '.join(f'{code:X}' for code in held)}")
     return f"{_character_class(unicode_tables.UNASSIGNED)}(?<!{kept})"

@@ -138,17 +138,16 @@ def _added_tokens(
         (ids_path, tokens_of_ids(ids_path, _read_object(ids_path), special=special)),
     ]
     known = {token.content for _, tokens in sources for token in tokens}
-    ids = {piece: number for number, piece in enumerate(pieces)}
     for name, path in special.items():
         if name in known or name in SPECIAL_TOKENS:
             continue
-        if name not in ids:
+        if name not in pieces:
             raise CheckpointError(
                 f"{path}: the special token {name!r} has no id: it is no piece of the vocabulary, and neither "
                 f"{TOKENIZER_FILE} nor {ADDED_TOKENS_FILE} adds it",
                 hint="copy all files that transformers saved: tokenizer.save_pretrained(FOLDER)",
             )
-        sources.append((path, [AddedToken(name, ids[name], normalized=False, special=True)]))
+        sources.append((path, [AddedToken(name, pieces.index(name), normalized=False, special=True)]))
     found = merged(sources, pieces)
     if config.get("split_special_tokens") is not True:
         return found
@@ -168,6 +167,9 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _check_same_pieces(vocabulary_path: Path, pieces: list[str], json_path: Path, others: list[str]) -> None:
+    if pieces == others:
+        return
+
     def is_same(one: str, other: str) -> bool:
         return one == other or (not other and one.isspace())
 

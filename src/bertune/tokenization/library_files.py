@@ -16,10 +16,8 @@ from bertune.tokenization.pair_template import PairTemplate
 from bertune.tokenization.post_processor import read_template
 from bertune.tokenization.tokenizer_files import ADDED_TOKENS_FILE, CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE
 from bertune.tokenization.tokenizer_keys import check_library_keys
-from bertune.tokenization.vocabulary import MAX_PIECES
+from bertune.tokenization.vocabulary import MAX_PIECES, MAX_TOKENIZER_BYTES
 
-#: The largest of an encoder, that of 256,000 pieces of mmBERT, has 34 MB.
-MAX_TOKENIZER_BYTES: Final = 40_000_000
 # A piece with its score, or a merge, is one; each takes some hundred bytes of memory when it is read.
 _MAX_LISTS: Final = 3_000_000
 

@@ -4,20 +4,11 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bertune.errors import CheckpointError
 from bertune.system.bounded_file import read_bounded
 from bertune.system.json_file import MAX_FOREIGN_INTEGER, read_json_object
-from bertune.tokenization.byte_level_files import ROLES, read_byte_level
-from bertune.tokenization.library_files import (
-    MAX_TOKENIZER_BYTES,
-    LibraryFiles,
-    read_library_json,
-    read_settings,
-)
-from bertune.tokenization.library_tokenizer import LibraryTokenizer
-from bertune.tokenization.sentencepiece_files import FAMILIES, read_sentencepiece_files
 from bertune.tokenization.tokenizer import BertTokenizer
 from bertune.tokenization.tokenizer_files import (
     BPE_VOCABULARY_FILE,
@@ -29,6 +20,11 @@ from bertune.tokenization.tokenizer_files import (
 )
 from bertune.tokenization.tokenizer_keys import family_of
 from bertune.tokenization.tokenizer_protocol import Tokenizer
+from bertune.tokenization.vocabulary import MAX_TOKENIZER_BYTES
+
+# Other tokenizers than BERT's are imported where a folder has one: they take a twentieth of a cold prediction's time.
+if TYPE_CHECKING:
+    from bertune.tokenization.library_files import LibraryFiles
 
 _MODEL_CONFIG: Final = "config.json"
 # What a tokenizer.json has that is not BERT's. A piece cannot look like it: quotes inside of one are escaped.
@@ -60,10 +56,18 @@ def read_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
         content = read_bounded(path, MAX_TOKENIZER_BYTES)
         # A WordPiece of MPNet's has other special pieces than BERT's, which may be used with that body as well.
         if (family == "mpnet" and _MPNET_PIECE in content) or _OTHER_MODEL.search(content):
-            return LibraryTokenizer(read_library_json(path, read_settings(folder, family)))
+            from bertune.tokenization.library_files import read_library_json, read_settings
+
+            return _library_tokenizer(read_library_json(path, read_settings(folder, family)))
         return BertTokenizer.from_directory(folder)
     files = _family_files(folder, family)
-    return BertTokenizer.from_directory(folder) if files is None else LibraryTokenizer(files)
+    return BertTokenizer.from_directory(folder) if files is None else _library_tokenizer(files)
+
+
+def _library_tokenizer(files: "LibraryFiles") -> Tokenizer:
+    from bertune.tokenization.library_tokenizer import LibraryTokenizer
+
+    return LibraryTokenizer(files)
 
 
 def _family(folder: Path) -> str | None:
@@ -72,8 +76,12 @@ def _family(folder: Path) -> str | None:
     return next((family for family in map(family_of, values) if family is not None), None)
 
 
-def _family_files(folder: Path, family: str | None) -> LibraryFiles | None:
+def _family_files(folder: Path, family: str | None) -> "LibraryFiles | None":
     """Reads the vocabulary of a family other than BERT's; None where there is none, or one that may be BERT's."""
+    from bertune.tokenization.byte_level_files import ROLES, read_byte_level
+    from bertune.tokenization.library_files import read_settings
+    from bertune.tokenization.sentencepiece_files import FAMILIES, read_sentencepiece_files
+
     byte_level = folder / BPE_VOCABULARY_FILE
     pieces = next((folder / name for name in SENTENCEPIECE_FILES if (folder / name).exists()), None)
     if family in ROLES and byte_level.exists():

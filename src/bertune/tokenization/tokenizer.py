@@ -75,7 +75,7 @@ class BertTokenizer:
         self._pieces = [*pieces, *(token.content for token in added if token.id >= len(pieces))]
         self._vocab = {piece: index for index, piece in enumerate(self._pieces)}
         self._do_lower_case = do_lower_case
-        self._stand_in = stand_in(self._pieces)
+        self._stand_in = stand_in("".join(self._pieces))
         word_pieces = {piece: index for index, piece in enumerate(pieces)}
         self._pipeline: Tokenizer = build_pipeline(
             word_pieces, do_lower_case=do_lower_case, template=BERT, unk=UNK, added=added

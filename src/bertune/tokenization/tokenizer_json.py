@@ -64,14 +64,20 @@ def _pieces(path: Path, vocab: object, *, may_be_empty: bool) -> list[str]:
         raise CheckpointError(f"{path}: the vocabulary is empty")
     if len(vocab) > MAX_PIECES:
         raise CheckpointError(f"{path}: {len(vocab):,} pieces, more than any vocabulary has")
-    if not all(type(number) is int for number in vocab.values()):
+    if set(map(type, vocab.values())) != {int}:
         raise CheckpointError(f"{path}: an id of the vocabulary is no whole number")
-    pieces = sorted(vocab, key=vocab.__getitem__)
-    for expected, piece in enumerate(pieces):
-        if vocab[piece] != expected:
-            raise CheckpointError(f"{path}: the id of {piece!r} is {vocab[piece]}, expected {expected}: ids have a gap")
-    checked = [(piece, f"{path}, id {index}") for index, piece in enumerate(pieces) if piece or not may_be_empty]
-    check_pieces([piece for piece, _ in checked], [place for _, place in checked], str(path))
+    pieces = list(vocab)
+    if list(vocab.values()) != list(range(len(vocab))):
+        pieces.sort(key=vocab.__getitem__)
+        for expected, piece in enumerate(pieces):
+            if vocab[piece] != expected:
+                raise CheckpointError(
+                    f"{path}: the id of {piece!r} is {vocab[piece]}, expected {expected}: ids have a gap"
+                )
+    # A key cannot stand twice, so one piece at most is empty; those behind it have the next number.
+    empty = pieces.index("") if may_be_empty and "" in vocab else len(pieces)
+    checked = pieces[:empty] + pieces[empty + 1 :]
+    check_pieces(checked, lambda index: f"{path}, id {index + (index >= empty)}", str(path))
     return pieces
 
 

@@ -5,7 +5,7 @@ refused with its line: see docs/concepts/tokenizer.md.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ SPECIAL_TOKENS: Final = (PAD, UNK, CLS, SEP, MASK)
 #: The largest WordPiece vocabulary of a published BERT, LaBSE's, has 501,153 pieces, and 10 MB as tokenizer.json.
 MAX_PIECES: Final = 1_000_000
 MAX_VOCABULARY_BYTES: Final = 32_000_000
+#: The largest tokenizer.json of an encoder, that of 256,000 pieces of mmBERT, has 34 MB.
+MAX_TOKENIZER_BYTES: Final = 40_000_000
 
 _RESTORE = "use the vocab.txt that came with the model, unchanged"
 
@@ -46,42 +48,37 @@ def read_vocabulary(path: Path) -> list[str]:
     if content.startswith(b"\xef\xbb\xbf"):
         raise CheckpointError(f"{path}, line 1: begins with a byte order mark (BOM)", hint="save the file without it")
     refuse_pointer(path, content)
-    lines = _without_carriage_returns(content.removesuffix(b"\n").split(b"\n"), path)
-    pieces = [_decode(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
-    check_pieces(pieces, [f"{path}, line {number}" for number in range(1, len(pieces) + 1)], str(path))
+    lines = content.removesuffix(b"\n").split(b"\n")
+    if b"\r" in content:
+        lines = _without_carriage_returns(lines, path)
+    pieces = _decoded(lines, path)
+    check_pieces(pieces, lambda index: f"{path}, line {index + 1}", str(path))
     return pieces
 
 
-def check_pieces(pieces: Sequence[str], places: Sequence[str], source: str) -> None:
+def check_pieces(pieces: Sequence[str], place_of: Callable[[int], str], source: str) -> None:
     """Refuses a vocabulary that different readers number or match differently.
 
     Args:
         pieces: in the order of their ids.
-        places: for each piece, where it stands, for the message.
+        place_of: tells of a piece, by its number from 0, where it stands, for the message.
         source: the file.
 
     Raises:
         CheckpointError: names the place.
     """
-    first_place: dict[str, str] = {}
-    for piece, place in zip(pieces, places, strict=True):
-        body = piece.removeprefix("##")
-        is_space = body.isspace() and not any(map(str.isascii, body))
-        if not piece.strip() and not is_space:
-            raise CheckpointError(f"{place}: blank, expected one piece", hint=_RESTORE)
-        if piece != piece.strip() and not is_space:
-            raise CheckpointError(f"{place}: white space around the piece {piece!r}", hint=_RESTORE)
-        if piece in first_place:
-            raise CheckpointError(f"{place}: {piece!r} stands there already at {first_place[piece]}", hint=_RESTORE)
-        first_place[piece] = place
-    missing = [token for token in SPECIAL_TOKENS if token not in first_place]
+    known, whole = set(pieces), "\n".join(pieces)
+    # Almost all vocabularies pass both at a glance: no piece twice, and white space in none.
+    if len(known) != len(pieces) or whole.split() != pieces:
+        _check_each_piece(pieces, place_of)
+    missing = [token for token in SPECIAL_TOKENS if token not in known]
     if missing:
         raise CheckpointError(
             f"{source}: the vocabulary lacks {', '.join(missing)}",
             hint="only BERT's WordPiece vocabularies, with these spellings, are supported",
         )
     # A WordPiece vocabulary of whole words alone is possible; one with the sign of SentencePiece is not.
-    if not any(piece.startswith("##") for piece in pieces) and any(piece.startswith("\u2581") for piece in pieces):
+    if "\n\u2581" in f"\n{whole}" and not any(piece.startswith("##") for piece in pieces):
         raise CheckpointError(
             f"{source}: no piece begins with ##, some with \u2581 (U+2581): this is a SentencePiece vocabulary",
             hint="only WordPiece vocabularies are supported; take a BERT model that has one, such as"
@@ -97,6 +94,22 @@ def looks_cased(pieces: Sequence[str]) -> bool:
     """
     words = (piece for piece in pieces if not (piece.startswith("[") and piece.endswith("]")))
     return any("A" <= char <= "Z" for piece in words for char in piece)
+
+
+def _check_each_piece(pieces: Sequence[str], place_of: Callable[[int], str]) -> None:
+    first: dict[str, int] = {}
+    for index, piece in enumerate(pieces):
+        body = piece.removeprefix("##")
+        is_space = body.isspace() and not any(map(str.isascii, body))
+        if not piece.strip() and not is_space:
+            raise CheckpointError(f"{place_of(index)}: blank, expected one piece", hint=_RESTORE)
+        if piece != piece.strip() and not is_space:
+            raise CheckpointError(f"{place_of(index)}: white space around the piece {piece!r}", hint=_RESTORE)
+        if piece in first:
+            raise CheckpointError(
+                f"{place_of(index)}: {piece!r} stands there already at {place_of(first[piece])}", hint=_RESTORE
+            )
+        first[piece] = index
 
 
 def _without_carriage_returns(lines: list[bytes], path: Path) -> list[bytes]:
@@ -116,8 +129,13 @@ def _without_carriage_returns(lines: list[bytes], path: Path) -> list[bytes]:
     return plain
 
 
-def _decode(line: bytes, place: str) -> str:
+def _decoded(lines: list[bytes], path: Path) -> list[str]:
     try:
-        return line.decode("utf-8")
+        # No line feed is part of another character in UTF-8, so that lines can be decoded together.
+        return b"\n".join(lines).decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{place}: not UTF-8 (byte {error.start + 1} of the line)", hint=_RESTORE) from error
+        number = error.object.count(b"\n", 0, error.start)
+        place = error.start - (error.object.rfind(b"\n", 0, error.start) + 1)
+        raise CheckpointError(
+            f"{path}, line {number + 1}: not UTF-8 (byte {place + 1} of the line)", hint=_RESTORE
+        ) from error

@@ -112,7 +112,7 @@ def _changes(
     vocab: Mapping[str, int], *, do_lower_case: bool
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Asks the tokenizer's own steps what each character becomes; marks stay, for their order."""
-    steps = normalizer_steps(vocab, do_lower_case=do_lower_case)
+    steps = normalizer_steps(set("".join(vocab)), do_lower_case=do_lower_case)
     normalizer = normalizers.Sequence(steps[:-1] if do_lower_case else steps)
     numbers: dict[str, int] = {}
     values = np.zeros(_CODES, np.int32)

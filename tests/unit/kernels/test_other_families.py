@@ -331,6 +331,25 @@ WITHOUT_TABLES: dict[str, EncoderConfig] = {
 }
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", WITHOUT_TABLES)
+def test_a_text_alone_is_rounded_to_fewer_rows_and_has_the_same_result(family: str, dtype: torch.dtype) -> None:
+    encoder = encoder_of(WITHOUT_TABLES[family])
+    made = native(encoder, dtype)
+    for length in (1, 15, 16, 17, 50, LONGEST):
+        for first_only in (True, False):
+            batch = batch_of([length])
+            rounded = KernelPass(encoder, dtype).forward(batch, first_only=first_only, keep=True)
+            alone = made.forward(batch, first_only=first_only)
+            assert made._current is not None
+            assert made._current.shape.padded == -(-length // 16) * 16
+            assert distance(alone, rounded) <= (1e-5 if dtype == torch.float32 else 2e-2)
+            for name, kept in made.workspace._buffers.items():
+                if name not in ("ids", "cu"):
+                    kept.fill_(torch.nan if kept.is_floating_point() else -1)
+            assert torch.equal(made.forward(batch, first_only=first_only), alone)
+
+
 @pytest.mark.parametrize("family", WITHOUT_TABLES)
 def test_a_batch_of_another_shape_in_between_changes_no_bit(family: str) -> None:
     """Shapes share the memory of their ids: where a table is not there, the ids of the other one must not be read."""

@@ -18,6 +18,7 @@ from bertune.kernels import prepacked, workspace
 from bertune.kernels.encoder_pass import KernelPass
 from bertune.kernels.prepacked import LatestProduct, PackedMatrix, can_prepack
 from bertune.models.classifier import Classifier
+from bertune.nn.exact_products import fast_float32_products
 from bertune.tokenization.encoded_examples import EncodedExamples
 
 BF16 = torch.bfloat16
@@ -25,15 +26,23 @@ BF16 = torch.bfloat16
 
 @pytest.fixture
 def tried_again() -> Iterator[None]:
-    prepacked._is_exact.cache_clear()
+    for tried in (prepacked._is_exact, prepacked._is_same):
+        tried.cache_clear()
     yield
-    prepacked._is_exact.cache_clear()
+    for tried in (prepacked._is_exact, prepacked._is_same):
+        tried.cache_clear()
 
 
 @pytest.fixture
 def operators() -> None:
     if not can_prepack(BF16):
         pytest.skip("torch has no products of packed weights for this processor")
+
+
+@pytest.fixture
+def float32_operators() -> None:
+    if not can_prepack(torch.float32):
+        pytest.skip("another library multiplies float32 here, or gives other bits")
 
 
 @pytest.mark.usefixtures("operators")
@@ -52,7 +61,36 @@ def test_a_packed_product_is_the_product(rows: int, inputs: int, outputs: int) -
     assert float((into._tensor.double() - exact).abs().max()) <= 2**-8 * float(exact.abs().max()) + 1e-5
 
 
-def test_float32_is_left_to_torch() -> None:
+@pytest.mark.usefixtures("tried_again")
+def test_float32_is_left_to_torch_where_another_library_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepacked, "are_of_onednn", lambda: False)
+    assert not can_prepack(torch.float32)
+
+
+@pytest.mark.usefixtures("float32_operators")
+@settings(max_examples=40)
+@given(rows=st.integers(8, 300), inputs=st.integers(1, 25), outputs=st.integers(1, 25))
+def test_a_packed_product_of_float32_has_the_bits_of_the_product(rows: int, inputs: int, outputs: int) -> None:
+    torch.manual_seed(rows)
+    x, weight = torch.randn(rows, 16 * inputs), torch.randn(16 * outputs, 16 * inputs)
+    with torch.inference_mode(), fast_float32_products():
+        assert torch.equal(PackedMatrix(weight).product(x), x @ weight.t())
+
+
+@pytest.mark.usefixtures("tried_again")
+@pytest.mark.parametrize(
+    "mkldnn",
+    [
+        SimpleNamespace(_reorder_linear_weight=lambda w: w, _linear_pointwise=lambda x, w, *_: (x @ w.t()).double()),
+        SimpleNamespace(
+            _reorder_linear_weight=lambda w: w, _linear_pointwise=lambda x, w, *_: (x.double() @ w.double().t()).float()
+        ),
+    ],
+    ids=["another type", "other bits"],
+)
+def test_float32_is_left_to_torch_where_the_bits_differ(mkldnn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepacked, "are_of_onednn", lambda: True)
+    monkeypatch.setattr(torch, "ops", SimpleNamespace(mkldnn=mkldnn))
     assert not can_prepack(torch.float32)
 
 
@@ -141,6 +179,17 @@ def test_prediction_packs_where_there_is_enough_to_predict(
     answers.append(logits.predict_logits(classifier, data))
     assert [made.prepacked for made in passes] == [packs, False]
     np.testing.assert_allclose(*answers, atol=2e-2)
+
+
+@pytest.mark.usefixtures("compiler", "float32_operators")
+def test_only_a_model_for_requests_without_end_packs_float32_and_answers_with_the_same_bits() -> None:
+    classifier = Classifier(encoder_of(sizes(64, 4, 96)), 3, pooling="mean")
+    data = some_examples(300)
+    answers = []
+    for tokens in (None, 1 << 30):
+        with logits.computing_logits(classifier, tokens=tokens) as compute:
+            answers.append(compute(data, batch_tokens=64))
+    np.testing.assert_array_equal(*answers)
 
 
 def some_examples(count: int) -> EncodedExamples:

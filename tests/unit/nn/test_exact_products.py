@@ -38,9 +38,9 @@ def test_the_setting_is_used_on_amd_if_exact_and_put_back(
 ) -> None:
     monkeypatch.setattr(exact_products, "_is_amd", lambda: amd)
     monkeypatch.setattr(exact_products, "is_exact", lambda: exact)
-    exact_products._helps.cache_clear()
+    exact_products.are_of_onednn.cache_clear()
     before = setting()
     with fast_float32_products():
         assert setting() == ("bf16" if amd and exact else before)
     assert setting() == before
-    exact_products._helps.cache_clear()
+    exact_products.are_of_onednn.cache_clear()

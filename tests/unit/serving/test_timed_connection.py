@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -33,6 +34,7 @@ async def listening(folder: Path, limits: ServingLimits) -> AsyncIterator[int]:
             server.should_exit = True
             inside.state.is_stopping = True
             await serving
+            gc.unfreeze()
 
 
 async def sent(port: int, *parts: bytes, pause: float = 0.0) -> tuple[bytes, float]:
@@ -104,3 +106,17 @@ def test_requests_behind_one_another_on_a_connection_are_all_answered(tmp_path: 
             assert content.count(b"HTTP/1.1 200 ") == 21
 
     in_loop(ask())
+
+
+def test_no_request_waits_for_garbage_to_be_looked_for_in_what_is_kept(tmp_path: Path) -> None:
+    class Kept:
+        pass
+
+    async def run() -> None:
+        kept = Kept()
+        async with listening(tmp_path, ServingLimits()):
+            assert gc.get_freeze_count() > 0
+            assert all(tracked is not kept for tracked in gc.get_objects())
+        assert any(tracked is kept for tracked in gc.get_objects())
+
+    in_loop(run())
