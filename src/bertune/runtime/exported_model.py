@@ -63,23 +63,8 @@ class ExportedModel:
             ConfigError: an export of another format, or onnxruntime is not installed.
         """
         folder = Path(folder)
-        agreement = read_agreement(folder)
-        if agreement["format"] != _FORMAT:
-            raise ConfigError(
-                f"{folder}: an export to {agreement['format']}, which bertune does not run itself",
-                hint="export to onnx, or name the run",
-            )
-        check_files(folder, agreement["files"])
-        # Each takes a fifth of a second: what starts for one text waits for the longer alone.
-        with ThreadPoolExecutor(1) as beside:
-            opening = beside.submit(OnnxSession, folder / MODEL_FILE, threads=threads)
-            signature = ModelSignature.read(folder, name=SIGNATURE_FILE)
-            tokenizer = read_tokenizer(folder)
-            session = opening.result()
-        if not tokenizer.digest == signature.tokenizer_digest == agreement.get("tokenizer_digest"):
-            raise CheckpointError(f"{folder}: tokenizer, {SIGNATURE_FILE} and {AGREEMENT_FILE} are not of one model")
-        precision = "fp32" if agreement.get("int8") is None else "int8"
-        return cls(folder, tokenizer, signature, f"{precision}, ONNX Runtime {session.version}", session.logits)
+        check_export(folder)
+        return read_export(folder, lambda: OnnxSession(folder / MODEL_FILE, threads=threads))
 
     def logits(self, encoded: EncodedExamples, *, on_batch: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Computes the logits of examples; see `Predictor`."""
@@ -99,3 +84,41 @@ class ExportedModel:
         from bertune.evaluation.given_texts import rows_of
 
         return predictions_by(self, rows_of(self.signature, texts), on_batch=on_batch)
+
+
+def check_export(folder: Path) -> None:
+    """Checks each file of an export to ONNX against its digest.
+
+    Raises:
+        DataError, CheckpointError, ConfigError: see `ExportedModel.load`.
+    """
+    agreement = read_agreement(folder)
+    if agreement["format"] != _FORMAT:
+        raise ConfigError(
+            f"{folder}: an export to {agreement['format']}, which bertune does not run itself",
+            hint="export to onnx, or name the run",
+        )
+    check_files(folder, agreement["files"])
+
+
+def read_export(folder: Path, open_session: Callable[[], OnnxSession]) -> ExportedModel:
+    """Puts a model together of files that were checked.
+
+    Args:
+        folder: with them.
+        open_session: opens its ONNX file.
+
+    Raises:
+        CheckpointError: they are not of one model, or one cannot be read.
+    """
+    agreement = read_agreement(folder)
+    # Each takes a fifth of a second: what starts for one text waits for the longer alone.
+    with ThreadPoolExecutor(1) as beside:
+        opening = beside.submit(open_session)
+        signature = ModelSignature.read(folder, name=SIGNATURE_FILE)
+        tokenizer = read_tokenizer(folder)
+        session = opening.result()
+    if not tokenizer.digest == signature.tokenizer_digest == agreement.get("tokenizer_digest"):
+        raise CheckpointError(f"{folder}: tokenizer, {SIGNATURE_FILE} and {AGREEMENT_FILE} are not of one model")
+    precision = "fp32" if agreement.get("int8") is None else "int8"
+    return ExportedModel(folder, tokenizer, signature, f"{precision}, ONNX Runtime {session.version}", session.logits)
