@@ -133,13 +133,15 @@ def serve(
     from bertune.serving.event_log import EventLog
     from bertune.serving.http_server import address_of, allow_connections, listening_socket
     from bertune.serving.open_model import Computing, named_folders, open_model
-    from bertune.serving.served_by_workers import SharedServing, check_workers, serve_by_workers
     from bertune.serving.served_run import serve_models
 
     if not runs:
         raise ConfigError("nothing to serve is named", hint="bertune serve RUN")
     limits = _limits(listen, requests, queue)
-    check_workers(compute.workers)
+    if compute.workers != 1:
+        from bertune.serving.served_by_workers import SharedServing, check_workers, serve_by_workers
+
+        check_workers(compute.workers)
     allow_connections(limits)
     api_key = _api_key(listen.api_key_file)
     folders = named_folders(runs)

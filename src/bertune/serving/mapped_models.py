@@ -44,6 +44,9 @@ def map_models(folders: dict[str, Path], computing: Computing, out: Path) -> lis
     Raises:
         BertuneError: see `open_model`; or there is no room.
     """
+    for folder in folders.values():
+        if is_export(folder):
+            refuse_computing(folder, computing)
     told = call_in_fresh_process(
         f"{__name__}:lay_out_all",
         {
@@ -64,7 +67,6 @@ def lay_out_all(
     for place, (name, given) in enumerate(folders.items()):
         folder, mapped = Path(given), Path(out) / str(place)
         if is_export(folder):
-            refuse_computing(folder, how)
             lay_out_export(folder, mapped)
             model = MappedModel(name=name, folder=given, run=None, mapped=str(mapped), is_export=True)
         else:

@@ -77,6 +77,7 @@ def serve_by_workers(
 
     Raises:
         BertuneError: a model cannot be read, or a worker cannot begin; see `WorkerPool`.
+        SystemExit: by a second signal.
     """
     threads = threads_of_workers(count)
     with tempfile.TemporaryDirectory(prefix="bertune-serve-") as temporary:
@@ -104,9 +105,11 @@ def serve_by_workers(
             environment=threads | {_METRICS: order.metrics},
         )
         try:
-            asyncio.run(WorkerPool(start, settings, log).run())
+            killed_by = asyncio.run(WorkerPool(start, settings, log).run())
         finally:
             log.close()
+    if killed_by is not None:
+        raise SystemExit(128 + killed_by)
 
 
 def _order(serving: SharedServing, listening: socket.socket, folder: Path, count: int) -> WorkerOrder:

@@ -14,7 +14,6 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
 
 # A second series beside each, of when it began.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -72,6 +71,8 @@ class ServingMetrics:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
         else:
+            from prometheus_client.multiprocess import MultiProcessCollector
+
             self._told = CollectorRegistry()
             MultiProcessCollector(self._told, path=str(folder))  # type: ignore[no-untyped-call]
         self.requests = Counter(

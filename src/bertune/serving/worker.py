@@ -140,6 +140,7 @@ async def _serve(order: WorkerOrder, number: int, supervision: Supervision) -> i
     def stop() -> None:
         for server in servers:
             server.stop(reason="told to")
+        go.set()
 
     words = {"go": go.set, "stop": stop}
     supervision.heed(order.folder, lambda word: loop.call_soon_threadsafe(words[word]))

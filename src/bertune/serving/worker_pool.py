@@ -65,13 +65,15 @@ class WorkerPool:
         self._killed_by: int | None = None
         self._told = 0.0
 
-    async def run(self) -> None:
+    async def run(self) -> int | None:
         """Serves until a signal comes, and all workers have ended.
+
+        Returns:
+            The number of a second signal, which ended all of them at once.
 
         Raises:
             BertuneError: a worker cannot begin; or workers die again and again, or one dies at the end with what it
                 had to answer.
-            SystemExit: by a second signal.
         """
         try:
             for number in range(1, self._settings.count + 1):
@@ -88,10 +90,9 @@ class WorkerPool:
             for worker in self._workers.values():
                 worker.close()
         self._log.event("stopped", seconds=round(time.monotonic() - self._told, 3))
-        if self._killed_by is not None:
-            raise SystemExit(128 + self._killed_by)
-        if self._error is not None:
+        if self._error is not None and self._killed_by is None:
             raise self._error
+        return self._killed_by
 
     async def _keep(self, number: int) -> None:
         """Has a worker of this number serve until the end."""
@@ -130,13 +131,14 @@ class WorkerPool:
             error = await worker.ended()
         except BertuneError as raised:
             error = raised
-        seconds = time.monotonic() - since if worker.is_ready else 0.0
+        was_ready = worker.is_ready
+        seconds = time.monotonic() - since if was_ready else 0.0
         worker.close()
         self._settings.on_end(worker.pid)
         if not self._stopping.is_set():
             told = {} if error is None else {"error": error.message}
             self._log.event("worker_ended", worker=worker.number, pid=worker.pid, **told)
-        elif error is not None and worker.is_ready and self._killed_by is None:
+        elif error is not None and was_ready and self._killed_by is None:
             self._fail(BertuneError(f"{error.message}, before all that it had taken was answered"))
         return error, seconds
 

@@ -102,6 +102,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Ends it at once, and waits until it is gone."""
+        self.is_ready = False
         self._process.kill()
         self._process.wait()
         assert self._process.stdin is not None
