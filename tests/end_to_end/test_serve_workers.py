@@ -224,9 +224,7 @@ def test_decisions_by_several_workers_are_whole_and_workers_end_with_their_paren
         try:
             with ThreadPoolExecutor(8) as pool:
                 written = list(pool.map(decide, range(64)))
-            decided_by = {
-                event["pid"] for event in server.events("request") if event["path"].endswith("decisions")
-            }
+            decided_by = {event["pid"] for event in server.events("request") if event["path"].endswith("decisions")}
             assert decided_by == set(pids(server))
             assert server.client.get("/report/mood/decisions").text in written
             assert [path.name for path in trained.iterdir() if "relabel" in path.name] == ["relabel.csv"]

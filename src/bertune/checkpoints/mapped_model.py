@@ -27,13 +27,14 @@ def lay_out(model: LoadedModel, folder: Path) -> None:
     Raises:
         ResourceError: there is no room.
     """
-    folder.mkdir(parents=True)
-    write_all_but_weights(folder, model.classifier, model.tokenizer, model.signature)
     try:
+        folder.mkdir(parents=True)
+        write_all_but_weights(folder, model.classifier, model.tokenizer, model.signature)
         torch.save(model.classifier.state_dict(), folder / _WEIGHTS)
-    except RuntimeError as error:  # torch's own writer names no file
+    except (OSError, RuntimeError) as error:  # the latter of torch's own writer, which gives no reason
         raise ResourceError(
-            f"{folder / _WEIGHTS}: cannot be written", hint="free some space, or name another folder: TMPDIR"
+            f"{folder}: the weights cannot be laid out there for several processes",
+            hint="free some space, or name another folder: TMPDIR",
         ) from error
 
 

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from bertune.errors import ResourceError
+from bertune.errors import CheckpointError, ResourceError
 from bertune.runtime.export_files import AGREEMENT_FILE
 from bertune.runtime.exported_model import MODEL_FILE, SIGNATURE_FILE, ExportedModel, check_export, read_export
 from bertune.runtime.fresh_answers import answers_of
@@ -34,9 +34,14 @@ def lay_out_export(folder: Path, out: Path) -> None:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, out / name)
         lay_out(folder / MODEL_FILE, out / MODEL_FILE)
-    except OSError as error:
+    except (OSError, CheckpointError) as error:
+        # ONNX Runtime does not tell a full disk from a bad file.
+        has_room = shutil.disk_usage(out.parent.parent).free > (folder / MODEL_FILE).stat().st_size
+        if isinstance(error, CheckpointError) and has_room:
+            raise
         raise ResourceError(
-            f"{out}: cannot be written ({error.strerror})", hint="free some space, or name another folder: TMPDIR"
+            f"{out}: the weights cannot be laid out there for several processes",
+            hint="free some space, or name another folder: TMPDIR",
         ) from error
     # By the rows and digests of the folder, which is proved by what the processes will map.
     verified(folder, lambda rows, _folder, between, on_rows: answers_of(__name__, rows, out, between, on_rows))

@@ -123,17 +123,17 @@ def main() -> None:
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     try:
-        order = WorkerOrder.of(supervision.read())
-        code = asyncio.run(_serve(order, number, supervision))
+        asyncio.run(_serve(WorkerOrder.of(supervision.read()), number, supervision))
+        code = 0
     except Exception as error:
-        told = _told_as(error)
+        told = told_as(error)
         supervision.tell(raised={"kind": type(told).__name__, "message": told.message, "hint": told.hint})
         code = told.exit_code
     # All is said and closed; to take modules and weights down one by one takes seconds.
     os._exit(code)
 
 
-async def _serve(order: WorkerOrder, number: int, supervision: Supervision) -> int:
+async def _serve(order: WorkerOrder, number: int, supervision: Supervision) -> None:
     loop, go = asyncio.get_running_loop(), asyncio.Event()
     servers: list[WorkerServer] = []
 
@@ -165,7 +165,8 @@ async def _serve(order: WorkerOrder, number: int, supervision: Supervision) -> i
         for model in models:
             model.stop()
         log.close()
-    return int(server.has_failed)
+    if server.has_failed:
+        raise BertuneError(f"worker {number}: a model has stopped working")
 
 
 def _server(app: Starlette, order: WorkerOrder, number: int) -> WorkerServer:
@@ -179,7 +180,8 @@ def _server(app: Starlette, order: WorkerOrder, number: int) -> WorkerServer:
     return WorkerServer(app, order.limits, backlog=_TAKEN_AT_A_TIME, in_all=in_all)
 
 
-def _told_as(error: Exception) -> BertuneError:
+def told_as(error: Exception) -> BertuneError:
+    """Returns an error of bertune's own for whatever ended a worker."""
     if isinstance(error, BertuneError):
         return error
     if isinstance(error, MemoryError) or "allocate memory" in str(error):

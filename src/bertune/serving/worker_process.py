@@ -149,7 +149,7 @@ def _signals_blocked() -> Iterator[None]:
 
     What a terminal or a service sends to all processes is for this one; a worker takes SIGTERM when it can.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
