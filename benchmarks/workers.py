@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--drains", type=int, default=10)
     options = parser.parse_args()
     with QUESTIONS.open(encoding="utf-8", newline="") as file:
-        pairs = [tuple(row[:2]) for row in list(csv.reader(file))[1:]]
+        pairs = [(row[0], row[1]) for row in list(csv.reader(file))[1:]]
     bodies = bodies_of(pairs)
     result = {
         "served": options.serve.name,
