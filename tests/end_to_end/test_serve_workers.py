@@ -1,5 +1,6 @@
 """`bertune serve --workers`: several processes at one address, that lose nothing and leave nothing."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,13 +14,17 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from tests.end_to_end.serving_process import ServingProcess, serving
+from tests.end_to_end.serving_process import ServingProcess, received, serving
 from tests.end_to_end.test_serve import TEXTS, shares
 from tests.end_to_end.world import Run
 
 import bertune
 
 SECONDS = 60.0
+BODY = b'{"inputs": "good film"}'
+QUESTION = (
+    b"POST /predict HTTP/1.1\r\nHost: server\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +54,13 @@ def pids(server: ServingProcess) -> list[int]:
     return [newest[number] for number in sorted(newest)]
 
 
-def ask(server: ServingProcess, text: str = "good film") -> int:
-    """Asks by a new connection."""
-    return httpx.post(f"{server.address}/predict", json={"inputs": text}, timeout=60).status_code
+def ask(server: ServingProcess) -> int:
+    """Asks by a new connection, and returns the status; 0 of a connection that was closed."""
+    with server.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(QUESTION)
+        if words := received(connection).split():
+            return int(words[1])
+    return 0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -157,10 +166,18 @@ def test_a_worker_that_is_told_to_end_is_replaced_and_answers_first(server: Serv
 def test_events_of_all_processes_are_whole_lines(server: ServingProcess) -> None:
     # The longest that a line of the log can be, and more: each character is twelve of an escape.
     path = "/" + "%F0%9F%8E%AC" * 2000
+    head = f"GET {path} HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n".encode()
+
+    def ask_for_it(_number: int) -> bytes:
+        with server.connect() as connection:
+            connection.sendall(head)
+            return received(connection)
+
     with ThreadPoolExecutor(8) as pool:
-        statuses = set(pool.map(lambda _: httpx.get(f"{server.address}{path}").status_code, range(80)))
-    assert statuses == {404}
+        answers = list(pool.map(ask_for_it, range(80)))
+    assert all(answer.startswith(b"HTTP/1.1 404 ") for answer in answers)
     wait_for(lambda: sum(event["status"] == 404 for event in server.events("request")) == 80)
+    assert {event["pid"] for event in server.events("request") if event["status"] == 404} == set(pids(server))
     assert all(json.loads(line) and len(line.encode()) <= 4096 for line in server.lines)
 
 
@@ -204,6 +221,7 @@ def test_a_signal_under_load_loses_nothing(server: ServingProcess, kept: Path) -
         server.connect()
 
 
+@pytest.mark.slow
 def test_decisions_by_several_workers_are_whole_and_workers_end_with_their_parent(
     trained: Path, tmp_path: Path
 ) -> None:

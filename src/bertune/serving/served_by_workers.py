@@ -18,7 +18,7 @@ from bertune.serving.open_model import Computing
 from bertune.serving.serving_limits import ServingLimits
 from bertune.serving.worker import WorkerOrder
 from bertune.serving.worker_pool import PoolSettings, WorkerPool
-from bertune.serving.worker_process import WorkerStart
+from bertune.serving.worker_process import WorkerProcess, WorkerStart
 from bertune.system.json_file import JsonObject
 from bertune.system.processors import threads_of_workers, usable_processors
 
@@ -91,12 +91,18 @@ def serve_by_workers(
             listening.listen(BACKLOG)
             on_ready()
 
+        def forget(worker: WorkerProcess) -> None:
+            mark_process_dead(worker.pid, order.metrics)  # type: ignore[no-untyped-call]
+            with Path(order.connections).open("r+b") as file:
+                file.seek(_COUNTER_BYTES * (worker.number - 1))
+                file.write(bytes(_COUNTER_BYTES))
+
         settings = PoolSettings(
             count=count,
             drain_timeout=serving.limits.drain_timeout,
             on_ready=tell,
             on_stop=listening.close,
-            on_end=lambda pid: mark_process_dead(pid, order.metrics),  # type: ignore[no-untyped-call]
+            on_end=forget,
         )
         start = WorkerStart(
             module="bertune.serving.worker",

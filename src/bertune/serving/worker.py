@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 import numpy as np
 from starlette.applications import Starlette
 
+from bertune import errors
 from bertune.errors import BertuneError, ResourceError
 from bertune.serving.application import ServingSettings, application
 from bertune.serving.event_log import EventLog
@@ -126,8 +128,12 @@ def main() -> None:
         asyncio.run(_serve(WorkerOrder.of(supervision.read()), number, supervision))
         code = 0
     except Exception as error:
+        if os.environ.get("BERTUNE_TRACEBACK"):
+            traceback.print_exc()
         told = told_as(error)
-        supervision.tell(raised={"kind": type(told).__name__, "message": told.message, "hint": told.hint})
+        # Errors of other modules are told as what they are by their exit code.
+        kind = next(each.__name__ for each in type(told).__mro__ if each.__module__ == errors.__name__)
+        supervision.tell(raised={"kind": kind, "message": told.message, "hint": told.hint})
         code = told.exit_code
     # All is said and closed; to take modules and weights down one by one takes seconds.
     os._exit(code)
@@ -171,7 +177,6 @@ async def _serve(order: WorkerOrder, number: int, supervision: Supervision) -> N
 
 def _server(app: Starlette, order: WorkerOrder, number: int) -> WorkerServer:
     of_each = np.memmap(order.connections, np.int64, "r+")
-    of_each[number - 1] = 0
 
     def in_all(own: int) -> int:
         of_each[number - 1] = own
@@ -186,5 +191,7 @@ def told_as(error: Exception) -> BertuneError:
         return error
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return ResourceError("not enough memory for so many workers", hint="give --workers a smaller number")
-    where = "" if error.__traceback__ is None else f" (line {error.__traceback__.tb_lineno})"
-    return BertuneError(f"a worker failed: unexpected {type(error).__name__}: {error}{where}")
+    return BertuneError(
+        f"a worker failed: unexpected {type(error).__name__}: {error}",
+        hint="this is a fault of bertune; run again with BERTUNE_TRACEBACK=1 and report what it prints",
+    )

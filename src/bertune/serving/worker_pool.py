@@ -32,7 +32,7 @@ class PoolSettings:
         drain_timeout: seconds that what is in flight has at the end.
         on_ready: told once, when all workers are ready, with what each tells of itself; they begin to serve after it.
         on_stop: told when no connection is to be taken any more.
-        on_end: told the process number of a worker that is gone.
+        on_end: told of a worker that is gone.
         back_off: see `BACK_OFF`.
         steady_seconds: see `STEADY_SECONDS`.
     """
@@ -41,7 +41,7 @@ class PoolSettings:
     drain_timeout: float
     on_ready: Callable[[list[JsonObject]], None]
     on_stop: Callable[[], None] = field(default=lambda: None)
-    on_end: Callable[[int], None] = field(default=lambda _pid: None)
+    on_end: Callable[[WorkerProcess], None] = field(default=lambda _worker: None)
     back_off: tuple[float, ...] = BACK_OFF
     steady_seconds: float = STEADY_SECONDS
 
@@ -98,7 +98,7 @@ class WorkerPool:
         """Has a worker of this number serve until the end."""
         failures = 0
         while True:
-            error, seconds = await self._life_of(self._workers[number])
+            error, seconds = await self._life_of(number)
             if self._stopping.is_set():
                 return
             is_steady = seconds >= self._settings.steady_seconds
@@ -112,18 +112,18 @@ class WorkerPool:
                 await self._pause(self._settings.back_off[failures - 1])
             if self._stopping.is_set():
                 return
-            self._workers[number] = WorkerProcess(number, self._start)
 
-    async def _life_of(self, worker: WorkerProcess) -> tuple[BertuneError | None, float]:
-        """Serves with a worker until it ends.
+    async def _life_of(self, number: int) -> tuple[BertuneError | None, float]:
+        """Serves with a worker, a new one where there is none, until it ends.
 
         Returns:
             What ended it, None where it was asked to end; and for how many seconds it served.
         """
-        since = time.monotonic()
+        worker, since = self._workers[number], time.monotonic()
         error: BertuneError | None
         try:
             if not worker.is_ready:
+                worker = self._workers[number] = WorkerProcess(number, self._start)
                 await worker.ready()
                 since = time.monotonic()
                 self._say_ready(worker)
@@ -134,7 +134,7 @@ class WorkerPool:
         was_ready = worker.is_ready
         seconds = time.monotonic() - since if was_ready else 0.0
         worker.close()
-        self._settings.on_end(worker.pid)
+        self._settings.on_end(worker)
         if not self._stopping.is_set():
             told = {} if error is None else {"error": error.message}
             self._log.event("worker_ended", worker=worker.number, pid=worker.pid, **told)

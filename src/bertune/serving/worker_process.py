@@ -43,19 +43,27 @@ class WorkerProcess:
     Args:
         number: of the worker, from 1.
         start: how it is started.
+
+    Raises:
+        ResourceError: the system has no room for another process.
     """
 
     def __init__(self, number: int, start: WorkerStart) -> None:
         path = json.dumps([entry for entry in sys.path if isinstance(entry, str)], allow_nan=False)
         command = [sys.executable, "-P", "-c", _START.format(module=start.module), path, str(number)]
-        with _signals_blocked():
-            self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=start.files,
-                env=os.environ | dict(start.environment),
-            )
+        try:
+            with _signals_blocked():
+                self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    pass_fds=start.files,
+                    env=os.environ | dict(start.environment),
+                )
+        except OSError as error:
+            raise ResourceError(
+                f"worker {number} cannot be started: {error.strerror}", hint="give --workers a smaller number"
+            ) from error
         self.number = number
         self.pid = self._process.pid
         self.is_ready = False

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -39,7 +40,9 @@ class Pool:
         self.ready: list[dict] = []
         self.gone: list[int] = []
         given = {"count": 2, "drain_timeout": 10.0, "back_off": (0.0, 0.01), "on_ready": self.ready.extend}
-        self.pool = WorkerPool(start, PoolSettings(**given | settings, on_end=self.gone.append), self.log)
+        self.pool = WorkerPool(
+            start, PoolSettings(**given | settings, on_end=lambda worker: self.gone.append(worker.pid)), self.log
+        )
 
     def run(self, *, then: Callable[[], None] = lambda: None, when: Callable[[], bool] = lambda: True) -> int | None:
         """Runs it; `then` is called once `when` holds."""
@@ -212,3 +215,22 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def test_a_worker_that_the_system_cannot_start_again_ends_the_server_and_not_the_others_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(tmp_path, {"2": ["die later"]})
+
+    def refuse(*_arguments, **_options) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    def begin_to_refuse(told: list[dict]) -> None:
+        pool.ready.extend(told)
+        monkeypatch.setattr(subprocess, "Popen", refuse)
+
+    pool.pool._settings = replace(pool.pool._settings, on_ready=begin_to_refuse)
+    with pytest.raises(ResourceError, match="worker 2 cannot be started: Resource temporarily unavailable"):
+        pool.run()
+    assert len(pool.events("worker_ended")) == 3
+    assert pool.leaves_nothing()
