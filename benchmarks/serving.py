@@ -76,7 +76,7 @@ def server(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], i
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stderr=log, text=True)
         try:
-            for _ in range(1200):
+            for _ in range(6000):
                 log.seek(0)
                 found = [json.loads(line) for line in log if '"listening"' in line]
                 if found or process.poll() is not None:

@@ -106,13 +106,9 @@ def save(
     folder = Path(directory)
     _check_replaceable(folder)
     _check_parts(classifier, tokenizer, signature)
-    config = classifier.encoder.config
-    values = signature.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
     with replaced_folder(folder) as temporary:
         _write_weights(temporary / WEIGHTS_FILE, classifier)
-        _write_json(temporary / "config.json", config_values(classifier, signature))
-        tokenizer.save(temporary, model_max_length=config.max_positions)
-        _write_json(temporary / SIGNATURE_FILE, values)
+        write_all_but_weights(temporary, classifier, tokenizer, signature)
         (temporary / _CARD_FILE).write_text(card_text(classifier, signature, scores), encoding="utf-8")
         write_digests(temporary)
     return folder
@@ -167,6 +163,16 @@ def _load(folder: Path) -> LoadedModel:
     restore(encoder, folder).assert_consumed()
     Head(read_head(classifier, folder)).put_into(classifier)
     return LoadedModel(classifier.eval(), tokenizer, signature)
+
+
+def write_all_but_weights(
+    folder: Path, classifier: Classifier, tokenizer: Tokenizer, signature: ModelSignature
+) -> None:
+    """Writes sizes, tokenizer and signature of a model into a folder."""
+    _write_json(folder / "config.json", config_values(classifier, signature))
+    tokenizer.save(folder, model_max_length=classifier.encoder.config.max_positions)
+    values = signature.to_dict() | {"pooling": classifier.pooling, "tokenizer_digest": tokenizer.digest}
+    _write_json(folder / SIGNATURE_FILE, values)
 
 
 def replace_signature(directory: str | Path, signature: ModelSignature) -> None:

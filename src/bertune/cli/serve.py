@@ -88,12 +88,26 @@ class ServedOutput(OutputOptions):
     """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServedCompute(ComputeOptions):
+    """Where and how models answer.
+
+    Args:
+        precision: in which the layers of a run or model compute; bf16 is faster where the processor multiplies it
+            natively.
+        device: where to compute; auto takes the GPU where torch finds one.
+        workers: processes that answer at the one address; they share the weights and divide the processors.
+    """
+
+    workers: int = 1
+
+
 def serve(
     *runs: str,
     listen: Annotated[ListenOptions, Parameter(name="*")] = ListenOptions(),
     requests: Annotated[RequestOptions, Parameter(name="*")] = RequestOptions(),
     queue: Annotated[QueueOptions, Parameter(name="*")] = QueueOptions(),
-    compute: Annotated[ComputeOptions, Parameter(name="*")] = ComputeOptions(),  # noqa: B008 (frozen)
+    compute: Annotated[ServedCompute, Parameter(name="*")] = ServedCompute(),
     output: Annotated[ServedOutput, Parameter(name="*")] = ServedOutput(),
 ) -> None:
     """Serve fine-tuned models over HTTP, on this machine alone unless told otherwise.
@@ -124,22 +138,45 @@ def serve(
     if not runs:
         raise ConfigError("nothing to serve is named", hint="bertune serve RUN")
     limits = _limits(listen, requests, queue)
+    if compute.workers != 1:
+        from bertune.serving.served_by_workers import SharedServing, check_workers, serve_by_workers
+
+        check_workers(compute.workers)
     allow_connections(limits)
     api_key = _api_key(listen.api_key_file)
     folders = named_folders(runs)
     computing = Computing(precision=compute.precision, device=compute.device)
     with listening_socket(listen.host, listen.port) as listening:
-        sources = [open_model(name, folder, computing) for name, folder in folders.items()]
         address = address_of(listening)
+        log = EventLog(as_json=output.json, quiet=output.quiet)
+
+        def warn() -> None:
+            if listen.host not in ("127.0.0.1", "localhost", "::1") and api_key is None:
+                say(f"warning: whoever reaches {address} may ask: no --api-key-file is set, and there is no encryption")
+
+        if compute.workers > 1:
+            serving = SharedServing(
+                folders=folders,
+                computing=computing,
+                limits=limits,
+                api_key=api_key,
+                show_rows=not listen.hide_rows,
+                as_json=output.json,
+                quiet=output.quiet,
+            )
+            warn()
+            serve_by_workers(
+                serving, listening, compute.workers, log, on_ready=lambda: log.event("listening", address=address)
+            )
+            return
+        sources = [open_model(name, folder, computing) for name, folder in folders.items()]
 
         def tell(models: "list[ServedModel]") -> None:
             for model in models:
                 log.event("serving", model=model.name, computed_by=model.computed_by, folder=str(model.folder))
             log.event("listening", address=address)
 
-        log = EventLog(as_json=output.json, quiet=output.quiet)
-        if listen.host not in ("127.0.0.1", "localhost", "::1") and api_key is None:
-            say(f"warning: whoever reaches {address} may ask: no --api-key-file is set, and there is no encryption")
+        warn()
         settings = ServingSettings(limits=limits, log=log, api_key=api_key, show_rows=not listen.hide_rows)
         serve_models(sources, listening, settings, on_ready=tell)
 

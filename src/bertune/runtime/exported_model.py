@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bertune.checkpoints.signature import ModelSignature
     from bertune.evaluation.given_types import GivenTexts
     from bertune.evaluation.predictions import Predictions
+    from bertune.runtime.onnx_session import OnnxSession
     from bertune.tokenization.encoded_examples import EncodedExamples
     from bertune.tokenization.tokenizer_protocol import Tokenizer
 
@@ -64,28 +65,13 @@ class ExportedModel:
             ConfigError: an export of another format, or onnxruntime is not installed.
         """
         folder = Path(folder)
-        agreement = read_agreement(folder)
-        if agreement["format"] != _FORMAT:
-            raise ConfigError(
-                f"{folder}: an export to {agreement['format']}, which bertune does not run itself",
-                hint="export to onnx, or name the run",
-            )
-        # What starts for one text waits for the longest of these alone: neither digests nor a session need Python.
-        with ThreadPoolExecutor(1) as beside:
-            checking = beside.submit(check_files, folder, agreement["files"])
-            from bertune.checkpoints.signature import ModelSignature
-            from bertune.runtime.onnx_session import OnnxSession
-            from bertune.tokenization.read_tokenizer import read_tokenizer
 
-            checking.result()
-            opening = beside.submit(OnnxSession, folder / MODEL_FILE, threads=threads)
-            signature = ModelSignature.read(folder, name=SIGNATURE_FILE)
-            tokenizer = read_tokenizer(folder)
-            session = opening.result()
-        if not tokenizer.digest == signature.tokenizer_digest == agreement.get("tokenizer_digest"):
-            raise CheckpointError(f"{folder}: tokenizer, {SIGNATURE_FILE} and {AGREEMENT_FILE} are not of one model")
-        precision = "fp32" if agreement.get("int8") is None else "int8"
-        return cls(folder, tokenizer, signature, f"{precision}, ONNX Runtime {session.version}", session.logits)
+        def open_session() -> "OnnxSession":
+            from bertune.runtime.onnx_session import OnnxSession
+
+            return OnnxSession(folder / MODEL_FILE, threads=threads)
+
+        return read_export(folder, open_session, is_checked=False)
 
     def logits(
         self, encoded: "EncodedExamples", *, on_batch: Callable[[int], None] | None = None
@@ -108,3 +94,47 @@ class ExportedModel:
         from bertune.evaluation.predictions import predictions_by
 
         return predictions_by(self, rows_of(self.signature, texts), on_batch=on_batch)
+
+
+def check_export(folder: Path) -> None:
+    """Checks each file of an export to ONNX against its digest.
+
+    Raises:
+        DataError, CheckpointError, ConfigError: see `ExportedModel.load`.
+    """
+    agreement = read_agreement(folder)
+    if agreement["format"] != _FORMAT:
+        raise ConfigError(
+            f"{folder}: an export to {agreement['format']}, which bertune does not run itself",
+            hint="export to onnx, or name the run",
+        )
+    check_files(folder, agreement["files"])
+
+
+def read_export(folder: Path, open_session: "Callable[[], OnnxSession]", *, is_checked: bool = True) -> ExportedModel:
+    """Puts a model together.
+
+    Args:
+        folder: with its files.
+        open_session: opens its ONNX file.
+        is_checked: whether `check_export` is behind it.
+
+    Raises:
+        DataError, CheckpointError, ConfigError: see `ExportedModel.load`.
+    """
+    # What starts for one text waits for the longest of these alone: neither digests nor a session need Python.
+    with ThreadPoolExecutor(1) as beside:
+        checking = beside.submit(lambda: None if is_checked else check_export(folder))
+        from bertune.checkpoints.signature import ModelSignature
+        from bertune.tokenization.read_tokenizer import read_tokenizer
+
+        checking.result()
+        opening = beside.submit(open_session)
+        signature = ModelSignature.read(folder, name=SIGNATURE_FILE)
+        tokenizer = read_tokenizer(folder)
+        session = opening.result()
+    agreement = read_agreement(folder)
+    if not tokenizer.digest == signature.tokenizer_digest == agreement.get("tokenizer_digest"):
+        raise CheckpointError(f"{folder}: tokenizer, {SIGNATURE_FILE} and {AGREEMENT_FILE} are not of one model")
+    precision = "fp32" if agreement.get("int8") is None else "int8"
+    return ExportedModel(folder, tokenizer, signature, f"{precision}, ONNX Runtime {session.version}", session.logits)

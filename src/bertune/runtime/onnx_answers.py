@@ -22,7 +22,11 @@ def answer_rows(*, folder: str, rows: str, out: str, on_rows: Callable[[int], No
         out: file for the logits.
         on_rows: called with the number of rows done in each batch.
     """
-    session = OnnxSession(Path(folder) / MODEL_FILE, threads=threads_of_products())
+    return answers_by(OnnxSession(Path(folder) / MODEL_FILE, threads=threads_of_products()), rows, out, on_rows)
+
+
+def answers_by(session: OnnxSession, rows: str, out: str, on_rows: Callable[[int], None]) -> JsonObject:
+    """Does what `answer_rows` does, with a session that is open."""
     asked, answers = ProofRows.read(rows), []
     for batch in asked.padded_batches():
         answers.append(session.run(batch["input_word_ids"], batch["input_mask"], batch["input_type_ids"]))

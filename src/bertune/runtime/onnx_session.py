@@ -21,6 +21,8 @@ _ERRORS_ONLY: Final = 3
 # Since its version 1.29 it tells its maker of each session, and keeps what it could not send on disk; source:
 # https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md.
 _NO_TELEMETRY: Final = {"ORT_DISABLE_TELEMETRY": "1"}
+# Bytes; what is smaller stays in the file itself.
+_LEAST_MAPPED: Final = "1024"
 
 
 class OnnxSession:
@@ -29,29 +31,22 @@ class OnnxSession:
     Args:
         path: of the file.
         threads: of one product; None takes as many as there are cores.
+        laid_out: whether it is of `lay_out`, by this process or one that started it: it is taken as it is, and its
+            weights, in a file beside it, are mapped.
 
     Raises:
         ConfigError: onnxruntime is not installed.
         CheckpointError: it cannot read the file, or the file has other inputs or outputs, or weights in other files.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        os.environ.update(_NO_TELEMETRY)  # it is read once, when the library is loaded
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ConfigError(f'{path}: needs onnxruntime: pip install "bertune[onnx]"') from error
-        refuse_external_data(path)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = threads or 0
-        # Threads that wait for each other between requests take the processor from whatever else there is.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # a class for each kind of fault, of no common base but this
-            problem = (str(error).strip().splitlines() or [""])[0]
-            raise CheckpointError(f"{path}: ONNX Runtime cannot read it: {problem}") from error
+    def __init__(self, path: Path, *, threads: int | None = None, laid_out: bool = False) -> None:
+        onnxruntime = _onnxruntime(path)
+        options = _options(onnxruntime, threads)
+        if laid_out:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        else:
+            refuse_external_data(path)
+        self._session = _opened(onnxruntime, path, options)
         self.version = str(onnxruntime.__version__)
         self._inputs = [given.name for given in self._session.get_inputs()]
         unknown = set(self._inputs) - {"input_ids", "attention_mask", "token_type_ids"}
@@ -82,3 +77,51 @@ class OnnxSession:
             if on_batch is not None:
                 on_batch(int(begins_example[indices].sum()))
         return mean_of_windows(logits, encoded)
+
+
+def lay_out(path: Path, out: Path) -> None:
+    """Writes a file as ONNX Runtime computes it here, and its weights, packed for their products, into one beside it.
+
+    Sessions of such a file map the weights: those of several processes are in memory once.
+
+    Args:
+        path: of the file.
+        out: of the new file, of this version of ONNX Runtime and this processor alone.
+
+    Raises:
+        ConfigError, CheckpointError: see `OnnxSession`.
+    """
+    onnxruntime = _onnxruntime(path)
+    refuse_external_data(path)
+    options = _options(onnxruntime, 1)
+    options.optimized_model_filepath = str(out)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", f"{out.name}.weights")
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", _LEAST_MAPPED)
+    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
+    _opened(onnxruntime, path, options)
+
+
+def _onnxruntime(path: Path) -> Any:
+    os.environ.update(_NO_TELEMETRY)  # it is read once, when the library is loaded
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError(f'{path}: needs onnxruntime: pip install "bertune[onnx]"') from error
+    return onnxruntime
+
+
+def _options(onnxruntime: Any, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads or 0
+    # Threads that wait for each other between requests take the processor from whatever else there is.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _opened(onnxruntime: Any, path: Path, options: Any) -> Any:
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # a class for each kind of fault, of no common base but this
+        problem = (str(error).strip().splitlines() or [""])[0]
+        raise CheckpointError(f"{path}: ONNX Runtime cannot read it: {problem}") from error

@@ -11,6 +11,7 @@ from bertune.data.relabel_file import Relabel, digest_of, label_text, read_relab
 from bertune.data.task_kind import TaskKind
 from bertune.errors import DataError
 from bertune.system.atomic import write_text
+from bertune.system.folder_lock import only_run_in
 from bertune.system.json_file import read_json_object
 
 RELABEL_FILE: Final = "relabel.csv"
@@ -99,10 +100,13 @@ class DoubtfulRows:
             if place in made:
                 raise UndecidableError(f"decision {number}: {place} is decided on twice")
             made[place] = relabel
-        others = [each for each in self._kept() if f"{each.file}:{each.line}" not in places]
-        text = relabels_text([*others, *(made[place] for place in places if place in made)])
-        # The folder may come from somebody else, and a link in it lead anywhere.
-        write_text(self.run / RELABEL_FILE, text, follow=False)
+        path = self.run / RELABEL_FILE
+        # Between reading and writing another thread or worker might write what would then be gone.
+        with only_run_in(path, wait=True):
+            others = [each for each in self._kept() if f"{each.file}:{each.line}" not in places]
+            text = relabels_text([*others, *(made[place] for place in places if place in made)])
+            # The folder may come from somebody else, and a link in it lead anywhere.
+            write_text(path, text, follow=False)
         return text
 
     def _kept(self) -> list[Relabel]:

@@ -5,6 +5,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, Final
@@ -13,6 +14,8 @@ from bertune.wording.printed_lines import printable
 
 _LONGEST_FIELD: Final = 1024
 _CUT: Final = "…"
+# Bytes that several processes can write to one pipe without mixing them: PIPE_BUF of Linux, less the end of the line.
+_LONGEST_LINE: Final = 4095
 # Of a reader that does not read, so many lines are kept.
 _MOST_WAITING: Final = 10_000
 
@@ -47,9 +50,18 @@ class EventLog:
         stream: where to; None is standard error.
         as_json: one JSON object a line.
         quiet: only what is no ordinary request.
+        of: told with each event: whose it is.
     """
 
-    def __init__(self, stream: IO[str] | None = None, *, as_json: bool = False, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        stream: IO[str] | None = None,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        of: Mapping[str, int] | None = None,
+    ) -> None:
+        self._of = dict(of or {})
         self._stream = stream
         self._as_json = as_json
         self._quiet = quiet
@@ -78,12 +90,16 @@ class EventLog:
 
         Args:
             event: its name.
-            fields: what is told of it; texts are cut at 1,024 characters.
+            fields: what is told of it; texts are cut at 1,024 characters, and shorter where the line is too long.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        shown = {name: _cut(value) if isinstance(value, str) else value for name, value in fields.items()}
+        longest = _LONGEST_FIELD
+        line = self._line(now, event, _cut(fields, longest))
+        while len(line.encode(errors="backslashreplace")) > _LONGEST_LINE and longest > 1:
+            longest //= 2
+            line = self._line(now, event, _cut(fields, longest))
         try:
-            self._lines.put_nowait(self._line(now, event, shown))
+            self._lines.put_nowait(line)
         except queue.Full:
             self._lost += 1
 
@@ -98,23 +114,27 @@ class EventLog:
     def _line(self, now: str, event: str, fields: dict[str, Any]) -> str:
         if self._as_json:
             # ASCII alone: no character of a path can steer a terminal or begin a line.
-            return json.dumps({"time": now, "event": event, **fields}, allow_nan=False)
-        told = " ".join(f"{name}={value}" for name, value in fields.items())
+            return json.dumps({"time": now, "event": event, **self._of, **fields}, allow_nan=False)
+        told = " ".join(f"{name}={value}" for name, value in (self._of | fields).items())
         return printable(f"{now} {event} {told}")
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             lost, self._lost = self._lost, 0
             if lost:
-                line += "\n" + self._line("", "lines_lost", {"count": lost})
+                line = self._line("", "lines_lost", {"count": lost}) + "\n" + line
             try:
                 stream = self._stream or sys.stderr
-                stream.write(line + "\n")
+                for each in line.split("\n"):
+                    stream.write(each + "\n")
                 if self._lines.empty():
                     stream.flush()
             except (OSError, ValueError):  # closed by its reader, or by the end of the process
                 continue
 
 
-def _cut(value: str) -> str:
-    return value if len(value) <= _LONGEST_FIELD else value[: _LONGEST_FIELD - 1] + _CUT
+def _cut(fields: dict[str, Any], longest: int) -> dict[str, Any]:
+    return {
+        name: value[: longest - 1] + _CUT if isinstance(value, str) and len(value) > longest else value
+        for name, value in fields.items()
+    }

@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvicorn
@@ -22,7 +22,8 @@ from bertune.serving.serving_limits import ServingLimits
 from bertune.serving.serving_state import ServingState
 from bertune.serving.timed_connection import connection_class
 
-_BACKLOG: Final = 2048
+#: Connections that wait to be taken.
+BACKLOG: Final = 2048
 # Weights, libraries, streams.
 _OTHER_FILES: Final = 100
 _KEEP_ALIVE: Final = 75
@@ -98,12 +99,16 @@ class DrainingServer(uvicorn.Server):
     Args:
         app: from `application`.
         limits: of connections, and of the time that the end may take.
+        backlog: connections that wait, and that are taken at a time.
+        in_all: see `connection_class`.
     """
 
-    def __init__(self, app: Starlette, limits: ServingLimits) -> None:
+    def __init__(
+        self, app: Starlette, limits: ServingLimits, *, backlog: int = BACKLOG, in_all: Callable[[int], int] = int
+    ) -> None:
         config = uvicorn.Config(
             app,
-            http=connection_class(limits),
+            http=connection_class(limits, in_all),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -111,11 +116,11 @@ class DrainingServer(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            backlog=_BACKLOG,
+            backlog=backlog,
             timeout_keep_alive=_KEEP_ALIVE,
         )
         super().__init__(config)
-        self._state: ServingState = app.state.serving
+        self.state: ServingState = app.state.serving
         self._limits = limits
         self._told = 0.0
 
@@ -144,16 +149,20 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(number, signal.SIG_IGN)
 
     def _heed(self, number: int) -> None:
-        if self._state.is_stopping:
-            self._state.log.event("killed", signal=signal.Signals(number).name)
-            self._state.log.close(0.2)
+        if self.state.is_stopping:
+            self.state.log.event("killed", signal=signal.Signals(number).name)
+            self.state.log.close(0.2)
             os._exit(128 + number)
+        self.stop(signal=signal.Signals(number).name)
+
+    def stop(self, **why: str) -> None:
+        """Begins the end; the log says why."""
+        if self.state.is_stopping:
+            return
         self._told = time.monotonic()
-        self._state.is_stopping = True
+        self.state.is_stopping = True
         self.should_exit = True
-        self._state.log.event(
-            "stopping", signal=signal.Signals(number).name, connections=len(self.server_state.connections)
-        )
+        self.state.log.event("stopping", **why, connections=len(self.server_state.connections))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Takes no more connections, answers what is in flight, and closes the rest."""
@@ -171,7 +180,7 @@ class DrainingServer(uvicorn.Server):
         for task in list(self.server_state.tasks):
             task.cancel()
         lost = len(self.server_state.tasks)
-        self._state.log.event("stopped", seconds=round(time.monotonic() - self._told, 3), unanswered=lost)
+        self.state.log.event("stopped", seconds=round(time.monotonic() - self._told, 3), unanswered=lost)
 
     async def _until_closed(self, seconds: float) -> None:
         """Waits for all connections, and for what is computed for them, for some seconds."""

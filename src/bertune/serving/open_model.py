@@ -15,8 +15,8 @@ from bertune.runtime.verification import verify
 from bertune.serving.served_model import ModelSource
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-# Rows of an ONNX file are padded to the longest, so that lengths stay close together.
-_PADDED: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
+#: Rows of an ONNX file are padded to the longest, so that lengths stay close together.
+PADDED_BOUNDS: Final = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 def named_folders(given: tuple[str, ...]) -> dict[str, Path]:
@@ -56,6 +56,17 @@ class Computing:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+def refuse_computing(export: Path, computing: Computing) -> None:
+    """Refuses what has no effect on an export.
+
+    Raises:
+        ConfigError: names the flag.
+    """
+    for flag, is_set in {"precision": computing.precision != "fp32", "device": computing.device != "auto"}.items():
+        if is_set:
+            raise ConfigError(f"{export} is an export, on which --{flag} has no effect", hint=f"leave --{flag} out")
+
+
 def open_model(name: str, folder: Path, computing: Computing = Computing()) -> ModelSource:
     """Reads what is served.
 
@@ -73,9 +84,7 @@ def open_model(name: str, folder: Path, computing: Computing = Computing()) -> M
         from bertune.serving.fine_tuned_source import open_fine_tuned
 
         return open_fine_tuned(name, folder, computing.precision, computing.device)
-    for flag, is_set in {"precision": computing.precision != "fp32", "device": computing.device != "auto"}.items():
-        if is_set:
-            raise ConfigError(f"{folder} is an export, on which --{flag} has no effect", hint=f"leave --{flag} out")
+    refuse_computing(folder, computing)
     # What is right on one processor, in int8, can be wrong on another.
     verify(folder)
     model = ExportedModel.load(folder)
@@ -91,5 +100,5 @@ def open_model(name: str, folder: Path, computing: Computing = Computing()) -> M
         signature=model.signature,
         tokenizer=model.tokenizer,
         opened=opened,
-        bounds=_PADDED,
+        bounds=PADDED_BOUNDS,
     )

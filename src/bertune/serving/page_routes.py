@@ -115,6 +115,8 @@ class _Page:
         """Gives the nearest training rows, or says how far they are."""
         model, examples = await self._asked(request)
         nearest = self._nearest.get(model.name)
+        if nearest is not None:
+            nearest.start()  # of several processes this may be another than the one that showed the page
         rows = [] if nearest is None else await nearest.near(examples)
         return json_response({"rows": rows} | self._state_of(model.name))
 

@@ -31,15 +31,25 @@ def serve_models(
     asyncio.run(_serve(sources, listening, settings, on_ready))
 
 
+async def start_models(sources: Sequence[ModelSource], settings: ServingSettings) -> list[ServedModel]:
+    """Gets models ready, each of which has answered once.
+
+    Raises:
+        BertuneError: a model fails at its first text.
+    """
+    models = [ServedModel(source, settings.limits, ModelMetrics(settings.metrics, source.name)) for source in sources]
+    for model in models:
+        await model.start()
+    return models
+
+
 async def _serve(
     sources: Sequence[ModelSource],
     listening: socket.socket,
     settings: ServingSettings,
     on_ready: Callable[[list[ServedModel]], None],
 ) -> None:
-    models = [ServedModel(source, settings.limits, ModelMetrics(settings.metrics, source.name)) for source in sources]
-    for model in models:
-        await model.start()
+    models = await start_models(sources, settings)
     heed_uvicorn(settings.log)
     server = DrainingServer(application({model.name: model for model in models}, settings), settings.limits)
     listening.listen()

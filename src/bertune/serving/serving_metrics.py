@@ -1,6 +1,7 @@
 """What Prometheus is told; no label holds anything of a text."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import (
@@ -56,12 +57,24 @@ class ModelMetrics:
 
 
 class ServingMetrics:
-    """The numbers of a server, by the names of `docs/guides/serving.md`."""
+    """The numbers of a server, by the names of `docs/guides/serving.md`.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where each of several processes keeps its numbers, which `text` adds up; the variable
+            `PROMETHEUS_MULTIPROC_DIR` named it before prometheus_client was imported. None is a process by itself.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        self._told = self.registry
+        if folder is None:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+        else:
+            from prometheus_client.multiprocess import MultiProcessCollector
+
+            self._told = CollectorRegistry()
+            MultiProcessCollector(self._told, path=str(folder))  # type: ignore[no-untyped-call]
         self.requests = Counter(
             "bertune_requests", "Requests answered, by route and status.", ("route", "code"), registry=self.registry
         )
@@ -72,7 +85,13 @@ class ServingMetrics:
         self.queue = self._seconds("queue", "From the queue to the begin of the batch.", "model")
         self.inference = self._seconds("inference", "Of one batch.", "model")
         self.tokenization = self._seconds("tokenization", "Of the texts of one request.", "model")
-        self.queue_size = Gauge("bertune_queue_size", "Sequences that wait.", ("model",), registry=self.registry)
+        self.queue_size = Gauge(
+            "bertune_queue_size",
+            "Sequences that wait.",
+            ("model",),
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.dropped = Counter(
             "bertune_dropped_sequences",
             "Sequences that were not computed, since nobody waited for them any longer.",
@@ -84,8 +103,8 @@ class ServingMetrics:
         self.input_tokens = self._sizes("input_tokens", "Tokens of a request.", _TOKENS)
 
     def text(self) -> bytes:
-        """Returns all numbers in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """Returns all numbers, of all processes, in Prometheus' text format."""
+        return generate_latest(self._told)
 
     def _seconds(self, name: str, meaning: str, label: str) -> Histogram:
         return Histogram(

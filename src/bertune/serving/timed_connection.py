@@ -1,6 +1,7 @@
 """A connection that is cut off when its client is too slow, sends too much, or is one too many."""
 
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -30,10 +31,15 @@ class TimedConnection(HttpToolsProtocol):
     _is_in_body: bool = False
     _is_refused: bool = False
 
+    @staticmethod
+    def in_all(own: int) -> int:
+        """Takes the number of this process's connections, and returns that of all that listen at the address."""
+        return own
+
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begins the deadline of the first head."""
         super().connection_made(transport)
-        if len(self.connections) > self.limits.max_connections:
+        if self.in_all(len(self.connections)) > self.limits.max_connections:
             self._refuse("503 Service Unavailable", "too many connections", "retry-after: 1\r\n")
             return
         self._begin(self.header_seconds)
@@ -70,6 +76,7 @@ class TimedConnection(HttpToolsProtocol):
         self._end()
         self._end_writing()
         super().connection_lost(exc)
+        self.in_all(len(self.connections))
 
     def pause_writing(self) -> None:
         """Begins the deadline of a client that does not read."""
@@ -113,6 +120,11 @@ class TimedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connection_class(limits: ServingLimits) -> type[TimedConnection]:
-    """Returns the class of connections within limits, for uvicorn, which makes them."""
-    return type("LimitedConnection", (TimedConnection,), {"limits": limits})
+def connection_class(limits: ServingLimits, in_all: Callable[[int], int] = int) -> type[TimedConnection]:
+    """Returns the class of connections within limits, for uvicorn, which makes them.
+
+    Args:
+        limits: of connections.
+        in_all: told how many this process has, returns how many it and others that serve with it have.
+    """
+    return type("LimitedConnection", (TimedConnection,), {"limits": limits, "in_all": staticmethod(in_all)})

@@ -101,10 +101,10 @@ def _failure(function: str, code: int, errors: str) -> BertuneError:
     last = lines[-1] if lines else f"exit code {code}"
     for problem in _DISK_PROBLEMS:
         if problem in errors:
-            return ResourceError(f"the export cannot be written: {problem}", hint="free some space, or write elsewhere")
+            return ResourceError(f"a file cannot be written: {problem}", hint="free some space, or write elsewhere")
     # Killed by the system, which takes the largest process when memory runs out; or told so by the runtime.
     if code == -9 or "MemoryError" in last or "ResourceExhausted" in last or "allocate memory" in last:
-        return ResourceError(f"not enough memory to export ({function} ended: {last})")
+        return ResourceError(f"not enough memory ({function} ended: {last})")
     return BertuneError(f"{function} failed in its own process: {last}", hint="nothing was written; please report this")
 
 

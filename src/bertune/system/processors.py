@@ -9,6 +9,10 @@ _MEMBERSHIP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
+# What `limit_threads` has set: nobody asked for it.
+_set_here: set[str] = set()
+
+
 def usable_processors() -> int:
     """Returns the number of processors, as limited by affinity and by the processor time of Linux's control groups.
 
@@ -29,6 +33,18 @@ def limit_threads(environment: MutableMapping[str, str]) -> None:
     limit = processor_limit(_MEMBERSHIP, _GROUPS)
     if limit is not None and limit < _cores():
         environment[_THREADS] = str(max(1, int(limit)))
+        _set_here.add(_THREADS)
+
+
+def threads_of_workers(count: int) -> dict[str, str]:
+    """Returns the variables of processes that share the processors: each may compute with as many threads.
+
+    Args:
+        count: of the processes; a number that whoever started this one has set is each one's.
+    """
+    total = threads_of_products()
+    is_asked = _THREADS in os.environ and _THREADS not in _set_here
+    return {_THREADS: str(total if is_asked else max(1, total // count))}
 
 
 def threads_of_products() -> int:

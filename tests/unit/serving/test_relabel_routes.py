@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from bertune.data.relabel_file import digest_of, read_relabels
+from bertune.data.relabel_file import Relabel, digest_of, read_relabels, relabels_text
 from bertune.reports.page import page
 from bertune.reports.rows_section import doubtful_rows
 from bertune.reports.run_metrics import DoubtfulNumbers, DoubtfulRowMean
 from bertune.serving.relabel_routes import relabel_routes
+from bertune.system.folder_lock import only_run_in
 
 TEXTS = ["good film", "a bad plot", "nice <b>music</b>"]
 PLACES = [f"data/train.csv:{line}" for line in (7, 3, 12)]
@@ -226,3 +228,20 @@ def test_values_and_several_labels_are_decided_on_too(tmp_path: Path) -> None:
     for rows, wrong in ((values, "much"), (values, "inf"), (several, "up"), (several, ["left"])):
         with pytest.raises(UndecidableError, match="no such label"):
             rows.keep([{"place": PLACES[0], "decision": "change", "new_label": wrong}])
+
+
+def test_decisions_that_another_process_writes_meanwhile_stay(ask: Ask, run: Path) -> None:
+    made = threading.Thread(target=lambda: decide(ask, {"place": PLACES[0], "decision": "skip"}))
+    elsewhere = Relabel("data/other.csv", 5, digest_of("text", None), "up", "accept")
+    with only_run_in(run / "relabel.csv"):
+        made.start()
+        made.join(0.2)
+        assert made.is_alive()
+        assert not (run / "relabel.csv").exists()
+        (run / "relabel.csv").write_text(relabels_text([elsewhere]))
+    made.join(30)
+    assert [(each.file, each.decision) for each in read_relabels(run / "relabel.csv").values()] == [
+        ("data/other.csv", "accept"),
+        ("data/train.csv", "skip"),
+    ]
+    assert {path.name for path in run.iterdir()} == {"metrics.json", "report.html", "relabel.csv"}

@@ -120,3 +120,29 @@ def test_no_request_waits_for_garbage_to_be_looked_for_in_what_is_kept(tmp_path:
         assert any(tracked is kept for tracked in gc.get_objects())
 
     in_loop(run())
+
+
+def test_connections_of_others_that_serve_with_it_count(tmp_path: Path) -> None:
+    counted: list[int] = []
+
+    def in_all(own: int) -> int:
+        counted.append(own)
+        return own + 3
+
+    async def ask(limits: ServingLimits) -> bytes:
+        async with served(tmp_path) as inside:
+            server = DrainingServer(inside.app, limits, in_all=in_all)
+            server.capture_signals = contextlib.nullcontext
+            with listening_socket("127.0.0.1", 0) as taken:
+                serving = asyncio.ensure_future(server.serve(sockets=[taken]))
+                while not server.started:
+                    await asyncio.sleep(0.01)
+                content, _ = await sent(taken.getsockname()[1], WHOLE.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+                server.should_exit = True
+                inside.state.is_stopping = True
+                await serving
+                return content
+
+    assert in_loop(ask(ServingLimits(max_connections=4))).startswith(b"HTTP/1.1 200 ")
+    assert in_loop(ask(ServingLimits(max_connections=3))).startswith(b"HTTP/1.1 503 ")
+    assert counted == [1, 0, 1, 0]

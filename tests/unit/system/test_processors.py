@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertune.system import processors
-from bertune.system.processors import limit_threads, processor_limit, usable_processors
+from bertune.system.processors import limit_threads, processor_limit, threads_of_workers, usable_processors
 
 
 @pytest.fixture
@@ -129,3 +129,27 @@ print(torch.get_num_threads())
         [sys.executable, "-c", program, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
     )
     assert answer.stdout.split()[-1] == "1"
+
+
+def test_workers_divide_the_processors_unless_their_threads_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_set_here", set())
+    monkeypatch.setattr(processors, "usable_processors", lambda: 8)
+    monkeypatch.setattr(processors, "_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [threads_of_workers(count)["OMP_NUM_THREADS"] for count in (1, 2, 3, 8, 20)] == ["8", "4", "2", "1", "1"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_of_workers(4) == {"OMP_NUM_THREADS": "3"}
+
+
+def test_workers_divide_what_the_container_allows(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_set_here", set())
+    monkeypatch.setattr(processors, "_cores", lambda: 64)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    join(groups, "0::/\n", {"cpu.max": "600000 100000\n"})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(64)))
+    limit_threads(os.environ)
+    try:
+        assert os.environ["OMP_NUM_THREADS"] == "6"
+        assert threads_of_workers(2) == {"OMP_NUM_THREADS": "3"}
+    finally:
+        monkeypatch.delenv("OMP_NUM_THREADS")
