@@ -70,6 +70,7 @@ class TrainSettings(TypedDict, total=False):
     learning_rate: float | None
     warmup_fraction: float | None
     layer_decay: float | None
+    freeze: int | None
     reinit_layers: int
     weight_decay: float | None
     max_gradient_norm: float | None

@@ -33,6 +33,9 @@ class TrainingConfig:
         warmup_fraction: share of all steps over which the rate rises from 0.
         layer_decay: each layer's rate is this share of that of the layer above it, and the embeddings' of the first
             layer's; top layer, pooler and head have the whole rate. 1 trains all at one rate.
+        freeze: so many of the lowest layers, and the embeddings, keep the weights of the checkpoint: they are computed
+            forward alone, without dropout, and once for all epochs where the result fits into 1 GiB. 0 freezes the
+            embeddings alone; by default everything trains.
         reinit_layers: so many top layers, and the pooler, start from new weights drawn from the seed, not from those of
             the checkpoint.
         weight_decay: decoupled, scaled by the rate; norms and biases are excluded.
@@ -65,6 +68,7 @@ class TrainingConfig:
     learning_rate: float | None = None
     warmup_fraction: float | None = None
     layer_decay: float | None = None
+    freeze: int | None = None
     reinit_layers: int = 0
     weight_decay: float | None = None
     max_gradient_norm: float | None = None
@@ -90,7 +94,7 @@ class TrainingConfig:
             raise ConfigError(
                 f"micro_batch_size ({self.micro_batch_size}) must not exceed batch_size ({self.batch_size})"
             )
-        for name in ("patience", "reinit_layers", "weight_decay", "max_gradient_norm"):
+        for name in ("patience", "freeze", "reinit_layers", "weight_decay", "max_gradient_norm"):
             number = getattr(self, name)
             if number is not None and not number >= 0:
                 raise ConfigError(f"{name} must be 0 or more, not {number}")

@@ -27,6 +27,7 @@ from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.dynamics import Dynamics
 from bertune.training.engine import Engine, NativeEngine, engine_for
 from bertune.training.fitting_state import FittingState
+from bertune.training.frozen_layers import FrozenLayers
 from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.keeper import Keeper
 from bertune.training.objective import Objective
@@ -101,6 +102,7 @@ class Fitting:
         if earlier is not None:
             self._micro = earlier.micro_batch_size or self._micro
         with self.parts.vocabulary.in_use():
+            self._frozen = self._new_frozen()
             self._engine = self._new_engine()
         if earlier is not None:
             self._load(earlier)
@@ -180,7 +182,16 @@ class Fitting:
 
     def _new_engine(self) -> Engine:
         in_parts = self.plan.in_parts or self._micro < self.plan.batch_size
-        return engine_for(self.parts.classifier, self.parts.updates, in_parts=in_parts, group=self.group)
+        return engine_for(
+            self.parts.classifier, self.parts.updates, in_parts=in_parts, group=self.group, frozen=self._frozen
+        )
+
+    def _new_frozen(self) -> FrozenLayers | None:
+        if self.plan.freeze is None:
+            return None
+        # Of several processes each would compute the rows of all others too.
+        keeps = self.plan.epochs > 1 and self.group.is_alone
+        return FrozenLayers(self.parts.classifier, self.plan.freeze, self.parts.train.encoded, keeps=keeps)
 
     def _refuse_other_weights(self) -> None:
         """Refuses to go on where a process has other weights than the first."""

@@ -31,6 +31,7 @@ from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.fitting import FittedParts, Fitting
+from bertune.training.frozen_layers import check_freeze, layers_frozen
 from bertune.training.history import Evaluation, History
 from bertune.training.keeper import Keeper
 from bertune.training.kept_memory import freed_memory_kept
@@ -159,7 +160,7 @@ def fit_objective(
     options: FitOptions,
 ) -> History:
     """Does what `fit` does, for a task that is known; for arguments and errors see there."""
-    optimizer, scheduler = options.optimizer, options.scheduler
+    optimizer = options.optimizer
     train = objective.checked(train, "train", classifier)
     validation = None if validation is None else objective.checked(validation, "validation", classifier)
     assert train.targets is not None
@@ -174,35 +175,42 @@ def fit_objective(
     plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
     names = objective.names_of(classifier)
     class_weights = class_weights_of(plan.class_weights, kind=objective.kind, names=names, targets=train.targets)
+    check_freeze(plan.freeze, plan.reinit_layers, classifier.encoder.config)
     if plan.reinit_layers:
         draw_top_layers(classifier, plan.reinit_layers, seed=plan.seed)
-    # An optimizer that is given has the whole table.
-    vocabulary = CompactVocabulary(classifier, None if optimizer is not None else train.encoded.token_ids)
-    if optimizer is None:
-        with vocabulary.in_use():
-            total_steps = plan.epochs * steps_in_epoch(len(train), plan.batch_size)
-            made = _made_for(optimizer_of(classifier, plan, total_steps), scheduler)
-        vocabulary.follow(made)
-        updates: ScheduledAdam | GivenOptimizer = made
-    else:
-        updates = _taken(optimizer, scheduler, plan)
     device = classifier.device
     objective = replace(
         objective,
         label_smoothing=plan.label_smoothing,
         class_weights=None if class_weights is None else class_weights.to(device),
     )
-    parts = FittedParts(classifier, vocabulary, updates, train, validation, objective, options.dynamics)
     with (
+        layers_frozen(classifier, plan.freeze),
         freed_memory_kept(),
         computing_in(classifier.encoder, choose_precision(plan.precision, device)),
         _own_draws(device),
         watched_by(options.callbacks, options.verbose) as told,
     ):
+        vocabulary, updates = _updates_of(classifier, train, plan, options)
+        parts = FittedParts(classifier, vocabulary, updates, train, validation, objective, options.dynamics)
         fitting = Fitting(parts, plan, told, options.keeper, group=options.group)
         fitting.run()
     classifier.eval()
     return fitting.history
+
+
+def _updates_of(
+    classifier: Classifier, train: Dataset, plan: TrainingPlan, options: FitOptions
+) -> tuple[CompactVocabulary, ScheduledAdam | GivenOptimizer]:
+    """Takes the optimizer that was given, or makes one, and the token table that goes with it."""
+    if options.optimizer is not None:  # it has the whole table
+        return CompactVocabulary(classifier, None), _taken(options.optimizer, options.scheduler, plan)
+    vocabulary = CompactVocabulary(classifier, train.encoded.token_ids)
+    with vocabulary.in_use():
+        total_steps = plan.epochs * steps_in_epoch(len(train), plan.batch_size)
+        made = _made_for(optimizer_of(classifier, plan, total_steps), options.scheduler)
+    vocabulary.follow(made)
+    return vocabulary, made
 
 
 def _made_for(optimizer: ScheduledAdam, scheduler: LRScheduler | None) -> ScheduledAdam:

@@ -38,6 +38,7 @@ from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.encoded_data import read_reencoded_data
+from bertune.training.frozen_layers import check_freeze
 from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.plan import TrainingPlan, evaluations_in, plan_of
 from bertune.training.reading import ALSO_SCORED, TEST, positive_line, read_training_data
@@ -221,6 +222,7 @@ def _restore(
             hint=f"use --max-length {sizes.max_positions} or less",
         )
     check_reinit_layers(config.reinit_layers, sizes)
+    check_freeze(config.freeze, config.reinit_layers, sizes)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")
     check_vocabulary(tokenizer, encoder, folder)
