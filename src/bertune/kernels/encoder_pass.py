@@ -69,9 +69,7 @@ class KernelPass:
         self.rows_of_step: NDArray[np.int32] | None = None
         self._plans: dict[Shape, PassPlan] = {}
         self._current: PassPlan | None = None
-        self.workspace = Workspace(
-            encoder, dtype, prepack=prepack, starts_at=starts_at, on_growth=self._forget_plans
-        )
+        self.workspace = Workspace(encoder, dtype, prepack=prepack, starts_at=starts_at, on_growth=self._forget_plans)
 
     def refresh_bf16_copies(self) -> None:
         """Copies the matrices to the type of the activations; nothing to do for float32 or where they are packed."""

@@ -195,9 +195,7 @@ class NativeEngine(Engine):
         self.classifier = classifier
         self.optimizer = optimizer
         self._parameters = list(classifier.parameters())
-        self.native = KernelPass(
-            encoder, encoder.compute_dtype, starts_at=None if frozen is None else frozen.count
-        )
+        self.native = KernelPass(encoder, encoder.compute_dtype, starts_at=None if frozen is None else frozen.count)
         self.group = group
         self.frozen = frozen
         # The shares of processes add up as parts do. Those of two may stay bfloat16, half of the bytes: their sum is

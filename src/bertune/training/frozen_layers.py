@@ -85,6 +85,26 @@ def frozen_parameters(encoder: Encoder, count: int) -> list[nn.Parameter]:
     return [parameter for name, parameter in encoder.named_parameters() if encoder.lies_below(name, count)]
 
 
+def trained_part(encoder: Encoder, count: int | None) -> str:
+    """Says in words what trains; nothing where all does."""
+    layers = encoder.config.num_hidden_layers
+    if count is None:
+        return ""
+    if count == 0:
+        return "all but the embeddings"
+    if count == layers:
+        return f"what stands above the {layers} layers"
+    return f"all but the embeddings and the lowest {count} of {layers} layers"
+
+
+def frozen_line(classifier: Classifier, count: int) -> str:
+    """Says what is frozen, and how much of the model that is."""
+    frozen = sum(parameter.numel() for parameter in frozen_parameters(classifier.encoder, count))
+    whole = sum(parameter.numel() for parameter in classifier.parameters())
+    layers = "" if count == 0 else f" and the lowest {count} of {classifier.encoder.config.num_hidden_layers} layers"
+    return f"frozen: the embeddings{layers}, {frozen:,} of {whole:,} parameters"
+
+
 class FrozenLayers:
     """Computes what lies below the layers that train.
 

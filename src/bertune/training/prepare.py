@@ -38,7 +38,7 @@ from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.encoded_data import read_reencoded_data
-from bertune.training.frozen_layers import check_freeze
+from bertune.training.frozen_layers import check_freeze, frozen_line, trained_part
 from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.plan import TrainingPlan, evaluations_in, plan_of
 from bertune.training.reading import ALSO_SCORED, TEST, positive_line, read_training_data
@@ -137,6 +137,8 @@ def prepare(
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
         say(f"initialized when training begins: {pooler}the top {config.reinit_layers} layers")
+    if config.freeze is not None:
+        say(frozen_line(classifier, config.freeze))
     if reencoded is None:
         datasets = _encode_splits(splits, task, audit, tokenizer, settings, say, verbose=verbose)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
@@ -150,7 +152,9 @@ def prepare(
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and nothing is chosen")
     assert train.targets is not None
-    signature = signature_of_run(settings, task, train.targets)
+    signature = replace(
+        signature_of_run(settings, task, train.targets), trained=trained_part(classifier.encoder, config.freeze)
+    )
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
     plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
