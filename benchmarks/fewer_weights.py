@@ -106,8 +106,8 @@ def page(result: dict[str, Any]) -> str:
         "",
         f"`{result['command']}`, on {about['cpu']}, {about['cores']} cores, one thread; {result['rows']:,} training "
         f"rows, {len(full)} seeds, {len(next(iter(runs['full'].values()))['epochs'])} epochs, "
-        f"{next(iter(runs['full'].values()))['engine']}. Processor seconds of the steps of an epoch, medians; the first "
-        "one has the pass through the frozen layers. Memory: growth of the peak during training.",
+        f"{next(iter(runs['full'].values()))['engine']}. Processor seconds of the steps of an epoch, medians; the "
+        "first one has the pass through the frozen layers. Memory: growth of the peak during training.",
         "",
         "| setting | first epoch | later epochs | of full: first | of full: later | memory | accuracy "
         "| difference from full, points |",

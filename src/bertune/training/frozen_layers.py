@@ -22,7 +22,7 @@ from bertune.kernels.encoder_pass import KernelPass, require_kernels
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import Encoder, lower_encoder
 from bertune.models.encoder_config import EncoderConfig
-from bertune.tokenization.encoded_examples import EncodedExamples, offsets_of, ragged_positions
+from bertune.tokenization.encoded_examples import EncodedExamples, ragged_positions
 
 MOST_KEPT_BYTES: Final = 1 << 30
 """What the frozen layers give for all training rows is kept if it takes no more memory than this: 1 GiB."""
@@ -72,7 +72,7 @@ def layers_frozen(classifier: Classifier, count: int | None) -> Iterator[None]:
     frozen = [] if count is None else frozen_parameters(classifier.encoder, count)
     before = [parameter.requires_grad for parameter in frozen]
     for parameter in frozen:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)  # noqa: FBT003 (torch's)
     try:
         yield
     finally:
