@@ -72,7 +72,7 @@ def layers_frozen(classifier: Classifier, count: int | None) -> Iterator[None]:
     frozen = [] if count is None else frozen_parameters(classifier.encoder, count)
     before = [parameter.requires_grad for parameter in frozen]
     for parameter in frozen:
-        parameter.requires_grad_(False)  # noqa: FBT003 (torch's)
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
