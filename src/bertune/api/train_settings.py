@@ -71,6 +71,8 @@ class TrainSettings(TypedDict, total=False):
     warmup_fraction: float | None
     layer_decay: float | None
     freeze: int | None
+    lora: int | None
+    lora_alpha: float | None
     reinit_layers: int
     weight_decay: float | None
     max_gradient_norm: float | None

@@ -49,7 +49,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("--recipe", "--epochs", "--learning-rate", "--batch-size", "--micro-batch-size", "--class-weights"),
         *("--metric", "--patience", "--evaluate-every", "--seed", "--seeds", "--parallel-seeds", "--average"),
         *("--optimizer", "--warmup-fraction", "--weight-decay", "--layer-decay"),
-        *("--freeze", "--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
+        *("--freeze", "--lora", "--lora-alpha", "--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
     ),
     "Model card": ("--license", "--language", "--dataset", "--base-model", "--scores-of"),
     "Upload": ("--public", "--revision", "--create-pr", "--with-rows", "--dry-run"),

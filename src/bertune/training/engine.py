@@ -1,7 +1,8 @@
 """What computes training: compiled kernels where they can be had, torch's operators elsewhere."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bertune.nn.varlen_attention import attention_kernel
 from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.adapters import Adapters
 from bertune.training.frozen_layers import FrozenLayers
 from bertune.training.objective import Objective
 
@@ -33,12 +35,15 @@ class Engine(ABC):
         name: what computes, for the first line of a run; of torch's operators also why.
         group: of the processes that compute a part of each step's batch.
         frozen: computes what lies below the layers that train, whose states batches then bring; None where all train.
+        adapters: train in the place of the encoder's weights, which follow them; None where there are none.
     """
 
     name: str
     classifier: Classifier
     group: ProcessGroup
     frozen: FrozenLayers | None = None
+    adapters: Adapters | None = None
+    _has_projected = False
 
     @property
     @abstractmethod
@@ -60,10 +65,17 @@ class Engine(ABC):
             What the part adds to the loss, and the logits, (examples, labels).
         """
         assert batch.targets is not None
+        self._has_projected = False
         logits = pool_windows(self.logits(batch, accumulate=accumulate), batch)
         loss = objective.loss(logits, batch.targets, total_weight=total_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item(), logits
+
+    def _project_gradients(self, gradient_of: Callable[[str], Tensor]) -> None:
+        """Makes the adapters' gradients of those of the weights, once in each step."""
+        if self.adapters is not None and not self._has_projected:
+            self.adapters.take_gradients(gradient_of)
+            self._has_projected = True
 
     @abstractmethod
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
@@ -89,6 +101,7 @@ def engine_for(
     in_parts: bool = False,
     group: ProcessGroup = ALONE,
     frozen: FrozenLayers | None = None,
+    adapters: Adapters | None = None,
 ) -> Engine:
     """Chooses what computes; the encoder's `compute_dtype` is the type of the layers.
 
@@ -98,12 +111,29 @@ def engine_for(
         in_parts: whether batches are computed in parts whose gradients add up.
         group: of the processes that compute a part of each batch.
         frozen: computes what lies below the layers that train; None where all do.
+        adapters: that train in the place of the encoder's weights; None where there are none.
     """
+    engine = _engine_for(classifier, optimizer, in_parts=in_parts, group=group, frozen=frozen, adapters=adapters)
+    engine.adapters = adapters
+    return engine
+
+
+def _engine_for(
+    classifier: Classifier,
+    optimizer: ScheduledAdam | GivenOptimizer,
+    *,
+    in_parts: bool,
+    group: ProcessGroup,
+    frozen: FrozenLayers | None,
+    adapters: Adapters | None,
+) -> Engine:
     device = classifier.device
     if device.type != "cpu":
         return TorchEngine(classifier, optimizer, name=_on_device(classifier, device), group=group, frozen=frozen)
     try:
         if frozen is None or not frozen.is_all:
+            if adapters is None:
+                _check_all_train(classifier, optimizer, frozen)
             return NativeEngine(classifier, optimizer, in_parts=in_parts, group=group, frozen=frozen)
         # What is above the layers is torch's in any case.
         require_kernels(classifier.encoder, classifier.encoder.compute_dtype)
@@ -154,6 +184,10 @@ class TorchEngine(Engine):
 
     def add_up_gradients(self) -> None:
         """See `Engine`."""
+        self._project_gradients(self._gradient_of)
+        if self.adapters is not None:
+            self.group.add_up([each.grad for _, each in self.adapters.named_parameters() if each.grad is not None])
+            return
         table = self.classifier.encoder.input_embeddings.weight
         parameters = dict(self.classifier.named_parameters(remove_duplicate=False)).values()
         gradients = {id(each): each.grad for each in parameters if each.grad is not None}
@@ -169,15 +203,24 @@ class TorchEngine(Engine):
 
     def step(self) -> float:
         """See `Engine`."""
+        self._project_gradients(self._gradient_of)
         self.optimizer.step()
-        return float(self.optimizer.last_gradient_norm)
+        norm = float(self.optimizer.last_gradient_norm)
+        if self.adapters is not None and math.isfinite(norm):
+            self.adapters.apply_updates()
+        return norm
+
+    def _gradient_of(self, name: str) -> Tensor:
+        gradient = self.classifier.encoder.get_parameter(name).grad
+        assert gradient is not None
+        return gradient
 
 
 class NativeEngine(Engine):
     """Compiled kernels on the processor.
 
     Raises:
-        NoKernelsError: there are no kernels here, or a parameter above the frozen layers does not train.
+        NoKernelsError: there are no kernels here.
     """
 
     def __init__(
@@ -190,7 +233,6 @@ class NativeEngine(Engine):
         frozen: FrozenLayers | None = None,
     ) -> None:
         encoder = classifier.encoder
-        _check_all_train(classifier, optimizer, frozen)
         self.name = "compiled kernels"
         self.classifier = classifier
         self.optimizer = optimizer
@@ -230,6 +272,10 @@ class NativeEngine(Engine):
         """See `Engine`."""
         token_gradient = self.native.token_gradient
         of_table = [] if token_gradient is None else [token_gradient.values]
+        self._project_gradients(self.native.gradients.__getitem__)
+        if self.adapters is not None:
+            self.group.add_up([each.grad for _, each in self.adapters.named_parameters() if each.grad is not None])
+            return
         of_head = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         self.group.add_up([*self.native.joined_gradients, *of_table, *of_head])
 
@@ -238,7 +284,14 @@ class NativeEngine(Engine):
         if self._table is not None:
             assert self.native.token_gradient is not None
             self._table.gradient = self.native.token_gradient.values
-        return self._step_given() if self._update is None else self._update.step()
+        if self._update is None:
+            return self._step_given()
+        self._project_gradients(self.native.gradients.__getitem__)
+        norm = self._update.step()
+        if self.adapters is not None and math.isfinite(norm):
+            self.adapters.apply_updates()
+            self.native.refresh_bf16_copies()
+        return norm
 
     def _step_given(self) -> float:
         """Lets an optimizer of torch take the step: it finds each gradient where autograd would have left it."""

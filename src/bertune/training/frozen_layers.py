@@ -85,9 +85,18 @@ def frozen_parameters(encoder: Encoder, count: int) -> list[nn.Parameter]:
     return [parameter for name, parameter in encoder.named_parameters() if encoder.lies_below(name, count)]
 
 
-def trained_part(encoder: Encoder, count: int | None) -> str:
-    """Says in words what trains; nothing where all does."""
+def trained_part(encoder: Encoder, count: int | None, *, lora: int | None = None) -> str:
+    """Says in words what trains; nothing where all does.
+
+    Args:
+        encoder: of the run.
+        count: of the frozen layers; None freezes nothing.
+        lora: rank of adapters; None for none.
+    """
     layers = encoder.config.num_hidden_layers
+    if lora is not None:
+        where = f" on all but the lowest {count} of {layers} layers" if count else ""
+        return f"adapters of rank {lora} (LoRA){where}, merged into the weights, and what stands above the layers"
     if count is None:
         return ""
     if count == 0:

@@ -34,6 +34,7 @@ from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.token_scan import TokenScan
 from bertune.tokenization.tokenizer_files import read_model_max_length
 from bertune.tokenization.tokenizer_protocol import Tokenizer
+from bertune.training.adapters import check_lora
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
@@ -153,7 +154,8 @@ def prepare(
         say("no validation data: every epoch trains, the last is kept, and nothing is chosen")
     assert train.targets is not None
     signature = replace(
-        signature_of_run(settings, task, train.targets), trained=trained_part(classifier.encoder, config.freeze)
+        signature_of_run(settings, task, train.targets),
+        trained=trained_part(classifier.encoder, config.freeze, lora=config.lora),
     )
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
@@ -226,6 +228,7 @@ def _restore(
             hint=f"use --max-length {sizes.max_positions} or less",
         )
     check_reinit_layers(config.reinit_layers, sizes)
+    check_lora(config, sizes)
     check_freeze(config.freeze, config.reinit_layers, sizes)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")

@@ -10,6 +10,7 @@ from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import to_json
 from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.adapters import adapted_weights
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.best_evaluation import BestEvaluation
@@ -124,6 +125,9 @@ def execute(
             kept_open.enter_context(curves)
         group.from_first(None if state is None else state.fitting)
         frozen = run.frozen or frozen_probe_of(run)
+        start = None
+        if run.config.lora is not None:  # before the weights of a checkpoint are put in their place
+            start = {name: weight.detach().clone() for name, weight in adapted_weights(run.classifier).items()}
         best = BestEvaluation(run, directory)
         if state is not None:
             best.keep_again(state.fitting)
@@ -142,6 +146,7 @@ def execute(
                 verbose=False,
                 keeper=keeper,
                 group=group,
+                adapters_start=start,
             ),
         )
         with keeper.finishing():
