@@ -35,7 +35,14 @@ from bertune.training.prepare import prepare
 from bertune.training.run_settings import RunSettings
 from bertune.training.step import StepResult
 
-SETTINGS: dict[str, dict[str, Any]] = {"full": {}, "freeze 4": {"freeze": 4}, "freeze 0": {"freeze": 0}}
+# Of recipe `auto` for an encoder of this size.
+RATE = 1e-4
+SETTINGS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "freeze 4": {"freeze": 4},
+    "freeze 4, 3 x the rate": {"freeze": 4, "learning_rate": 3 * RATE},
+    "lora 8, 3 x the rate": {"lora": 8, "learning_rate": 3 * RATE},
+}
 
 
 class Clock(Callback):
@@ -55,10 +62,10 @@ class Clock(Callback):
         self._begun = time.process_time()
 
 
-def measured(name: str, data: str, rows: int, seed: int) -> dict[str, Any]:
-    """Trains once in this process."""
+def measured(name: str, data: str, rows: int, epochs: int, seed: int) -> dict[str, Any]:
+    """Trains once in this process, and scores the last epoch's model."""
     torch.set_num_threads(1)
-    config = TrainingConfig(seed=seed, **SETTINGS[name])
+    config = TrainingConfig(seed=seed, epochs=epochs, **SETTINGS[name])
     with tempfile.TemporaryDirectory() as folder:
         settings = RunSettings(data=data, out=Path(folder) / "run", task="mrpc", skip_probe=True)
         run = prepare(settings, config, say=keep_quiet)
@@ -66,26 +73,22 @@ def measured(name: str, data: str, rows: int, seed: int) -> dict[str, Any]:
     assert run.train.targets is not None
     train = Dataset(run.train.encoded.take(chosen), run.train.targets[chosen])
     clock, before = Clock(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    history = fit_objective(
-        run.classifier,
-        train,
-        run.validation,
-        Objective.of(run.signature),
-        config,
-        FitOptions(callbacks=(clock,), verbose=False),
-    )
-    scores = history.best.scores
-    assert scores is not None
+    objective, options = Objective.of(run.signature), FitOptions(callbacks=(clock,), verbose=False)
+    history = fit_objective(run.classifier, train, None, objective, config, options)
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert run.validation is not None
+    scores, _ = objective.score(run.classifier, run.validation, train.targets)
     return {
         "engine": history.engine,
         "accuracy": scores.values["accuracy"],
         "epochs": clock.epochs,
-        "memory_mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "memory_mib": memory,
     }
 
 
 def in_process(name: str, options: argparse.Namespace, seed: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.fewer_weights", "--data", options.data, "--rows", str(options.rows)]
+    command += ["--epochs", str(options.epochs)]
     done = subprocess.run(
         [*command, "--only", name, "--seed", str(seed)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -140,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="the folder MRPC of GLUE")
     parser.add_argument("--rows", type=int, default=1000, help="training rows, chosen once")
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--out", type=Path)
@@ -147,15 +151,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only is not None:
-        print(json.dumps(measured(options.only, options.data, options.rows, options.seed)))
+        print(json.dumps(measured(options.only, options.data, options.rows, options.epochs, options.seed)))
         return
     runs: dict[str, dict[str, Any]] = {name: {} for name in options.settings}
     for seed in range(1, options.seeds + 1):
         for name, found in runs.items():
             found[str(seed)] = in_process(name, options, seed)
             print(seed, name, found[str(seed)], flush=True)
+        _write(options, runs)
+
+
+def _write(options: argparse.Namespace, runs: dict[str, dict[str, Any]]) -> None:
+    """Writes what is known, after each seed: whoever stops it has a result of fewer."""
     result = {
-        "command": f"python -m benchmarks.fewer_weights --data MRPC --rows {options.rows} --seeds {options.seeds}",
+        "command": f"python -m benchmarks.fewer_weights --data MRPC --rows {options.rows} "
+        f"--epochs {options.epochs} --seeds {options.seeds}",
         "rows": options.rows,
         "machine": machine(),
         "versions": versions("bertune", "torch", "numpy"),
