@@ -53,6 +53,7 @@ class TrainSettings(TypedDict, total=False):
     allow_new: Sequence[str]
     skip_probe: bool
     keep_head: bool
+    keep_adapter: bool
     strict: bool
     tensorboard: bool
     overwrite: bool

@@ -72,7 +72,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
             "--formula-safe",
             "--glue-submission",
         ),
-        *("--rows", "--html", "--plot", "--tensorboard", "--json", "--quiet", "--verbose"),
+        *("--rows", "--html", "--plot", "--tensorboard", "--keep-adapter", "--json", "--quiet", "--verbose"),
     ),
 }
 _OTHERS: Final = "Further options"

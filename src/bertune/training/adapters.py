@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bertune.checkpoints.receipt import Receipt, TensorRecord
 from bertune.errors import ConfigError
 from bertune.models.classifier import Classifier
 from bertune.models.encoder_config import EncoderConfig
@@ -41,6 +43,24 @@ def check_lora(config: TrainingConfig, sizes: EncoderConfig) -> None:
         raise ConfigError(
             f"freeze ({config.freeze}) leaves no layer to lora: the encoder has {sizes.num_hidden_layers}"
         )
+
+
+def with_adapters(receipt: Receipt, classifier: Classifier, config: TrainingConfig) -> Receipt:
+    """Returns a receipt that has the adapters of a run too, which are new."""
+    sizes = lora_sizes(config)
+    if sizes is None:
+        return receipt
+    records = []
+    for name, weight in adapted_weights(classifier).items():
+        if classifier.encoder.lies_below(name, config.frozen_layers or 0):
+            continue
+        blocks, (outputs, inputs) = len(classifier.encoder.family.names.stored_names(name)), weight.shape
+        shapes = {"lora_a": (blocks, sizes.rank, inputs), "lora_b": (blocks, outputs // blocks, sizes.rank)}
+        records += [
+            TensorRecord(f"{name}.{kind}", "new", shape, "float32", reason="an adapter, merged when saved")
+            for kind, shape in shapes.items()
+        ]
+    return replace(receipt, records=(*receipt.records, *records))
 
 
 class Adapters(nn.Module):

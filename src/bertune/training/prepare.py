@@ -1,6 +1,6 @@
 """Everything of a run before its first step: data read, audited and encoded, the encoder restored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from bertune.audit.audit import Audit, audit_splits, warning_lines
 from bertune.audit.token_figures import TokenFigures
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import steps_in_epoch
+from bertune.checkpoints.adapter_folder import check_adapter_kept
 from bertune.checkpoints.kept_head import Head, head_of_start
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.model_folder import check_vocabulary
@@ -34,7 +35,7 @@ from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.token_scan import TokenScan
 from bertune.tokenization.tokenizer_files import read_model_max_length
 from bertune.tokenization.tokenizer_protocol import Tokenizer
-from bertune.training.adapters import check_lora
+from bertune.training.adapters import check_lora, lora_sizes, with_adapters
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
@@ -127,8 +128,13 @@ def prepare(
     stride = _window_stride(settings, tokenizer.template, is_pair=task.columns.is_pair)
     settings = replace(settings, window_stride=stride, pooling=settings.pooling or _pooling_of(model_folder))
     classifier, receipt, head = _restore(settings, config, model_folder, tokenizer, task)
+    if settings.keep_adapter:
+        check_adapter_kept(classifier)
     classifier.to(device)
-    say(_encoder_line(settings.model, receipt, head, verbose=verbose))
+    known = {name for name, _ in classifier.encoder.named_parameters()}
+    say(_encoder_line(settings.model, receipt, head, known, verbose=verbose))
+    if (sizes := lora_sizes(config)) is not None:
+        say(f"adapters: rank {sizes.rank}, alpha {sizes.alpha:g}, merged into the weights")
     named = read_model_max_length(tokenizer_folder(words))
     if named is not None and settings.max_length > named:
         say(
@@ -240,7 +246,7 @@ def _restore(
     draw_weights(classifier, seed=config.seed, only=new | of_head)
     head = head_of_start(classifier, folder, task, tokenizer_digest=tokenizer.digest, forced=settings.keep_head)
     head.put_into(classifier)
-    return classifier, head.in_receipt(receipt), head
+    return classifier, with_adapters(head.in_receipt(receipt), classifier, config), head
 
 
 def _encode_splits(
@@ -292,11 +298,11 @@ def _token_figures(
     return scan.figures()
 
 
-def _encoder_line(name: str, receipt: Receipt, head: Head, *, verbose: bool) -> str:
+def _encoder_line(name: str, receipt: Receipt, head: Head, known: Collection[str], *, verbose: bool) -> str:
     """Says which weights training starts from, and which parts have none."""
     if verbose:
         return f"restored {name}: {receipt.summary()}; {'kept' if head.is_kept else 'new'}: the {head.account}"
-    new = sorted({record.name.partition(".")[0] for record in receipt.having("new")})
+    new = sorted({record.name.partition(".")[0] for record in receipt.having("new") if record.name in known})
     parts = [f"restored {name}: {receipt.parameters:,} parameters"]
     if not head.is_kept:
         new.append(head.account)

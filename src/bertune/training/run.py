@@ -4,13 +4,15 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from bertune.checkpoints.adapter_folder import write_adapter
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import to_json
 from bertune.system.process_group import ALONE, ProcessGroup
-from bertune.training.adapters import adapted_weights
+from bertune.training.adapters import Adapters, adapted_weights
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.best_evaluation import BestEvaluation
@@ -147,11 +149,22 @@ def execute(
                 keeper=keeper,
                 group=group,
                 adapters_start=start,
+                on_adapters=partial(_keep_adapter, run, directory) if run.settings.keep_adapter else None,
             ),
         )
         with keeper.finishing():
             write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.signature)
             return _scored(run, directory, history, best, frozen, group)
+
+
+def _keep_adapter(run: PreparedRun, directory: RunDirectory, adapters: Adapters) -> None:
+    write_adapter(
+        directory.adapter,
+        run.classifier,
+        adapters.updates,
+        adapters.sizes,
+        base_model=run.signature.base_model,
+    )
 
 
 def follow(run: PreparedRun, group: ProcessGroup) -> None:

@@ -1,5 +1,6 @@
 """Low-rank adapters: the gradients of autograd, by both engines, and models that are plain again."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.resumed_runs import CrashAt, crashed, prepared, results, resumed, write_world
 from tests.unit.training.conftest import make_classifier, make_dataset
 from tests.unit.training.test_engine import CONFIG, assert_same_training, run
@@ -145,3 +147,27 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_never_interrupted(
 def test_adapters_that_cannot_be_are_refused(config: dict[str, Any], sentence: str, train: Dataset) -> None:
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         fit(make_classifier(config=FAMILIES["mpnet"]), train, config=TrainingConfig(**config))
+
+
+def test_the_folder_tells_of_adapters_and_keeps_them_for_peft(tmp_path: Path) -> None:
+    run_of = prepared(write_world(tmp_path), tmp_path / "run", lora=2, freeze=1, keep_adapter=True, epochs=1)
+    execute(run_of)
+    out = tmp_path / "run"
+    lines = (out / "run.toml").read_text().splitlines()
+    assert {"lora = 2", "freeze = 1", "keep-adapter = true"} <= set(lines)
+    told = "adapters of rank 2 (LoRA) on all but the lowest 1 of 2 layers, merged into the weights"
+    assert f"- trained: {told}, and what stands above the layers" in (out / "model" / "README.md").read_text()
+    new = {each["name"]: each["shape"] for each in json.loads((out / "receipt.json").read_text())["tensors"]}
+    assert new["layers.1.attention.qkv.weight.lora_a"][:2] == [3, 2]
+    assert "layers.0.attention.qkv.weight.lora_a" not in new
+    config = json.loads((out / "adapter" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (2, 4.0)
+    assert config["modules_to_save"] == ["bert.pooler.dense", "classifier"]
+    tensors = load_file(out / "adapter" / "adapter_model.safetensors")
+    merged = load_file(out / "model" / "model.safetensors")
+    name = "bert.encoder.layer.1.attention.self.key"
+    start = run_of.settings.model
+    before = load_file(Path(start) / "model.safetensors")[f"{name.removeprefix('bert.')}.weight"]
+    low, high = (tensors[f"base_model.model.{name}.lora_{kind}.weight"] for kind in "BA")
+    assert float((before + 2.0 * (low @ high) - merged[f"{name}.weight"]).abs().max()) < 1e-7
+    assert torch.equal(tensors["base_model.model.classifier.weight"], merged["classifier.weight"])
