@@ -39,6 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
     "parts": {"kind": "classification", "micro_batch_size": 3, "class_weights": ("balanced",)},
     "several labels, windows": {"kind": "multi-label", "long_text": "windows", "max_length": 12},
     "values": {"kind": "regression", "recipe": "lesson"},
+    "frozen": {"kind": "classification", "freeze": 1},
 }
 # Six steps an epoch, the last of ten rows.
 SETTINGS: dict[str, Any] = {"precision": "fp32", "epochs": 4, "learning_rate": 1e-3, "patience": 0}
@@ -75,8 +76,8 @@ def farthest(mine: Any, theirs: Any) -> float:
 
 
 def few_losses(world: Path, group: ProcessGroup) -> dict[str, Any]:
-    """See `losses`; of one case."""
-    return losses(world, group, ("classes with weights",))
+    """See `losses`; of two cases."""
+    return losses(world, group, ("classes with weights", "frozen"))
 
 
 def losses(world: Path, group: ProcessGroup, cases: tuple[str, ...] = tuple(CASES)) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_two_processes_train_as_one_does_and_score_each_row_once(still: Path, tm
     found = checked(still, tmp_path, 2, "few_losses", "rows", "scores")
     for of in found:
         of["losses"] = of.pop("few_losses")
-    check_losses(found, 2)
+    check_losses(found, 4)
     check_rows(found, 90)
     check_scores(found)
 
@@ -113,7 +113,7 @@ def test_two_processes_train_as_one_does_and_score_each_row_once(still: Path, tm
 @pytest.mark.parametrize("processes", [2, 3])
 def test_losses_gradients_and_mishaps_are_those_of_one_process(processes: int, still: Path, tmp_path: Path) -> None:
     found = checked(still, tmp_path, processes, "losses", "gradients", "rows", "scores", "mishaps")
-    check_losses(found, 8)
+    check_losses(found, 10)
     check_rows(found, 90)
     check_scores(found)
     for of_engine in found[0]["gradients"].values():

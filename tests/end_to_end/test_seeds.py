@@ -166,6 +166,12 @@ def test_a_study_whose_seeds_all_diverge_exits_with_5(run: Run, model: Path, tab
         (["--seeds", "1,2", "--seed", "7"], "so --seed has no effect"),
         (["--recipe", "stabel"], "recipe"),
         (["--reinit-layers", "3"], "reinit_layers (3) exceeds the encoder's 2 layers"),
+        (["--freeze", "3"], "freeze (3) exceeds the encoder's 2 layers"),
+        (["--lora", "0"], "lora must be at least 1, not 0"),
+        (["--lora", "1000"], "lora (1000) exceeds"),
+        (["--lora-alpha", "4"], "lora_alpha must lie above 0 and go with lora"),
+        (["--keep-adapter"], "--keep-adapter is about the adapters of --lora"),
+        (["--freeze", "-1"], "freeze must be 0 or more, not -1"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_and_makes_nothing(

@@ -111,6 +111,9 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
         learning_rate: the peak of the schedule.
         warmup_fraction: share of the steps over which the rate rises.
         layer_decay: of the rate from layer to layer.
+        freeze: lowest layers that, with the embeddings, do not train.
+        lora: rank of adapters that train in the place of the encoder's weights.
+        lora_alpha: by which adapters are multiplied, divided by their rank.
         reinit_layers: top layers that start from new weights.
         weight_decay: decoupled.
         max_gradient_norm: gradients are clipped to it.
@@ -162,6 +165,9 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
         learning_rate: float | None = None,
         warmup_fraction: float | None = None,
         layer_decay: float | None = None,
+        freeze: int | None = None,
+        lora: int | None = None,
+        lora_alpha: float | None = None,
         reinit_layers: int = 0,
         weight_decay: float | None = None,
         max_gradient_norm: float | None = None,
@@ -195,6 +201,9 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
         self.learning_rate = learning_rate
         self.warmup_fraction = warmup_fraction
         self.layer_decay = layer_decay
+        self.freeze = freeze
+        self.lora = lora
+        self.lora_alpha = lora_alpha
         self.reinit_layers = reinit_layers
         self.weight_decay = weight_decay
         self.max_gradient_norm = max_gradient_norm
@@ -275,6 +284,9 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]
         learning_rate: as there.
         warmup_fraction: as there.
         layer_decay: as there.
+        freeze: as there.
+        lora: as there.
+        lora_alpha: as there.
         reinit_layers: as there.
         weight_decay: as there.
         max_gradient_norm: as there.
@@ -321,6 +333,9 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]
         learning_rate: float | None = None,
         warmup_fraction: float | None = None,
         layer_decay: float | None = None,
+        freeze: int | None = None,
+        lora: int | None = None,
+        lora_alpha: float | None = None,
         reinit_layers: int = 0,
         weight_decay: float | None = None,
         max_gradient_norm: float | None = None,
@@ -350,6 +365,9 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]
         self.learning_rate = learning_rate
         self.warmup_fraction = warmup_fraction
         self.layer_decay = layer_decay
+        self.freeze = freeze
+        self.lora = lora
+        self.lora_alpha = lora_alpha
         self.reinit_layers = reinit_layers
         self.weight_decay = weight_decay
         self.max_gradient_norm = max_gradient_norm

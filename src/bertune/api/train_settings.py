@@ -53,6 +53,7 @@ class TrainSettings(TypedDict, total=False):
     allow_new: Sequence[str]
     skip_probe: bool
     keep_head: bool
+    keep_adapter: bool
     strict: bool
     tensorboard: bool
     overwrite: bool
@@ -70,6 +71,9 @@ class TrainSettings(TypedDict, total=False):
     learning_rate: float | None
     warmup_fraction: float | None
     layer_decay: float | None
+    freeze: int | None
+    lora: int | None
+    lora_alpha: float | None
     reinit_layers: int
     weight_decay: float | None
     max_gradient_norm: float | None

@@ -19,6 +19,19 @@ PADDED_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 @dataclass(frozen=True)
+class LowerStates:
+    """What embeddings and lowest layers gave for a batch, from which the layers above go on.
+
+    Args:
+        layers: how many of the lowest layers have computed.
+        states: (tokens, hidden_size), in the type of the layers.
+    """
+
+    layers: int
+    states: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """Sequences one after another, without padding.
 
@@ -29,6 +42,7 @@ class Batch:
         layout: the boundaries of the sequences.
         targets: (examples,) class ids (int64) or values (float32), (examples, labels) of 0 and 1 (int64); or None.
         example_of_sequence: (sequences,) int64, the example each sequence is a window of; None where each is one.
+        lower: what the lowest layers gave; None lets them compute.
     """
 
     token_ids: Tensor
@@ -37,6 +51,7 @@ class Batch:
     layout: Layout
     targets: Tensor | None = None
     example_of_sequence: Tensor | None = None
+    lower: LowerStates | None = None
 
     def __len__(self) -> int:
         return len(self.layout)
@@ -94,7 +109,7 @@ def with_filler(batch: Batch, multiple: int) -> Batch:
     lengths = np.append(batch.layout.sequence_lengths.cpu().numpy(), missing)
 
     def filled(ids: Tensor) -> Tensor:
-        return torch.cat([ids, ids[:1].expand(missing)])
+        return torch.cat([ids, ids[:1].expand(missing, *ids.shape[1:])])
 
     return Batch(
         token_ids=filled(batch.token_ids),
@@ -103,6 +118,7 @@ def with_filler(batch: Batch, multiple: int) -> Batch:
         layout=Layout(lengths, batch.token_ids.device),
         targets=batch.targets,
         example_of_sequence=batch.example_of_sequence,
+        lower=None if batch.lower is None else LowerStates(batch.lower.layers, filled(batch.lower.states)),
     )
 
 

@@ -37,6 +37,7 @@ def card_text(classifier: Classifier, signature: ModelSignature, scores: dict[st
         f"- takes {inputs} of at most {signature.max_length} tokens together; gives {outputs}",
         f"- longer texts: {signature.long_text_account()}",
         f"- pooling: {_pooling_text(classifier)}",
+        *([f"- trained: {as_page_text(signature.trained)}"] if signature.trained else []),
         *_answer_lines(signature),
     ]
     if scores:

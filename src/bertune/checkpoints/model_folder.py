@@ -250,7 +250,7 @@ def _check_parts(classifier: Classifier, tokenizer: Tokenizer, signature: ModelS
         )
 
 
-def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+def stored_tensors(classifier: Classifier) -> dict[str, Tensor]:
     """Returns all weights under the names of the family's classifier in transformers."""
     family = classifier.encoder.family
     tensors: dict[str, Tensor] = {}
@@ -268,7 +268,7 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
 
 def _write_weights(path: Path, classifier: Classifier) -> None:
     try:
-        save_file(_tensors(classifier), path, metadata={"format": "pt"})
+        save_file(stored_tensors(classifier), path, metadata={"format": "pt"})
         # safetensors makes files that only their owner may read; let it be as readable as its folder.
         path.chmod(path.parent.stat().st_mode & 0o666)
     except SafetensorError as error:

@@ -22,6 +22,7 @@ _LATER = frozenset(
     (
         *("train_rows", "label_columns", "label_separator", "target_range", "long_text", "window_stride"),
         *("temperature", "thresholds", "folded_temperature", "delimiter", "encoding", "no_header", "quoting"),
+        "trained",
     )
 )
 _PAIR_HINT = "name the second text's column with --text-b"
@@ -63,6 +64,7 @@ class ModelSignature:
             training. Nothing is computed by it.
         thresholds: from which probability on a label is given: of the second label for two classes (one number), of
             each label for multi-label; empty gives the most probable label, or each label from 0.5 on.
+        trained: which part of the model was trained, in words; empty where all of it was.
 
     Raises:
         ConfigError: the entries do not fit together.
@@ -100,6 +102,7 @@ class ModelSignature:
     encoding: str | None = None
     no_header: bool = False
     quoting: Quoting = "auto"
+    trained: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in list(TaskKind) or self.pooling not in get_args(Pooling):
@@ -205,7 +208,10 @@ class ModelSignature:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what is written to `bertune.json`."""
-        return {"format_version": FORMAT_VERSION, **asdict(self)}
+        values = {"format_version": FORMAT_VERSION, **asdict(self)}
+        if not self.trained:  # earlier versions refuse an entry that they do not know
+            del values["trained"]
+        return values
 
     @classmethod
     def read(cls, folder: Path, *, name: str = SIGNATURE_FILE) -> Self:

@@ -49,7 +49,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("--recipe", "--epochs", "--learning-rate", "--batch-size", "--micro-batch-size", "--class-weights"),
         *("--metric", "--patience", "--evaluate-every", "--seed", "--seeds", "--parallel-seeds", "--average"),
         *("--optimizer", "--warmup-fraction", "--weight-decay", "--layer-decay"),
-        *("--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
+        *("--freeze", "--lora", "--lora-alpha", "--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
     ),
     "Model card": ("--license", "--language", "--dataset", "--base-model", "--scores-of"),
     "Upload": ("--public", "--revision", "--create-pr", "--with-rows", "--dry-run"),
@@ -72,7 +72,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
             "--formula-safe",
             "--glue-submission",
         ),
-        *("--rows", "--html", "--plot", "--tensorboard", "--json", "--quiet", "--verbose"),
+        *("--rows", "--html", "--plot", "--tensorboard", "--keep-adapter", "--json", "--quiet", "--verbose"),
     ),
 }
 _OTHERS: Final = "Further options"

@@ -147,7 +147,7 @@ def _signature_lines(signature: ModelSignature) -> list[str]:
 
 def _further_lines(signature: ModelSignature) -> list[str]:
     """Says what is unusual about how texts are read and answers made."""
-    lines = []
+    lines = [f"trained: {signature.trained}"] if signature.trained else []
     if signature.long_text != "first":
         lines.append(f"longer texts: {signature.long_text_account()}")
     if signature.temperature != 1:

@@ -31,7 +31,7 @@ class BiasedLayerPlan(RelativeLayerPlan):
         # By falling distances, as the kernels read them; behind them something finite.
         self.bucket_of = torch.zeros(self.places, dtype=torch.long)
         self.bucket_of[: 2 * longest - 1] = torch.cat([buckets[1:, 0].flip(0), buckets[0]])
-        if self.index == 0:
+        if self.index == self.workspace.first_layer:
             table = relative.table.weight.detach()
             calls.add_operation(torch.index_select, table.t(), 1, self.bucket_of, out=self.numbers)
         return x

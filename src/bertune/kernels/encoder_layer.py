@@ -118,6 +118,9 @@ class LayerPlan(LayerCalls):
             *(self._gradient("attention.qkv.bias"), self.workspace.cu, *self._attention_sizes(), self._scratch()),
             *(self.workspace.parts(3 * h), accumulate, *self._draw_attention(), self.workspace.threads),
         )
+        if not self.passes_on:
+            self._add_weight_gradient(calls, dqkv, self.x, "attention.qkv.weight", accumulate=accumulate)
+            return dx, None
         dx2 = self._product_backward(calls, "dx2", dqkv, self.x, "attention.qkv.weight", accumulate=accumulate)
         return dx2, dx
 

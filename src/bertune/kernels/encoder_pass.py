@@ -14,6 +14,7 @@ from bertune.kernels.build import NoKernelsError
 from bertune.kernels.calls import Calls, Shape, shape_of
 from bertune.kernels.embedding_plan import EmbeddingPlan
 from bertune.kernels.final_norm import FinalNorm
+from bertune.kernels.given_states import GivenStates
 from bertune.kernels.layer_kinds import plans_of_layers
 from bertune.kernels.library import kernels_for
 from bertune.kernels.supported import check_computable
@@ -47,6 +48,8 @@ class KernelPass:
             `bf16_copies`; whoever changes the parameters refreshes it.
         prepack: whether to lay out each matrix for its product instead, where that can be had: worth it for many
             tokens. There is no backward pass then, and the parameters must not change.
+        starts_at: how many of the lowest layers, fewer than all, others compute: batches bring what these gave, and the
+            backward pass ends above them. None computes everything.
 
     Attributes:
         rows_of_step: rows of the token table that the whole step touches, where several processes have a part of it
@@ -56,7 +59,9 @@ class KernelPass:
         NoKernelsError: there are no kernels here, or none for such sizes.
     """
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype, *, prepack: bool = False) -> None:
+    def __init__(
+        self, encoder: Encoder, dtype: torch.dtype, *, prepack: bool = False, starts_at: int | None = None
+    ) -> None:
         require_kernels(encoder, dtype)
         self.encoder = encoder
         self.dtype = dtype
@@ -64,7 +69,7 @@ class KernelPass:
         self.rows_of_step: NDArray[np.int32] | None = None
         self._plans: dict[Shape, PassPlan] = {}
         self._current: PassPlan | None = None
-        self.workspace = Workspace(encoder, dtype, prepack=prepack, on_growth=self._forget_plans)
+        self.workspace = Workspace(encoder, dtype, prepack=prepack, starts_at=starts_at, on_growth=self._forget_plans)
 
     def refresh_bf16_copies(self) -> None:
         """Copies the matrices to the type of the activations; nothing to do for float32 or where they are packed."""
@@ -87,7 +92,7 @@ class KernelPass:
 
     @property
     def token_gradient(self) -> TokenGradient | None:
-        """The gradient of the token table; None without `prepare_gradients`."""
+        """The gradient of the token table; None without `prepare_gradients`, and where it is not computed here."""
         return self.workspace.token_gradient
 
     @property
@@ -110,7 +115,7 @@ class KernelPass:
         """Encodes a packed batch.
 
         Args:
-            batch: on the CPU.
+            batch: on the CPU; with what the layers below `starts_at` gave, where there are any.
             seed: of dropout, 64 bits; None drops nothing.
             first_only: whether only the first token of each sequence is wanted: the last layer then computes no other.
             keep: whether `backward` follows.
@@ -122,7 +127,9 @@ class KernelPass:
             DataError: an id, a type or a position that the embeddings do not have.
         """
         assert not (keep and self.prepacked), "a pass with packed matrices has no backward pass"
-        self.encoder.embeddings.check_ids(batch)
+        assert (batch.lower is None) == (self.workspace.starts_at is None), "lower states do not go with this pass"
+        if batch.lower is None:
+            self.encoder.embeddings.check_ids(batch)
         self.passes += 1
         shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)
         plan = self._plans.get(shape)
@@ -169,11 +176,11 @@ class PassPlan:
         self.shape = shape
         workspace.buffer("cu", shape.sequences + 1, dtype=torch.int32)
         self._forward, self._backward = Calls(), dict[bool, Calls]()
-        self._embeddings = EmbeddingPlan(workspace, shape)
+        self._below = EmbeddingPlan(workspace, shape) if workspace.starts_at is None else GivenStates(workspace, shape)
         final = workspace.encoder.final_norm
         self._final = None if final is None else FinalNorm(workspace, final)
         self._layers = list(plans_of_layers(workspace, shape))
-        hidden = self._embeddings.forward(self._forward)
+        hidden = self._below.forward(self._forward)
         for layer in self._layers:
             hidden = layer.forward(self._forward, hidden)
         self._hidden = hidden
@@ -182,7 +189,7 @@ class PassPlan:
         """Returns the wanted hidden states, float32."""
         workspace = self.workspace
         workspace.tokens.value = batch.layout.num_tokens
-        self._embeddings.take(batch)
+        self._below.take(batch)
         workspace.cu[: len(batch) + 1].copy_(batch.layout.cu_seqlens)
         if seed is not None:
             workspace.set_seeds(seed)
@@ -201,7 +208,7 @@ class PassPlan:
         self._incoming[: len(gradient)].copy_(gradient)
         self._incoming[len(gradient) :].zero_()  # where it goes into a product as it is
         self._backward[accumulate].run()
-        self._embeddings.add_up_token_rows()
+        self._below.add_up_token_rows()
 
     def _add_backward(self, h: int, *, accumulate: bool) -> Calls:
         calls, rows = Calls(), self.shape.sequences if self.shape.first_only else self.shape.padded
@@ -216,5 +223,5 @@ class PassPlan:
             first, second = layer.backward(calls, first, second, accumulate=again)
             self.workspace.add_parts(calls, f"layers.{layer.stored}.", accumulate=again)
             seen.add(layer.stored)
-        self._embeddings.backward(calls, first, second, accumulate=accumulate)
+        self._below.backward(calls, first, second, accumulate=accumulate)
         return calls

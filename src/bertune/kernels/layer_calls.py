@@ -34,6 +34,8 @@ class LayerCalls(ABC):
         self.shape = shape
         self.rows: int | c_long = workspace.tokens  # real rows behind attention; `padded` are computed
         self.padded = shape.padded
+        # Whether something below wants the gradient of this layer's input.
+        self.passes_on = workspace.starts_at is None or index > workspace.starts_at
 
     @abstractmethod
     def forward(self, calls: Calls, x: Tensor) -> Tensor:
@@ -43,7 +45,10 @@ class LayerCalls(ABC):
     def backward(
         self, calls: Calls, first: Tensor, second: Tensor | None, *, accumulate: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Maps the gradient of the output, as the sum of two, to that of the input, as the sum of two."""
+        """Maps the gradient of the output, as the sum of two, to that of the input, as the sum of two.
+
+        Where the layer does not pass it on, what is returned may be anything.
+        """
 
     def _draw(self, probability: float, place: int) -> tuple[object, object]:
         return self.workspace.draw(self.shape, probability, PLACES * self.index + place)
@@ -72,7 +77,10 @@ class LayerCalls(ABC):
     def _product_backward(
         self, calls: Calls, name: str, g: Tensor, x: Tensor, weight: str, *, accumulate: bool
     ) -> Tensor:
-        self.workspace.add_weight_gradient(calls, self._gradient(weight), g, x, accumulate=accumulate)
+        self._add_weight_gradient(calls, g, x, weight, accumulate=accumulate)
         out = self.workspace.buffer(name, len(g), x.shape[1])
         calls.add_product(out, g, self._weight(weight))
         return out
+
+    def _add_weight_gradient(self, calls: Calls, g: Tensor, x: Tensor, weight: str, *, accumulate: bool) -> None:
+        self.workspace.add_weight_gradient(calls, self._gradient(weight), g, x, accumulate=accumulate)

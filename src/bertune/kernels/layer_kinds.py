@@ -71,9 +71,9 @@ def kind_of(encoder: Encoder, layer: nn.Module) -> LayerKind:
 
 
 def plans_of_layers(workspace: Workspace, shape: Shape) -> Iterator[LayerCalls]:
-    """Yields a plan for each layer, in the order they compute."""
+    """Yields a plan for each layer that is computed here, in the order they compute."""
     layers = workspace.encoder.layers_in_order
-    for index, layer in enumerate(layers):
+    for index, layer in list(enumerate(layers))[workspace.first_layer :]:
         kind = kind_of(workspace.encoder, layer)
         plan = kind.first_only if shape.first_only and index + 1 == len(layers) else kind.plan
         yield plan(workspace, layer, index, shape)

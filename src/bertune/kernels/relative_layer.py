@@ -87,9 +87,13 @@ class RelativeLayerPlan(LayerPlan):
             *(self.qkv, self._structure(calls, self.fields | fields), self.workspace.tokens, accumulate),
             *(*self._draw_attention(), self.workspace.threads),
         )
+        if not self.passes_on:
+            self._add_weight_gradient(calls, dqkv, self.given, "attention.qkv.weight", accumulate=accumulate)
+            return dx, None
         given = self._product_backward(calls, "dx2", dqkv, self.given, "attention.qkv.weight", accumulate=accumulate)
-        # All layers read the same distances: the last one, which is the first on the way back, begins their sums.
-        self._distances_backward(calls, given[shape.padded :], accumulate=accumulate or not self.is_last)
+        if self.workspace.starts_at is None:  # else the distances do not train either
+            # All layers read the same distances: the last one, which is the first on the way back, begins their sums.
+            self._distances_backward(calls, given[shape.padded :], accumulate=accumulate or not self.is_last)
         dx2 = given[: shape.padded]
         if not self.first_only:
             return dx2, dx

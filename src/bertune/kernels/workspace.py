@@ -28,6 +28,8 @@ class Workspace:
         encoder: on the CPU, its parameters float32.
         dtype: of activations and matrix products, bfloat16 or float32.
         prepack: whether to lay out each matrix for its product, where that can be had.
+        starts_at: how many of the lowest layers others compute, without any gradient; None for nothing at all, so that
+            the embeddings are computed here too.
         on_growth: called when a buffer moves to larger memory: calls on the old memory are of no use, and keep it. It
             is held weakly, since whoever keeps calls keeps this too: without a cycle memory is free as soon as it is
             let go.
@@ -38,12 +40,21 @@ class Workspace:
         gradients: by the parameters' names in the encoder.
         part_gradients: of one part of a batch, where parts are added up in another type than they are computed in.
         joined_gradients: the same as few flat tensors; empty where they were not prepared so.
-        token_gradient: None without `prepare_gradients`.
+        token_gradient: None without `prepare_gradients`, and where the embeddings are not computed here.
         tokens: of the batch; read when a call is made.
     """
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype, *, prepack: bool, on_growth: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        dtype: torch.dtype,
+        *,
+        prepack: bool,
+        starts_at: int | None,
+        on_growth: Callable[[], None],
+    ) -> None:
         self.encoder = encoder
+        self.starts_at = starts_at
         self.dtype = dtype
         self.kernels = kernels_for(dtype)
         self.threads = torch.get_num_threads()
@@ -66,10 +77,19 @@ class Workspace:
         if self.dtype == torch.float32 or self.prepacked:
             return
         for name, parameter in self.encoder.layers.named_parameters():
-            if parameter.dim() == 2:
+            if parameter.dim() == 2 and self.is_computed(f"layers.{name}"):
                 if name not in self.bf16_copies:
                     self.bf16_copies[name] = torch.empty_like(parameter, dtype=self.dtype)
                 self.bf16_copies[name].copy_(parameter.detach())
+
+    @property
+    def first_layer(self) -> int:
+        """The first layer that is computed here, from 0."""
+        return self.starts_at or 0
+
+    def is_computed(self, name: str) -> bool:
+        """Returns whether a parameter, by its name in the encoder, takes part here."""
+        return self.starts_at is None or not self.encoder.lies_below(name, self.starts_at)
 
     def matrix(self, name: str, parameter: Tensor) -> Tensor:
         """Returns a weight in the type of the activations."""
@@ -87,7 +107,7 @@ class Workspace:
         in_parts = in_parts or len(self.encoder.layers_in_order) > len(self.encoder.layers)
         types: dict[str, torch.dtype] = {}
         for name, parameter in self.encoder.named_parameters():
-            if name.startswith("pooler.") or name == "embeddings.token.weight":
+            if name.startswith("pooler.") or name == "embeddings.token.weight" or not self.is_computed(name):
                 continue
             narrow = parameter.dim() == 2 and name.startswith("layers.") and self.dtype != torch.float32
             if narrow and in_parts:
@@ -99,7 +119,8 @@ class Workspace:
             self.gradients, self.joined_gradients = _joined_zeros(shapes, types)
         else:
             self.gradients = {name: torch.zeros(shapes[name], dtype=dtype) for name, dtype in types.items()}
-        self.token_gradient = TokenGradient(*self.encoder.input_embeddings.weight.shape)
+        if self.starts_at is None:
+            self.token_gradient = TokenGradient(*self.encoder.input_embeddings.weight.shape)
 
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Returns a tensor of a shape on memory that is kept under a name; its content is what was left there."""

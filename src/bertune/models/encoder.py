@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -124,6 +125,20 @@ class Encoder(nn.Module):
         match = _LAYER.match(parameter)
         return len(self.layers) if match is None else int(match[1]) + 1
 
+    def lies_below(self, parameter: str, layers: int) -> bool:
+        """Tells whether a parameter is of the embeddings or of the lowest layers.
+
+        What all layers take, as relative positions, counts as embeddings; what stands above the layers is never below.
+
+        Args:
+            parameter: a name from `named_parameters()`.
+            layers: how many of the lowest.
+        """
+        if self.depth_of(parameter) == 0:
+            return True
+        match = _LAYER.match(parameter)
+        return match is not None and int(match[1]) < layers
+
     def forward(self, inputs: Batch | Mapping[str, Any]) -> EncoderOutput:
         """Encodes a packed batch, or the lesson's padded arrays.
 
@@ -155,22 +170,47 @@ class Encoder(nn.Module):
         Raises:
             DataError: an id, a type or a position that the embeddings do not have.
         """
-        self.embeddings.check_ids(batch)
-        hidden_states = self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype)
-        layout = batch.layout if self.relative is None else self.relative(batch.layout)
-        positions = self.relative_positions
-        shared = {} if positions is None else {"relative": positions(batch.layout, self.compute_dtype)}
-        *below, top = self.layers_in_order
-        for layer in below:
-            hidden_states = layer(hidden_states, layout, **shared)
-        last: Tensor = top(hidden_states, layout, first_only=first_only, **shared)
+        hidden_states, layers = self._below(batch, token_vectors)
+        if not layers:
+            last = hidden_states[batch.layout.first_tokens] if first_only else hidden_states
+        else:
+            layout = batch.layout if self.relative is None else self.relative(batch.layout)
+            positions = self.relative_positions
+            shared = {} if positions is None else {"relative": positions(batch.layout, self.compute_dtype)}
+            *below, top = layers
+            for layer in below:
+                hidden_states = layer(hidden_states, layout, **shared)
+            last = top(hidden_states, layout, first_only=first_only, **shared)
         return last.float() if self.final_norm is None else self.final_norm(last.float())
+
+    def _below(self, batch: Batch, token_vectors: Tensor | None) -> tuple[Tensor, list[nn.Module]]:
+        """Returns what the first of the layers takes that are to compute, and these."""
+        layers = self.layers_in_order
+        if batch.lower is not None:
+            return batch.lower.states, layers[batch.lower.layers :]
+        self.embeddings.check_ids(batch)
+        return self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype), layers
 
     def _encode(self, batch: Batch) -> EncoderOutput:
         hidden_states = self.encode(batch)
         if self.pooler is None:
             return EncoderOutput(hidden_states, None)
         return EncoderOutput(hidden_states, self.pooler(hidden_states[batch.layout.first_tokens]))
+
+
+def lower_encoder(encoder: Encoder, layers: int) -> Encoder:
+    """Returns embeddings and lowest layers of an encoder as an encoder of their own; both have the same parameters.
+
+    Args:
+        encoder: stays as it is.
+        layers: how many, from 1 to all.
+    """
+    lower = copy(encoder)
+    lower._modules = dict(encoder._modules)
+    lower.config = encoder.config.with_layers(layers)
+    lower.layers = nn.ModuleList(encoder.layers[:layers])
+    lower.final_norm = lower.pooler = None
+    return lower
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -89,6 +89,10 @@ class EncoderConfig:
     def num_stored_layers(self) -> int:
         """Layers with weights of their own; a family whose layers share them has fewer than it computes."""
         return self.num_hidden_layers
+
+    def with_layers(self, count: int) -> Self:
+        """Returns the sizes of an encoder of so many of the lowest layers."""
+        return replace(self, num_hidden_layers=count)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

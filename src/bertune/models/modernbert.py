@@ -4,7 +4,7 @@ Source: Warner et al., 2024 (https://arxiv.org/abs/2412.13663).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from bertune.errors import ConfigError
@@ -137,6 +137,10 @@ class ModernBertConfig(EncoderConfig):
         layers = self.num_hidden_layers
         every = next((every for every in range(1, layers + 1) if _every(every, layers) == self.layer_types), None)
         return values if every is None else values | {"global_attn_every_n_layers": every}
+
+    def with_layers(self, count: int) -> Self:
+        """Returns the sizes of an encoder of so many of the lowest layers."""
+        return replace(self, num_hidden_layers=count, layer_types=self.layer_types[:count])
 
     @property
     def pooling(self) -> Pooling:

@@ -34,6 +34,8 @@ def what_was_run(numbers: RunMetrics) -> Html:
         known["encoder"] = excerpt(model.base_model, _LONGEST_VALUE)
         known["predicts"] = f"{_TASK[model.kind]}" + _of(model.labels)
         known["from"] = f"{' and '.join(name_of(column) for column in texts)}, at most {model.max_length} tokens"
+        if model.trained:
+            known["trained part"] = model.trained
     keys = ("epochs", "batch-size", "learning-rate", "seed", "precision")
     trained = ", ".join(f"{key.replace('-', ' ')} {settings[key]}" for key in keys if key in settings)
     return section("run", "What was run", facts(known | rows | {"trained with": trained or None}))

@@ -106,6 +106,8 @@ class BatchPasses:
             part = rows[start : start + self.micro_batch_size]
             with told_of_memory():
                 batch = pack(self.train.encoded, part, self.train.targets, self.engine.device)
+                if self.engine.frozen is not None:
+                    batch = self.engine.frozen.add_to(batch, part)
                 assert batch.targets is not None
                 loss, logits = self.engine.forward_backward(
                     batch, self.objective, total_weight=total_weight, accumulate=start > 0

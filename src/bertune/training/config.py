@@ -33,6 +33,12 @@ class TrainingConfig:
         warmup_fraction: share of all steps over which the rate rises from 0.
         layer_decay: each layer's rate is this share of that of the layer above it, and the embeddings' of the first
             layer's; top layer, pooler and head have the whole rate. 1 trains all at one rate.
+        freeze: so many of the lowest layers, and the embeddings, keep the weights of the checkpoint: they are computed
+            forward alone, without dropout, and once for all epochs where the result fits into 1 GiB. 0 freezes the
+            embeddings alone; by default everything trains.
+        lora: rank of low-rank adapters on the products of attention and feed-forward, which train in the place of the
+            encoder's weights; they are merged into these, so that the model is a plain one. By default there are none.
+        lora_alpha: adapters are multiplied by this divided by their rank; by default it is twice the rank.
         reinit_layers: so many top layers, and the pooler, start from new weights drawn from the seed, not from those of
             the checkpoint.
         weight_decay: decoupled, scaled by the rate; norms and biases are excluded.
@@ -65,6 +71,9 @@ class TrainingConfig:
     learning_rate: float | None = None
     warmup_fraction: float | None = None
     layer_decay: float | None = None
+    freeze: int | None = None
+    lora: int | None = None
+    lora_alpha: float | None = None
     reinit_layers: int = 0
     weight_decay: float | None = None
     max_gradient_norm: float | None = None
@@ -76,9 +85,14 @@ class TrainingConfig:
     patience: int | None = None
     evaluate_every: int | None = None
 
+    @property
+    def frozen_layers(self) -> int | None:
+        """How many of the lowest layers do not train, with the embeddings; None where these train too."""
+        return 0 if self.freeze is None and self.lora is not None else self.freeze
+
     def __post_init__(self) -> None:
         refuse_unknown_choices(self)
-        for name in ("epochs", "batch_size", "micro_batch_size", "evaluate_every"):
+        for name in ("epochs", "batch_size", "micro_batch_size", "evaluate_every", "lora"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, not {value}")
@@ -90,7 +104,7 @@ class TrainingConfig:
             raise ConfigError(
                 f"micro_batch_size ({self.micro_batch_size}) must not exceed batch_size ({self.batch_size})"
             )
-        for name in ("patience", "reinit_layers", "weight_decay", "max_gradient_norm"):
+        for name in ("patience", "freeze", "reinit_layers", "weight_decay", "max_gradient_norm"):
             number = getattr(self, name)
             if number is not None and not number >= 0:
                 raise ConfigError(f"{name} must be 0 or more, not {number}")
@@ -106,5 +120,7 @@ class TrainingConfig:
             raise ConfigError(f"layer_decay must lie in (0, 1], not {self.layer_decay}")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate must lie between 0 and 1, not {self.learning_rate}")
+        if self.lora_alpha is not None and (self.lora is None or not 0 < self.lora_alpha <= _MOST):
+            raise ConfigError(f"lora_alpha must lie above 0 and go with lora, not be {self.lora_alpha}")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed must lie between 0 and 2^63, not {self.seed}")

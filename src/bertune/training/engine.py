@@ -1,7 +1,8 @@
 """What computes training: compiled kernels where they can be had, torch's operators elsewhere."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bertune.batches.batch import Batch
 from bertune.errors import ConfigError
 from bertune.kernels.adamw_step import KernelStep, Source, TableSource
 from bertune.kernels.build import NoKernelsError
-from bertune.kernels.encoder_pass import KernelPass
+from bertune.kernels.encoder_pass import KernelPass, require_kernels
 from bertune.models.classifier import Classifier
 from bertune.nn.dense import rows_of
 from bertune.nn.pooling import pool_windows
@@ -20,6 +21,8 @@ from bertune.nn.varlen_attention import attention_kernel
 from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.adapters import Adapters
+from bertune.training.frozen_layers import FrozenLayers
 from bertune.training.objective import Objective
 
 _MOST_NARROW = 2
@@ -31,11 +34,16 @@ class Engine(ABC):
     Attributes:
         name: what computes, for the first line of a run; of torch's operators also why.
         group: of the processes that compute a part of each step's batch.
+        frozen: computes what lies below the layers that train, whose states batches then bring; None where all train.
+        adapters: train in the place of the encoder's weights, which follow them; None where there are none.
     """
 
     name: str
     classifier: Classifier
     group: ProcessGroup
+    frozen: FrozenLayers | None = None
+    adapters: Adapters | None = None
+    _has_projected = False
 
     @property
     @abstractmethod
@@ -57,10 +65,17 @@ class Engine(ABC):
             What the part adds to the loss, and the logits, (examples, labels).
         """
         assert batch.targets is not None
+        self._has_projected = False
         logits = pool_windows(self.logits(batch, accumulate=accumulate), batch)
         loss = objective.loss(logits, batch.targets, total_weight=total_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item(), logits
+
+    def _project_gradients(self, gradient_of: Callable[[str], Tensor]) -> None:
+        """Makes the adapters' gradients of those of the weights, once in each step."""
+        if self.adapters is not None and not self._has_projected:
+            self.adapters.take_gradients(gradient_of)
+            self._has_projected = True
 
     @abstractmethod
     def logits(self, batch: Batch, *, accumulate: bool) -> Tensor:
@@ -85,6 +100,8 @@ def engine_for(
     *,
     in_parts: bool = False,
     group: ProcessGroup = ALONE,
+    frozen: FrozenLayers | None = None,
+    adapters: Adapters | None = None,
 ) -> Engine:
     """Chooses what computes; the encoder's `compute_dtype` is the type of the layers.
 
@@ -93,14 +110,36 @@ def engine_for(
         optimizer: takes the steps.
         in_parts: whether batches are computed in parts whose gradients add up.
         group: of the processes that compute a part of each batch.
+        frozen: computes what lies below the layers that train; None where all do.
+        adapters: that train in the place of the encoder's weights; None where there are none.
     """
+    engine = _engine_for(classifier, optimizer, in_parts=in_parts, group=group, frozen=frozen, adapters=adapters)
+    engine.adapters = adapters
+    return engine
+
+
+def _engine_for(
+    classifier: Classifier,
+    optimizer: ScheduledAdam | GivenOptimizer,
+    *,
+    in_parts: bool,
+    group: ProcessGroup,
+    frozen: FrozenLayers | None,
+    adapters: Adapters | None,
+) -> Engine:
     device = classifier.device
     if device.type != "cpu":
-        return TorchEngine(classifier, optimizer, name=_on_device(classifier, device), group=group)
+        return TorchEngine(classifier, optimizer, name=_on_device(classifier, device), group=group, frozen=frozen)
     try:
-        return NativeEngine(classifier, optimizer, in_parts=in_parts, group=group)
+        if frozen is None or not frozen.is_all:
+            if adapters is None:
+                _check_all_train(classifier, optimizer, frozen)
+            return NativeEngine(classifier, optimizer, in_parts=in_parts, group=group, frozen=frozen)
+        # What is above the layers is torch's in any case.
+        require_kernels(classifier.encoder, classifier.encoder.compute_dtype)
+        return TorchEngine(classifier, optimizer, name="compiled kernels", group=group, frozen=frozen)
     except NoKernelsError as reason:
-        return TorchEngine(classifier, optimizer, name=f"torch operators: {reason}", group=group)
+        return TorchEngine(classifier, optimizer, name=f"torch operators: {reason}", group=group, frozen=frozen)
 
 
 def _on_device(classifier: Classifier, device: torch.device) -> str:
@@ -124,11 +163,13 @@ class TorchEngine(Engine):
         *,
         name: str,
         group: ProcessGroup = ALONE,
+        frozen: FrozenLayers | None = None,
     ) -> None:
         self.classifier = classifier
         self.optimizer = optimizer
         self.name = name
         self.group = group
+        self.frozen = frozen
 
     @property
     def device(self) -> torch.device:
@@ -143,6 +184,10 @@ class TorchEngine(Engine):
 
     def add_up_gradients(self) -> None:
         """See `Engine`."""
+        self._project_gradients(self._gradient_of)
+        if self.adapters is not None:
+            self.group.add_up([each.grad for _, each in self.adapters.named_parameters() if each.grad is not None])
+            return
         table = self.classifier.encoder.input_embeddings.weight
         parameters = dict(self.classifier.named_parameters(remove_duplicate=False)).values()
         gradients = {id(each): each.grad for each in parameters if each.grad is not None}
@@ -158,15 +203,24 @@ class TorchEngine(Engine):
 
     def step(self) -> float:
         """See `Engine`."""
+        self._project_gradients(self._gradient_of)
         self.optimizer.step()
-        return float(self.optimizer.last_gradient_norm)
+        norm = float(self.optimizer.last_gradient_norm)
+        if self.adapters is not None and math.isfinite(norm):
+            self.adapters.apply_updates()
+        return norm
+
+    def _gradient_of(self, name: str) -> Tensor:
+        gradient = self.classifier.encoder.get_parameter(name).grad
+        assert gradient is not None
+        return gradient
 
 
 class NativeEngine(Engine):
     """Compiled kernels on the processor.
 
     Raises:
-        NoKernelsError: there are no kernels here, or a parameter of the encoder does not train.
+        NoKernelsError: there are no kernels here.
     """
 
     def __init__(
@@ -176,25 +230,25 @@ class NativeEngine(Engine):
         *,
         in_parts: bool,
         group: ProcessGroup = ALONE,
+        frozen: FrozenLayers | None = None,
     ) -> None:
         encoder = classifier.encoder
-        _check_all_train(classifier, optimizer)
         self.name = "compiled kernels"
         self.classifier = classifier
         self.optimizer = optimizer
         self._parameters = list(classifier.parameters())
-        self.native = KernelPass(encoder, encoder.compute_dtype)
+        self.native = KernelPass(encoder, encoder.compute_dtype, starts_at=None if frozen is None else frozen.count)
         self.group = group
+        self.frozen = frozen
         # The shares of processes add up as parts do. Those of two may stay bfloat16, half of the bytes: their sum is
         # rounded once, as the gradient of a whole batch is.
         self.native.prepare_gradients(in_parts=in_parts or group.size > _MOST_NARROW, joins=not group.is_alone)
         token_gradient = self.native.token_gradient
-        assert token_gradient is not None
-        self._table = TableSource(token_gradient.values, token_gradient.slots)
-        table = encoder.input_embeddings.weight
+        self._table = None if token_gradient is None else TableSource(token_gradient.values, token_gradient.slots)
         self._update: KernelStep | None = None
         if isinstance(optimizer, ScheduledAdam):
-            self._update = KernelStep(optimizer, self._sources(), {id(table): self._table})
+            tables = {} if self._table is None else {id(encoder.input_embeddings.weight): self._table}
+            self._update = KernelStep(optimizer, self._sources(), tables)
 
     @property
     def device(self) -> torch.device:
@@ -217,28 +271,39 @@ class NativeEngine(Engine):
     def add_up_gradients(self) -> None:
         """See `Engine`."""
         token_gradient = self.native.token_gradient
-        assert token_gradient is not None
+        of_table = [] if token_gradient is None else [token_gradient.values]
+        self._project_gradients(self.native.gradients.__getitem__)
+        if self.adapters is not None:
+            self.group.add_up([each.grad for _, each in self.adapters.named_parameters() if each.grad is not None])
+            return
         of_head = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        self.group.add_up([*self.native.joined_gradients, token_gradient.values, *of_head])
+        self.group.add_up([*self.native.joined_gradients, *of_table, *of_head])
 
     def step(self) -> float:
         """See `Engine`."""
-        token_gradient = self.native.token_gradient
-        assert token_gradient is not None
-        self._table.gradient = token_gradient.values
-        return self._step_given() if self._update is None else self._update.step()
+        if self._table is not None:
+            assert self.native.token_gradient is not None
+            self._table.gradient = self.native.token_gradient.values
+        if self._update is None:
+            return self._step_given()
+        self._project_gradients(self.native.gradients.__getitem__)
+        norm = self._update.step()
+        if self.adapters is not None and math.isfinite(norm):
+            self.adapters.apply_updates()
+            self.native.refresh_bf16_copies()
+        return norm
 
     def _step_given(self) -> float:
         """Lets an optimizer of torch take the step: it finds each gradient where autograd would have left it."""
         assert isinstance(self.optimizer, GivenOptimizer)
         token_gradient, encoder = self.native.token_gradient, self.classifier.encoder
-        assert token_gradient is not None
         for name, parameter in encoder.named_parameters():
             if name in self.native.gradients:
                 parameter.grad = self.native.gradients[name].to(parameter.dtype)
-        table = encoder.embeddings.token.weight
-        table.grad = torch.zeros_like(table)
-        table.grad[torch.from_numpy(token_gradient.touched).long()] = token_gradient.values
+        if token_gradient is not None:
+            table = encoder.embeddings.token.weight
+            table.grad = torch.zeros_like(table)
+            table.grad[torch.from_numpy(token_gradient.touched).long()] = token_gradient.values
         places = [parameter.data_ptr() for parameter in self._parameters]
         self.optimizer.step()
         if places != [parameter.data_ptr() for parameter in self._parameters]:
@@ -278,10 +343,14 @@ class _Encode(torch.autograd.Function):
         return None, None, None, None
 
 
-def _check_all_train(classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer) -> None:
+def _check_all_train(
+    classifier: Classifier, optimizer: ScheduledAdam | GivenOptimizer, frozen: FrozenLayers | None
+) -> None:
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     unused = () if classifier.uses_pooler or classifier.encoder.pooler is None else ("pooler.",)
     for name, parameter in classifier.encoder.named_parameters():
+        if frozen is not None and classifier.encoder.lies_below(name, frozen.count):
+            continue
         if not name.startswith(unused) and not (parameter.requires_grad and id(parameter) in known):
             raise NoKernelsError(f"the encoder's {name} is not trained")
 

@@ -82,6 +82,7 @@ def fingerprint_of(run: PreparedRun, *, processes: int = 1) -> Fingerprint:
     """
     settings = {name: value for name, value in resolved_settings(run).items() if name not in _NOT_COMPARED}
     needs_start = run.baselines is None and run.validation is not None and not run.settings.skip_probe
+    needs_start = needs_start or run.config.lora is not None  # its adapters say what is added to the start
     start = digest_of_tensors(dict(run.classifier.named_parameters())) if needs_start else ""
     return Fingerprint(settings, digest_of_rows(run), run.tokenizer.digest, start, arithmetic_of(run, processes))
 

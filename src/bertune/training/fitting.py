@@ -10,7 +10,7 @@ from itertools import takewhile
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
@@ -21,12 +21,14 @@ from bertune.nn.precision import name_of
 from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.adapters import Adapters
 from bertune.training.batch_gradients import NoMemoryError, share_places
 from bertune.training.callback import Callback
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.dynamics import Dynamics
 from bertune.training.engine import Engine, NativeEngine, engine_for
 from bertune.training.fitting_state import FittingState
+from bertune.training.frozen_layers import FrozenLayers
 from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.keeper import Keeper
 from bertune.training.objective import Objective
@@ -56,6 +58,7 @@ class FittedParts:
         validation: the same; None where nothing is evaluated.
         objective: what is minimized, and how it is judged.
         dynamics: records what is said of each training row.
+        adapters: train in the place of the encoder's weights; None where there are none.
     """
 
     classifier: Classifier
@@ -65,6 +68,16 @@ class FittedParts:
     validation: Dataset | None
     objective: Objective
     dynamics: Dynamics | None
+    adapters: Adapters | None = None
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Returns the parameters by name, as they train."""
+        return self.vocabulary.trained() | ({} if self.adapters is None else self.adapters.own_parameters())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the weights by name, as they are at this step, for a checkpoint."""
+        own = {} if self.adapters is None else self.adapters.own_parameters()
+        return self.vocabulary.tensors() | {name: parameter.detach() for name, parameter in own.items()}
 
 
 @dataclass
@@ -101,6 +114,7 @@ class Fitting:
         if earlier is not None:
             self._micro = earlier.micro_batch_size or self._micro
         with self.parts.vocabulary.in_use():
+            self._frozen = self._new_frozen()
             self._engine = self._new_engine()
         if earlier is not None:
             self._load(earlier)
@@ -115,12 +129,14 @@ class Fitting:
             self._end_epoch()
         if self._best_weights is not None and not self.history.evaluations[-1].is_best:
             _copy_into(classifier, self._best_weights)
+            if self.parts.adapters is not None:
+                self.parts.adapters.load(self._best_weights)
 
     def state(self) -> FittingState:
         """Returns the state at this boundary; its tensors are those that train, but for the token table."""
         parts, updates = self.parts, self.parts.updates
         assert isinstance(updates, ScheduledAdam), "only runs of a settings file are kept, which bring no optimizer"
-        names = {id(parameter): name for name, parameter in parts.vocabulary.trained().items()}
+        names = {id(parameter): name for name, parameter in parts.trained().items()}
         is_evaluated = self._evaluation_here() is not None
         return FittingState(
             step=self._step,
@@ -130,7 +146,7 @@ class Fitting:
             micro_batch_size=self._micro,
             not_applied=self._not_applied,
             settled=parts.vocabulary.settled,
-            weights=parts.vocabulary.tensors(),
+            weights=parts.tensors(),
             moments={names[id(parameter)]: pair for parameter, pair in updates.known_moments().items()},
             step_count=updates.step_count,
             # Within an epoch `weights` is not quite what was scored: some rows of the token table await their decay.
@@ -158,8 +174,10 @@ class Fitting:
         self._step, self._epoch, self._epoch_seconds = state.step, state.epoch, state.epoch_seconds
         self._not_applied = state.not_applied
         parts.vocabulary.load(state.weights, state.settled)
+        if parts.adapters is not None:
+            parts.adapters.load(state.weights)
         state.weights.clear()  # they were copied, and whoever holds the state holds it to the run's end
-        trained = parts.vocabulary.trained()
+        trained = parts.trained()
         updates.take_up(state.step_count, {trained[name]: pair for name, pair in state.moments.items()})
         if isinstance(self._engine, NativeEngine):
             self._engine.native.refresh_bf16_copies()
@@ -176,16 +194,36 @@ class Fitting:
     def _keep_weights(self) -> None:
         """Copies the weights of the best evaluation, where a later one may not be better."""
         is_last = self._step == self.plan.epochs * self._per_epoch or self.parts.validation is None
-        self._best_weights = None if is_last else _copies_of(self.parts.classifier)
+        self._best_weights = None if is_last else self._copies()
+
+    def _copies(self) -> dict[str, Tensor]:
+        own = {} if self.parts.adapters is None else self.parts.adapters.own_parameters()
+        whole = dict(self.parts.classifier.named_parameters())
+        return {name: parameter.detach().clone() for name, parameter in (whole | own).items()}
 
     def _new_engine(self) -> Engine:
         in_parts = self.plan.in_parts or self._micro < self.plan.batch_size
-        return engine_for(self.parts.classifier, self.parts.updates, in_parts=in_parts, group=self.group)
+        return engine_for(
+            self.parts.classifier,
+            self.parts.updates,
+            in_parts=in_parts,
+            group=self.group,
+            frozen=self._frozen,
+            adapters=self.parts.adapters,
+        )
+
+    def _new_frozen(self) -> FrozenLayers | None:
+        count = self.plan.frozen_layers
+        if count is None:
+            return None
+        # Of several processes each would compute the rows of all others too.
+        keeps = self.plan.epochs > 1 and self.group.is_alone
+        return FrozenLayers(self.parts.classifier, count, self.parts.train.encoded, keeps=keeps)
 
     def _refuse_other_weights(self) -> None:
         """Refuses to go on where a process has other weights than the first."""
         if not self.group.is_alone:
-            digests = self.group.gather(digest_of_tensors(self.parts.vocabulary.tensors()))
+            digests = self.group.gather(digest_of_tensors(self.parts.tensors()))
             self.group.in_turn(lambda: refuse_differences(digests, f"after step {self._step:,}"))
 
     def _train_epoch(self) -> None:
@@ -350,10 +388,6 @@ class Fitting:
         self._epoch, self._epoch_seconds = epoch, 0.0
         self.told.on_epoch(result)  # after the model is kept: a callback may end the run here
         self.keeper.after_evaluation(self._step, self.state)
-
-
-def _copies_of(classifier: Classifier) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in classifier.named_parameters()}
 
 
 def _copy_into(classifier: Classifier, weights: dict[str, Tensor]) -> None:

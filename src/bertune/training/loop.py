@@ -1,12 +1,13 @@
 """The training loop: epochs of steps, evaluations at their ends and within, the best kept."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -25,12 +26,14 @@ from bertune.optim.parameter_groups import decay_groups
 from bertune.optim.schedule import LinearWarmUpDecay
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.adapters import Adapters, adapters_only, check_lora, lora_sizes
 from bertune.training.callback import Callback, OnBest
 from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
 from bertune.training.fitting import FittedParts, Fitting
+from bertune.training.frozen_layers import check_freeze, layers_frozen
 from bertune.training.history import Evaluation, History
 from bertune.training.keeper import Keeper
 from bertune.training.kept_memory import freed_memory_kept
@@ -139,6 +142,8 @@ class FitOptions:
         verbose: whether progress is shown.
         keeper: asked at each boundary whether to keep the state, and whether to go on.
         group: of the processes that train together.
+        adapters_start: see `Adapters`, `start`.
+        on_adapters: told of the adapters at the end, as they were at the best evaluation, where there are any.
     """
 
     optimizer: Optimizer | None = None
@@ -148,6 +153,8 @@ class FitOptions:
     verbose: bool | None = None
     keeper: Keeper = field(default_factory=Keeper)
     group: ProcessGroup = ALONE
+    adapters_start: Mapping[str, Tensor] | None = None
+    on_adapters: Callable[[Adapters], None] | None = None
 
 
 def fit_objective(
@@ -159,7 +166,7 @@ def fit_objective(
     options: FitOptions,
 ) -> History:
     """Does what `fit` does, for a task that is known; for arguments and errors see there."""
-    optimizer, scheduler = options.optimizer, options.scheduler
+    optimizer = options.optimizer
     train = objective.checked(train, "train", classifier)
     validation = None if validation is None else objective.checked(validation, "validation", classifier)
     assert train.targets is not None
@@ -174,35 +181,55 @@ def fit_objective(
     plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
     names = objective.names_of(classifier)
     class_weights = class_weights_of(plan.class_weights, kind=objective.kind, names=names, targets=train.targets)
+    check_lora(plan, classifier.encoder.config)
+    check_freeze(plan.freeze, plan.reinit_layers, classifier.encoder.config)
     if plan.reinit_layers:
         draw_top_layers(classifier, plan.reinit_layers, seed=plan.seed)
-    # An optimizer that is given has the whole table.
-    vocabulary = CompactVocabulary(classifier, None if optimizer is not None else train.encoded.token_ids)
-    if optimizer is None:
-        with vocabulary.in_use():
-            total_steps = plan.epochs * steps_in_epoch(len(train), plan.batch_size)
-            made = _made_for(optimizer_of(classifier, plan, total_steps), scheduler)
-        vocabulary.follow(made)
-        updates: ScheduledAdam | GivenOptimizer = made
-    else:
-        updates = _taken(optimizer, scheduler, plan)
     device = classifier.device
     objective = replace(
         objective,
         label_smoothing=plan.label_smoothing,
         class_weights=None if class_weights is None else class_weights.to(device),
     )
-    parts = FittedParts(classifier, vocabulary, updates, train, validation, objective, options.dynamics)
     with (
+        layers_frozen(classifier, plan.frozen_layers),
+        adapters_only(classifier, is_on=plan.lora is not None),
         freed_memory_kept(),
         computing_in(classifier.encoder, choose_precision(plan.precision, device)),
         _own_draws(device),
         watched_by(options.callbacks, options.verbose) as told,
     ):
+        adapters = _new_adapters(classifier, plan, options)
+        vocabulary, updates = _updates_of(classifier, train, plan, options, adapters)
+        parts = FittedParts(classifier, vocabulary, updates, train, validation, objective, options.dynamics, adapters)
         fitting = Fitting(parts, plan, told, options.keeper, group=options.group)
         fitting.run()
+        if adapters is not None and options.on_adapters is not None:
+            options.on_adapters(adapters)
     classifier.eval()
     return fitting.history
+
+
+def _new_adapters(classifier: Classifier, plan: TrainingPlan, options: FitOptions) -> Adapters | None:
+    sizes = lora_sizes(plan)
+    if sizes is None:
+        return None
+    start = options.adapters_start
+    return Adapters(classifier, sizes, first_layer=plan.frozen_layers or 0, seed=plan.seed, start=start)
+
+
+def _updates_of(
+    classifier: Classifier, train: Dataset, plan: TrainingPlan, options: FitOptions, adapters: Adapters | None
+) -> tuple[CompactVocabulary, ScheduledAdam | GivenOptimizer]:
+    """Takes the optimizer that was given, or makes one, and the token table that goes with it."""
+    if options.optimizer is not None:  # it has the whole table
+        return CompactVocabulary(classifier, None), _taken(options.optimizer, options.scheduler, plan)
+    vocabulary = CompactVocabulary(classifier, train.encoded.token_ids)
+    with vocabulary.in_use():
+        total_steps = plan.epochs * steps_in_epoch(len(train), plan.batch_size)
+        made = _made_for(optimizer_of(classifier, plan, total_steps, adapters), options.scheduler)
+    vocabulary.follow(made)
+    return vocabulary, made
 
 
 def _made_for(optimizer: ScheduledAdam, scheduler: LRScheduler | None) -> ScheduledAdam:
@@ -217,6 +244,8 @@ def _refuse_its_settings(config: TrainingConfig, optimizer: Optimizer) -> None:
     Raises:
         ConfigError: names one.
     """
+    if config.lora is not None:
+        raise ConfigError("lora trains parameters that the optimizer does not have", hint="leave the optimizer out")
     if config.layer_decay not in (None, 1):
         raise ConfigError("layer_decay is the optimizer's", hint="give create_optimizer a rate_scale_of instead")
     # One of torch has no clip; its gradients are clipped as the configuration says.
@@ -270,7 +299,9 @@ def _own_draws(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
-def optimizer_of(classifier: Classifier, plan: TrainingPlan, total_steps: int) -> ScheduledAdam:
+def optimizer_of(
+    classifier: Classifier, plan: TrainingPlan, total_steps: int, adapters: Adapters | None = None
+) -> ScheduledAdam:
     """Makes the optimizer that a plan describes, with its schedule.
 
     `adamw` is the lesson's call. `adamw_torch` is AdamW with the schedule and the epsilon of transformers' Trainer, so
@@ -279,15 +310,16 @@ def optimizer_of(classifier: Classifier, plan: TrainingPlan, total_steps: int) -
     warmup_steps = int(total_steps * plan.warmup_fraction)
     rate_scale_of = rate_scale_by_depth(classifier, plan.layer_decay) if plan.layer_decay != 1 else None
     limit = plan.max_gradient_norm or None
+    trained = classifier if adapters is None else adapters
     if plan.optimizer == "adamw_torch":
-        groups = decay_groups(classifier, plan.weight_decay, rate_scale_of=rate_scale_of)
+        groups = decay_groups(trained, plan.weight_decay, rate_scale_of=rate_scale_of)
         schedule = LinearWarmUpDecay(plan.learning_rate, warmup_steps, total_steps)
         return TorchAdamW(groups, schedule, gradient_clip_norm=limit)
     return create_optimizer(
         plan.learning_rate,
         total_steps,
         warmup_steps,
-        model=classifier,
+        model=trained,
         weight_decay_rate=plan.weight_decay,
         gradient_clip_norm=limit,
         rate_scale_of=rate_scale_of,

@@ -1,6 +1,6 @@
 """Everything of a run before its first step: data read, audited and encoded, the encoder restored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from bertune.audit.audit import Audit, audit_splits, warning_lines
 from bertune.audit.token_figures import TokenFigures
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import steps_in_epoch
+from bertune.checkpoints.adapter_folder import check_adapter_kept
 from bertune.checkpoints.kept_head import Head, head_of_start
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.model_folder import check_vocabulary
@@ -34,10 +35,12 @@ from bertune.tokenization.read_tokenizer import read_tokenizer
 from bertune.tokenization.token_scan import TokenScan
 from bertune.tokenization.tokenizer_files import read_model_max_length
 from bertune.tokenization.tokenizer_protocol import Tokenizer
+from bertune.training.adapters import check_lora, lora_sizes, with_adapters
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.encoded_data import read_reencoded_data
+from bertune.training.frozen_layers import check_freeze, frozen_line, trained_part
 from bertune.training.layer_settings import check_reinit_layers
 from bertune.training.plan import TrainingPlan, evaluations_in, plan_of
 from bertune.training.reading import ALSO_SCORED, TEST, positive_line, read_training_data
@@ -125,8 +128,13 @@ def prepare(
     stride = _window_stride(settings, tokenizer.template, is_pair=task.columns.is_pair)
     settings = replace(settings, window_stride=stride, pooling=settings.pooling or _pooling_of(model_folder))
     classifier, receipt, head = _restore(settings, config, model_folder, tokenizer, task)
+    if settings.keep_adapter:
+        check_adapter_kept(classifier)
     classifier.to(device)
-    say(_encoder_line(settings.model, receipt, head, verbose=verbose))
+    known = {name for name, _ in classifier.encoder.named_parameters()}
+    say(_encoder_line(settings.model, receipt, head, known, verbose=verbose))
+    if (sizes := lora_sizes(config)) is not None:
+        say(f"adapters: rank {sizes.rank}, alpha {sizes.alpha:g}, merged into the weights")
     named = read_model_max_length(tokenizer_folder(words))
     if named is not None and settings.max_length > named:
         say(
@@ -136,6 +144,8 @@ def prepare(
     if config.reinit_layers:
         pooler = "" if classifier.encoder.pooler is None else "the pooler and "
         say(f"initialized when training begins: {pooler}the top {config.reinit_layers} layers")
+    if config.freeze is not None:
+        say(frozen_line(classifier, config.freeze))
     if reencoded is None:
         datasets = _encode_splits(splits, task, audit, tokenizer, settings, say, verbose=verbose)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
@@ -149,7 +159,10 @@ def prepare(
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and nothing is chosen")
     assert train.targets is not None
-    signature = signature_of_run(settings, task, train.targets)
+    signature = replace(
+        signature_of_run(settings, task, train.targets),
+        trained=trained_part(classifier.encoder, config.freeze, lora=config.lora),
+    )
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
     plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
@@ -221,6 +234,8 @@ def _restore(
             hint=f"use --max-length {sizes.max_positions} or less",
         )
     check_reinit_layers(config.reinit_layers, sizes)
+    check_lora(config, sizes)
+    check_freeze(config.freeze, config.reinit_layers, sizes)
     outputs = 1 if task.labels is None else len(task.labels)
     classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")
     check_vocabulary(tokenizer, encoder, folder)
@@ -231,7 +246,7 @@ def _restore(
     draw_weights(classifier, seed=config.seed, only=new | of_head)
     head = head_of_start(classifier, folder, task, tokenizer_digest=tokenizer.digest, forced=settings.keep_head)
     head.put_into(classifier)
-    return classifier, head.in_receipt(receipt), head
+    return classifier, with_adapters(head.in_receipt(receipt), classifier, config), head
 
 
 def _encode_splits(
@@ -283,11 +298,11 @@ def _token_figures(
     return scan.figures()
 
 
-def _encoder_line(name: str, receipt: Receipt, head: Head, *, verbose: bool) -> str:
+def _encoder_line(name: str, receipt: Receipt, head: Head, known: Collection[str], *, verbose: bool) -> str:
     """Says which weights training starts from, and which parts have none."""
     if verbose:
         return f"restored {name}: {receipt.summary()}; {'kept' if head.is_kept else 'new'}: the {head.account}"
-    new = sorted({record.name.partition(".")[0] for record in receipt.having("new")})
+    new = sorted({record.name.partition(".")[0] for record in receipt.having("new") if record.name in known})
     parts = [f"restored {name}: {receipt.parameters:,} parameters"]
     if not head.is_kept:
         new.append(head.account)

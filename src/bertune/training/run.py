@@ -4,13 +4,16 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from bertune.checkpoints.adapter_folder import write_adapter
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.regression_baseline import RegressionBaseline
 from bertune.evaluation.saved_scores import SavedRegression
 from bertune.evaluation.scores import Scores
 from bertune.system.hinted_values import to_json
 from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.adapters import Adapters, adapted_weights
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
 from bertune.training.best_evaluation import BestEvaluation
@@ -125,6 +128,9 @@ def execute(
             kept_open.enter_context(curves)
         group.from_first(None if state is None else state.fitting)
         baselines = baselines_of(run) if run.baselines is None else run.baselines
+        start = None
+        if run.config.lora is not None:  # before the weights of a checkpoint are put in their place
+            start = {name: weight.detach().clone() for name, weight in adapted_weights(run.classifier).items()}
         best = BestEvaluation(run, directory)
         if state is not None:
             best.keep_again(state.fitting)
@@ -143,11 +149,23 @@ def execute(
                 verbose=False,
                 keeper=keeper,
                 group=group,
+                adapters_start=start,
+                on_adapters=partial(_keep_adapter, run, directory) if run.settings.keep_adapter else None,
             ),
         )
         with keeper.finishing():
             write_dynamics(directory.path, run.describe["train"], run.train, dynamics, run.signature)
             return _scored(run, directory, history, best, baselines, group)
+
+
+def _keep_adapter(run: PreparedRun, directory: RunDirectory, adapters: Adapters) -> None:
+    write_adapter(
+        directory.adapter,
+        run.classifier,
+        adapters.updates,
+        adapters.sizes,
+        base_model=run.signature.base_model,
+    )
 
 
 def follow(run: PreparedRun, group: ProcessGroup) -> None:

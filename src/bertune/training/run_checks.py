@@ -40,6 +40,8 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
         raise ConfigError("--metric and --patience need validation data", hint=_HINT)
     if not has_validation and config.evaluate_every is not None:
         raise ConfigError("--evaluate-every needs validation data", hint=_HINT)
+    if settings.keep_adapter and config.lora is None:
+        raise ConfigError("--keep-adapter is about the adapters of --lora", hint="add --lora 8, or leave it out")
     if settings.threshold == "auto":
         _check_thresholds(settings, task, has_validation=has_validation)
     if not task.kind.has_labels and config.label_smoothing:

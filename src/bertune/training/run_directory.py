@@ -65,6 +65,7 @@ class RunDirectory:
     | `metrics.json` | every number of the report |
     | `report.html` | the report |
     | `model/` | the model folder |
+    | `adapter/` | the adapters with the head, for peft, where they were asked for |
     | `tensorboard/` | curves, where they were asked for |
     | `resume-certificate.json` | that it was killed, resumed and came to the same, with `--certify-resume` |
     | `checkpoints/` | what an interrupted run is resumed from; gone when it has ended |
@@ -106,6 +107,11 @@ class RunDirectory:
             return Path.cwd()
         given = (table.get("out") for table in settings.values() if isinstance(table, dict))
         return started_in(self.path, next((out for out in given if isinstance(out, str)), None))
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the adapters, for peft."""
+        return self.path / "adapter"
 
     @property
     def tensorboard(self) -> Path:

@@ -74,6 +74,8 @@ class RunSettings(ReadOptions):
         allow_new: parameters that may be missing in the checkpoint, for instance pooler.
         skip_probe: leave out the regressions on frozen features and on TF-IDF, which the model is held against.
         strict: what the audit of the data finds is an error, exit code 3; otherwise it is told as warnings.
+        keep_adapter: with --lora: write adapters and head into the folder `adapter` of the run as well, as peft
+            loads them.
         tensorboard: write curves for TensorBoard, into the folder `tensorboard` of the run.
         overwrite: replace an earlier run in the same folder.
 
@@ -110,6 +112,7 @@ class RunSettings(ReadOptions):
     allow_new: tuple[str, ...] = ()
     skip_probe: bool = False
     strict: bool = False
+    keep_adapter: bool = False
     tensorboard: bool = False
     overwrite: bool = False
 
