@@ -53,10 +53,16 @@ class SeedsProgress:
             seed: its number.
             place: among all, from 1.
         """
-        if self._progress is None:
-            return None
         number = "" if seed == place else f" (seed {seed})"
-        return TrainingProgress(f"seed {place} of {self._seeds}{number}", self._progress)
+        return self.callback_named(f"seed {place} of {self._seeds}{number}")
+
+    def callback_named(self, name: str) -> TrainingProgress | None:
+        """Makes what shows one of several trainings.
+
+        Args:
+            name: with which its lines begin.
+        """
+        return None if self._progress is None else TrainingProgress(name, self._progress)
 
 
 class RowsProgress:

@@ -11,7 +11,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
-from bertune.batches.sampler import steps_in_epoch
 from bertune.data.task import usual_metrics
 from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
@@ -180,8 +179,7 @@ def fit_objective(
     vocabulary = CompactVocabulary(classifier, None if optimizer is not None else train.encoded.token_ids)
     if optimizer is None:
         with vocabulary.in_use():
-            total_steps = plan.epochs * steps_in_epoch(len(train), plan.batch_size)
-            made = _made_for(optimizer_of(classifier, plan, total_steps), scheduler)
+            made = _made_for(optimizer_of(classifier, plan, plan.steps_of_schedule(len(train))), scheduler)
         vocabulary.follow(made)
         updates: ScheduledAdam | GivenOptimizer = made
     else:
