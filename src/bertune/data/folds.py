@@ -68,7 +68,7 @@ def folds_of(examples: Examples, kind: TaskKind, count: int, *, group: str | Non
 
 
 def _divided(examples: Examples, kind: TaskKind, blocks: Rows, count: int) -> Rows:
-    """Takes one fold after another from the rows that are left: of the first a K-th, then one of K - 1 parts, …"""
+    """Takes one fold after another from the rows that are left: a K-th of them, then one of K - 1 parts, and so on."""
     folds = np.full(len(examples), count, np.int64)
     left = np.arange(len(examples))
     for fold in range(1, count):

@@ -116,7 +116,7 @@ def prepare_folds(
     assert count is not None, "folds were asked for"
     if not frames and find_reencoded(settings.data) is not None:
         raise ConfigError(
-            f"{settings.data} was encoded before, and near-duplicates are told by texts: --folds cannot divide its rows",
+            f"{settings.data} was encoded before, and near-duplicates are found by texts: --folds has none to go by",
             hint="name the table that was encoded with --data",
         )
     directory = FoldDirectory(settings.out)
@@ -213,7 +213,7 @@ def _conclude(
         folds=tuple(by_fold),
         also={name: split.saved() for name, split in finished.also.items()},
     )
-    for_card = {"metrics": scores.values, "rows": scores.rows}
+    for_card = {"of": "cross-validation (models of fewer rows)", "metrics": scores.values, "rows": scores.rows}
     save(last.classifier, directory.model, tokenizer=run.tokenizer, signature=signature, scores=for_card)
     directory.keep_of_last_training()
     out_of_fold = OutOfFold(run.train, run.describe["train"], prepared.folds, logits, signature)
@@ -224,9 +224,7 @@ def _conclude(
     directory.write_scores(kept)
     directory.write_table(replace(_table(prepared, results), steps=limit.last))
     directory.forget_last_training()
-    return FinishedFolds(
-        directory, scores, tuple(by_fold), calibration, finished.also, finished.history, limit.last
-    )
+    return FinishedFolds(directory, scores, tuple(by_fold), calibration, finished.also, finished.history, limit.last)
 
 
 def _prepared_last(run: PreparedRun, limit: StepLimit, directory: FoldDirectory) -> PreparedRun:
@@ -253,13 +251,16 @@ def _table(prepared: PreparedFolds, results: list[FoldResult]) -> FoldTable:
 
 def _settings_of_runs(run: PreparedRun) -> Settings:
     """What all trainings have in common."""
-    values = resolved_settings(run) | {"metric": run.signature.metrics[0]}
+    values: Settings = {**resolved_settings(run), "metric": run.signature.metrics[0]}
     return {name: value for name, value in values.items() if name not in _NOT_OF_THE_RUNS}
 
 
 def _settings_of(prepared: PreparedFolds) -> Settings:
-    own = {"metric": prepared.run.signature.metrics[0], "folds": prepared.count}
-    return resolved_settings(prepared.run) | own
+    return {
+        **resolved_settings(prepared.run),
+        "metric": prepared.run.signature.metrics[0],
+        "folds": prepared.count,
+    }
 
 
 def _range(least: int, most: int) -> str:

@@ -111,7 +111,9 @@ class FoldDirectory(RunDirectory):
         try:
             found = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read: {error}", hint=f"delete {path.parent.parent} and resume") from error
+            raise DataError(
+                f"{path}: cannot be read: {error}", hint=f"delete {path.parent.parent} and resume"
+            ) from error
         if found.ndim != 2 or len(found) != result.rows or found.dtype != np.float32:
             raise DataError(f"{path}: not the answers to {result.rows:,} rows", hint=ANOTHER)
         return np.asarray(found)

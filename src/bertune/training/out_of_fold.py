@@ -76,13 +76,14 @@ class OutOfFold:
         """Writes `doubtful.jsonl`, the rows whose label agrees least with what the others teach, with their texts."""
         quality, agreement = self._quality(), self._agreement()
         decided = answers.decisions(self.logits, self.signature)
-        name = "probability" if self.signature.kind.has_labels else "absolute_error"
+        has_labels = self.signature.kind.has_labels
         write_lines(
             folder / "doubtful.jsonl",
             (
                 DoubtfulRow(
                     **vars(labelled_row(row, self.describe, self.data, self.signature)),
-                    **{name: (float(f"{agreement[row]:.6g}"),)},
+                    probability=(float(f"{agreement[row]:.6g}"),) if has_labels else None,
+                    absolute_error=None if has_labels else (float(f"{agreement[row]:.6g}"),),
                     answer=kept_of(decided[row], self.signature),
                 )
                 for row in np.argsort(quality, kind="stable")[:MOST_DOUBTFUL_ROWS].tolist()

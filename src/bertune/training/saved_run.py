@@ -131,8 +131,8 @@ class RunScores:
         read = from_json(cls, {name: value for name, value in values.items() if name not in scored})
         if read.epoch is None and read.average is None:
             raise MisfitError("is missing", "epoch")
-        by_name = {name: also.pop(name, None) for name in ("validation", "cross_validation")}
-        return replace(read, **by_name, also=also)
+        validation, in_folds = also.pop("validation", None), also.pop("cross_validation", None)
+        return replace(read, validation=validation, cross_validation=in_folds, also=also)
 
     def to_json(self) -> JsonObject:
         """Returns what is written to `scores.json`: the entries of `also` stand beside `validation`."""
