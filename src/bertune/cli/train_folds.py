@@ -61,8 +61,8 @@ def _lines(finished: "FinishedFolds", *, verbose: bool) -> list[str]:
     for name, also in finished.also.items():
         lines += [f"{name} (nothing was chosen by these rows):", *also.lines(verbose=verbose)]
     lines.append(
-        f"model: {finished.directory.model}, trained on all rows, {counted(finished.steps, 'step')}; the score is that of "
-        "models of fewer rows"
+        f"model: {finished.directory.model}, trained on all rows, {counted(finished.steps, 'step')}; "
+        "the score is that of models of fewer rows"
     )
     return lines
 

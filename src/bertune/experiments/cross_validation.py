@@ -33,7 +33,7 @@ from bertune.training.config import TrainingConfig
 from bertune.training.history import History
 from bertune.training.interrupted_run import state_of_interrupted
 from bertune.training.named_paths import Settings
-from bertune.training.out_of_fold import OutOfFold
+from bertune.training.out_of_fold import OutOfFold, features_of
 from bertune.training.plan import StepLimit
 from bertune.training.prepare import PreparedRun, Say, prepare, with_seed
 from bertune.training.resolved_settings import resolved_settings
@@ -216,7 +216,7 @@ def _conclude(
     for_card = {"of": "cross-validation (models of fewer rows)", "metrics": scores.values, "rows": scores.rows}
     save(last.classifier, directory.model, tokenizer=run.tokenizer, signature=signature, scores=for_card)
     directory.keep_of_last_training()
-    out_of_fold = OutOfFold(run.train, run.describe["train"], prepared.folds, logits, signature)
+    out_of_fold = OutOfFold(run.train, run.describe["train"], prepared.folds, logits, signature, features_of(run))
     out_of_fold.write_rows(directory.path)
     out_of_fold.write_doubtful(directory.path)
     if calibration is not None:

@@ -106,6 +106,7 @@ def prepared_fold(run: PreparedRun, folds: NDArray[np.int64], number: int, direc
         validation=_rows_of(run.train, inside),
         describe={"train": DescribeSome(describe, others), "validation": DescribeSome(describe, inside)},
         also_scored={},
+        keeps_model=False,
     )
 
 

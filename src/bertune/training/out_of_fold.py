@@ -11,7 +11,10 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation import answers
 from bertune.evaluation.answers import kept_of
-from bertune.evaluation.label_quality import label_quality
+from bertune.evaluation.label_quality import label_quality, neighbour_agreement
+from bertune.evaluation.mean_features import mean_features
+from bertune.nn.precision import choose_precision
+from bertune.training.prepare import PreparedRun
 from bertune.training.run_rows import MOST_DOUBTFUL_ROWS, Describe, labelled_row, write_lines
 from bertune.training.saved_run import AnsweredRow, DoubtfulRow
 
@@ -34,6 +37,18 @@ class OutOfFoldRow(AnsweredRow):
     probabilities: tuple[float, ...] = ()
 
 
+def features_of(run: PreparedRun) -> NDArray[np.float32] | None:
+    """Returns what the encoder makes of the training rows before it is trained; None where neighbours say nothing.
+
+    Args:
+        run: as it was prepared. Neighbours are those of rows with one label each.
+    """
+    if not run.signature.kind.has_one_label:
+        return None
+    precision = choose_precision(run.config.precision, run.classifier.device)
+    return mean_features(run.classifier.encoder, run.train.encoded, precision=precision)
+
+
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
     """Answers to all training rows.
@@ -44,6 +59,7 @@ class OutOfFold:
         folds: (rows,) of each row, from 1.
         logits: (rows, outputs).
         signature: of the model that is kept, with its temperature and thresholds.
+        features: (rows, size) of the encoder before training, see `features_of`; None leaves neighbours out.
     """
 
     data: Dataset
@@ -51,6 +67,7 @@ class OutOfFold:
     folds: NDArray[np.int64]
     logits: NDArray[np.float32]
     signature: ModelSignature
+    features: NDArray[np.float32] | None = None
 
     def write_rows(self, folder: Path) -> None:
         """Writes `out_of_fold.jsonl`, every row in the order of the table."""
@@ -96,8 +113,12 @@ class OutOfFold:
             return -self._agreement()
         if self.signature.kind.has_label_sets:
             return self._agreement()
-        assert self.data.targets is not None
-        return label_quality(answers.probabilities(self.logits, self.signature), self.data.targets)
+        targets = self.data.targets
+        assert targets is not None
+        shares = answers.probabilities(self.logits, self.signature)
+        return label_quality(
+            shares, targets, None if self.features is None else neighbour_agreement(self.features, targets)
+        )
 
     def _agreement(self) -> NDArray[Any]:
         """Probability of the target, for multi-label the mean of its labels', or the absolute error."""

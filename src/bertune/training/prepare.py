@@ -74,6 +74,8 @@ class PreparedRun:
     frozen: FrozenProbe | None = None
     # None saves nothing while it trains.
     checkpoints: CheckpointSettings | None = None
+    # A fold's model is nobody's: it is neither written nor described.
+    keeps_model: bool = True
 
 
 def prepare(

@@ -227,7 +227,7 @@ def _scored(
     best = kept.result or history.best
     advice = advice_on(run, history, best, beside_frozen(frozen, best, kept.signature))
     also = {name: score_unchosen(run, name, run.classifier, kept.signature, group) for name in run.also_scored}
-    if best.scores is not None or also:
+    if run.keeps_model and (best.scores is not None or also):
         scored = RunScores(
             **kept.place_of(best),
             validation=None if best.scores is None else best.scores.saved(),
