@@ -11,7 +11,7 @@ from bertune.batches.dataset import Dataset
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation import answers
 from bertune.evaluation.answers import kept_of
-from bertune.evaluation.label_quality import label_quality, neighbour_agreement
+from bertune.evaluation.label_quality import label_quality, neighbour_shares
 from bertune.evaluation.mean_features import mean_features
 from bertune.nn.precision import choose_precision
 from bertune.training.prepare import PreparedRun
@@ -116,9 +116,9 @@ class OutOfFold:
         targets = self.data.targets
         assert targets is not None
         shares = answers.probabilities(self.logits, self.signature)
-        return label_quality(
-            shares, targets, None if self.features is None else neighbour_agreement(self.features, targets)
-        )
+        if self.features is None:
+            return label_quality(shares, targets)
+        return label_quality(shares, targets, neighbour_shares(self.features, targets, shares.shape[1]))
 
     def _agreement(self) -> NDArray[Any]:
         """Probability of the target, for multi-label the mean of its labels', or the absolute error."""
