@@ -116,6 +116,35 @@ def train(given: argparse.Namespace) -> None:
             np.savez(place, wrong=wrong, **found)
 
 
+def frozen(given: argparse.Namespace) -> None:
+    """Makes the same files with regressions on frozen features in the place of models, in seconds a seed."""
+    for seed in given.seeds:
+        for name in [given.only] if given.only else EPOCHS:
+            noisy, wrong = planted(tables(given.glue, seed, only=name)[name], seed)
+            np.savez(given.out / f"{name}-{seed}.npz", wrong=wrong, **frozen_out_of_fold(noisy))
+
+
+def frozen_out_of_fold(rows: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
+    """Gives answers of logistic regressions on frozen features, of five folds, to all rows."""
+    from sklearn.linear_model import LogisticRegression
+
+    from benchmarks.folds import features_of
+    from bertune.data.examples import Examples
+    from bertune.data.folds import folds_of
+    from bertune.data.task_kind import TaskKind
+
+    texts, words = [text for text, _ in rows], [label for _, label in rows]
+    labels = sorted(set(words))
+    targets, features = np.array([labels.index(word) for word in words]), features_of(texts)
+    folds = folds_of(Examples.from_lists(texts, None, words, name="table"), TaskKind.CLASSIFICATION, 5)
+    probabilities = np.zeros((len(texts), len(labels)))
+    for fold in range(1, 6):
+        others = folds != fold
+        model = LogisticRegression(C=10, max_iter=300).fit(features[others], targets[others])
+        probabilities[~others] = model.predict_proba(features[~others])
+    return {"probabilities": probabilities, "features": features, "targets": targets}
+
+
 def rankings() -> dict[str, Callable[[Any], NDArray[np.float64]]]:
     """Gives each ranking, lower where a label is more doubtful; cleanlab's by its own functions."""
     from cleanlab.rank import get_label_quality_scores
@@ -158,13 +187,14 @@ def rank(given: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["train", "rank"])
+    parser.add_argument("what", choices=["train", "frozen", "rank"])
     parser.add_argument("--glue", type=Path, help="folder with SST-2/train.tsv")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[3, 4, 5, 6, 7])
+    parser.add_argument("--only", choices=list(EPOCHS), help="of `frozen`: one set")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    {"train": train, "rank": rank}[given.what](given)
+    {"train": train, "frozen": frozen, "rank": rank}[given.what](given)
 
 
 if __name__ == "__main__":
