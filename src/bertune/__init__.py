@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from bertune.evaluation.predictions import Prediction as Prediction
     from bertune.evaluation.predictions import Predictions as Predictions
     from bertune.evaluation.predictor import TokenizedModel as TokenizedModel
+    from bertune.evaluation.saved_scores import FoldScore as FoldScore
     from bertune.evaluation.score_parts import Baseline as Baseline
     from bertune.evaluation.score_parts import LabelScore as LabelScore
     from bertune.evaluation.score_parts import MetricScore as MetricScore
@@ -174,6 +175,7 @@ _HOMES = {
     "ExportSpeed": "runtime.export_speed",
     "ExportedModel": "runtime.exported_model",
     "FetchProgress": "fetch.download",
+    "FoldScore": "evaluation.saved_scores",
     "GlueTask": "data.glue_tasks",
     "History": "training.history",
     "Int8Agreement": "runtime.int8_agreement",

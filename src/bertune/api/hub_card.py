@@ -127,8 +127,12 @@ def _results(split: str, scores: SavedScores, facts: CardFacts, signature: Model
 def _in_words(scores: dict[str, SavedScores], signature: ModelSignature) -> str:
     lines = [_SCORES]
     for split, each in scores.items():
-        chosen = "; the epoch was chosen by these rows" if split == "validation" else ""
-        lines.append(f"On {each.rows:,} rows of the {split} data{chosen}:\n")
+        if split == "cross_validation":
+            told = "each answered by a model that did not learn from it; this model learned from all of them"
+            lines.append(f"Cross-validated on {each.rows:,} training rows, {told}:\n")
+        else:
+            chosen = "; the epoch was chosen by these rows" if split == "validation" else ""
+            lines.append(f"On {each.rows:,} rows of the {split} data{chosen}:\n")
         for metric, score in each.metrics.items():
             baseline = f"the {each.baseline.kind} baseline has {metric_text(metric, score.baseline)}"
             low, high = (metric_text(metric, end) for end in (score.low, score.high))

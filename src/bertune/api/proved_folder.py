@@ -146,4 +146,5 @@ def _scores_of(path: Path) -> dict[str, SavedScores]:
     scores = read_scores(path)
     if scores is None:
         return {}
-    return ({} if scores.validation is None else {"validation": scores.validation}) | scores.also
+    by_split = {"validation": scores.validation, "cross_validation": scores.cross_validation, **scores.also}
+    return {name: found for name, found in by_split.items() if found is not None}

@@ -11,6 +11,7 @@ import numpy as np
 from bertune.api.familiar_names import FAMILIAR
 from bertune.data.read_options import OnBadRow, Quoting
 from bertune.errors import ConfigError
+from bertune.experiments.fold_settings import FoldSettings
 from bertune.experiments.seed_settings import SeedSettings
 from bertune.nn.device import DeviceName
 from bertune.nn.precision import Precision
@@ -21,7 +22,7 @@ from bertune.training.config import OptimizerName, RecipeName, TrainingConfig
 from bertune.training.run_settings import RunSettings
 from bertune.wording.nearest import did_you_mean
 
-_GROUPS = (RunSettings, TrainingConfig, SeedSettings, CheckpointSettings)
+_GROUPS = (RunSettings, TrainingConfig, SeedSettings, CheckpointSettings, FoldSettings)
 # Given by the arguments of `train` that have no place in a file.
 _NOT_SETTINGS = frozenset({"data", "out"})
 
@@ -29,7 +30,7 @@ _NOT_SETTINGS = frozenset({"data", "out"})
 class TrainSettings(TypedDict, total=False):
     """Settings of `bertune.train`: the flags of `bertune train` with underscores, with the same meanings and defaults.
 
-    `RunSettings`, `TrainingConfig`, `SeedSettings` and `CheckpointSettings` describe them, and so does
+    `RunSettings`, `TrainingConfig`, `SeedSettings`, `FoldSettings` and `CheckpointSettings` describe them, and so does
     `bertune train --help-all`.
     """
 
@@ -87,6 +88,7 @@ class TrainSettings(TypedDict, total=False):
     seeds: int | str | None
     parallel_seeds: int | None
     average: bool
+    folds: int | None
     save_every: int | str | None
     keep_last: int
     keep_checkpoints: bool
@@ -101,12 +103,14 @@ class SortedSettings:
         training: how it is trained.
         seeds: whether several seeds are.
         checkpoints: how it is saved meanwhile.
+        folds: whether it is cross-validated.
     """
 
     run: RunSettings
     training: TrainingConfig
     seeds: SeedSettings
     checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
+    folds: FoldSettings = field(default_factory=FoldSettings)
 
 
 def sorted_settings(data: str, out: Path, given: Mapping[str, Any]) -> SortedSettings:
@@ -138,12 +142,14 @@ def sorted_settings(data: str, out: Path, given: Mapping[str, Any]) -> SortedSet
         if group is RunSettings:
             own |= {"data": data, "out": out}
         made.append(group(**own))
-    run, training, seeds, checkpoints = made
+    run, training, seeds, checkpoints, folds = made
     assert isinstance(run, RunSettings)
     assert isinstance(training, TrainingConfig)
     assert isinstance(seeds, SeedSettings)
     assert isinstance(checkpoints, CheckpointSettings)
-    return SortedSettings(run, training, seeds, checkpoints)
+    assert isinstance(folds, FoldSettings)
+    folds.refuse_contradictions(run, with_seeds=seeds.seeds is not None)
+    return SortedSettings(run, training, seeds, checkpoints, folds)
 
 
 def setting_names() -> tuple[str, ...]:

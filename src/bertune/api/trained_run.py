@@ -16,7 +16,9 @@ from bertune.api.hub_upload import HubTarget
 from bertune.api.train_settings import SortedSettings, TrainSettings, sorted_settings
 from bertune.api.training_data import TableData, TrainingData, given_data, given_split
 from bertune.errors import ConfigError
+from bertune.evaluation.saved_scores import FoldScore
 from bertune.evaluation.scores import Scores
+from bertune.experiments.cross_validation import execute_folds, prepare_folds
 from bertune.experiments.study import execute_study, prepare_study
 from bertune.experiments.summary import Summary
 from bertune.fetch.download import FetchProgress
@@ -41,11 +43,13 @@ class Run:
     Args:
         folder: with everything that `bertune train` writes.
         report: the HTML page about the run.
-        scores: of the model that was kept, on the validation rows; None where there were none.
+        scores: of the model that was kept, on the validation rows; None where there were none. With `folds` the
+            cross-validated score: over all training rows, each answered by a model that did not learn from it.
         also: scores on rows that nothing was chosen by, by the name of the split: `test`, and of MNLI
             `validation_mismatched`.
         history: steps, evaluations and epochs; None where several seeds were trained.
         seeds: what several seeds came to; None for one.
+        folds: the cross-validated score fold by fold; None without folds.
     """
 
     folder: Path
@@ -54,6 +58,7 @@ class Run:
     also: dict[str, Scores]
     history: History | None = None
     seeds: Summary | None = None
+    folds: tuple[FoldScore, ...] | None = None
 
     @cached_property
     def model(self) -> Model:
@@ -93,7 +98,10 @@ class Run:
         if self.history is not None:
             best, last = (epoch_text(each.epoch) for each in (self.history.best, self.history.evaluations[-1]))
             facts.append(f"epoch {best} of {last}")
-        for name, scores in (({} if self.scores is None else {"validation": self.scores}) | self.also).items():
+        own = {} if self.scores is None else {"validation" if self.folds is None else "cross-validated": self.scores}
+        if self.folds is not None:
+            facts = [f"{len(self.folds)} folds"]
+        for name, scores in (own | self.also).items():
             metric, value = next(iter(scores.values.items()))
             facts.append(f"{name} {metric_name(metric, scores.label_names)} {metric_text(metric, value)}")
         return facts
@@ -171,6 +179,7 @@ def train(  # noqa: PLR0913 (what nearly every call names)
         if "test" in given.frames and test is None:
             say("the test split is not read; test=data['test'] scores it once, at the end")
         run = _train_once if chosen.seeds.seeds is None else _train_seeds
+        run = run if chosen.folds.folds is None else _train_folds
         return run(chosen, frames, say, quiet=quiet, verbose=verbose)
 
 
@@ -228,6 +237,30 @@ def _train_seeds(
     judged = replace(study.run, also_scored={"validation": study.run.validation})
     scores = score_unchosen(judged, "validation", kept.classifier, kept.signature)
     return Run(folder, report, scores, also, seeds=finished.summary)
+
+
+def _train_folds(
+    settings: SortedSettings, frames: dict[str, Any], say: Callable[[str], None], *, quiet: bool, verbose: bool
+) -> Run:
+    if "validation" in frames:
+        say("the validation split is not read: with folds every training row is answered without having been learned")
+    prepared = prepare_folds(
+        settings.run,
+        settings.training,
+        settings.folds,
+        say=say,
+        verbose=verbose,
+        on_fetch=teller(say),
+        frames={name: frame for name, frame in frames.items() if name != "validation"},
+    )
+    prepared = replace(prepared, run=replace(prepared.run, checkpoints=settings.checkpoints))
+    with ExitStack() as shown:
+        finished = execute_folds(
+            prepared, say=say, callback_of=lambda _name: shown.enter_context(watched_by((), not quiet))
+        )
+    folder = finished.directory.path
+    report = write_report(folder)
+    return Run(folder, report, finished.scores, finished.also, finished.history, folds=finished.folds)
 
 
 def _refuse_settings_of_files(settings: RunSettings) -> None:

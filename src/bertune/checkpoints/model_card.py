@@ -20,7 +20,8 @@ def card_text(classifier: Classifier, signature: ModelSignature, scores: dict[st
     Args:
         classifier: for its sizes and pooling.
         signature: for labels, texts and lengths.
-        scores: `metrics` (name to value) and `rows` of the validation data; None leaves that part out.
+        scores: `metrics` (name to value) and `rows` of the validation data; `of` says it where they are of other rows.
+            None leaves that part out.
     """
     config, family = classifier.encoder.config, classifier.encoder.family
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
@@ -45,7 +46,7 @@ def card_text(classifier: Classifier, signature: ModelSignature, scores: dict[st
             f"{as_page_text(metric_name(name, signature.labels))} {metric_text(name, value)}"
             for name, value in scores["metrics"].items()
         )
-        parts.append(f"- validation, {scores['rows']} rows: {values}")
+        parts.append(f"- {scores.get('of', 'validation')}, {scores['rows']} rows: {values}")
     parts.append("\n## Use\n")
     parts.append(_usage(classifier, signature))
     return "\n".join(parts)

@@ -85,7 +85,7 @@ def save(
         directory: a new folder, or one that `save` wrote.
         tokenizer: the one the classifier was trained with.
         signature: labels, texts and lengths; pooling and the tokenizer's digest are filled in.
-        scores: for the model card: `metrics` and `rows` of the validation data.
+        scores: for the model card: `metrics` and `rows` of the validation data, or of what `of` says.
 
     Returns:
         The folder.

@@ -1,6 +1,6 @@
 """`bertune compare`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +37,8 @@ def compare(
 ) -> None:
     """Compare two runs or more on the same rows: is one better, or was it luck, and which rows flipped?
 
-    Without --data the answers are compared that the runs kept of their validation rows, which must be the same rows.
+    Without --data the answers are compared that the runs kept of their validation rows, which must be the same rows;
+    of cross-validated runs those to all training rows, by models that did not learn from them.
     A difference is called shown when the paired bootstrap of the first metric and McNemar's exact test both say so.
 
     Args:
@@ -64,7 +65,7 @@ def compare(
         flags = options.table_flags() | {"split": options.split is not None, "label": label is not None}
         refuse_flags("without --data no data are read", flags | compute.flags())
         compared = [read_compared_run(run) for run in runs]
-        tell("compared on the validation rows, on which each run chose its best epoch")
+        tell(_rows_of(compared))
     else:
         compared = [
             predicted_by(run, options, label=label, compute=compute, tell=tell, quiet=output.quiet) for run in runs
@@ -77,6 +78,16 @@ def compare(
         show_json(comparison_values(comparison, compared))
     else:
         show(comparison_lines(comparison, compared, most_rows=rows))
+
+
+def _rows_of(runs: "Sequence[ComparedRun]") -> str:
+    """Says which rows are compared, and what the runs had to do with them."""
+    if all(run.is_out_of_fold for run in runs):
+        return (
+            "compared on the training rows, each answered by models that did not learn from it; the intervals do not "
+            "know that these share training rows"
+        )
+    return "compared on the validation rows, on which each run chose its best epoch"
 
 
 def predicted_by(

@@ -47,7 +47,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Training": (
         *("--recipe", "--epochs", "--learning-rate", "--batch-size", "--micro-batch-size", "--class-weights"),
-        *("--metric", "--patience", "--evaluate-every", "--seed", "--seeds", "--parallel-seeds", "--average"),
+        *("--metric", "--patience", "--evaluate-every", "--seed", "--seeds", "--folds", "--parallel-seeds"),
+        "--average",
         *("--optimizer", "--warmup-fraction", "--weight-decay", "--layer-decay"),
         *("--freeze", "--lora", "--lora-alpha", "--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
     ),
@@ -82,7 +83,7 @@ USUAL: Final = frozenset(
         *("--data", "--out", "--model", "--task", "--text-a", "--text-b", "--label", "--labels", "--kind"),
         *("--validation", "--test", "--split", "--delimiter", "--no-header", "--max-length", "--metric"),
         *("--recipe", "--epochs", "--batch-size", "--learning-rate", "--class-weights", "--seed", "--seeds"),
-        *("--trials", "--search-learning-rate", "--search-batch-size", "--search-epochs"),
+        *("--folds", "--trials", "--search-learning-rate", "--search-batch-size", "--search-epochs"),
         *(
             "--format",
             "--shards",

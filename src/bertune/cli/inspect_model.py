@@ -45,6 +45,9 @@ def inspect_run(path: Path) -> Inspection:
     if scores is None and (path / "scores.json").is_file():
         lines.append(f"its scores are of other weights: score these with bertune evaluate {path} --data FILE")
     if scores is not None:
+        if scores.cross_validation is not None:
+            count = counted(len(scores.folds or ()), "fold")
+            lines.append(f"cross-validation, {count}, models of fewer rows: {scores.cross_validation.verdict}")
         for split in ("validation", "test"):
             scored = scores.validation if split == "validation" else scores.also.get(split)
             if scored is not None:

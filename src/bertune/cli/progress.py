@@ -51,12 +51,20 @@ class SeedsProgress:
             seed: its number.
             place: among all, from 1.
         """
+        number = "" if seed == place else f" (seed {seed})"
+        return self.callback_named(f"seed {place} of {self._seeds}{number}")
+
+    def callback_named(self, name: str) -> "TrainingProgress | None":
+        """Makes what shows one of several trainings.
+
+        Args:
+            name: with which its lines begin.
+        """
         if self._progress is None:
             return None
         from bertune.training.training_progress import TrainingProgress
 
-        number = "" if seed == place else f" (seed {seed})"
-        return TrainingProgress(f"seed {place} of {self._seeds}{number}", self._progress)
+        return TrainingProgress(name, self._progress)
 
 
 class RowsProgress:

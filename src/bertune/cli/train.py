@@ -1,4 +1,4 @@
-"""`bertune train`: one run, or several seeds as one result."""
+"""`bertune train`: one run, several seeds as one result, or folds."""
 
 import os
 from contextlib import nullcontext
@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from bertune.cli.options import refuse_both
 from bertune.cli.terminal import keep_quiet, say, show, show_json
 from bertune.errors import ConfigError
+from bertune.experiments.fold_settings import FoldSettings
 from bertune.experiments.seed_settings import SeedSettings
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject
@@ -33,6 +34,7 @@ def train(  # noqa: PLR0913 (settings by what they are about)
     settings: Annotated[RunSettings, Parameter(name="*")],
     config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
     seeds: Annotated[SeedSettings, Parameter(name="*")] = SeedSettings(),  # noqa: B008 (frozen)
+    folds: Annotated[FoldSettings, Parameter(name="*")] = FoldSettings(),  # noqa: B008 (frozen)
     checkpoints: Annotated[CheckpointSettings, Parameter(name="*")] = CheckpointSettings(),  # noqa: B008 (frozen)
     *,
     resume: Path | None = None,
@@ -48,6 +50,7 @@ def train(  # noqa: PLR0913 (settings by what they are about)
         settings: what to read and write.
         config: how to train.
         seeds: whether to train several seeds, as one result.
+        folds: whether the score comes from cross-validation.
         checkpoints: how the run is saved meanwhile.
         resume: resume the run in this folder, which was interrupted or killed; its settings are its own, so that no
             other is given.
@@ -62,9 +65,17 @@ def train(  # noqa: PLR0913 (settings by what they are about)
     refuse_both(quiet=quiet, verbose=verbose)
     if resume is not None:  # typed it is a verb of its own
         raise ConfigError("--resume is for the command line alone", hint=f"bertune train --resume {resume}")
+    folds.refuse_contradictions(settings, with_seeds=seeds.seeds is not None)
     launch = Launch.of(os.environ)
     if launch is not None and launch.is_several:
-        _refuse_several_processes(seeds, certify=certify_resume)
+        _refuse_several_processes(seeds, folds, certify=certify_resume)
+    if folds.folds is not None:
+        if certify_resume:
+            raise ConfigError("--certify-resume is about one run", hint="leave --folds out")
+        from bertune.cli.train_folds import train_folds
+
+        train_folds(settings, config, folds, checkpoints, TrainOutput(json=json, quiet=quiet, verbose=verbose))
+        return
     if seeds.seeds is not None:
         if certify_resume:
             raise ConfigError("--certify-resume is about one run", hint="leave --seeds out")
@@ -112,7 +123,12 @@ def begun_before(launch: Launch | None, out: Path, group: ProcessGroup) -> Path 
     return group.from_first(begun_by(launch.run_id, out) if group.is_first else None)
 
 
-def _refuse_several_processes(seeds: SeedSettings, *, certify: bool) -> None:
+def _refuse_several_processes(seeds: SeedSettings, folds: FoldSettings, *, certify: bool) -> None:
+    if folds.folds is not None:
+        raise ConfigError(
+            "torchrun trains one run in several processes; --folds trains several, one after another",
+            hint="leave torchrun out; the folds use all threads",
+        )
     if seeds.seeds is not None:
         raise ConfigError(
             "torchrun trains one run in several processes; --seeds trains several, each in a process of its own",

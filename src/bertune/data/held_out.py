@@ -138,7 +138,7 @@ def hold_out(
             f"{path}: {len(train)} rows are too few to hold some back for validation, which takes {FEWEST_ROWS}",
             hint=_OTHERWISE,
         )
-    together, ungrouped = _blocks_of(train, group)
+    together, ungrouped = blocks_of(train, group)
     strata = Strata.of(train, kind)
     held = choose(together, strata, wanted_rows(len(train), share), seed=SEED)
     if not len(held):
@@ -195,8 +195,12 @@ def wanted_rows(rows: int, share: float | None) -> int:
     return min(usual, int(LARGEST_USUAL_SHARE * rows))
 
 
-def _blocks_of(examples: Examples, group: str | None) -> tuple[Rows, int]:
-    """Numbers the block of rows that stay together for each row, (rows,), and counts rows without a group."""
+def blocks_of(examples: Examples, group: str | None) -> tuple[Rows, int]:
+    """Numbers the block of rows that stay together for each row, (rows,), and counts rows without a group.
+
+    Raises:
+        DataError: every row is of one group.
+    """
     normal = [keys_of([normalised(text) for text in examples.texts_a])]
     if examples.texts_b is not None:
         normal.append(keys_of([normalised(text) for text in examples.texts_b]))

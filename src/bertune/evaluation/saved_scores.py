@@ -55,6 +55,30 @@ class SavedScores:
 
 
 @dataclass(frozen=True)
+class FoldScore:
+    """What one fold's rows say of a model that was trained on the others.
+
+    Args:
+        fold: from 1.
+        rows: of the fold.
+        rows_trained: of all other folds.
+        step: optimizer steps after which its rows were answered: the median of the other folds' best.
+        best_step: after which its own rows were answered best, which only the other folds' and the last model's steps
+            go by.
+        metrics: on its rows, after `step` steps.
+        seconds: that it trained, evaluations included.
+    """
+
+    fold: int
+    rows: int
+    rows_trained: int
+    step: int
+    best_step: int
+    metrics: Annotated[dict[str, float], NOT_EMPTY]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class SavedComparison:
     """A fine-tuned model beside a regression, as files hold it; see `BaselineComparison`.
 

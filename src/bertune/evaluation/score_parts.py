@@ -76,7 +76,14 @@ class JudgedRows(Generic[Array]):
         return "these rows" if self.known is self.targets else "training data"
 
 
-Method = Literal["Agresti-Coull", "bootstrap with pseudo-rows", "Fisher's z"]
+Method = Literal[
+    "Agresti-Coull",
+    "bootstrap with pseudo-rows",
+    "Fisher's z",
+    "Agresti-Coull, widened for folds",
+    "bootstrap with pseudo-rows, widened for folds",
+    "Fisher's z, widened for folds",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,8 @@ class MetricScore:
         baseline: of what always gives the same answer; of two such answers, the better one.
         against_baseline: which of the two is better on rows like these, by a paired test (see `against_baseline`) and
             not by the interval, which knows nothing of how uncertain the baseline is.
-        method: how the interval was found (see `intervals` and `bootstrap`); None in files of older runs, which do not
-            say.
+        method: how the interval was found (see `intervals`, `bootstrap` and `cross_validated`); None in files of older
+            runs, which do not say.
     """
 
     value: float

@@ -18,9 +18,10 @@ def calibration(numbers: RunMetrics) -> list[Html]:
         return [section("calibration", "Calibration", *_fitted(fitted))]
     if answers is None or answers.reliability is None or answers.calibration_error is None:
         return []
+    rows = "validation" if numbers.cross_validation is None else "training"
     told = note(
         f"Expected calibration error {percent(answers.calibration_error)}: the mean distance between how sure the "
-        "model is and how often it is right, on the validation rows."
+        f"model is and how often it is right, on the {rows} rows."
     )
     return [section("calibration", "Calibration", told, grid([_diagram({"as it is": answers.reliability})]))]
 

@@ -33,16 +33,20 @@ class ComparedRun:
         signature: of the model.
         rows: where each stands, its texts, and what it truly is.
         logits: (rows, labels).
+        is_out_of_fold: whether the rows are those of its training, each answered by a model that did not learn from it.
     """
 
     name: str
     signature: ModelSignature
     rows: Sequence[LabelledRow]
     logits: NDArray[np.float32]
+    is_out_of_fold: bool = False
 
 
 def read_compared_run(path: Path) -> ComparedRun:
     """Reads what a run answered on its validation rows; of a study of seeds what the model that was kept answered.
+
+    Of a cross-validated run these are all its training rows, each answered by a model that did not learn from it.
 
     Raises:
         ConfigError: the folder is no run, or kept no answers.
@@ -57,22 +61,32 @@ def read_compared_run(path: Path) -> ComparedRun:
     try:
         logits = np.array([row.logits for row in files.validation], dtype=np.float32)
     except ValueError as error:
-        raise DataError(f"{files.path / 'validation.jsonl'}: not as it was written: {error}") from error
+        raise DataError(f"{_file_of(files)}: not as it was written: {error}") from error
     if logits.shape != (len(files.validation), files.signature.num_outputs):
-        raise DataError(f"{files.path / 'validation.jsonl'}: logits of shape {logits.shape} do not fit the model")
+        raise DataError(f"{_file_of(files)}: logits of shape {logits.shape} do not fit the model")
     _require_whole(files, logits)
-    return ComparedRun(str(path), files.signature, files.validation, logits)
+    return ComparedRun(str(path), files.signature, files.validation, logits, is_out_of_fold=_is_in_folds(files))
+
+
+def _is_in_folds(files: RunFiles) -> bool:
+    return files.scores is not None and files.scores.cross_validation is not None
+
+
+def _file_of(files: RunFiles) -> Path:
+    return files.path / ("out_of_fold.jsonl" if _is_in_folds(files) else "validation.jsonl")
 
 
 def _require_whole(files: RunFiles, logits: NDArray[np.float32]) -> None:
     """Refuses answers that are not numbers, and a file that lost its end, as a copy that was cut short has."""
-    path, hint = files.path / "validation.jsonl", "copy the run folder again, or name labelled rows with --data"
+    path, hint = _file_of(files), "copy the run folder again, or name labelled rows with --data"
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if wrong.size:
         raise DataError(f"{path}:{wrong[0] + 1}: the logits are not finite numbers", hint=hint)
-    validation = None if files.scores is None else files.scores.validation
+    scores = files.scores
+    validation = None if scores is None else scores.cross_validation or scores.validation
     scored = len(logits) if validation is None else validation.rows
-    if len(logits) != min(scored, _MOST_ROWS):
+    most = scored if _is_in_folds(files) else _MOST_ROWS
+    if len(logits) != min(scored, most):
         raise DataError(f"{path}: {len(logits):,} rows, where {scored:,} were scored", hint=hint)
 
 

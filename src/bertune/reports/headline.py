@@ -45,6 +45,7 @@ def headline(numbers: RunMetrics) -> list[Html]:
             label=f"{spoken} {value}, interval {interval}",
         ),
         *_seeds(numbers.seeds, name),
+        *_folds(numbers, name),
         *_measured_on(numbers, scores, name),
         *others,
     ]
@@ -81,6 +82,8 @@ def _unbroken(command: str) -> Html:
 def _measured_on(numbers: RunMetrics, scores: SavedScores, name: str) -> list[Html]:
     """Says on which rows, and what it is worth on test rows, by which nothing was chosen."""
     when, test = _when(numbers), numbers.also_scored.get("test")
+    if numbers.cross_validation is not None:
+        return _cross_validated(numbers, numbers.cross_validation, name)
     if numbers.validation is None:
         return [note(f"Measured on {scores.rows:,} test rows{when}, by which nothing was chosen.")]
     told = f"Measured on {scores.rows:,} validation rows{when}, chosen on the same rows: "
@@ -88,6 +91,29 @@ def _measured_on(numbers: RunMetrics, scores: SavedScores, name: str) -> list[Ht
         return [note(f"{told}expect a little less on new ones.")]
     value = metric_text(name, test.metrics[name].value)
     return [note(f"{told}on {test.rows:,} test rows, by which nothing was chosen, it is {value}.")]
+
+
+def _cross_validated(numbers: RunMetrics, scores: SavedScores, name: str) -> list[Html]:
+    """Says whose score it is: of models of fewer rows than the one that is kept."""
+    test = numbers.also_scored.get("test")
+    since = ", before the model was recalibrated" if numbers.calibrated_since else ""
+    told = (
+        f"Cross-validated{since}: each of {scores.rows:,} training rows was answered by a model that did not learn "
+        "from it. The model kept learned from all of them"
+    )
+    if test is None:
+        return [note(f"{told}; no row was left to score it on.")]
+    value = metric_text(name, test.metrics[name].value)
+    return [note(f"{told}: on {test.rows:,} test rows, by which nothing was chosen, it is {value}.")]
+
+
+def _folds(numbers: RunMetrics, metric: str) -> list[Html]:
+    """From the worst to the best fold; nothing without folds."""
+    if not numbers.folds:
+        return []
+    values = [fold.metrics[metric] for fold in numbers.folds if metric in fold.metrics]
+    ends = f"{metric_text(metric, min(values))} to {metric_text(metric, max(values))}"
+    return [element("p", f"{len(numbers.folds)} folds: from {ends}.", class_="verdict")]
 
 
 def _when(numbers: RunMetrics) -> str:

@@ -22,6 +22,7 @@ EVALUATIONS: Final = "evaluations.json"
 CHOSEN_ON: Final = {
     "train": "the model was trained on these rows",
     "validation": "chosen on these rows",
+    "cross-validation": "each row answered by a model that did not learn from it",
     "": "nothing was chosen by these rows",
 }
 """What a run had to do with the rows, and how it is said."""

@@ -66,6 +66,8 @@ def report_numbers(folder: Path) -> RunMetrics:
         best_epoch=None if scores is None else scores.epoch,
         best_step=None if scores is None else scores.step,
         validation=None if scores is None else scores.validation,
+        cross_validation=None if scores is None else scores.cross_validation,
+        folds=None if scores is None else scores.folds,
         calibrated_since=scores is not None and bool(scores.calibrated_since),
         also_scored={} if scores is None else scores.also,
         evaluations=read_evaluations(folder),
@@ -110,7 +112,8 @@ def warnings_of(numbers: RunMetrics) -> list[Warned]:
     - `caution`: it may be better, or its numbers may say less than they seem to.
     - `note`: good to know; findings in less than 1 % of a split's rows are.
     """
-    scores, answers = numbers.validation, numbers.answers
+    scores, answers = numbers.judged, numbers.answers
+    rows_are = "validation rows" if numbers.cross_validation is None else "training rows"
     warnings: list[Warned] = []
     if not numbers.ended:
         unended = "This run did not end: it was interrupted or killed, and its model is that of an epoch before."
@@ -132,7 +135,7 @@ def warnings_of(numbers: RunMetrics) -> list[Warned]:
             told = f"By {metric_name(name)}, this model is {found} {constant_answer(scores.baseline)}."
             warnings.append(Warned("caution" if is_unclear else "severe", told))
         if scores.rows < _FEW_ROWS:
-            warnings.append(Warned("caution", f"{scores.rows} validation rows are few: the intervals are wide."))
+            warnings.append(Warned("caution", f"{scores.rows} {rows_are} are few: the intervals are wide."))
     if answers is not None and scores is not None and answers.rows < scores.rows:
         told = (
             f"Errors and scores by length are of {answers.rows:,} of the {scores.rows:,} validation rows, "
@@ -232,6 +235,7 @@ def _doubtful(run: RunFiles) -> DoubtfulNumbers | None:
         measure="probability" if rows[0].absolute_error is None else "absolute_error",
         epochs=len(rows[0].of_each_epoch),
         rows=tuple(rows),
+        out_of_fold=True if rows[0].answer is not None else None,
     )
 
 

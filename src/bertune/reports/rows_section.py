@@ -46,6 +46,8 @@ def doubtful_rows(doubtful: DoubtfulNumbers | None) -> list[Html]:
     if doubtful is None:
         return []
     is_value = doubtful.measure == "absolute_error"
+    if doubtful.out_of_fold:
+        return _out_of_fold(doubtful, is_value=is_value)
     what = "the absolute error" if is_value else "how probable the model found the given label"
     told = [
         f"Training rows ordered by {what}, averaged over the {doubtful.epochs} epochs, each time just before the "
@@ -65,6 +67,30 @@ def doubtful_rows(doubtful: DoubtfulNumbers | None) -> list[Html]:
     top = max((max(row.of_each_epoch) for row in doubtful.rows), default=1.0) if is_value else 1.0
     items = (_doubtful_row(row, top or 1.0, is_value=is_value) for row in doubtful.rows)
     return [section("doubtful", "Training rows that may be mislabelled", note(*told), *weak, _list(items))]
+
+
+def _out_of_fold(doubtful: DoubtfulNumbers, *, is_value: bool) -> list[Html]:
+    what = "the error of the value" if is_value else "how much more probable another label is than the given one"
+    told = (
+        f"Training rows ordered by {what}, by a model that did not learn from the row. Rows that all others contradict "
+        "are often labelled wrongly, or just hard: a reader decides."
+    )
+    items = (_contradicted(row, is_value=is_value) for row in doubtful.rows)
+    return [section("doubtful", "Training rows that may be mislabelled", note(told), _list(items))]
+
+
+def _contradicted(row: DoubtfulRowMean, *, is_value: bool) -> Html:
+    how = f"off by {row.mean:.3f}" if is_value else f"probability of its label {percent(row.mean)}"
+    answered = "" if row.answer is None else answer_text(row.answer)
+    told = element(
+        "div",
+        "labelled ",
+        element("b", answer_text(row.target)),
+        ", answered ",
+        element("b", answered, class_="worse"),
+        f", {how}",
+    )
+    return element("li", told, texts_of(row), place_of(row))
 
 
 def _doubtful_row(row: DoubtfulRowMean, top: float, *, is_value: bool) -> Html:

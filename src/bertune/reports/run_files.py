@@ -16,6 +16,7 @@ from bertune.experiments.study_table import EndedStudy
 from bertune.system.hinted_values import MisfitError, from_json
 from bertune.system.json_file import MAX_OWN_BYTES, JsonObject, parse_json, read_json_object
 from bertune.system.toml_file import read_toml
+from bertune.training.out_of_fold import OUT_OF_FOLD, OutOfFoldRow
 from bertune.training.run_directory import has_ended
 from bertune.training.saved_run import (
     AnsweredRow,
@@ -41,12 +42,14 @@ class RunFiles:
         data: `data.json`: the audit, and what was read.
         receipt: `receipt.json`.
         scores: `scores.json`: the best epoch and its scores.
-        validation: `validation.jsonl`: the validation rows with the logits of the best epoch.
+        validation: `validation.jsonl`: the validation rows with the logits of the best epoch; of a cross-validated run
+            `out_of_fold.jsonl`, all training rows, each with those of a model that did not learn from it.
         doubtful: `doubtful.jsonl`: the training rows that were believed least.
         calibration: `calibration.json`.
         signature: of the model; None before the first epoch ended.
         seeds: `seeds.json` of a study of seeds that has ended; None for a single run.
-        journals: of a study: the journal of each seed by its folder's name.
+        journals: of a study: the journal of each seed by its folder's name; of a cross-validated run those of its folds
+            and its own.
         ended: whether the run came to its end.
         of_the_model: whether scores, validation rows and calibration were those of the model that is there; if not,
             they are left out.
@@ -87,7 +90,7 @@ def read_run(path: Path) -> RunFiles:
         data=read_file(path / "data.json", SavedData),
         receipt=read_file(path / "receipt.json", SavedReceipt),
         scores=read_scores(path),
-        validation=_rows(path / "validation.jsonl", AnsweredRow) if belongs else (),
+        validation=_answered(path, scores) if belongs else (),
         doubtful=_rows(path / "doubtful.jsonl", DoubtfulRow),
         calibration=calibration if is_current else None,
         signature=ModelSignature.read(path / "model") if signature.is_file() else None,
@@ -108,7 +111,7 @@ def read_study(path: Path) -> RunFiles:
     run = read_run(path)
     seeds = _ended_study(path / "seeds.json")
     if seeds is None:
-        return run
+        return replace(run, journals=_journals_of_folds(run))
     # The folder's own name only: nothing outside of the study is read.
     folders = {result.seed: path / Path(result.folder).name for result in seeds.results}
     if seeds.summary.best not in folders:
@@ -222,6 +225,18 @@ def _object_in(path: Path) -> JsonObject | None:
     if not path.is_file():
         return None
     return read_json_object(path, max_bytes=MAX_OWN_BYTES, any_text=True, error=DataError)
+
+
+def _answered(path: Path, scores: RunScores | None) -> tuple[AnsweredRow, ...]:
+    if scores is None or scores.cross_validation is None:
+        return _rows(path / "validation.jsonl", AnsweredRow)
+    return _rows(path / OUT_OF_FOLD, OutOfFoldRow)
+
+
+def _journals_of_folds(run: RunFiles) -> dict[str, tuple[JournalEntry, ...]]:
+    folds = () if run.scores is None or run.scores.folds is None else run.scores.folds
+    found = {f"fold-{fold.fold}": _journal(run.path / f"fold-{fold.fold}") for fold in folds}
+    return found | {"all rows": run.journal} if found else {}
 
 
 def _journal(path: Path) -> tuple[JournalEntry, ...]:

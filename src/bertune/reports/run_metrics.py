@@ -6,7 +6,7 @@ from typing import Literal, Self
 from bertune.checkpoints.receipt import SavedReceipt
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.saved_calibration import SavedBins, SavedCalibration
-from bertune.evaluation.saved_scores import SavedRegression, SavedScores
+from bertune.evaluation.saved_scores import FoldScore, SavedRegression, SavedScores
 from bertune.experiments.resume_certificate import ResumeCertificate
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports.kept_evaluations import KeptEvaluation
@@ -250,12 +250,14 @@ class DoubtfulNumbers:
     Args:
         measure: by what.
         epochs: in how many it was measured.
+        out_of_fold: whether it was measured once, by models that did not learn from the row; `epochs` is then 1.
         rows: the least believed first.
     """
 
     measure: Literal["probability", "absolute_error"]
     epochs: int
     rows: tuple[DoubtfulRowMean, ...]
+    out_of_fold: bool | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +292,9 @@ class RunMetrics:
             several seeds.
         best_step: how many were behind it; None where there were no evaluations within epochs.
         validation: scores on the validation rows.
+        cross_validation: of a cross-validated run: scores of the training rows, each answered by a model that did not
+            learn from it.
+        folds: the same, fold by fold.
         calibrated_since: whether the model was recalibrated since.
         also_scored: on rows that nothing was chosen by, by the name of the split.
         evaluations: of `bertune evaluate`.
@@ -318,6 +323,8 @@ class RunMetrics:
     best_epoch: float | None
     best_step: int | None = field(default=None, metadata=LEFT_OUT)
     validation: SavedScores | None
+    cross_validation: SavedScores | None = field(default=None, metadata=LEFT_OUT)
+    folds: tuple[FoldScore, ...] | None = field(default=None, metadata=LEFT_OUT)
     calibrated_since: bool
     also_scored: dict[str, SavedScores]
     evaluations: tuple[KeptEvaluation, ...]
@@ -349,10 +356,15 @@ class RunMetrics:
 
     @property
     def scored(self) -> SavedScores | None:
-        """The scores that the report is about: on validation rows, without such on test rows; None without either."""
-        return self.validation or self.also_scored.get("test")
+        """The scores that the report is about: validated or cross-validated, else on test rows; None without any."""
+        return self.judged or self.also_scored.get("test")
+
+    @property
+    def judged(self) -> SavedScores | None:
+        """The scores on validation rows, or those of cross-validation; None without either."""
+        return self.validation or self.cross_validation
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The labels, for the names of metrics; empty where they are not known."""
-        return () if self.validation is None else self.validation.label_names
+        return () if self.judged is None else self.judged.label_names

@@ -7,6 +7,7 @@ from bertune.evaluation.saved_scores import SavedScores
 from bertune.evaluation.score_parts import Baseline, LabelScore, MetricScore
 from bertune.reports.charts import Axes, intervals, no_numbers, scatter
 from bertune.reports.comparison_text import difference_text
+from bertune.reports.folds_section import folds_section
 from bertune.reports.kept_evaluations import CHOSEN_ON, KeptEvaluation
 from bertune.reports.page import figure, grid, note, scrolling, section, table
 from bertune.reports.run_metrics import AnswerNumbers, Group, Measure, RunMetrics
@@ -64,7 +65,7 @@ def scoring(numbers: RunMetrics) -> list[Html]:
         tables.append(_by_label(scores.labels))
     if tables:
         content.append(element("div", *tables, class_="columns"))
-    return [section("scores", "Scores", *content), *_rows_by(numbers.answers)]
+    return [section("scores", "Scores", *content), *folds_section(numbers), *_rows_by(numbers.answers)]
 
 
 def _methods(scores: SavedScores) -> str:
@@ -115,6 +116,8 @@ def beside(numbers: RunMetrics) -> list[Html]:
     columns: list[tuple[str, str, SavedScores]] = []
     if numbers.validation is not None:
         columns.append(("validation", CHOSEN_ON["validation"], numbers.validation))
+    if numbers.cross_validation is not None:
+        columns.append(("cross-validation", CHOSEN_ON["cross-validation"], numbers.cross_validation))
     columns += [(name_of(name), CHOSEN_ON[""], scores) for name, scores in numbers.also_scored.items()]
     current = [entry for entry in numbers.evaluations if not entry.stale]
     columns += [(_evaluated(entry), CHOSEN_ON.get(entry.seen_as, CHOSEN_ON[""]), entry.scores) for entry in current]

@@ -45,6 +45,8 @@ class BestEvaluation:
             self.result = replace(result, scores=answered)
         best = self.result
         directory.refuse_gone()
+        if not run.keeps_model:
+            return
         scores = None if best.scores is None else {"metrics": best.scores.values, "rows": best.scores.rows}
         save(run.classifier, directory.model, tokenizer=run.tokenizer, signature=self.signature, scores=scores)
         if self.calibration is not None:

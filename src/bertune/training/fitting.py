@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 import numpy as np
@@ -107,6 +107,7 @@ class Fitting:
         self._not_applied: tuple[str, ...] = ()
         self._best_weights: dict[str, Tensor] | None = None
         self._per_epoch = steps_in_epoch(len(self.parts.train), self.plan.batch_size)
+        self._steps = self.plan.steps(len(self.parts.train))
 
     def run(self) -> None:
         """Trains to the end, and leaves the classifier with the weights of its best evaluation."""
@@ -123,7 +124,7 @@ class Fitting:
         self.history.engine = f"{name_of(classifier.encoder.compute_dtype)}, {self._engine.name}"
         if not self.group.is_alone:
             self.history.engine += f", {self.group.size} processes"
-        self.told.on_start(self.plan.epochs * self._per_epoch, self._per_epoch, self.history.engine)
+        self.told.on_start(self._steps, self._per_epoch, self.history.engine)
         while self._epoch < self.plan.epochs and not self.history.stopped_early:
             self._train_epoch()
             self._end_epoch()
@@ -193,7 +194,7 @@ class Fitting:
 
     def _keep_weights(self) -> None:
         """Copies the weights of the best evaluation, where a later one may not be better."""
-        is_last = self._step == self.plan.epochs * self._per_epoch or self.parts.validation is None
+        is_last = self._step == self._steps or self.parts.validation is None
         self._best_weights = None if is_last else self._copies()
 
     def _copies(self) -> dict[str, Tensor]:
@@ -232,7 +233,7 @@ class Fitting:
         with self.parts.vocabulary.in_use():
             self._evaluate_where_due()  # where a run was interrupted before that
             for indices in self._batches_left():
-                if self.history.stopped_early:
+                if self.history.stopped_early or self._step == self._steps:
                     break
                 with self.keeper.saving_losses(self.state):
                     self._take_step(indices)
@@ -335,7 +336,7 @@ class Fitting:
         if result.is_best:
             self._keep_weights()
             self.told.on_best(result)
-        self.told.on_evaluation(result)
+        self.told.on_evaluation(replace(result, logits=logits))
         self.history.stopped_early = self.history.is_out_of_patience(self.plan.patience)
         return result
 

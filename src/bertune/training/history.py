@@ -26,7 +26,8 @@ class Evaluation:
         examples_per_second: trained since then.
         scores: on the validation data; None without any.
         is_best: whether it is the best so far: by the chosen metric, on an equal one by the lower loss.
-        logits: (rows, labels) on the validation data, where it is the best so far.
+        logits: (rows, labels) on the validation data: a callback is told those of every evaluation, a history has
+            those of the best so far.
     """
 
     step: int

@@ -76,8 +76,9 @@ def find_interrupted(folder: Path, say: Say) -> InterruptedRun:
         saved = from_json(SavedSettings, read_toml(path))
     except MisfitError as error:
         raise DataError(f"{path}: {error}", hint="bring it back from a copy") from error
-    if saved.train is None or "seeds" in saved.train:
-        what = "sweep" if saved.train is None else "study of seeds"
+    if saved.train is None or "seeds" in saved.train or "folds" in saved.train:
+        several = "study of seeds" if saved.train and "seeds" in saved.train else "cross-validation"
+        what = "sweep" if saved.train is None else several
         raise ConfigError(
             f"{folder} holds a {what}, which --resume is not for",
             hint="the command that began it resumes it, without --overwrite",

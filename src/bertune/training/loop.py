@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from bertune.batches.dataset import Dataset, Inputs, as_dataset
-from bertune.batches.sampler import steps_in_epoch
 from bertune.data.task import usual_metrics
 from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
@@ -226,7 +225,7 @@ def _updates_of(
         return CompactVocabulary(classifier, None), _taken(options.optimizer, options.scheduler, plan)
     vocabulary = CompactVocabulary(classifier, train.encoded.token_ids)
     with vocabulary.in_use():
-        total_steps = plan.epochs * steps_in_epoch(len(train), plan.batch_size)
+        total_steps = plan.steps_of_schedule(len(train))
         made = _made_for(optimizer_of(classifier, plan, total_steps, adapters), options.scheduler)
     vocabulary.follow(made)
     return vocabulary, made

@@ -12,12 +12,26 @@ from bertune.models.classifier import Classifier
 from bertune.training.config import OptimizerName, RecipeName, TrainingConfig
 
 
+@dataclass(frozen=True)
+class StepLimit:
+    """Where a training ends that goes by optimizer steps and not by epochs.
+
+    Args:
+        last: steps that are taken.
+        schedule: steps over which the rate rises and falls; those after `last` are not taken.
+    """
+
+    last: int
+    schedule: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan(TrainingConfig):
     """A configuration in which every setting has its value; made by `plan_of`.
 
     Args:
         reasons: what the recipe chose and from what, a line for each group of settings.
+        limit: where it ends before its last epoch does; None trains all epochs, and the rate falls to their end.
     """
 
     epochs: int
@@ -30,6 +44,15 @@ class TrainingPlan(TrainingConfig):
     optimizer: OptimizerName
     patience: int
     reasons: tuple[str, ...] = ()
+    limit: StepLimit | None = None
+
+    def steps(self, rows: int) -> int:
+        """Returns the optimizer steps that are taken on so many training rows, if nothing ends them before."""
+        return self.epochs * steps_in_epoch(rows, self.batch_size) if self.limit is None else self.limit.last
+
+    def steps_of_schedule(self, rows: int) -> int:
+        """Returns the optimizer steps over which the rate rises and falls."""
+        return self.epochs * steps_in_epoch(rows, self.batch_size) if self.limit is None else self.limit.schedule
 
     @property
     def in_parts(self) -> bool:

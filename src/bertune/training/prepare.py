@@ -77,6 +77,8 @@ class PreparedRun:
     baselines: tuple[RegressionBaseline, ...] | None = None
     # None saves nothing while it trains.
     checkpoints: CheckpointSettings | None = None
+    # A fold's model is nobody's: it is neither written nor described.
+    keeps_model: bool = True
 
 
 def prepare(
@@ -87,6 +89,7 @@ def prepare(
     verbose: bool = False,
     on_fetch: Report | None = None,
     frames: Mapping[str, Any] | None = None,
+    in_folds: bool = False,
 ) -> PreparedRun:
     """Reads and checks everything; writes nothing.
 
@@ -96,7 +99,8 @@ def prepare(
         say: told each fact as a line, for the terminal.
         verbose: tell of lengths, tokens, places of findings and restored tensors as well.
         on_fetch: told how far the download of a model from an address is.
-        frames: see `read_training_data`.
+        frames: see `read_training_data`, as for the next.
+        in_folds: whether the run is cross-validated; it then has no validation data of its own.
 
     Raises:
         BertuneError: any part that cannot work; nothing has been written.
@@ -105,16 +109,18 @@ def prepare(
     device = choose_device(settings.device)
     reencoded = None if frames else read_reencoded_data(settings)
     if reencoded is None:
-        task, splits, held_out = read_training_data(settings, frames)
+        task, splits, held_out = read_training_data(settings, frames, in_folds=in_folds)
         reports = {name: examples.report for name, examples in splits.items()}
     else:
         settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
-    check_settings(settings, config, task, has_validation="validation" in reports)
+    check_settings(settings, config, task, has_validation="validation" in reports or in_folds)
     # Before anything is fetched: what has no room in the shortest template has none in the model's.
     _window_stride(settings, BERT, is_pair=task.columns.is_pair)
     if reencoded is None:
         audit = audit_splits(
-            splits, task.labels, chosen_by=(settings.metric or task.metrics[0]) if "validation" in splits else None
+            splits,
+            task.labels,
+            chosen_by=(settings.metric or task.metrics[0]) if "validation" in splits or in_folds else None,
         )
     if held_out is not None:
         say(held_out.line())
@@ -156,7 +162,8 @@ def prepare(
     if settings.strict:
         audit.refuse_findings()
     train, validation = datasets["train"], datasets.get("validation")
-    if validation is None:
+    is_judged = validation is not None or in_folds
+    if not is_judged:
         say("no validation data: every epoch trains, the last is kept, and nothing is chosen")
     assert train.targets is not None
     signature = replace(
@@ -165,7 +172,7 @@ def prepare(
     )
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
-    plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
+    plan = plan_of(config, classifier, len(train), has_validation=is_judged)
     for reason in plan.reasons:
         say(reason)
     if plan.evaluate_every is not None:

@@ -41,13 +41,15 @@ _SPLITS_OF_TRAINING = ("train", "validation", ALSO_SCORED, TEST)
 
 
 def read_training_data(
-    settings: RunSettings, frames: Mapping[str, Any] | None = None
+    settings: RunSettings, frames: Mapping[str, Any] | None = None, *, in_folds: bool = False
 ) -> tuple[Task, dict[str, Examples], HeldOut | None]:
     """Reads the splits that training may see.
 
     Args:
         settings: where the data are.
         frames: tables in memory, by the names of the splits, in the place of what the settings name.
+        in_folds: whether each training row is held back once, by cross-validation: then none are for good, and a
+            validation split is not read.
 
     Returns:
         The task, with the labels of the training data; the examples of `train` and, if there are such, `validation` and
@@ -75,16 +77,16 @@ def read_training_data(
         found["validation"] = given["validation"]
     elif settings.validation_data is not None:
         found["validation"] = _single(settings.validation_data, task, "validation")
-    if settings.trains_on_all or settings.share is not None:
+    if settings.trains_on_all or settings.share is not None or in_folds:
         found.pop("validation", None)
-    if settings.trains_on_all:
+    if settings.trains_on_all or in_folds:
         found.pop(ALSO_SCORED, None)
     if TEST in given:
         found[TEST] = given[TEST]
     elif settings.test is not None:
         found[TEST] = _single(settings.test, task, TEST)
-    holds_out = "validation" not in found and not settings.trains_on_all
-    if settings.group is not None and not holds_out:
+    holds_out = "validation" not in found and not settings.trains_on_all and not in_folds
+    if settings.group is not None and not holds_out and not in_folds:
         raise ConfigError(
             f"{found['validation']} is the validation data, so --group has no effect",
             hint="leave --group out, or hold training rows back instead: --validation 0.1",

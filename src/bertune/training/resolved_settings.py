@@ -16,7 +16,7 @@ def resolved_settings(run: PreparedRun) -> Settings:
     settings = run.settings
     device = run.classifier.device
     merged = asdict(settings) | asdict(run.config) | ({} if run.checkpoints is None else run.checkpoints.changed())
-    del merged["reasons"]  # not a setting: what was chosen is
+    del merged["reasons"], merged["limit"]  # not settings: what was chosen is, and the limit is of a fold's study
     merged |= {
         "out": str(settings.out),
         "metric": run.signature.metrics[0] if run.validation is not None else None,

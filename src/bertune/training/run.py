@@ -248,7 +248,7 @@ def _scored(
     held = saved_baselines(baselines, beside)
     advice = advice_on(run, history, best, beside)
     also = {name: score_unchosen(run, name, run.classifier, kept.signature, group) for name in run.also_scored}
-    if best.scores is not None or also:
+    if run.keeps_model and (best.scores is not None or also):
         scored = RunScores(
             **kept.place_of(best),
             validation=None if best.scores is None else best.scores.saved(),

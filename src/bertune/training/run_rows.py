@@ -74,11 +74,11 @@ def write_validation_rows(
     """
     count = len(data)
     rows = np.unique(np.linspace(0, count - 1, min(count, MOST_VALIDATION_ROWS)).round().astype(np.int64))
-    _write_lines(
+    write_lines(
         path,
         (
             AnsweredRow(
-                **vars(_labelled(row, describe, data, signature)),
+                **vars(labelled_row(row, describe, data, signature)),
                 # Nine digits hold every float32 to the bit.
                 logits=tuple(float(f"{value:.9g}") for value in logits[row].tolist()),
             )
@@ -103,16 +103,17 @@ def write_dynamics(
     arrays: dict[str, Any] = {dynamics.name: values}
     with replaced_file(folder / "dynamics.npz", follow=False) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
-    _write_lines(
+    write_lines(
         folder / "doubtful.jsonl",
         (
-            _doubtful(_labelled(row, describe, data, signature), dynamics.name, values[:, row])
+            _doubtful(labelled_row(row, describe, data, signature), dynamics.name, values[:, row])
             for row in dynamics.most_doubtful(MOST_DOUBTFUL_ROWS).tolist()
         ),
     )
 
 
-def _labelled(row: int, describe: Describe, data: Dataset, signature: ModelSignature) -> LabelledRow:
+def labelled_row(row: int, describe: Describe, data: Dataset, signature: ModelSignature) -> LabelledRow:
+    """Returns where a row stands, its texts, and what it truly is."""
     assert data.targets is not None
     tokens = int(data.encoded.example_lengths[row])
     return LabelledRow(**vars(describe(row)), tokens=tokens, target=kept_of(data.targets[row], signature))
@@ -127,7 +128,8 @@ def _doubtful(row: LabelledRow, name: str, values: NDArray[np.float32]) -> Doubt
     )
 
 
-def _write_lines(path: Path, rows: Iterable[LabelledRow]) -> None:
+def write_lines(path: Path, rows: Iterable[LabelledRow]) -> None:
+    """Writes rows as JSON lines; a link of that name is replaced, not followed."""
     with replaced_file(path, follow=False) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for row in rows:
             # Texts may hold halves of surrogate pairs, which only escapes can write.

@@ -8,7 +8,7 @@ from bertune.audit.findings import Finding
 from bertune.audit.repeated_texts import Overlap
 from bertune.data.held_out import SavedHeldOut
 from bertune.data.read_report import ReadReport
-from bertune.evaluation.saved_scores import SavedRegression, SavedScores
+from bertune.evaluation.saved_scores import FoldScore, SavedRegression, SavedScores
 from bertune.system.hinted_values import LEFT_OUT, NOT_EMPTY, MisfitError, Rule, from_json, to_json
 from bertune.system.json_file import JsonObject
 from bertune.tokenization.long_texts import LongTexts
@@ -20,6 +20,9 @@ Float32 = Annotated[
     float, Rule(lambda value: abs(value) <= _LARGEST, "is of another kind, or beyond what a model can compute")
 ]
 """A number that a model could have computed."""
+
+_ROWS: Final = ("validation", "cross_validation", "test")
+"""The rows of which a run has scores; of one of them at least."""
 
 Target = str | tuple[str, ...] | Float32
 """What a row truly is, or what is answered: a label, the labels of several, or a value."""
@@ -83,6 +86,9 @@ class RunScores:
         epoch: how many were behind it, a whole number at an epoch's end; None for an average.
         step: how many optimizer steps were behind it; None where there were no evaluations within epochs.
         validation: on the validation rows; None without any.
+        cross_validation: with folds: of all training rows, each answered by a model that did not learn from it; the
+            model that is kept learned from all of them.
+        folds: the same, fold by fold.
         also: on rows that nothing was chosen by, by the name of the split: test, and MNLI's second validation set.
         frozen_features: a regression on them that the model is held against; None where that was not measured.
         tf_idf: one on weighted counts of pieces.
@@ -99,6 +105,8 @@ class RunScores:
     epoch: float | None = field(default=None, metadata=LEFT_OUT)
     step: int | None = field(default=None, metadata=LEFT_OUT)
     validation: SavedScores | None = field(default=None, metadata=LEFT_OUT)
+    cross_validation: SavedScores | None = field(default=None, metadata=LEFT_OUT)
+    folds: tuple[FoldScore, ...] | None = field(default=None, metadata=LEFT_OUT)
     also: dict[str, SavedScores] = field(default_factory=dict)
     frozen_features: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
     tf_idf: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
@@ -117,15 +125,16 @@ class RunScores:
         scored = {
             name: value
             for name, value in values.items()
-            if name in ("validation", "test") or (isinstance(value, dict) and "verdict" in value)
+            if name in _ROWS or (isinstance(value, dict) and "verdict" in value)
         }
-        if "validation" not in scored and "test" not in scored:
+        if not scored.keys() & set(_ROWS):
             raise MisfitError("is missing", "validation")
         also = from_json(dict[str, SavedScores], scored)
         read = from_json(cls, {name: value for name, value in values.items() if name not in scored})
         if read.epoch is None and read.average is None:
             raise MisfitError("is missing", "epoch")
-        return replace(read, validation=also.pop("validation", None), also=also)
+        validation, in_folds = also.pop("validation", None), also.pop("cross_validation", None)
+        return replace(read, validation=validation, cross_validation=in_folds, also=also)
 
     def to_json(self) -> JsonObject:
         """Returns what is written to `scores.json`: the entries of `also` stand beside `validation`."""
@@ -196,12 +205,15 @@ class DoubtfulRow(LabelledRow):
     """A line of `doubtful.jsonl`: a training row that was believed least.
 
     Args:
-        probability: that the model gave to its label in each epoch; None for values.
-        absolute_error: of the model's value in each epoch; None for labels.
+        probability: that the model gave to its label in each epoch; with folds once, by the model that did not learn
+            from the row. None for values.
+        absolute_error: of the model's value in each epoch, or once as above; None for labels.
+        answer: what the model that did not learn from the row answers; None without folds.
     """
 
     probability: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT)
     absolute_error: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT)
+    answer: Target | None = field(default=None, metadata=LEFT_OUT)
 
     @property
     def of_each_epoch(self) -> tuple[float, ...]:

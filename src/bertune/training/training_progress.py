@@ -50,7 +50,7 @@ class TrainingProgress(Callback):
 
     def on_start(self, total_steps: int, steps_per_epoch: int, precision: str) -> None:
         """Says how long the run will be."""
-        self._epochs = total_steps // steps_per_epoch
+        self._epochs = -(-total_steps // steps_per_epoch)
         self._progress.update(self._task, total=total_steps, visible=True)
         steps, epochs = counted(total_steps, "step"), counted(self._epochs, "epoch")
         say(f"{self._prefix}training {steps} ({epochs} of {steps_per_epoch:,}) in {precision}")

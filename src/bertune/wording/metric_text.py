@@ -11,6 +11,7 @@ from bertune.wording.nearest import shorten
 
 _DASH: Final = "\N{EN DASH}"
 _LONGEST_LABEL: Final = 24
+_WIDENED: Final = ", widened for folds"
 _SPOKEN: Final = {
     "accuracy": "accuracy",
     "f1": "F1",
@@ -89,6 +90,7 @@ def interval_methods(methods: Mapping[str, str], samples: int, *, labels: Sequen
         "bootstrap with pseudo-rows": f"bootstrap ({samples:,} samples, 4 pseudo-rows)",
         "Fisher's z": f"Fisher's z and bootstrap ({samples:,} samples)",
     }
+    found_by |= {f"{method}{_WIDENED}": f"{told}{_WIDENED}" for method, told in found_by.items()}
     names: dict[str, list[str]] = {}
     for metric, method in methods.items():
         names.setdefault(found_by.get(method, method), []).append(metric_name(metric, labels))
