@@ -4,7 +4,8 @@
 
 Each run is a process of its own, of one thread; the settings take turns, seed by seed. Times are processor seconds, so
 that other work on the machine hardly counts; memory is the peak of the process above what it held before training.
-Writes NAME.json and NAME.md.
+Writes NAME.json and NAME.md; runs that are in NAME.json already are
+not made again.
 """
 
 import argparse
@@ -101,14 +102,15 @@ def in_process(name: str, options: argparse.Namespace, seed: int) -> dict[str, A
 
 
 def page(result: dict[str, Any]) -> str:
-    about, runs = result["machine"], result["runs"]
+    about, runs = result["machine"], {name: found for name, found in result["runs"].items() if found}
     full = {seed: run["accuracy"] for seed, run in runs["full"].items()}
+    seeds = f"{len(full)} seed{'s' if len(full) > 1 else ''}"
     seconds = {name: [statistics.median(part) for part in _epoch_parts(found.values())] for name, found in runs.items()}
     lines = [
         "# Training fewer weights: MRPC, MiniLM",
         "",
         f"`{result['command']}`, on {about['cpu']}, {about['cores']} cores, one thread; {result['rows']:,} training "
-        f"rows, {len(full)} seeds, {len(next(iter(runs['full'].values()))['epochs'])} epochs, "
+        f"rows, {seeds}, {len(next(iter(runs['full'].values()))['epochs'])} epochs, "
         f"{next(iter(runs['full'].values()))['engine']}. Processor seconds of the steps of an epoch, medians; the "
         "first one has the pass through the frozen layers. Memory: growth of the peak during training.",
         "",
@@ -136,6 +138,8 @@ def _epoch_parts(runs: Any) -> tuple[list[float], list[float]]:
 
 
 def _interval(mean: Any) -> str:
+    if mean.low is None:
+        return f"{100 * mean.mean:+.1f} ({mean.count} seed{'s' if mean.count > 1 else ''}: no interval)"
     return f"{100 * mean.mean:+.1f} [{100 * mean.low:+.1f}, {100 * mean.high:+.1f}]"
 
 
@@ -154,15 +158,21 @@ def main() -> None:
         print(json.dumps(measured(options.only, options.data, options.rows, options.epochs, options.seed)))
         return
     runs: dict[str, dict[str, Any]] = {name: {} for name in options.settings}
+    kept = None if options.out is None else options.out.with_suffix(".json")
+    if kept is not None and kept.is_file():
+        runs |= json.loads(kept.read_text())["runs"]
     for seed in range(1, options.seeds + 1):
-        for name, found in runs.items():
-            found[str(seed)] = in_process(name, options, seed)
-            print(seed, name, found[str(seed)], flush=True)
-        _write(options, runs)
+        for name in options.settings:
+            if str(seed) not in runs[name]:
+                runs[name][str(seed)] = in_process(name, options, seed)
+                print(seed, name, runs[name][str(seed)], flush=True)
+                _write(options, runs)
+    if kept is not None:
+        print(page(json.loads(kept.read_text())))
 
 
 def _write(options: argparse.Namespace, runs: dict[str, dict[str, Any]]) -> None:
-    """Writes what is known, after each seed: whoever stops it has a result of fewer."""
+    """Writes what is known, after each run: whoever stops it has a result of fewer, and can go on."""
     result = {
         "command": f"python -m benchmarks.fewer_weights --data MRPC --rows {options.rows} "
         f"--epochs {options.epochs} --seeds {options.seeds}",
@@ -174,7 +184,6 @@ def _write(options: argparse.Namespace, runs: dict[str, dict[str, Any]]) -> None
     if options.out is not None:
         options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
         options.out.with_suffix(".md").write_text(page(result))
-    print(page(result))
 
 
 if __name__ == "__main__":

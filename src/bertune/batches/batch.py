@@ -19,19 +19,6 @@ PADDED_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 @dataclass(frozen=True)
-class LowerStates:
-    """What embeddings and lowest layers gave for a batch, from which the layers above go on.
-
-    Args:
-        layers: how many of the lowest layers have computed.
-        states: (tokens, hidden_size), in the type of the layers.
-    """
-
-    layers: int
-    states: Tensor
-
-
-@dataclass(frozen=True)
 class Batch:
     """Sequences one after another, without padding.
 
@@ -42,7 +29,9 @@ class Batch:
         layout: the boundaries of the sequences.
         targets: (examples,) class ids (int64) or values (float32), (examples, labels) of 0 and 1 (int64); or None.
         example_of_sequence: (sequences,) int64, the example each sequence is a window of; None where each is one.
-        lower: what the lowest layers gave; None lets them compute.
+        lower_states: (tokens, hidden_size) of what embeddings and lowest layers gave, in the type of the layers; None
+            lets them compute.
+        lower_layers: how many layers gave it; with 0 the embeddings did.
     """
 
     token_ids: Tensor
@@ -51,7 +40,8 @@ class Batch:
     layout: Layout
     targets: Tensor | None = None
     example_of_sequence: Tensor | None = None
-    lower: LowerStates | None = None
+    lower_states: Tensor | None = None
+    lower_layers: int = 0
 
     def __len__(self) -> int:
         return len(self.layout)
@@ -118,7 +108,8 @@ def with_filler(batch: Batch, multiple: int) -> Batch:
         layout=Layout(lengths, batch.token_ids.device),
         targets=batch.targets,
         example_of_sequence=batch.example_of_sequence,
-        lower=None if batch.lower is None else LowerStates(batch.lower.layers, filled(batch.lower.states)),
+        lower_states=None if batch.lower_states is None else filled(batch.lower_states),
+        lower_layers=batch.lower_layers,
     )
 
 

@@ -127,8 +127,10 @@ class KernelPass:
             DataError: an id, a type or a position that the embeddings do not have.
         """
         assert not (keep and self.prepacked), "a pass with packed matrices has no backward pass"
-        assert (batch.lower is None) == (self.workspace.starts_at is None), "lower states do not go with this pass"
-        if batch.lower is None:
+        assert (batch.lower_states is None) == (self.workspace.starts_at is None), (
+            "lower states do not go with this pass"
+        )
+        if batch.lower_states is None:
             self.encoder.embeddings.check_ids(batch)
         self.passes += 1
         shape = shape_of(batch, first_only=first_only, keep=keep, drops=seed is not None)

@@ -23,9 +23,9 @@ class GivenStates:
 
     def take(self, batch: Batch) -> None:
         """Copies what a batch brings to where the first layer reads it, with zeros behind it."""
-        assert batch.lower is not None
+        assert batch.lower_states is not None
         tokens = batch.layout.num_tokens
-        self._states[:tokens].copy_(batch.lower.states)
+        self._states[:tokens].copy_(batch.lower_states)
         self._states[tokens:].zero_()
 
     def forward(self, _calls: Calls) -> Tensor:

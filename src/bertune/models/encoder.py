@@ -186,8 +186,8 @@ class Encoder(nn.Module):
     def _below(self, batch: Batch, token_vectors: Tensor | None) -> tuple[Tensor, list[nn.Module]]:
         """Returns what the first of the layers takes that are to compute, and these."""
         layers = self.layers_in_order
-        if batch.lower is not None:
-            return batch.lower.states, layers[batch.lower.layers :]
+        if batch.lower_states is not None:
+            return batch.lower_states, layers[batch.lower_layers :]
         self.embeddings.check_ids(batch)
         return self.embeddings(batch, token_vectors=token_vectors).to(self.compute_dtype), layers
 

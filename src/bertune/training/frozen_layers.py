@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bertune.batches.batch import ROW_MULTIPLE, Batch, LowerStates, pack, with_filler
+from bertune.batches.batch import ROW_MULTIPLE, Batch, pack, with_filler
 from bertune.batches.sampler import batches_by_tokens
 from bertune.errors import ConfigError
 from bertune.kernels.build import NoKernelsError
@@ -145,11 +145,10 @@ class FrozenLayers:
             batch: of training rows.
             rows: their numbers.
         """
-        if not self._keeps:
-            return replace(batch, lower=LowerStates(self.count, self._states(batch)))
-        if self._kept is None:
+        if self._keeps and self._kept is None:
             self._kept = self._states_of_all(batch.token_ids.device)
-        return replace(batch, lower=LowerStates(self.count, self._kept[self._tokens_of(rows)]))
+        states = self._states(batch) if self._kept is None else self._kept[self._tokens_of(rows)]
+        return replace(batch, lower_states=states, lower_layers=self.count)
 
     def _tokens_of(self, rows: NDArray[np.int64]) -> Tensor:
         bounds, examples = self._examples.offsets, self._examples.example_offsets

@@ -48,6 +48,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "target-range": {"kind": "regression"},
     "threshold-for": {"threshold": "auto"},
     "window-stride": {"long-text": "windows"},
+    "lora-alpha": {"lora": 8},
     "label-separator": {"kind": "multi-label"},
     "allow-no-label": {"kind": "multi-label"},
     "parallel-seeds": {"seeds": 3},

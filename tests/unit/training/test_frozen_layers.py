@@ -138,12 +138,11 @@ def test_nothing_is_dropped_below_and_all_that_was_is_dropped_above(train: Datas
     classifier = make_classifier(config=dropping)
     layers = FrozenLayers(classifier.train(), 2, train.encoded, keeps=False)
     batch = pack(train.encoded, np.arange(8))
-    states = layers.add_to(batch, np.arange(8)).lower
-    assert states is not None
+    above = layers.add_to(batch, np.arange(8))
     still = make_classifier(config=THREE).eval()
     hidden = lower_encoder(still.encoder, 2).encode(batch)
-    torch.testing.assert_close(states.states, hidden, rtol=0, atol=1e-5)
-    drawn = [classifier(replace(batch, lower=states)) for _ in range(2)]
+    torch.testing.assert_close(above.lower_states, hidden, rtol=0, atol=1e-5)
+    drawn = [classifier(above) for _ in range(2)]
     assert not torch.equal(drawn[0], drawn[1])
 
 
