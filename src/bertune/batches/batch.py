@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.layout import Layout
+from bertune.batches.soft_targets import SoftRows
 from bertune.errors import ConfigError, DataError
 from bertune.tokenization.encode_texts import EncodedExamples
 
@@ -29,6 +30,7 @@ class Batch:
         layout: the boundaries of the sequences.
         targets: (examples,) class ids (int64) or values (float32), (examples, labels) of 0 and 1 (int64); or None.
         example_of_sequence: (sequences,) int64, the example each sequence is a window of; None where each is one.
+        soft: soft targets, where they are trained on.
     """
 
     token_ids: Tensor
@@ -37,6 +39,7 @@ class Batch:
     layout: Layout
     targets: Tensor | None = None
     example_of_sequence: Tensor | None = None
+    soft: SoftRows | None = None
 
     def __len__(self) -> int:
         return len(self.layout)

@@ -18,6 +18,7 @@ def digest_of_data(run: PreparedRun) -> str:
             dataset.encoded.offsets,
             dataset.encoded.first_lengths,
             dataset.targets,
+            *(() if dataset.soft is None else (dataset.soft.values,)),
         ):
             digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()

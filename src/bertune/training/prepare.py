@@ -9,6 +9,8 @@ from bertune.audit.audit import Audit, audit_splits, warning_lines
 from bertune.audit.token_figures import TokenFigures
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import steps_in_epoch
+from bertune.batches.soft_targets import SoftTargets
+from bertune.checkpoints.cut_receipt import cut_receipt
 from bertune.checkpoints.kept_head import Head, head_of_start
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.model_folder import check_vocabulary
@@ -24,6 +26,7 @@ from bertune.fetch.download import Report
 from bertune.fetch.resolve import resolve_model
 from bertune.models.classifier import Classifier, draw_weights, undrawn_model
 from bertune.models.encoder_config import Pooling
+from bertune.models.kept_layers import copy_kept, cut_config
 from bertune.models.registry import read_config
 from bertune.nn.device import choose_device
 from bertune.shards.store_cache import encode_cached
@@ -46,6 +49,7 @@ from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import Describe, DescribeExamples
 from bertune.training.run_settings import RunSettings
 from bertune.training.run_signature import signature_of_run
+from bertune.training.teacher import Teaching, read_teaching
 from bertune.wording.counts import counted
 
 Say = Callable[[str], None]
@@ -74,6 +78,8 @@ class PreparedRun:
     frozen: FrozenProbe | None = None
     # None saves nothing while it trains.
     checkpoints: CheckpointSettings | None = None
+    # Where there is a teacher, which has not answered yet.
+    teaching: Teaching | None = None
 
 
 def prepare(
@@ -107,6 +113,7 @@ def prepare(
     else:
         settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
     check_settings(settings, config, task, has_validation="validation" in reports)
+    teaching = None if settings.teacher is None else read_teaching(settings, task, splits, config.precision)
     # Before anything is fetched: what has no room in the shortest template has none in the model's.
     _window_stride(settings, BERT, is_pair=task.columns.is_pair)
     if reencoded is None:
@@ -145,6 +152,7 @@ def prepare(
         describe = reencoded.describe()
     if settings.strict:
         audit.refuse_findings()
+    datasets["train"] = _with_soft_labels(datasets["train"], splits.get("train"), task)
     train, validation = datasets["train"], datasets.get("validation")
     if validation is None:
         say("no validation data: every epoch trains, the last is kept, and nothing is chosen")
@@ -152,6 +160,10 @@ def prepare(
     signature = signature_of_run(settings, task, train.targets)
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
+    if teaching is not None:
+        train = teaching.joined(train, _encode_unlabelled(teaching, tokenizer, settings))
+        describe["train"] = DescribeExamples(teaching.examples)
+        say(_teacher_line(teaching))
     plan = plan_of(config, classifier, len(train), has_validation=validation is not None)
     for reason in plan.reasons:
         say(reason)
@@ -174,6 +186,7 @@ def prepare(
         long_texts,
         also,
         held_out,
+        teaching=teaching,
     )
 
 
@@ -220,11 +233,19 @@ def _restore(
             f"max_length ({settings.max_length}) exceeds the encoder's {sizes.max_positions} positions",
             hint=f"use --max-length {sizes.max_positions} or less",
         )
-    check_reinit_layers(config.reinit_layers, sizes)
+    kept = None if settings.keep_layers is None else settings.layers_kept(sizes.num_hidden_layers)
+    own_sizes = sizes if kept is None else cut_config(sizes, kept)
+    check_reinit_layers(config.reinit_layers, own_sizes)
     outputs = 1 if task.labels is None else len(task.labels)
-    classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")
+    pooling = settings.pooling or "cls"
+    classifier, encoder = undrawn_model(sizes, outputs, pooling=pooling)
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
+    if kept is not None:
+        whole = encoder
+        classifier, encoder = undrawn_model(own_sizes, outputs, pooling=pooling)
+        copy_kept(whole, encoder, kept)
+        receipt = cut_receipt(receipt, kept)
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
     # A part of the head that lies in the encoder is new where the receipt says so.
     of_head = {name for name in encoder.family.head_names.rows if not name.startswith("encoder.")}
@@ -232,6 +253,38 @@ def _restore(
     head = head_of_start(classifier, folder, task, tokenizer_digest=tokenizer.digest, forced=settings.keep_head)
     head.put_into(classifier)
     return classifier, head.in_receipt(receipt), head
+
+
+def _with_soft_labels(train: Dataset, examples: Examples | None, task: Task) -> Dataset:
+    """Returns the training rows with their soft labels, where the table has such."""
+    if examples is None or examples.soft is None or task.labels is None:
+        return train
+    return replace(train, soft=SoftTargets(examples.soft.in_order(task.labels)))
+
+
+def _encode_unlabelled(teaching: Teaching, tokenizer: Tokenizer, settings: RunSettings) -> EncodedExamples | None:
+    """Encodes the rows that have no labels; None where there are none."""
+    rows = range(teaching.labelled, len(teaching.examples))
+    if not rows:
+        return None
+    examples = teaching.examples.select(rows)
+    encoded, _ = encode_cached(
+        examples.texts_a,
+        examples.texts_b,
+        tokenizer,
+        settings.max_length,
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
+    )
+    return encoded
+
+
+def _teacher_line(teaching: Teaching) -> str:
+    unlabelled = len(teaching.examples) - teaching.labelled
+    how = teaching.distillation
+    rows = f"{teaching.labelled:,} rows with labels" + (f" and {unlabelled:,} without" if unlabelled else "")
+    temperature = f", temperature {how.temperature:g}" if teaching.signature.kind.has_labels else ""
+    return f"taught by {teaching.name}: {rows}; the teacher has {100 * how.mix:.3g} % of the loss{temperature}"
 
 
 def _encode_splits(

@@ -26,6 +26,7 @@ def resolved_settings(run: PreparedRun) -> Settings:
         # Left out where it is not set, as sweeps and studies from before it was there have it.
         "skip_probe": settings.skip_probe or None,
         "keep_head": settings.keep_head or None,
+        **({} if run.teaching is None else vars(run.teaching.distillation)),
     }
     # An empty list in TOML would come back as a list with an empty list in it.
     return {

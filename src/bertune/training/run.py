@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.frozen_probe import FrozenProbe
 from bertune.evaluation.scores import Scores
@@ -30,6 +32,7 @@ from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import write_dynamics
 from bertune.training.run_state import RunState
 from bertune.training.saved_run import RunScores, SavedData
+from bertune.training.teacher_answers import taught, with_answers
 from bertune.training.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
@@ -123,18 +126,21 @@ def execute(
         if curves is not None:
             kept_open.enter_context(curves)
         group.from_first(None if state is None else state.fitting)
+        fingerprinted, run = run, taught(run, directory.path, say=say)
+        if run.teaching is not None and run.train.soft is not None:
+            group.from_first(run.train.soft.values)
         frozen = run.frozen or frozen_probe_of(run)
         best = BestEvaluation(run, directory)
         if state is not None:
             best.keep_again(state.fitting)
-        keeper = _keeper(run, directory, journal, state, say=say, group=group)
+        keeper = _keeper(fingerprinted, directory, journal, state, say=say, group=group)
         kept_open.enter_context(keeper.heeding())
         dynamics = Dynamics(len(run.train), run.signature.kind)
         history = fit_objective(
             run.classifier,
             run.train,
             run.validation,
-            Objective.of(run.signature),
+            objective_of(run),
             run.config,
             FitOptions(
                 callbacks=(OnBest(best.keep), *filter(None, (journal, curves, callback))),
@@ -161,6 +167,8 @@ def follow(run: PreparedRun, group: ProcessGroup) -> None:
     """
     _refuse_other_runs(run, group)
     state = group.from_first(None)
+    if run.teaching is not None:
+        run = with_answers(run, group.from_first(np.empty((0, 0), np.float32)))
     saves = run.checkpoints is not None and run.checkpoints.saves
     keeper = Follower(group, state) if saves else Keeper()
     with keeper.heeding():
@@ -168,7 +176,7 @@ def follow(run: PreparedRun, group: ProcessGroup) -> None:
             run.classifier,
             run.train,
             run.validation,
-            Objective.of(run.signature),
+            objective_of(run),
             run.config,
             FitOptions(
                 dynamics=Dynamics(len(run.train), run.signature.kind), verbose=False, keeper=keeper, group=group
@@ -176,6 +184,13 @@ def follow(run: PreparedRun, group: ProcessGroup) -> None:
         )
         for name in run.also_scored:
             score_unchosen(run, name, run.classifier, run.signature, group)
+
+
+def objective_of(run: PreparedRun) -> Objective:
+    """Returns what a run minimizes."""
+    return replace(
+        Objective.of(run.signature), distillation=None if run.teaching is None else run.teaching.distillation
+    )
 
 
 def _refuse_other_runs(run: PreparedRun, group: ProcessGroup) -> None:

@@ -11,7 +11,7 @@ from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.history import Evaluation, History
-from bertune.training.loss_bounds import LossBounds, loss_bounds
+from bertune.training.loss_bounds import LossBounds, loss_bounds, soft_label_bounds
 from bertune.training.objective import Objective
 from bertune.training.plan import plan_of
 from bertune.training.prepare import PreparedRun
@@ -28,7 +28,7 @@ def frozen_probe_of(run: PreparedRun) -> FrozenProbe | None:
     objective = Objective.of(run.signature)
     return probe(
         run.classifier.encoder,
-        objective.checked(run.train, "train", run.classifier),
+        objective.checked(run.train.labelled(), "train", run.classifier),
         objective.checked(run.validation, "validation", run.classifier),
         Scoring(
             objective.kind,
@@ -89,18 +89,27 @@ def advice_on(
 def _bounds(run: PreparedRun) -> LossBounds:
     kind, targets = run.signature.kind, run.train.targets
     assert targets is not None
+    if run.teaching is not None:  # a distance from the teacher, which no constant answer tells anything of
+        return LossBounds(0.0, 0.0)
     weights = class_weights_of(run.config.class_weights, kind=kind, names=run.signature.labels, targets=targets)
+    smoothing = run.config.label_smoothing
+    if run.train.soft is not None:
+        return soft_label_bounds(
+            run.train.soft.values,
+            label_smoothing=smoothing,
+            class_weights=None if weights is None else weights.numpy(),
+        )
     return loss_bounds(
         targets,
         kind=kind,
         num_labels=run.classifier.num_labels,
-        label_smoothing=run.config.label_smoothing,
+        label_smoothing=smoothing,
         class_weights=None if weights is None else weights.tolist(),
     )
 
 
 def _label_counts(run: PreparedRun) -> list[int]:
-    targets = run.train.targets
+    targets = run.train.known_targets
     assert targets is not None
     if not run.signature.kind.has_labels:
         return []

@@ -42,6 +42,11 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
         raise ConfigError("--evaluate-every needs validation data", hint=_HINT)
     if settings.threshold == "auto":
         _check_thresholds(settings, task, has_validation=has_validation)
+    if settings.teacher is not None and config.class_weights:
+        raise ConfigError(
+            "--class-weights weighs rows by their label, and a teacher answers rows without one",
+            hint="leave --class-weights out: the student learns the teacher's answers, whose training may have had them",
+        )
     if not task.kind.has_labels and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
     if not task.kind.has_labels and config.class_weights:
