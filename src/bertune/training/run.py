@@ -14,6 +14,7 @@ from bertune.system.hinted_values import to_json
 from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
+from bertune.training.beside_teacher import BesideTeacher, beside_teacher
 from bertune.training.best_evaluation import BestEvaluation
 from bertune.training.callback import Callback, OnBest
 from bertune.training.dynamics import Dynamics
@@ -55,6 +56,7 @@ class FinishedRun:
         also: its scores on rows that nothing was chosen by (MNLI's second set, test), by the name of the split.
         frozen: the regression on frozen features that it is held against; None where there was none.
         advice: what to try instead; nothing for a run that has learned.
+        teacher: it beside its teacher; None without one.
     """
 
     directory: RunDirectory
@@ -64,6 +66,7 @@ class FinishedRun:
     also: dict[str, Scores] = field(default_factory=dict)
     frozen: FrozenProbe | None = None
     advice: tuple[Advice, ...] = ()
+    teacher: BesideTeacher | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,7 @@ def _scored(
     best = kept.result or history.best
     advice = advice_on(run, history, best, beside_frozen(frozen, best, kept.signature))
     also = {name: score_unchosen(run, name, run.classifier, kept.signature, group) for name in run.also_scored}
+    teacher = beside_teacher(run, kept.signature)
     if best.scores is not None or also:
         scored = RunScores(
             **kept.place_of(best),
@@ -249,9 +253,10 @@ def _scored(
             also={name: split.saved() for name, split in also.items()},
             frozen_features=None if frozen is None else frozen.saved(),
             advice=advice,
+            teacher=None if teacher is None else teacher.saved(),
         )
         directory.write_scores(scored)
-    return FinishedRun(directory, history, best, kept.calibration, also, frozen, advice)
+    return FinishedRun(directory, history, best, kept.calibration, also, frozen, advice, teacher)
 
 
 def _saved_data(run: PreparedRun) -> SavedData:

@@ -42,6 +42,7 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
         raise ConfigError("--evaluate-every needs validation data", hint=_HINT)
     if settings.threshold == "auto":
         _check_thresholds(settings, task, has_validation=has_validation)
+    settings.check_teacher(task.kind)
     if settings.teacher is not None and config.class_weights:
         raise ConfigError(
             "--class-weights weighs rows by their label, and a teacher answers rows without one",

@@ -83,6 +83,16 @@ class TeachingSettings:
                     raise ConfigError(f"{why}, so --soft-labels and {flag} exclude each other", hint="leave one out")
         if self.keep_layers is not None:
             _numbers(self.keep_layers)
+
+    def check_teacher(self, kind: TaskKind) -> None:
+        """Refuses settings about a teacher where there is none; `bertune distill` names it last.
+
+        Args:
+            kind: of the task.
+
+        Raises:
+            ConfigError: names the flag.
+        """
         if self.teacher is None:
             for flag, is_set in (
                 ("--unlabelled", bool(self.unlabelled)),
