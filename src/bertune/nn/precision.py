@@ -42,7 +42,7 @@ def _has_native_bf16(device: "torch.device") -> bool:
     return False
 
 
-def name_of(dtype: "torch.dtype") -> str:
+def name_of(dtype: "torch.dtype") -> Literal["bf16", "fp32"]:
     """Returns the name by which a precision is set."""
     import torch
 

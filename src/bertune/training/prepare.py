@@ -29,6 +29,7 @@ from bertune.models.encoder_config import Pooling
 from bertune.models.kept_layers import copy_kept, cut_config
 from bertune.models.registry import read_config
 from bertune.nn.device import choose_device
+from bertune.nn.precision import choose_precision, name_of
 from bertune.shards.store_cache import encode_cached
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.long_texts import LongTexts, checked_stride
@@ -113,7 +114,9 @@ def prepare(
     else:
         settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
     check_settings(settings, config, task, has_validation="validation" in reports)
-    teaching = None if settings.teacher is None else read_teaching(settings, task, splits, config.precision)
+    # As `run.toml` will say it, so that the answers are still those of the run when it is resumed.
+    precision = name_of(choose_precision(config.precision, device))
+    teaching = None if settings.teacher is None else read_teaching(settings, task, splits, precision)
     # Before anything is fetched: what has no room in the shortest template has none in the model's.
     _window_stride(settings, BERT, is_pair=task.columns.is_pair)
     if reencoded is None:

@@ -24,6 +24,8 @@ from bertune.wording.counts import counted
 ANSWERS_FILE: Final = "teacher.safetensors"
 """The teacher's logits in the folder of a run, keyed by digests of the teacher and of the rows."""
 _LOGITS: Final = "logits"
+# One entry: several would be written in any order.
+_KEY: Final = "answers"
 
 
 def taught(run: PreparedRun, folder: Path, *, say: Say) -> PreparedRun:
@@ -41,7 +43,7 @@ def taught(run: PreparedRun, folder: Path, *, say: Say) -> PreparedRun:
     if teaching is None:
         return run
     path = (teaching.cache or folder) / ANSWERS_FILE
-    key = {"teacher": teaching.digest, "rows": _digest_of_texts(teaching.examples), "precision": teaching.precision}
+    key = f"teacher {teaching.digest}, rows {_digest_of_texts(teaching.examples)}, precision {teaching.precision}"
     logits = _kept(path, key, (len(teaching.examples), len(teaching.order)))
     rows = counted(len(teaching.examples), "row")
     if logits is None:
@@ -49,7 +51,7 @@ def taught(run: PreparedRun, folder: Path, *, say: Say) -> PreparedRun:
         logits = _answers_of(teaching, say)
         seconds = time.perf_counter() - began
         with replaced_file(path, follow=False) as temporary:
-            save_file({_LOGITS: logits}, temporary, metadata=key)
+            save_file({_LOGITS: logits}, temporary, metadata={_KEY: key})
         say(f"teacher {teaching.name}: {rows} answered in {seconds:.1f} s, {len(logits) / seconds:,.0f} rows/s")
     else:
         say(f"teacher {teaching.name}: its answers to {rows} are in {path}")
@@ -101,13 +103,13 @@ def _progress(teaching: Teaching, say: Say) -> Callable[[int], None]:
     return on_batch
 
 
-def _kept(path: Path, key: dict[str, str], shape: tuple[int, int]) -> NDArray[np.float32] | None:
+def _kept(path: Path, key: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     """Returns the answers that a file keeps; None where there is none, or one of others, or a damaged one."""
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="numpy") as file:
-            if file.metadata() != key:
+            if (file.metadata() or {}).get(_KEY) != key:
                 return None
             logits: NDArray[np.float32] = file.get_tensor(_LOGITS)
     except (SafetensorError, OSError, ValueError):
