@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/distilling"), help="tables, teacher, its answers")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--labelled", type=int, default=2_000)
-    parser.add_argument("--unlabelled", type=int, default=4_000)
+    parser.add_argument("--unlabelled", type=int, default=14_000)
     parser.add_argument("--choosing", type=int, default=2_000)
     parser.add_argument("--keep-layers", default="0,2,4")
     parser.add_argument("--temperature", type=float, default=2.0)

@@ -22,6 +22,7 @@ def distill(  # noqa: PLR0913 (as train)
     seeds: Annotated[SeedSettings, Parameter(name="*")] = SeedSettings(),  # noqa: B008 (frozen)
     checkpoints: Annotated[CheckpointSettings, Parameter(name="*")] = CheckpointSettings(),  # noqa: B008 (frozen)
     *,
+    certify_resume: bool = False,
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
@@ -38,6 +39,7 @@ def distill(  # noqa: PLR0913 (as train)
         config: how to train.
         seeds: whether to train several seeds, as one result.
         checkpoints: how the run is saved meanwhile.
+        certify_resume: train once more, kill that run twice, resume it, and compare.
         json: print one JSON document with the result.
         quiet: print nothing but the result and errors.
         verbose: print more of the data, the encoder, how scores were found, and the score of every label.
@@ -54,4 +56,13 @@ def distill(  # noqa: PLR0913 (as train)
                 hint="--model takes a small model, --keep-layers 0,2,4 these layers of the teacher",
             )
         model = run
-    train(replace(settings, teacher=run, model=model), config, seeds, checkpoints, json=json, quiet=quiet, verbose=verbose)
+    train(
+        replace(settings, teacher=run, model=model),
+        config,
+        seeds,
+        checkpoints,
+        certify_resume=certify_resume,
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
+    )

@@ -70,6 +70,7 @@ def report_numbers(folder: Path) -> RunMetrics:
         also_scored={} if scores is None else scores.also,
         evaluations=read_evaluations(folder),
         frozen_features=None if scores is None else scores.frozen_features,
+        teacher=None if scores is None else scores.teacher,
         advice=() if scores is None or scores.advice is None else scores.advice,
         seeds=run.seeds,
         curves=tuple(curve_numbers(each, journal) for each, journal in journals.items()),

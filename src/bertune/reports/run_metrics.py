@@ -14,7 +14,7 @@ from bertune.system.hinted_values import LEFT_OUT, from_json, named, to_json
 from bertune.system.json_file import JsonObject
 from bertune.training.advice import Advice
 from bertune.training.named_paths import Setting, Settings
-from bertune.training.saved_run import DoubtfulRow, LabelledRow, SavedData, Target
+from bertune.training.saved_run import DoubtfulRow, LabelledRow, SavedData, SavedTeacher, Target
 
 Level = Literal["severe", "caution", "note"]
 Measure = Literal["right", "all labels right", "mean absolute error"]
@@ -294,6 +294,7 @@ class RunMetrics:
         also_scored: on rows that nothing was chosen by, by the name of the split.
         evaluations: of `bertune evaluate`.
         frozen_features: what the run is held against.
+        teacher: the model beside its teacher; None without one.
         advice: what to try instead.
         seeds: all seeds of a study; None for a single run.
         curves: of each run.
@@ -321,6 +322,7 @@ class RunMetrics:
     also_scored: dict[str, SavedScores]
     evaluations: tuple[KeptEvaluation, ...]
     frozen_features: FrozenFeatures | None
+    teacher: SavedTeacher | None = field(default=None, metadata=LEFT_OUT)
     advice: tuple[Advice, ...]
     seeds: EndedStudy | None
     curves: tuple[Curve, ...]
