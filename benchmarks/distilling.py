@@ -8,9 +8,8 @@ none; the teacher is the default encoder trained on the first. Every student sta
 and takes as many steps of as many rows, in the same settings: `alone` sees the rows with labels several times, `taught`
 sees these and the ones without labels once. Nothing is chosen: the last weights are scored on the rows of `dev.tsv`.
 
-`--choose` trains one seed, which is none of the others, with several temperatures and weights of the teacher, and scores
-on training rows that nobody is trained on: from these the defaults were chosen. Writes a line after each run; started
-again, it does what is missing.
+`--choose` trains one seed, which is none of the others, with several temperatures and weights of the teacher, and
+scores on training rows that nobody is trained on. Writes a line after each run; started again, it does what is missing.
 """
 
 import argparse

@@ -35,7 +35,9 @@ def student(run: Run, trained: Path, unlabelled: Path, tmp_path_factory: pytest.
     assert done.returncode == 0, done.stderr
     assert f"taught by {trained}: 320 rows with labels and 60 without" in done.stderr
     assert "380 rows answered" in done.stderr
-    assert re.search(r"student and teacher on 80 validation rows: accuracy [\d.]+ % and [\d.]+ %, the same", done.stdout)
+    assert re.search(
+        r"student and teacher on 80 validation rows: accuracy [\d.]+ % and [\d.]+ %, the same", done.stdout
+    )
     assert re.search(r"predicting: [\d,]+ and [\d,]+ rows/s, [\d.]+ times as fast", done.stdout)
     return out
 
@@ -128,7 +130,11 @@ def test_votes_alone_teach_a_model(run: Run, model: Path, tables: Path, tmp_path
     # It has learned how sure they were: its log loss would be near 0 had it learned their majority.
     answers = [json.loads(line) for line in (out / "validation.jsonl").read_text().splitlines()]
     assert {answer["target"] for answer in answers} == {"positive", "negative"}
-    losses = [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines() if '"step"' in line and '"loss"' in line]
+    losses = [
+        json.loads(line)["loss"]
+        for line in (out / "metrics.jsonl").read_text().splitlines()
+        if '"step"' in line and '"loss"' in line
+    ]
     assert min(losses) > 0.25  # the entropy of 8 to 1 is 0.35 nats
 
 
@@ -144,7 +150,14 @@ def test_votes_alone_teach_a_model(run: Run, model: Path, tables: Path, tmp_path
     ],
 )
 def test_bad_votes_are_one_sentence_and_leave_nothing(
-    change: dict[int, str], flags: list[str], code: int, reason: str, run: Run, model: Path, tables: Path, tmp_path: Path
+    change: dict[int, str],
+    flags: list[str],
+    code: int,
+    reason: str,
+    run: Run,
+    model: Path,
+    tables: Path,
+    tmp_path: Path,
 ) -> None:
     votes, out = write_votes(tmp_path / "votes.csv", tables / "train.csv", change), tmp_path / "run"
     done = run("train", "--data", str(votes), *SOFT, *flags, "--model", str(model), "--out", str(out))
@@ -164,11 +177,15 @@ def test_a_teacher_with_other_labels_is_one_sentence(run: Run, trained: Path, ta
     assert not (tmp_path / "run").exists()
 
 
-def test_shards_hold_neither_probabilities_nor_texts(run: Run, trained: Path, model: Path, tables: Path, tmp_path: Path) -> None:
+def test_shards_hold_neither_probabilities_nor_texts(
+    run: Run, trained: Path, model: Path, tables: Path, tmp_path: Path
+) -> None:
     done = run("encode", "--data", str(tables), *COLUMNS, "--model", str(model), "--out", str(tmp_path / "shards"))
     assert done.returncode == 0, done.stderr
     for flags in (["--teacher", str(trained)], ["--soft-labels", "up=up", "down=down"]):
-        done = run("train", "--data", str(tmp_path / "shards"), "--model", str(model), *flags, "--out", str(tmp_path / "run"))
+        done = run(
+            "train", "--data", str(tmp_path / "shards"), "--model", str(model), *flags, "--out", str(tmp_path / "run")
+        )
         assert done.returncode == 2
         assert "holds neither probabilities nor the texts that a teacher answers" in done.stderr
 

@@ -67,9 +67,7 @@ _TERMINATED = 143
 _stopped_by: set[int] = set()
 
 
-def make_app(
-    config_file: Path | None = None, *, all_flags: bool = False, below: dict[str, Any] | None = None
-) -> App:
+def make_app(config_file: Path | None = None, *, all_flags: bool = False, below: dict[str, Any] | None = None) -> App:
     """Builds the command line.
 
     Args:

@@ -12,7 +12,16 @@ NO_MODEL: Final = ""
 # The rows, and how they are read; how the teacher was trained says nothing about a student.
 _OF_DATA: Final = (
     *("data", "task", "validation", "test", "group", "relabel", "text-a", "text-b", "label", "kind", "label-separator"),
-    *("positive", "allow-no-label", "target-range", "max-length", "long-text", "window-stride", "delimiter", "encoding"),
+    *(
+        "positive",
+        "allow-no-label",
+        "target-range",
+        "max-length",
+        "long-text",
+        "window-stride",
+        "delimiter",
+        "encoding",
+    ),
     *("no-header", "quoting", "on-bad-row", "max-bad-rows", "label-file"),
 )
 

@@ -114,7 +114,8 @@ class Examples:
         if any(column is not None and len(column) != len(self.texts_a) for column in columns):
             sizes = [None if column is None else len(column) for column in (self.texts_a, *columns)]
             raise ValueError(
-                f"columns of different length (texts_a, texts_b, labels, lines, paths, label_sets, groups, soft): {sizes}"
+                "columns of different length (texts_a, texts_b, labels, lines, paths, label_sets, groups, soft): "
+                f"{sizes}"
             )
 
     @classmethod

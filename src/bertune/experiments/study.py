@@ -38,8 +38,8 @@ from bertune.training.resolved_settings import resolved_settings
 from bertune.training.run_advice import frozen_probe_of
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
-from bertune.training.teacher_answers import taught
 from bertune.training.saved_run import RunScores
+from bertune.training.teacher_answers import taught
 
 # Two processes of two threads each are faster than one after another with four; of one thread each they are not.
 _LEAST_THREADS_FOR_TWO = 4

@@ -88,9 +88,7 @@ class Objective:
             total_weight = self.weight(targets, soft)
         labelled = slice(None) if soft.labelled is None else soft.labelled
         of_labels = self._loss_of_targets(logits[labelled], targets[labelled], total_weight)
-        return self.distillation.loss(
-            logits, soft.values, of_labels, kind=self.kind, total_weight=total_weight
-        )
+        return self.distillation.loss(logits, soft.values, of_labels, kind=self.kind, total_weight=total_weight)
 
     def _loss_of_targets(self, logits: Tensor, targets: Tensor, total_weight: float | Tensor | None) -> Tensor:
         return loss_of(

@@ -46,7 +46,7 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
     if settings.teacher is not None and config.class_weights:
         raise ConfigError(
             "--class-weights weighs rows by their label, and a teacher answers rows without one",
-            hint="leave --class-weights out: the student learns the teacher's answers, whose training may have had them",
+            hint="leave it out: the teacher may have been trained with it, and its answers show that",
         )
     if not task.kind.has_labels and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")

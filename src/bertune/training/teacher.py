@@ -94,9 +94,7 @@ def read_teaching(settings: RunSettings, task: Task, splits: Mapping[str, Exampl
     folder = find_model_folder(resolve_model(settings.teacher))
     signature = read_signature(folder)
     order = _order_of(settings.teacher, signature, task)
-    signature.check_texts(
-        given_pair=task.columns.is_pair, where=splits["train"].report.path, pair_hint="name --text-b"
-    )
+    signature.check_texts(given_pair=task.columns.is_pair, where=splits["train"].report.path, pair_hint="name --text-b")
     parts = [_without_labels(splits["train"])]
     parts += [_without_labels(read_unlabelled(settings, task, path)) for path in settings.unlabelled]
     compared = next((name for name in (TEST, "validation") if name in splits), None)

@@ -1,6 +1,7 @@
 """The settings of a run about what its rows are taught beside labels, and about the layers that it starts with."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from bertune.data.soft_labels import SoftColumns, soft_columns_in
@@ -112,8 +113,6 @@ def _numbers(text: str) -> tuple[int, ...]:
             f"--keep-layers {text}: expected numbers of layers with commas between them", hint="for instance 0,2,4"
         )
     numbers = tuple(map(int, parts))
-    if any(second <= first for first, second in zip(numbers, numbers[1:], strict=False)):
+    if any(second <= first for first, second in pairwise(numbers)):
         raise ConfigError(f"--keep-layers {text}: layers stay in their order, each is named once")
     return numbers
-
-

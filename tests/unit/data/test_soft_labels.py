@@ -125,14 +125,12 @@ def test_what_is_read_is_what_was_written_up_to_its_sum(weights: list[list[float
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=2, max_size=5))
 def test_both_checks_agree_on_any_numbers(values: list[float]) -> None:
-    is_good = (
-        all(math.isfinite(value) and value >= 0 for value in values) and abs(math.fsum(values) - 1) <= MOST_OFF
-    )
+    is_good = all(math.isfinite(value) and value >= 0 for value in values) and abs(math.fsum(values) - 1) <= MOST_OFF
     assert (why_none(values, [str(place) for place in range(len(values))]) is None) == is_good
     if is_good:
         assert checked_probabilities(np.array([values]), "row {}".format).min() >= 0
     else:
-        with pytest.raises(DataError, match="^row 0: "):
+        with pytest.raises(DataError, match=r"^row 0: "):
             checked_probabilities(np.array([values]), "row {}".format)
 
 

@@ -124,5 +124,7 @@ def test_the_receipt_of_a_cut_tells_of_every_tensor(tmp_path: Path) -> None:
     assert not loaded & left_out
     assert {name.split(".layer.")[1][0] for name in left_out} == set("1245")
     names = {record.name for record in shallow.having("loaded")}
-    assert names == {name for name, _ in classifier_model(cut_config(family.config(**SIZES), (0, 3)), 2)[1].named_parameters()}
+    assert names == {
+        name for name, _ in classifier_model(cut_config(family.config(**SIZES), (0, 3)), 2)[1].named_parameters()
+    }
     assert shallow.assert_consumed() is shallow

@@ -109,4 +109,6 @@ def test_the_gradients_are_those_of_finite_differences() -> None:
         lambda z: soft_label_loss(z, probabilities, label_smoothing=0.1, class_weights=weights), student
     )
     for kind in (TaskKind.CLASSIFICATION, TaskKind.MULTI_LABEL):
-        assert torch.autograd.gradcheck(lambda z, k=kind: teacher_divergence(z, teacher, kind=k, temperature=2.5), student)
+        assert torch.autograd.gradcheck(
+            lambda z, k=kind: teacher_divergence(z, teacher, kind=k, temperature=2.5), student
+        )

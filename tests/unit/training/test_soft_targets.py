@@ -108,7 +108,9 @@ def test_rows_of_probabilities_are_soft_labels_in_python() -> None:
     assert found.soft is not None
     assert found.targets.tolist() == data.targets.tolist()
     assert np.array_equal(found.soft.values, probabilities.astype(np.float32))
-    history = fit(make_classifier(config=STILL), (data.encoded, probabilities), (data.encoded, data.targets), config=CONFIG)
+    history = fit(
+        make_classifier(config=STILL), (data.encoded, probabilities), (data.encoded, data.targets), config=CONFIG
+    )
     assert history.best.scores is not None
     entropy = -0.75 * np.log(0.75) - 0.25 * np.log(0.25)
     assert all(step.loss > 0.9 * entropy for step in history.steps)  # which no answer is below, but for rounding

@@ -95,7 +95,10 @@ def test_the_teacher_answers_once(world: Path, tmp_path: Path, monkeypatch: pyte
     assert again.teaching is not None
     again = replace(again, teaching=replace(again.teaching, cache=first.directory.path))
     second = execute(again)
-    assert results(second.directory.path)["model/model.safetensors"] == results(first.directory.path)["model/model.safetensors"]
+    assert (
+        results(second.directory.path)["model/model.safetensors"]
+        == results(first.directory.path)["model/model.safetensors"]
+    )
     assert (first.directory.path / ANSWERS_FILE).read_bytes() == kept
     assert not (second.directory.path / ANSWERS_FILE).exists()
 
