@@ -69,6 +69,7 @@ class Students:
         if not (teacher / "scores.json").is_file():
             settings = RunSettings(**common, model=DEFAULT_MODEL, out=teacher, overwrite=True)
             execute(prepare(settings, TrainingConfig(batch_size=BATCH, epochs=4), say=print), say=print)
+        self.rate: float | None = rows.learning_rate
         self.epochs = -(-(rows.labelled + rows.unlabelled) // rows.labelled)
         self.settings = RunSettings(**common, model=str(teacher), keep_layers=rows.keep_layers, out=work / "student")
         self.teacher, self.unlabelled = str(teacher), str(work / "unlabelled.tsv")
@@ -77,7 +78,8 @@ class Students:
     def train(self, seed: int, how: tuple[float, float] | None) -> FinishedRun:
         """Trains a student: with temperature and weight of the teacher, or with None alone."""
         if how not in self.prepared:
-            settings, config = self.settings, TrainingConfig(batch_size=BATCH, epochs=self.epochs)
+            settings = self.settings
+            config = TrainingConfig(batch_size=BATCH, epochs=self.epochs, learning_rate=self.rate)
             if how is not None:
                 taught = replace(settings, teacher=self.teacher, unlabelled=(self.unlabelled,))
                 settings = replace(taught, temperature=how[0], mix=how[1])
@@ -131,6 +133,7 @@ def main() -> None:
     parser.add_argument("--keep-layers", default="0,2,4")
     parser.add_argument("--temperature", type=float, default=2.0)
     parser.add_argument("--mix", type=float, default=0.9)
+    parser.add_argument("--learning-rate", type=float, help="of all students; by default the recipe's")
     parser.add_argument("--choose", action="store_true")
     rows = parser.parse_args()
     rows.work.mkdir(parents=True, exist_ok=True)
@@ -148,7 +151,7 @@ def main() -> None:
         if (seed, how) in keys:
             continue
         line = line_of(students.train(seed, how), seed, how, chosen_on=rows.choose)
-        context = {"keep_layers": rows.keep_layers, "machine": machine(), "threads": torch.get_num_threads()}
+        context = {"keep_layers": rows.keep_layers, "learning_rate": rows.learning_rate, "machine": machine(), "threads": torch.get_num_threads()}
         with rows.out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line | context) + "\n")
 

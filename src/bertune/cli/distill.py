@@ -16,7 +16,6 @@ from bertune.training.run_settings import RunSettings
 
 def distill(  # noqa: PLR0913 (as train)
     run: str,
-    /,
     settings: Annotated[RunSettings, Parameter(name="*", consume_multiple=True)],
     config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
     seeds: Annotated[SeedSettings, Parameter(name="*")] = SeedSettings(),  # noqa: B008 (frozen)
