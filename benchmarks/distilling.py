@@ -151,7 +151,12 @@ def main() -> None:
         if (seed, how) in keys:
             continue
         line = line_of(students.train(seed, how), seed, how, chosen_on=rows.choose)
-        context = {"keep_layers": rows.keep_layers, "learning_rate": rows.learning_rate, "machine": machine(), "threads": torch.get_num_threads()}
+        context = {
+            "keep_layers": rows.keep_layers,
+            "learning_rate": rows.learning_rate,
+            "machine": machine(),
+            "threads": torch.get_num_threads(),
+        }
         with rows.out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line | context) + "\n")
 

@@ -84,7 +84,8 @@ def as_dataset(data: Dataset | Inputs | tuple[Inputs, Any]) -> Dataset:
         raise ConfigError(f"expected inputs, or inputs and targets, found {len(data)} parts")
     inputs, targets = data if isinstance(data, tuple) else (data, None)
     encoded = inputs if isinstance(inputs, EncodedExamples) else _from_padded(inputs)
-    if targets is not None and (array := np.asarray(targets)).ndim == 2 and array.dtype.kind == "f":
+    array = None if targets is None else np.asarray(targets)
+    if array is not None and array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind == "f":
         probabilities = checked_probabilities(array.astype(np.float64), lambda row: f"target {row}")
         return Dataset(encoded, probabilities.argmax(axis=1), SoftTargets(probabilities.astype(np.float32)))
     return Dataset(encoded, None if targets is None else _as_targets(targets))
