@@ -39,6 +39,8 @@ ELSEWHERE = {
     "bertune push runs/q me/questions --license": "needs a hub; test_push.py has a server",
     "bertune train --config runs/q/run.toml --relabel": "needs decisions; test_relabel.py",
     "bertune compare runs/q runs/relabelled": "needs decisions; test_relabel.py",
+    "bertune distill runs/q --keep-layers 0,2,4": "needs six layers; test_distill.py",
+    "bertune train --data votes.csv": "needs votes; test_distill.py",
     "bertune sweep": "trains six times; test_sweep.py",
     "bertune inspect avis.csv": "needs a file of Excel's; test_reading.py",
     "bertune inspect models/wrapped": "needs a wrapped checkpoint; unit/checkpoints/test_restore.py",

@@ -38,6 +38,12 @@ class TrainSettings(TypedDict, total=False):
     task: str | None
     group: str | None
     relabel: str | os.PathLike[str] | None
+    soft_labels: Sequence[str]
+    keep_layers: str | None
+    teacher: str | os.PathLike[str] | None
+    unlabelled: Sequence[str | os.PathLike[str]]
+    temperature: float | None
+    mix: float | None
     label_separator: str | None
     kind: Literal["classification", "multi-label", "regression"]
     positive: str | None

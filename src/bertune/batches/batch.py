@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.layout import Layout
+from bertune.batches.soft_targets import SoftRows
 from bertune.errors import ConfigError, DataError
 from bertune.tokenization.encode_texts import EncodedExamples
 
@@ -32,6 +33,7 @@ class Batch:
         lower_states: (tokens, hidden_size) of what embeddings and lowest layers gave, in the type of the layers; None
             lets them compute.
         lower_layers: how many layers gave it; with 0 the embeddings did.
+        soft: soft targets, where they are trained on.
     """
 
     token_ids: Tensor
@@ -42,6 +44,7 @@ class Batch:
     example_of_sequence: Tensor | None = None
     lower_states: Tensor | None = None
     lower_layers: int = 0
+    soft: SoftRows | None = None
 
     def __len__(self) -> int:
         return len(self.layout)

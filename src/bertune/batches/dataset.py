@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertune.batches.batch import read_padded
+from bertune.batches.soft_targets import SoftTargets
+from bertune.data.soft_labels import checked_probabilities
 from bertune.errors import ConfigError, DataError
 from bertune.tokenization.encode_texts import EncodedExamples
 
@@ -20,6 +22,7 @@ class Dataset:
         encoded: flat ids and offsets.
         targets: (examples,) class ids (int64) or values (float32); (examples, labels) of 0 and 1 (int64) for
             multi-label; None where they are not known.
+        soft: what is learned in their place, or beside them; None where the targets alone are.
 
     Raises:
         ConfigError: there are more or fewer targets than examples.
@@ -32,10 +35,27 @@ class Dataset:
 
     encoded: EncodedExamples
     targets: NDArray[Any] | None = None
+    soft: SoftTargets | None = None
 
     def __post_init__(self) -> None:
-        if self.targets is not None and len(self.targets) != len(self.encoded):
-            raise ConfigError(f"{len(self.targets)} targets for {len(self.encoded)} examples")
+        for targets in (self.targets, self.soft):
+            if targets is not None and len(targets) != len(self.encoded):
+                raise ConfigError(f"{len(targets)} targets for {len(self.encoded)} examples")
+
+    def labelled(self) -> "Dataset":
+        """Returns the examples that have a target of their own, without soft targets."""
+        if self.soft is None:
+            return self
+        if self.soft.labelled is None:
+            return Dataset(self.encoded, self.targets)
+        return Dataset(self.encoded.take(np.flatnonzero(self.soft.labelled)), self.known_targets)
+
+    @property
+    def known_targets(self) -> NDArray[Any] | None:
+        """The targets of these examples; None where they are not known."""
+        if self.targets is None or self.soft is None or self.soft.labelled is None:
+            return self.targets
+        return self.targets[self.soft.labelled]
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -50,12 +70,13 @@ def as_dataset(data: Dataset | Inputs | tuple[Inputs, Any]) -> Dataset:
     Args:
         data: a `Dataset`, encoded examples, the tutorial's padded arrays, or a pair of either with targets.
             Whole-number targets become class ids (int64), others values (float32); rows of 0 and 1 say which labels
-            an example has.
+            an example has; rows of probabilities, as floats, are soft labels, whose class id is the most probable one
+            (of equal ones the first).
 
     Raises:
         ConfigError: an array is missing, or the arrays' shapes or kinds do not fit.
         DataError: the arrays are not as bert_encode makes them, or targets are neither one number an example nor
-            rows of 0 and 1.
+            rows of 0 and 1, nor rows of probabilities that sum to 1.
     """
     if isinstance(data, Dataset):
         return data
@@ -63,6 +84,10 @@ def as_dataset(data: Dataset | Inputs | tuple[Inputs, Any]) -> Dataset:
         raise ConfigError(f"expected inputs, or inputs and targets, found {len(data)} parts")
     inputs, targets = data if isinstance(data, tuple) else (data, None)
     encoded = inputs if isinstance(inputs, EncodedExamples) else _from_padded(inputs)
+    array = None if targets is None else np.asarray(targets)
+    if array is not None and array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind == "f":
+        probabilities = checked_probabilities(array.astype(np.float64), lambda row: f"target {row}")
+        return Dataset(encoded, probabilities.argmax(axis=1), SoftTargets(probabilities.astype(np.float32)))
     return Dataset(encoded, None if targets is None else _as_targets(targets))
 
 

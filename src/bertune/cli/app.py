@@ -13,6 +13,8 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Dict, Env
 
 import bertune
+from bertune.cli.distill_defaults import VERB as DISTILL
+from bertune.cli.distill_defaults import settings_of_teacher
 from bertune.cli.failures import fail, fail_on
 from bertune.cli.help_page import HelpPage
 from bertune.cli.several_processes import first_process_ends, is_one_of_several, refuse_several_processes
@@ -27,6 +29,7 @@ from bertune.system.process_group import ProcessError, ToldElsewhereError
 # The pages of the verbs are in their modules; these lines spare `bertune --help` from importing them.
 _VERBS = {
     "train": "Fine-tune a pretrained encoder on a table of labelled texts.",
+    "distill": "Train a small model on the answers of a large one, and on labels.",
     "sweep": "Search learning rate, batch size, epochs and seed; keep the best model by validation.",
     "evaluate": "Score a fine-tuned model on labelled texts; of a folder its validation split, if no other is named.",
     "predict": "Predict texts with a fine-tuned model: of a table or folder, or the lines of standard input.",
@@ -44,6 +47,7 @@ _VERBS = {
 # What must be named comes first; the options in general after it.
 _USAGES = {
     "train": "--data DATA --out FOLDER [OPTIONS]",
+    "distill": "RUN --out FOLDER [OPTIONS]",
     "sweep": "--data DATA --out FOLDER [OPTIONS]",
     "evaluate": "RUN --data DATA [OPTIONS]",
     "predict": "RUN [TEXT...] [OPTIONS]",
@@ -63,12 +67,13 @@ _TERMINATED = 143
 _stopped_by: set[int] = set()
 
 
-def make_app(config_file: Path | None = None, *, all_flags: bool = False) -> App:
+def make_app(config_file: Path | None = None, *, all_flags: bool = False, below: dict[str, Any] | None = None) -> App:
     """Builds the command line.
 
     Args:
         config_file: a TOML file below flags and environment variables.
         all_flags: whether the help of a verb lists the less usual flags too.
+        below: settings of verbs below those of the file.
 
     Raises:
         ConfigError: the file has a setting that does not exist, or one of another type.
@@ -78,6 +83,8 @@ def make_app(config_file: Path | None = None, *, all_flags: bool = False) -> App
         from bertune.cli.config_file import read_config_file
 
         layers.append(Dict(read_config_file(config_file, tuple(_VERBS)), source=str(config_file)))
+    if below:
+        layers.append(Dict(below, source="the teacher's run.toml"))
     options = Group("Options", validator=refuse_fractions)  # one for all: the page groups them by what they are about
     app = App(
         name="bertune",
@@ -191,7 +198,7 @@ def _call(tokens: list[str]) -> None:
             tokens = _as_one(tokens, flag)
         forget_empty_variables()
         all_flags = "--help-all" in tokens
-        app = make_app(config_file, all_flags=all_flags)
+        app = make_app(config_file, all_flags=all_flags, below=_below(tokens))
         try:
             _warn_of_variables(app, tokens)
             app(["--help" if word == "--help-all" else word for word in tokens])
@@ -207,6 +214,12 @@ def _call(tokens: list[str]) -> None:
         if signal.SIGINT in _stopped_by:
             raise KeyboardInterrupt from error
         raise
+
+
+def _below(tokens: list[str]) -> dict[str, Any]:
+    """Settings below all others, by verb: a student takes those of its teacher's data."""
+    settings = settings_of_teacher(tokens)
+    return {DISTILL: settings} if settings else {}
 
 
 def _usage_error(error: CycloptsError) -> ConfigError:

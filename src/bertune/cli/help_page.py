@@ -17,6 +17,7 @@ EXAMPLES: Final = {
     "evaluate": "bertune evaluate runs/reviews --data test.csv",
     "predict": "bertune predict runs/reviews --data new.csv --out answers.csv",
     "encode": "bertune encode --data reviews.csv --text-a text --label label --out encoded",
+    "distill": "bertune distill runs/reviews --keep-layers 0,2,4 --unlabelled more.csv --out runs/small",
     "calibrate": "bertune calibrate runs/reviews --threshold auto",
     "compare": "bertune compare runs/small runs/large",
     "export": "bertune export runs/reviews exported --format transformers",
@@ -32,6 +33,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Data": (
         *("--data", "--validation", "--test", "--split", "--task", "--text-a", "--text-b", "--label", "--labels"),
         *("--kind", "--label-separator", "--positive", "--allow-no-label", "--target-range", "--group", "--relabel"),
+        *("--soft-labels", "--unlabelled"),
     ),
     "Reading tables": (
         *("--delimiter", "--encoding", "--no-header", "--quoting", "--on-bad-row", "--max-bad-rows"),
@@ -39,7 +41,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Model": (
         *("--model", "--tokenizer", "--pooling", "--max-length", "--long-text", "--window-stride"),
-        *("--allow-new", "--keep-head", "--skip-probe"),
+        *("--allow-new", "--keep-head", "--keep-layers", "--teacher", "--skip-probe"),
     ),
     "Search": (
         *("--trials", "--search-learning-rate", "--search-batch-size", "--search-epochs", "--search-seed"),
@@ -51,6 +53,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         "--average",
         *("--optimizer", "--warmup-fraction", "--weight-decay", "--layer-decay"),
         *("--freeze", "--lora", "--lora-alpha", "--reinit-layers", "--label-smoothing", "--max-gradient-norm"),
+        *("--temperature", "--mix"),
     ),
     "Model card": ("--license", "--language", "--dataset", "--base-model", "--scores-of"),
     "Upload": ("--public", "--revision", "--create-pr", "--with-rows", "--dry-run"),

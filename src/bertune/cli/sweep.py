@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    settings: Annotated[RunSettings, Parameter(name="*")],
+    settings: Annotated[RunSettings, Parameter(name="*", consume_multiple=True)],
     search: Annotated[SweepSettings, Parameter(name="*", consume_multiple=True)] = SweepSettings(),  # noqa: B008 (frozen)
     config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
     *,

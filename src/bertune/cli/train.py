@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def train(  # noqa: PLR0913 (settings by what they are about)
-    settings: Annotated[RunSettings, Parameter(name="*")],
+    settings: Annotated[RunSettings, Parameter(name="*", consume_multiple=True)],
     config: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008 (frozen)
     seeds: Annotated[SeedSettings, Parameter(name="*")] = SeedSettings(),  # noqa: B008 (frozen)
     folds: Annotated[FoldSettings, Parameter(name="*")] = FoldSettings(),  # noqa: B008 (frozen)
@@ -207,6 +207,8 @@ def _finished_lines(finished: "FinishedRun", *, verbose: bool = False) -> list[s
         lines += ["", *finished.calibration.lines()]
     for name, scores in finished.also.items():
         lines += [f"{name} (nothing was chosen by these rows):", *scores.lines(verbose=verbose)]
+    if finished.teacher is not None:
+        lines += ["", *finished.teacher.lines()]
     if finished.history.stopped_early:
         what = "evaluation" if finished.history.evaluates_within_epochs else "epoch"
         lines.append(f"stopped early: no better {what} after {_place(finished)}")
@@ -236,6 +238,7 @@ def finished_values(finished: "FinishedRun") -> JsonObject:
         "calibration": None if finished.calibration is None else finished.calibration.to_dict(),
         **{name: scores.to_dict() for name, scores in finished.also.items()},
         **{name: to_json(finished.baselines.get(name)) for name in ("frozen_features", "tf_idf")},
+        **({} if finished.teacher is None else {"teacher": to_json(finished.teacher.saved())}),
         "advice": [to_json(advice) for advice in finished.advice],
         "steps": len(finished.history.steps),
         "train_seconds": sum(epoch.train_seconds for epoch in finished.history.epochs),

@@ -10,6 +10,7 @@ from bertune.data.several_labels import (
     labels_by_flags,
     labels_in_cell,
 )
+from bertune.data.soft_labels import SoftLabels, UnusableProbabilitiesError, probabilities_in
 from bertune.data.table import CELL_LIMIT, Pick, Table
 from bertune.wording.counts import counted
 
@@ -34,6 +35,9 @@ class ExampleBuilder:
             (position, pick.name) for position, pick in enumerate(picks) if pick.role in ("label", "labels", "flag")
         ]
         self._group = next((position for position, pick in enumerate(picks) if pick.role == "group"), None)
+        self._soft = tuple((pick.name, pick.soft_label) for pick in picks if pick.role == "soft")
+        self._places_of_soft = [position for position, pick in enumerate(picks) if pick.role == "soft"]
+        self._probabilities: list[tuple[float, ...]] = []
         self._header = _header_of(table, picks)
         self._require_label = require_label
         self._columns: list[list[str]] = [[] for _ in self._texts]
@@ -62,10 +66,15 @@ class ExampleBuilder:
                 reason = f"'{name}' has {len(text):,} characters, at most {CELL_LIMIT:,} are read"
                 return RefusedRow(self._table.path, line, reason)
             texts.append(text)
+        try:
+            probabilities = probabilities_in([cells[place] for place in self._places_of_soft], self._soft)
+        except UnusableProbabilitiesError as unusable:
+            return RefusedRow(self._table.path, line, str(unusable))
         if self._labels:
             problem = self._take_label(cells) if self._several is None else self._take_labels(cells, self._several)
             if problem is not None:
                 return RefusedRow(self._table.path, line, problem)
+        self._probabilities.append(probabilities)
         for column, text in zip(self._columns, texts, strict=True):
             column.append(text)
             self._blank += not text or text.isspace()
@@ -108,12 +117,17 @@ class ExampleBuilder:
             without = f"{self._unlabelled:,} of {counted(len(self), 'row')} without a label"
             warnings.append(f"{self._table.path}: {without}, so no label is used")
         has_labels = bool(self._labels) and not self._unlabelled
+        soft = SoftLabels(tuple(label for _, label in self._soft), self._probabilities) if self._soft else None
+        words = self._words if has_labels and self._several is None else None
+        if soft is not None and words is None:
+            words = soft.most_probable()
         return Examples(
             texts_a=self._columns[0],
             texts_b=self._columns[1] if len(self._columns) > 1 else None,
-            labels=self._words if has_labels and self._several is None else None,
+            labels=words,
             label_sets=self._sets if has_labels and self._several is not None else None,
             groups=None if self._group is None else self._groups,
+            soft=soft,
             lines=self._lines,
             report=ReadReport(
                 path=self._table.path,
@@ -148,7 +162,7 @@ def _header_of(table: Table, picks: Sequence[Pick]) -> tuple[str, ...]:
     """Gives the names of the columns that were picked, texts first; of a text in several columns with commas."""
     header: list[str] = []
     for pick in picks:
-        if table.names is None or pick.role in ("group", "plain"):
+        if table.names is None or pick.role in ("group", "soft", "plain"):
             continue
         if pick.continues:
             header[-1] += f",{table.names[pick.index]}"

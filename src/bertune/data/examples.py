@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bertune.data.given_values import label_words_in, texts_in
 from bertune.data.labels import LabelSet
 from bertune.data.read_report import ReadReport, RefusedRow, join_reports
+from bertune.data.soft_labels import SoftLabels
 from bertune.data.task import Columns, Task
 from bertune.data.task_kind import TaskKind
 from bertune.errors import DataError
@@ -88,6 +89,7 @@ class Examples:
         label_sets: the label words of each example where it may have several; None for other tasks.
         groups: what each example shares with those that it belongs with, None where it stands alone; None where no
             column of groups was read.
+        soft: the probabilities of all labels of each example; None where no such columns were read.
 
     Example:
         >>> examples = bertune.Examples.from_lists(["good film", "bad"], labels=[1, 0])
@@ -105,13 +107,15 @@ class Examples:
     paths: list[str] | None = None
     label_sets: list[tuple[str, ...]] | None = None
     groups: list[str | None] | None = None
+    soft: SoftLabels | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.texts_b, self.labels, self.lines, self.paths, self.label_sets, self.groups)
+        columns = (self.texts_b, self.labels, self.lines, self.paths, self.label_sets, self.groups, self.soft)
         if any(column is not None and len(column) != len(self.texts_a) for column in columns):
             sizes = [None if column is None else len(column) for column in (self.texts_a, *columns)]
             raise ValueError(
-                f"columns of different length (texts_a, texts_b, labels, lines, paths, label_sets, groups): {sizes}"
+                "columns of different length (texts_a, texts_b, labels, lines, paths, label_sets, groups, soft): "
+                f"{sizes}"
             )
 
     @classmethod
@@ -334,6 +338,7 @@ class Examples:
             paths=None if self.paths is None else [self.paths[row] for row in rows],
             label_sets=None if self.label_sets is None else [self.label_sets[row] for row in rows],
             groups=None if self.groups is None else [self.groups[row] for row in rows],
+            soft=None if self.soft is None else self.soft.select(rows),
         )
 
 
@@ -367,4 +372,7 @@ def join_examples(parts: Sequence[Examples], path: str) -> Examples:
         if parts[0].label_sets is None
         else [words for part in parts for words in part.label_sets or ()],
         groups=None if parts[0].groups is None else [word for part in parts for word in part.groups or ()],
+        soft=None
+        if parts[0].soft is None
+        else SoftLabels(parts[0].soft.names, [row for part in parts if part.soft for row in part.soft.values]),
     )

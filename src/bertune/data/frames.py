@@ -3,7 +3,7 @@
 None of them but pyarrow need be installed: a table is told by the name of its type or by what it can do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from bertune.data.formats.arrow_tables import ArrowTable
 from bertune.data.given_values import described, is_nothing
 from bertune.data.read_options import ReadOptions
 from bertune.data.several_labels import SeveralLabels
+from bertune.data.soft_labels import SoftColumns
 from bertune.data.sources import collect
 from bertune.data.table import pick_columns
 from bertune.errors import ConfigError, DataError
@@ -66,7 +67,8 @@ def read_frame(
     if not require_label and not all(label in header for label in labels):
         columns, flags, labels = replace(columns, label=None, several=None), (), ()
     texts = [None if text is None else _parts(header, text) for text in (columns.text_a, columns.text_b)]
-    others = [*labels, *([] if columns.group is None else [columns.group])]
+    soft = [column for column, _ in columns.soft]
+    others = [*labels, *soft, *([] if columns.group is None else [columns.group])]
     places = {
         column: _place(header, column, shown) for column in [*(part for text in texts for part in text or ()), *others]
     }
@@ -85,10 +87,14 @@ def read_frame(
         several = SeveralLabels(allow_none=several is None or several.allow_none)
     text_a, text_b = (None if text is None else ",".join(str(header[places[part]]) for part in text) for text in texts)
     assert text_a is not None
-    by_name = Columns(text_a, text_b, named(columns.label), several, named(columns.group))
+    by_name = Columns(text_a, text_b, named(columns.label), several, named(columns.group), _named_soft(columns, named))
     picks = pick_columns(table, by_name, require_label=bool(labels))
     how = reading or ReadOptions()
     return collect(table, picks, reading=how, require_label=bool(labels), several=several)
+
+
+def _named_soft(columns: Columns, named: Callable[[str], str | None]) -> SoftColumns:
+    return tuple((named(column) or column, label) for column, label in columns.soft)
 
 
 def column_names(frame: Any) -> tuple[str, ...]:

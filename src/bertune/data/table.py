@@ -28,15 +28,18 @@ class Pick:
         index: its position in the table, from 0.
         name: what messages call it.
         continues: whether it is a further part of the text that the pick before it began.
+        soft_label: the label that it is the probability of, with the role `soft`.
         role: a text must be a string; a label may be a number or a truth value, and so may a flag, 0 or 1 for one of
-            several labels; labels are a list or a string; a group is read as a label; a plain cell is taken as it is; a
+            several labels; labels are a list or a string; a group is read as a label, and so is the
+            probability of a soft label; a plain cell is taken as it is; a
             kept one is whatever the file has, of any type.
     """
 
     index: int
     name: str
-    role: Literal["text", "label", "labels", "flag", "group", "plain", "kept"]
+    role: Literal["text", "label", "labels", "flag", "group", "soft", "plain", "kept"]
     continues: bool = False
+    soft_label: str = ""
 
 
 Row = tuple[int, Sequence[Cell]]
@@ -139,8 +142,8 @@ def pick_columns(table: Table, columns: Columns, *, require_label: bool) -> list
         require_label: whether a missing label column is an error; otherwise it is left out.
 
     Returns:
-        The first text, the second one if there are pairs, the label if there is one, or the flags of several, and the
-        group if one is named. A text in several columns has a pick for each.
+        The first text, the second one if there are pairs, the label if there is one, or the flags of several, the
+        probabilities of soft labels, and the group if one is named. A text in several columns has a pick for each.
 
     Raises:
         ConfigError: a column is missing, or two of the columns are the same.
@@ -158,6 +161,7 @@ def pick_columns(table: Table, columns: Columns, *, require_label: bool) -> list
             picks += found
     if len({pick.index for pick in picks}) != len(picks):
         raise ConfigError(f"{table.path}: two of the columns {', '.join(pick.name for pick in picks)} are the same one")
+    picks += [Pick(find_column(table, column), column, "soft", soft_label=label) for column, label in columns.soft]
     if columns.group is not None:
         picks.append(Pick(find_column(table, columns.group), str(columns.group), "group"))
     return picks

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from bertune.data.labels import LabelSet
 from bertune.data.several_labels import SeveralLabels
+from bertune.data.soft_labels import SoftColumns
 from bertune.data.task_kind import TaskKind, TaskKindName
 from bertune.errors import ConfigError
 
@@ -30,6 +31,8 @@ class Columns:
         label: the label or the target, or all labels of a row; None where nothing is to be read.
         several: how labels are written where a row may have several of them; None for one label a row.
         group: what rows that belong together share, such as the author of a text; may be one of the others.
+        soft: columns of probabilities, each with its label; the label of a row is the most probable one where `label`
+            is None.
 
     Example:
         >>> columns = bertune.Columns("question1", "question2", "label")
@@ -42,12 +45,14 @@ class Columns:
     label: str | int | None = None
     several: SeveralLabels | None = None
     group: str | int | None = None
+    soft: SoftColumns = ()
 
     def __post_init__(self) -> None:
         flags = () if self.several is None else self.several.columns
         if flags and self.label is not None:
             raise ConfigError(f"labels stand in the column {self.label} or in the columns {flags}, not in both")
-        named = [column for column in (self.text_a, self.text_b, self.label, *flags) if column is not None]
+        soft = (column for column, _ in self.soft)
+        named = [column for column in (self.text_a, self.text_b, self.label, *flags, *soft) if column is not None]
         if len({str(column) for column in named}) != len(named):
             raise ConfigError(f"each column can be used once, got {', '.join(str(column) for column in named)}")
 

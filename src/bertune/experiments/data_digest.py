@@ -29,6 +29,7 @@ def digest_of_data(run: PreparedRun, *more: NDArray[Any]) -> str:
             dataset.encoded.offsets,
             dataset.encoded.first_lengths,
             dataset.targets,
+            *(() if dataset.soft is None else (dataset.soft.values,)),
         ):
             digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()

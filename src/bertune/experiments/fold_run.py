@@ -101,7 +101,9 @@ def prepared_fold(run: PreparedRun, folds: NDArray[np.int64], number: int, direc
     return replace(
         own,
         # What an interrupted training left there and cannot go on is replaced; the report has one probe, not K.
-        settings=replace(own.settings, overwrite=True, test=None, skip_probe=True, tensorboard=False),
+        settings=replace(
+            own.settings, overwrite=True, test=None, skip_probe=True, tensorboard=False, keep_adapter=False
+        ),
         train=_rows_of(run.train, others),
         validation=_rows_of(run.train, inside),
         describe={"train": DescribeSome(describe, others), "validation": DescribeSome(describe, inside)},
@@ -125,4 +127,9 @@ def steps_for_fold(results: Sequence[FoldResult], number: int) -> int:
 
 
 def _rows_of(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
-    return Dataset(data.encoded.take(rows), None if data.targets is None else data.targets[rows])
+    targets, soft = data.targets, data.soft
+    return Dataset(
+        data.encoded.take(rows),
+        None if targets is None else targets[rows],
+        None if soft is None else soft.take(rows),
+    )

@@ -50,6 +50,11 @@ class FoldSettings:
             return
         if with_seeds:
             raise ConfigError("--folds and --seeds are two ways to several runs", hint="leave one of them out")
+        if settings.teacher is not None:
+            raise ConfigError(
+                f"--folds and --teacher {settings.teacher} do not go together: a teacher has learned from all rows",
+                hint="leave --folds out",
+            )
         if settings.validation is not None:
             raise ConfigError(
                 f"--folds {self.folds} scores every training row, so --validation {settings.validation} has no effect",

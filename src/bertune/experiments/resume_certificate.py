@@ -24,10 +24,11 @@ from bertune.training.run_directory import RunDirectory, has_ended, versions
 from bertune.wording.counts import counted
 
 CERTIFICATE: Final = "resume-certificate.json"
+_SCORES: Final = "scores.json"
 _COMPARED: Final = (
     "model/SHA256SUMS",
     "model/model.safetensors",
-    "scores.json",
+    _SCORES,
     "calibration.json",
     "validation.jsonl",
     "dynamics.npz",
@@ -171,4 +172,16 @@ def _digest(path: Path) -> str | None:
         lines: list[JsonObject] = [json.loads(line) for line in content.splitlines()]
         timeless = [{key: line[key] for key in line if key not in TIMES} for line in lines]
         content = json.dumps(timeless, allow_nan=False).encode()
+    if path.name == _SCORES:
+        content = _without_rates(content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _without_rates(content: bytes) -> bytes:
+    """Takes out of scores how fast student and teacher predict; others stay to the byte."""
+    values: JsonObject = json.loads(content)
+    teacher = values.get("teacher")
+    if not isinstance(teacher, dict):
+        return content
+    values["teacher"] = {name: value for name, value in teacher.items() if not name.endswith("_rows_per_second")}
+    return json.dumps(values, allow_nan=False).encode()

@@ -162,6 +162,8 @@ def _run_trial(
         directory.forget_trial(number)
     prepared = prepare(own, plan, say=_say_nothing)
     prepared = replace(prepared, settings=replace(prepared.settings, overwrite=False), checkpoints=CheckpointSettings())
+    if prepared.teaching is not None:  # it answers once for all trials
+        prepared = replace(prepared, teaching=replace(prepared.teaching, cache=directory.path))
     earlier = state_of_interrupted(prepared)
     if earlier is None:
         directory.forget_trial(number)

@@ -39,6 +39,7 @@ from bertune.training.run_advice import baselines_of
 from bertune.training.run_rows import write_validation_rows
 from bertune.training.run_settings import RunSettings
 from bertune.training.saved_run import RunScores
+from bertune.training.teacher_answers import taught
 
 # Two processes of two threads each are faster than one after another with four; of one thread each they are not.
 _LEAST_THREADS_FOR_TWO = 4
@@ -171,6 +172,10 @@ def execute_study(
             for seed in study.seeds
             if seed not in done
         }
+        if run.teaching is not None:
+            run = replace(run, teaching=replace(run.teaching, cache=directory.path))
+            taught(run, directory.path, say=say)  # once: the seeds take the answers from there
+            study = replace(study, run=run)
         if waiting:  # the same for all seeds
             study = replace(study, run=replace(run, baselines=baselines_of(run)))
         with closing(_trained(study, waiting)) as trained:
@@ -246,7 +251,7 @@ def _judge(run: PreparedRun, classifier: Classifier) -> _Judged:
     objective = Objective.of(run.signature)
     validation = objective.checked(run.validation, "validation", classifier)
     assert validation.targets is not None
-    _, logits = objective.score(classifier, validation, run.train.targets)
+    _, logits = objective.score(classifier, validation, run.train.known_targets)
     signature, scores, found = calibrated(run.signature, logits, validation.targets, run.settings)
     return _Judged(logits, scores, signature, found)
 

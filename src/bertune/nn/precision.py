@@ -42,8 +42,9 @@ def _has_native_bf16(device: "torch.device") -> bool:
     return False
 
 
-def name_of(dtype: "torch.dtype") -> str:
+def name_of(dtype: "torch.dtype") -> Literal["bf16", "fp32"]:
     """Returns the name by which a precision is set."""
     import torch
 
-    return {torch.bfloat16: "bf16", torch.float32: "fp32"}[dtype]
+    names: dict[torch.dtype, Literal["bf16", "fp32"]] = {torch.bfloat16: "bf16", torch.float32: "fp32"}
+    return names[dtype]

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from bertune.evaluation.saved_scores import SavedScores
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports import charts
-from bertune.reports.page import code, note, notes, warning
+from bertune.reports.page import code, note, notes, table, warning
 from bertune.reports.run_metrics import RunMetrics, Warned
 from bertune.reports.words import constant_answer, metric_interval, metric_text
+from bertune.training.saved_run import SavedTeacher
 from bertune.wording.markup import Html, element, join
 from bertune.wording.metric_text import epoch_text, is_percentage, metric_name
 
@@ -47,6 +48,7 @@ def headline(numbers: RunMetrics) -> list[Html]:
         *_seeds(numbers.seeds, name),
         *_folds(numbers, name),
         *_measured_on(numbers, scores, name),
+        *_beside_teacher(numbers.teacher, scores),
         *others,
     ]
 
@@ -77,6 +79,31 @@ def _unbroken(command: str) -> Html:
     """Keeps each flag with its value on one line."""
     flags = command.replace(" --", "\n--").split("\n")
     return join((element("span", flag, class_="flag") for flag in flags), " ")
+
+
+def _beside_teacher(teacher: SavedTeacher | None, scores: SavedScores) -> list[Html]:
+    """The student beside its teacher: scores, agreement and speed; nothing without a teacher."""
+    if teacher is None:
+        return []
+    name, value = next(iter(teacher.student.items()))
+    student_rate, teacher_rate = teacher.student_rows_per_second, teacher.teacher_rows_per_second
+    if scores.label_names:
+        agreement = ("same answer", f"{100 * teacher.agreement:.1f} %", "")
+    else:
+        agreement = ("correlation of the values", f"{teacher.agreement:.3f}", "")
+    rows = [
+        (metric_name(name, scores.label_names), metric_text(name, value), metric_text(name, teacher.teacher[name])),
+        agreement,
+        ("rows predicted a second", f"{student_rate:,.0f}", f"{teacher_rate:,.0f}"),
+    ]
+    return [
+        element("h3", "Beside its teacher"),
+        table([f"on {teacher.rows:,} {teacher.split} rows", "student", "teacher"], rows),
+        note(
+            f"The student predicts {student_rate / teacher_rate:.2f} times as fast as the teacher, {teacher.name}, "
+            "tokenizing included, on the machine that trained it."
+        ),
+    ]
 
 
 def _measured_on(numbers: RunMetrics, scores: SavedScores, name: str) -> list[Html]:

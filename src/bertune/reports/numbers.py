@@ -73,6 +73,7 @@ def report_numbers(folder: Path) -> RunMetrics:
         evaluations=read_evaluations(folder),
         frozen_features=None if scores is None else scores.frozen_features,
         tf_idf=None if scores is None else scores.tf_idf,
+        teacher=None if scores is None else scores.teacher,
         advice=() if scores is None or scores.advice is None else scores.advice,
         seeds=run.seeds,
         curves=tuple(curve_numbers(each, journal) for each, journal in journals.items()),

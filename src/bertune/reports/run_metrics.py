@@ -14,7 +14,7 @@ from bertune.system.hinted_values import LEFT_OUT, from_json, named, to_json
 from bertune.system.json_file import JsonObject
 from bertune.training.advice import Advice
 from bertune.training.named_paths import Setting, Settings
-from bertune.training.saved_run import DoubtfulRow, LabelledRow, SavedData, Target
+from bertune.training.saved_run import DoubtfulRow, LabelledRow, SavedData, SavedTeacher, Target
 
 Level = Literal["severe", "caution", "note"]
 Measure = Literal["right", "all labels right", "mean absolute error"]
@@ -300,6 +300,7 @@ class RunMetrics:
         evaluations: of `bertune evaluate`.
         frozen_features: a regression on them, which the run is held against.
         tf_idf: one on weighted counts of pieces.
+        teacher: the model beside its teacher; None without one.
         advice: what to try instead.
         seeds: all seeds of a study; None for a single run.
         curves: of each run.
@@ -330,6 +331,7 @@ class RunMetrics:
     evaluations: tuple[KeptEvaluation, ...]
     frozen_features: SavedRegression | None
     tf_idf: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
+    teacher: SavedTeacher | None = field(default=None, metadata=LEFT_OUT)
     advice: tuple[Advice, ...]
     seeds: EndedStudy | None
     curves: tuple[Curve, ...]

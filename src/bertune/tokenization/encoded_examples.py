@@ -1,5 +1,6 @@
 """Encoded examples, kept flat: one array of ids and where each sequence starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -118,6 +119,23 @@ class EncodedExamples:
             truncated=self.truncated[chosen],
             max_length=self.max_length,
         )
+
+
+def join_encoded(parts: Sequence[EncodedExamples]) -> EncodedExamples:
+    """Puts examples that were encoded alike one after another.
+
+    Args:
+        parts: of one tokenizer and length; at least one.
+    """
+    has_windows = any(part.example_offsets is not None for part in parts)
+    return EncodedExamples(
+        token_ids=np.concatenate([part.token_ids for part in parts]),
+        offsets=offsets_of(np.concatenate([part.lengths for part in parts])),
+        first_lengths=np.concatenate([part.first_lengths for part in parts]),
+        truncated=np.concatenate([part.truncated for part in parts]),
+        max_length=parts[0].max_length,
+        example_offsets=offsets_of(np.concatenate([part.sequence_counts for part in parts])) if has_windows else None,
+    )
 
 
 def offsets_of(lengths: NDArray[Any]) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ def score_unchosen(
     objective = Objective.of(signature)
     data: Dataset = objective.checked(run.also_scored[name], name, classifier)
     assert data.targets is not None
-    _, logits = objective.score(classifier, data, run.train.targets, group)
+    _, logits = objective.score(classifier, data, run.train.known_targets, group)
     return score_logits(logits, data.targets, signature)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -95,7 +95,11 @@ class BatchPasses:
         """
         assert self.train.targets is not None
         # Of the whole batch: each example then weighs the same, however the batch is cut.
-        total_weight = self.objective.weight(torch.from_numpy(self.train.targets[indices]).to(self.engine.device))
+        device, soft = self.engine.device, self.train.soft
+        total_weight = self.objective.weight(
+            torch.from_numpy(self.train.targets[indices]).to(device),
+            None if soft is None else soft.rows(indices, device),
+        )
         if self.engine.group.is_alone:
             return self._compute(indices, total_weight)
         return self._compute_share(indices, total_weight)
@@ -108,6 +112,8 @@ class BatchPasses:
                 batch = pack(self.train.encoded, part, self.train.targets, self.engine.device)
                 if self.engine.frozen is not None:
                     batch = self.engine.frozen.add_to(batch, part)
+                if self.train.soft is not None:
+                    batch = replace(batch, soft=self.train.soft.rows(part, self.engine.device))
                 assert batch.targets is not None
                 loss, logits = self.engine.forward_backward(
                     batch, self.objective, total_weight=total_weight, accumulate=start > 0

@@ -94,6 +94,13 @@ def read_reencoded_data(settings: RunSettings) -> ReencodedData | None:
     folders = _find(settings)
     if folders is None:
         return None
+    for flag, is_set in (("--soft-labels", settings.soft_labels), ("a teacher", settings.teacher)):
+        if is_set:
+            raise ConfigError(
+                f"{settings.data} was encoded before, and holds neither probabilities nor the texts that a teacher "
+                f"answers, so {flag} cannot be used",
+                hint="name the tables that were encoded with --data",
+            )
     if settings.relabel is not None:
         raise ConfigError(
             f"{settings.data} was encoded before, and its rows are found by their numbers: --relabel has no effect",

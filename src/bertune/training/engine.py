@@ -67,7 +67,7 @@ class Engine(ABC):
         assert batch.targets is not None
         self._has_projected = False
         logits = pool_windows(self.logits(batch, accumulate=accumulate), batch)
-        loss = objective.loss(logits, batch.targets, total_weight=total_weight)
+        loss = objective.loss(logits, batch.targets, soft=batch.soft, total_weight=total_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item(), logits
 

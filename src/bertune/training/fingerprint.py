@@ -64,6 +64,7 @@ class Fingerprint:
         start: digest of the weights that training starts from, where the regression on frozen features needs them
             again; empty where nothing does.
         arithmetic: what computes.
+        teacher: digest of the teacher's model; empty without one.
     """
 
     settings: Settings
@@ -71,6 +72,7 @@ class Fingerprint:
     tokenizer: str
     start: str
     arithmetic: Arithmetic
+    teacher: str = ""
 
 
 def fingerprint_of(run: PreparedRun, *, processes: int = 1) -> Fingerprint:
@@ -84,7 +86,14 @@ def fingerprint_of(run: PreparedRun, *, processes: int = 1) -> Fingerprint:
     needs_start = run.baselines is None and run.validation is not None and not run.settings.skip_probe
     needs_start = needs_start or run.config.lora is not None  # its adapters say what is added to the start
     start = digest_of_tensors(dict(run.classifier.named_parameters())) if needs_start else ""
-    return Fingerprint(settings, digest_of_rows(run), run.tokenizer.digest, start, arithmetic_of(run, processes))
+    return Fingerprint(
+        settings,
+        digest_of_rows(run),
+        run.tokenizer.digest,
+        start,
+        arithmetic_of(run, processes),
+        "" if run.teaching is None else run.teaching.digest,
+    )
 
 
 def arithmetic_of(run: PreparedRun, processes: int = 1) -> Arithmetic:
@@ -180,6 +189,8 @@ def _differences(then: Fingerprint, now: Fingerprint) -> Iterator[tuple[str, str
         yield "its tokenizer has changed since", "bring the tokenizer back as it was, or begin a new run"
     if then.start != now.start:
         yield "the encoder that it started from has changed since", "bring the model back as it was, or begin a new run"
+    if then.teacher != now.teacher:
+        yield "its teacher has changed since", "bring the teacher back as it was, or begin a new run"
     here = vars(now.arithmetic)
     for name, value in vars(then.arithmetic).items():
         if value != here[name]:
@@ -212,7 +223,9 @@ def _engine_of(classifier: Classifier, dtype: torch.dtype) -> tuple[str, str]:
 
 def _add_rows(digest: "hashlib._Hash", dataset: Dataset) -> None:
     encoded = dataset.encoded
-    arrays = (encoded.token_ids, encoded.offsets, encoded.first_lengths, encoded.example_offsets, dataset.targets)
+    arrays = [encoded.token_ids, encoded.offsets, encoded.first_lengths, encoded.example_offsets, dataset.targets]
+    if dataset.soft is not None:
+        arrays += [dataset.soft.values, dataset.soft.labelled]
     for array in arrays:
         digest.update(b"none" if array is None else str((array.dtype, array.shape)).encode())
         if array is not None and array.size:

@@ -329,7 +329,7 @@ class Fitting:
 
             with self.keeper.evaluating(self._step, state):
                 scores, logits = parts.objective.score(
-                    parts.classifier, parts.validation, parts.train.targets, self.group
+                    parts.classifier, parts.validation, parts.train.known_targets, self.group
                 )
         result = self._evaluation(scores, logits)
         self.history.add(result)

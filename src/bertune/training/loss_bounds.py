@@ -73,3 +73,33 @@ def _least_cost(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     logarithms = np.log(np.where(shares > 0, shares, 1.0))
     costs: NDArray[np.float64] = -(counts * logarithms).sum(axis=-1)
     return costs
+
+
+def soft_label_bounds(
+    probabilities: NDArray[np.float32],
+    *,
+    label_smoothing: float = 0.0,
+    class_weights: NDArray[np.float32] | None = None,
+) -> LossBounds:
+    """Computes the bounds of `bertune.nn.soft_losses.soft_label_loss` over all training rows.
+
+    Args:
+        probabilities: (rows, labels).
+        label_smoothing: share of each distribution that is spread evenly.
+        class_weights: (labels,); None for none.
+
+    Returns:
+        The best constant answer's loss; and the loss of answers that are the soft labels, as far as smoothing and
+        weights let them be the best: without either the mean entropy.
+    """
+    given = probabilities.astype(np.float64)
+    weights = np.ones(given.shape[1]) if class_weights is None else class_weights.astype(np.float64)
+    wanted = weights * (given * (1 - label_smoothing) + label_smoothing / given.shape[1])
+    total = float((given @ weights).sum())
+    return LossBounds(_least(wanted.sum(axis=0, keepdims=True)) / total, _least(wanted) / total)
+
+
+def _least(wanted: NDArray[np.float64]) -> float:
+    """Returns the least sum of -wanted * log answer: of answers in proportion to what is wanted."""
+    answers = wanted / wanted.sum(axis=1, keepdims=True)
+    return float(-(wanted * np.log(np.where(wanted > 0, answers, 1.0))).sum())

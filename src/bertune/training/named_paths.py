@@ -11,7 +11,9 @@ Setting = str | int | float | bool | list[str | int | float | bool]
 Settings = dict[str, Setting]
 """Settings by the names of their flags, as `run.toml`, `seeds.json` and `sweep.json` hold them."""
 
-NAMES_OF_PATHS: Final = frozenset({"data", "validation", "test", "label-file", "relabel", "model", "tokenizer"})
+NAMES_OF_PATHS: Final = frozenset(
+    {"data", "validation", "test", "label-file", "relabel", "model", "tokenizer", "teacher"}
+)
 """Settings that may be paths, by the names of their flags; what is read is told by what is there."""
 
 

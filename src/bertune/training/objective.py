@@ -1,6 +1,6 @@
 """What a run learns: the kind of its targets, the loss it minimizes, and how a model is judged by them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertune.batches.dataset import Dataset
+from bertune.batches.soft_targets import SoftRows
 from bertune.checkpoints.signature import ModelSignature
 from bertune.data.task_kind import TaskKind
 from bertune.errors import ConfigError, DataError
@@ -17,7 +18,9 @@ from bertune.evaluation.scores import Scores, Scoring, score
 from bertune.models.classifier import Classifier
 from bertune.models.encoder import computing_in
 from bertune.nn.losses import loss_of, weight_of
+from bertune.nn.soft_losses import soft_label_loss, soft_label_weight
 from bertune.system.process_group import ALONE, ProcessGroup
+from bertune.training.distillation import Distillation
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Objective:
         target_range: of a regression: predictions are clipped to it before they are scored.
         label_smoothing: see `loss_of`.
         class_weights: see `loss_of`; on the classifier's device.
+        distillation: how soft targets are learned, where they are a teacher's logits; None where they are soft labels.
     """
 
     kind: TaskKind
@@ -39,6 +43,7 @@ class Objective:
     target_range: tuple[float, float] | None = None
     label_smoothing: float = 0.0
     class_weights: Tensor | None = field(default=None, compare=False)
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", TaskKind.of(self.kind))
@@ -52,8 +57,40 @@ class Objective:
         """Returns the names of the labels, or their numbers where they have none."""
         return self.label_names or tuple(str(number) for number in range(classifier.num_labels))
 
-    def loss(self, logits: Tensor, targets: Tensor, *, total_weight: float | Tensor | None = None) -> Tensor:
-        """Returns the mean loss of a batch, or what a part of a batch adds to it; see `loss_of`."""
+    def loss(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        soft: SoftRows | None = None,
+        total_weight: float | Tensor | None = None,
+    ) -> Tensor:
+        """Returns the mean loss of a batch, or what a part of a batch adds to it.
+
+        Args:
+            logits: see `loss_of`, as for the next.
+            targets: of the rows.
+            soft: their soft targets: soft labels are learned in the place of the targets, see `soft_label_loss`, and a
+                teacher's logits beside them, see `Distillation`.
+            total_weight: of the whole batch (`weight`).
+        """
+        if soft is None:
+            return self._loss_of_targets(logits, targets, total_weight)
+        if self.distillation is None:
+            return soft_label_loss(
+                logits,
+                soft.values,
+                label_smoothing=self.label_smoothing,
+                class_weights=self.class_weights,
+                total_weight=total_weight,
+            )
+        if total_weight is None:
+            total_weight = self.weight(targets, soft)
+        labelled = slice(None) if soft.labelled is None else soft.labelled
+        of_labels = self._loss_of_targets(logits[labelled], targets[labelled], total_weight)
+        return self.distillation.loss(logits, soft.values, of_labels, kind=self.kind, total_weight=total_weight)
+
+    def _loss_of_targets(self, logits: Tensor, targets: Tensor, total_weight: float | Tensor | None) -> Tensor:
         return loss_of(
             logits,
             targets,
@@ -63,8 +100,10 @@ class Objective:
             total_weight=total_weight,
         )
 
-    def weight(self, targets: Tensor) -> float | Tensor:
-        """Returns what the losses of these examples are divided by; see `weight_of`."""
+    def weight(self, targets: Tensor, soft: SoftRows | None = None) -> float | Tensor:
+        """Returns what the losses of these examples are divided by; see `weight_of` and `soft_label_weight`."""
+        if soft is not None and self.distillation is None:
+            return soft_label_weight(soft.values, class_weights=self.class_weights)
         return weight_of(targets, kind=self.kind, class_weights=self.class_weights)
 
     def checked(self, data: Dataset, name: str, classifier: Classifier) -> Dataset:
@@ -88,7 +127,12 @@ class Objective:
             TaskKind.MULTI_LABEL: _label_rows,
             TaskKind.REGRESSION: _values,
         }[self.kind]
-        return Dataset(data.encoded, check(data.targets, name, classifier.num_labels))
+        if data.soft is not None and data.soft.values.shape[1] != classifier.num_labels:
+            raise DataError(
+                f"the {name} data have soft targets of {data.soft.values.shape[1]} labels, "
+                f"the classifier has {classifier.num_labels}"
+            )
+        return replace(data, targets=check(data.targets, name, classifier.num_labels))
 
     def score(
         self,

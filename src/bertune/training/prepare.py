@@ -9,7 +9,9 @@ from bertune.audit.audit import Audit, audit_splits, warning_lines
 from bertune.audit.token_figures import TokenFigures
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import steps_in_epoch
+from bertune.batches.soft_targets import SoftTargets
 from bertune.checkpoints.adapter_folder import check_adapter_kept
+from bertune.checkpoints.cut_receipt import cut_receipt
 from bertune.checkpoints.kept_head import Head, head_of_start
 from bertune.checkpoints.model_files import config_file, tokenizer_folder
 from bertune.checkpoints.model_folder import check_vocabulary
@@ -25,8 +27,10 @@ from bertune.fetch.download import Report
 from bertune.fetch.resolve import resolve_model
 from bertune.models.classifier import Classifier, draw_weights, undrawn_model
 from bertune.models.encoder_config import Pooling
+from bertune.models.kept_layers import copy_kept, cut_config
 from bertune.models.registry import read_config
 from bertune.nn.device import choose_device
+from bertune.nn.precision import choose_precision, name_of
 from bertune.shards.store_cache import encode_cached
 from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.long_texts import LongTexts, checked_stride
@@ -49,6 +53,7 @@ from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import Describe, DescribeExamples
 from bertune.training.run_settings import RunSettings
 from bertune.training.run_signature import signature_of_run
+from bertune.training.teacher import Teaching, read_teaching
 from bertune.wording.counts import counted
 
 Say = Callable[[str], None]
@@ -79,6 +84,8 @@ class PreparedRun:
     checkpoints: CheckpointSettings | None = None
     # A fold's model is nobody's: it is neither written nor described.
     keeps_model: bool = True
+    # Where there is a teacher, which has not answered yet.
+    teaching: Teaching | None = None
 
 
 def prepare(
@@ -114,6 +121,9 @@ def prepare(
     else:
         settings, task, audit, reports, splits, held_out = *reencoded.known(), {}, None
     check_settings(settings, config, task, has_validation="validation" in reports or in_folds)
+    # As `run.toml` will say it, so that the answers are still those of the run when it is resumed.
+    precision = name_of(choose_precision(config.precision, device))
+    teaching = None if settings.teacher is None else read_teaching(settings, task, splits, precision)
     # Before anything is fetched: what has no room in the shortest template has none in the model's.
     _window_stride(settings, BERT, is_pair=task.columns.is_pair)
     if reencoded is None:
@@ -161,6 +171,7 @@ def prepare(
         describe = reencoded.describe()
     if settings.strict:
         audit.refuse_findings()
+    datasets["train"] = _with_soft_labels(datasets["train"], splits.get("train"), task)
     train, validation = datasets["train"], datasets.get("validation")
     is_judged = validation is not None or in_folds
     if not is_judged:
@@ -172,6 +183,10 @@ def prepare(
     )
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
+    if teaching is not None:
+        train = teaching.joined(train, _encode_unlabelled(teaching, tokenizer, settings))
+        describe["train"] = DescribeExamples(teaching.examples)
+        say(_teacher_line(teaching))
     plan = plan_of(config, classifier, len(train), has_validation=is_judged)
     for reason in plan.reasons:
         say(reason)
@@ -194,6 +209,7 @@ def prepare(
         long_texts,
         also,
         held_out,
+        teaching=teaching,
     )
 
 
@@ -240,13 +256,21 @@ def _restore(
             f"max_length ({settings.max_length}) exceeds the encoder's {sizes.max_positions} positions",
             hint=f"use --max-length {sizes.max_positions} or less",
         )
-    check_reinit_layers(config.reinit_layers, sizes)
     check_lora(config, sizes)
-    check_freeze(config.freeze, config.reinit_layers, sizes)
+    kept = None if settings.keep_layers is None else settings.layers_kept(sizes.num_hidden_layers)
+    own_sizes = sizes if kept is None else cut_config(sizes, kept)
+    check_reinit_layers(config.reinit_layers, own_sizes)
+    check_freeze(config.freeze, config.reinit_layers, own_sizes)
     outputs = 1 if task.labels is None else len(task.labels)
-    classifier, encoder = undrawn_model(sizes, outputs, pooling=settings.pooling or "cls")
+    pooling = settings.pooling or "cls"
+    classifier, encoder = undrawn_model(sizes, outputs, pooling=pooling)
     check_vocabulary(tokenizer, encoder, folder)
     receipt = restore(encoder, folder, allow_new=settings.allow_new).assert_consumed()
+    if kept is not None:
+        whole = encoder
+        classifier, encoder = undrawn_model(own_sizes, outputs, pooling=pooling)
+        copy_kept(whole, encoder, kept)
+        receipt = cut_receipt(receipt, kept)
     new = {f"encoder.{record.name}" for record in receipt.having("new")}
     # A part of the head that lies in the encoder is new where the receipt says so.
     of_head = {name for name in encoder.family.head_names.rows if not name.startswith("encoder.")}
@@ -254,6 +278,38 @@ def _restore(
     head = head_of_start(classifier, folder, task, tokenizer_digest=tokenizer.digest, forced=settings.keep_head)
     head.put_into(classifier)
     return classifier, with_adapters(head.in_receipt(receipt), classifier, config), head
+
+
+def _with_soft_labels(train: Dataset, examples: Examples | None, task: Task) -> Dataset:
+    """Returns the training rows with their soft labels, where the table has such."""
+    if examples is None or examples.soft is None or task.labels is None:
+        return train
+    return replace(train, soft=SoftTargets(examples.soft.in_order(task.labels)))
+
+
+def _encode_unlabelled(teaching: Teaching, tokenizer: Tokenizer, settings: RunSettings) -> EncodedExamples | None:
+    """Encodes the rows that have no labels; None where there are none."""
+    rows = range(teaching.labelled, len(teaching.examples))
+    if not rows:
+        return None
+    examples = teaching.examples.select(rows)
+    encoded, _ = encode_cached(
+        examples.texts_a,
+        examples.texts_b,
+        tokenizer,
+        settings.max_length,
+        long_text=settings.long_text,
+        window_stride=settings.window_stride,
+    )
+    return encoded
+
+
+def _teacher_line(teaching: Teaching) -> str:
+    unlabelled = len(teaching.examples) - teaching.labelled
+    how = teaching.distillation
+    rows = f"{teaching.labelled:,} rows with labels" + (f" and {unlabelled:,} without" if unlabelled else "")
+    temperature = f", temperature {how.temperature:g}" if teaching.signature.kind.has_labels else ""
+    return f"taught by {teaching.name}: {rows}; the teacher has {100 * how.mix:.3g} % of the loss{temperature}"
 
 
 def _encode_splits(

@@ -76,7 +76,7 @@ def read_training_data(
     if "validation" in given:
         found["validation"] = given["validation"]
     elif settings.validation_data is not None:
-        found["validation"] = _single(settings.validation_data, task, "validation")
+        found["validation"] = single_split(settings.validation_data, task, "validation")
     if settings.trains_on_all or settings.share is not None or in_folds:
         found.pop("validation", None)
     if settings.trains_on_all or in_folds:
@@ -84,7 +84,7 @@ def read_training_data(
     if TEST in given:
         found[TEST] = given[TEST]
     elif settings.test is not None:
-        found[TEST] = _single(settings.test, task, TEST)
+        found[TEST] = single_split(settings.test, task, TEST)
     holds_out = "validation" not in found and not settings.trains_on_all and not in_folds
     if settings.group is not None and not holds_out and not in_folds:
         raise ConfigError(
@@ -182,7 +182,10 @@ def _columns(settings: RunSettings, task: Task, split: str) -> Columns | None:
     """Returns the columns to read; a GLUE task knows its own. Only training rows are divided by groups."""
     if settings.task is not None:
         return None
-    return replace(task.columns, group=settings.group) if split == "train" else task.columns
+    if split == "train":
+        return replace(task.columns, group=settings.group)
+    # Scores go by the label where there is a column of it, so that only then other tables need no probabilities.
+    return task.columns if task.columns.label is None else replace(task.columns, soft=())
 
 
 def named_task(settings: RunSettings) -> Task:
@@ -199,10 +202,16 @@ def named_task(settings: RunSettings) -> Task:
         separator=settings.label_separator,
         allow_none=settings.allow_no_label,
     )
+    columns = replace(columns, soft=settings.soft_columns)
     return Task.for_columns(columns, kind=settings.kind, target_range=settings.target_range)
 
 
-def _single(path: str, task: Task, wanted: str) -> Split:
+def single_split(path: str, task: Task, wanted: str) -> Split:
+    """Finds the one split that a name is of, or of several the wanted one.
+
+    Raises:
+        DataError: there are several, and none is called so.
+    """
     splits = find_splits(path, task)
     if len(splits) == 1:
         return next(iter(splits.values()))
@@ -219,7 +228,11 @@ def _labels_of(train: Examples, positive: str | None) -> LabelSet:
         DataError: all rows have the same label.
     """
     counts = Counter(train.labels)
-    labels = LabelSet.from_values(counts)
+    if train.soft is not None:
+        first = {label: row for row, label in reversed(list(enumerate(train.labels or ())))}
+        train.soft.check_labels(tuple(first), lambda label: f"'{shorten(label)}' ({train.where(first[label])})")
+    # Soft labels have columns of their own, so that one which is nowhere the most probable is a label, too.
+    labels = LabelSet.from_values(counts if train.soft is None else train.soft.names)
     if len(labels) < 2:
         raise DataError(
             f"{train.report.path}: every row has the label '{labels.names[0]}'; a classifier needs at least two labels",

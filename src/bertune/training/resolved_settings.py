@@ -27,6 +27,7 @@ def resolved_settings(run: PreparedRun) -> Settings:
         "skip_probe": settings.skip_probe or None,
         "keep_head": settings.keep_head or None,
         "keep_adapter": settings.keep_adapter or None,
+        **({} if run.teaching is None else vars(run.teaching.distillation)),
     }
     # An empty list in TOML would come back as a list with an empty list in it.
     return {

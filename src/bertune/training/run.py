@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
 from bertune.checkpoints.adapter_folder import write_adapter
 from bertune.evaluation.calibration import Calibration
 from bertune.evaluation.regression_baseline import RegressionBaseline
@@ -16,6 +18,7 @@ from bertune.system.process_group import ALONE, ProcessGroup
 from bertune.training.adapters import Adapters, adapted_weights
 from bertune.training.advice import Advice
 from bertune.training.also_scored import score_unchosen
+from bertune.training.beside_teacher import BesideTeacher, beside_teacher
 from bertune.training.best_evaluation import BestEvaluation
 from bertune.training.callback import Callback, OnBest
 from bertune.training.dynamics import Dynamics
@@ -34,6 +37,7 @@ from bertune.training.run_directory import RunDirectory
 from bertune.training.run_rows import write_dynamics
 from bertune.training.run_state import RunState
 from bertune.training.saved_run import RunScores, SavedData
+from bertune.training.teacher_answers import taught, with_answers
 from bertune.training.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
@@ -56,6 +60,7 @@ class FinishedRun:
         also: its scores on rows that nothing was chosen by (MNLI's second set, test), by the name of the split.
         baselines: the regressions that it is held against, by their names in `RunScores`.
         advice: what to try instead; nothing for a run that has learned.
+        teacher: it beside its teacher; None without one.
     """
 
     directory: RunDirectory
@@ -65,6 +70,7 @@ class FinishedRun:
     also: dict[str, Scores] = field(default_factory=dict)
     baselines: dict[str, SavedRegression] = field(default_factory=dict)
     advice: tuple[Advice, ...] = ()
+    teacher: BesideTeacher | None = None
 
 
 @dataclass(frozen=True)
@@ -127,21 +133,24 @@ def execute(
         if curves is not None:
             kept_open.enter_context(curves)
         group.from_first(None if state is None else state.fitting)
-        baselines = baselines_of(run) if run.baselines is None else run.baselines
         start = None
         if run.config.lora is not None:  # before the weights of a checkpoint are put in their place
             start = {name: weight.detach().clone() for name, weight in adapted_weights(run.classifier).items()}
+        fingerprinted, run = run, taught(run, directory.path, say=say)
+        if run.teaching is not None and run.train.soft is not None:
+            group.from_first(run.train.soft.values)
+        baselines = baselines_of(run) if run.baselines is None else run.baselines
         best = BestEvaluation(run, directory)
         if state is not None:
             best.keep_again(state.fitting)
-        keeper = _keeper(run, directory, journal, state, say=say, group=group)
+        keeper = _keeper(fingerprinted, directory, journal, state, say=say, group=group)
         kept_open.enter_context(keeper.heeding())
         dynamics = Dynamics(len(run.train), run.signature.kind)
         history = fit_objective(
             run.classifier,
             run.train,
             run.validation,
-            Objective.of(run.signature),
+            objective_of(run),
             run.config,
             FitOptions(
                 callbacks=(OnBest(best.keep), *filter(None, (journal, curves, callback))),
@@ -180,6 +189,8 @@ def follow(run: PreparedRun, group: ProcessGroup) -> None:
     """
     _refuse_other_runs(run, group)
     state = group.from_first(None)
+    if run.teaching is not None:
+        run = with_answers(run, group.from_first(np.empty((0, 0), np.float32)))
     saves = run.checkpoints is not None and run.checkpoints.saves
     keeper = Follower(group, state) if saves else Keeper()
     with keeper.heeding():
@@ -187,7 +198,7 @@ def follow(run: PreparedRun, group: ProcessGroup) -> None:
             run.classifier,
             run.train,
             run.validation,
-            Objective.of(run.signature),
+            objective_of(run),
             run.config,
             FitOptions(
                 dynamics=Dynamics(len(run.train), run.signature.kind), verbose=False, keeper=keeper, group=group
@@ -195,6 +206,13 @@ def follow(run: PreparedRun, group: ProcessGroup) -> None:
         )
         for name in run.also_scored:
             score_unchosen(run, name, run.classifier, run.signature, group)
+
+
+def objective_of(run: PreparedRun) -> Objective:
+    """Returns what a run minimizes."""
+    return replace(
+        Objective.of(run.signature), distillation=None if run.teaching is None else run.teaching.distillation
+    )
 
 
 def _refuse_other_runs(run: PreparedRun, group: ProcessGroup) -> None:
@@ -248,6 +266,7 @@ def _scored(
     held = saved_baselines(baselines, beside)
     advice = advice_on(run, history, best, beside)
     also = {name: score_unchosen(run, name, run.classifier, kept.signature, group) for name in run.also_scored}
+    teacher = beside_teacher(run, kept.signature) if run.keeps_model else None
     if run.keeps_model and (best.scores is not None or also):
         scored = RunScores(
             **kept.place_of(best),
@@ -256,9 +275,10 @@ def _scored(
             frozen_features=held.get("frozen_features"),
             tf_idf=held.get("tf_idf"),
             advice=advice,
+            teacher=None if teacher is None else teacher.saved(),
         )
         directory.write_scores(scored)
-    return FinishedRun(directory, history, best, kept.calibration, also, held, advice)
+    return FinishedRun(directory, history, best, kept.calibration, also, held, advice, teacher)
 
 
 def _saved_data(run: PreparedRun) -> SavedData:

@@ -16,7 +16,7 @@ from bertune.training.advice import Advice, Outcome, SettingsInUse, advise
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
 from bertune.training.history import Evaluation, History
-from bertune.training.loss_bounds import LossBounds, loss_bounds
+from bertune.training.loss_bounds import LossBounds, loss_bounds, soft_label_bounds
 from bertune.training.objective import Objective
 from bertune.training.plan import plan_of
 from bertune.training.prepare import PreparedRun
@@ -34,7 +34,7 @@ def baselines_of(run: PreparedRun) -> tuple[RegressionBaseline, ...]:
     if run.validation is None or run.settings.skip_probe:
         return ()
     objective = Objective.of(run.signature)
-    train = objective.checked(run.train, "train", run.classifier)
+    train = objective.checked(run.train.labelled(), "train", run.classifier)
     validation = objective.checked(run.validation, "validation", run.classifier)
     scoring = Scoring(
         objective.kind,
@@ -120,18 +120,27 @@ def advice_on(
 def _bounds(run: PreparedRun) -> LossBounds:
     kind, targets = run.signature.kind, run.train.targets
     assert targets is not None
+    if run.teaching is not None:  # a distance from the teacher, which no constant answer tells anything of
+        return LossBounds(0.0, 0.0)
     weights = class_weights_of(run.config.class_weights, kind=kind, names=run.signature.labels, targets=targets)
+    smoothing = run.config.label_smoothing
+    if run.train.soft is not None:
+        return soft_label_bounds(
+            run.train.soft.values,
+            label_smoothing=smoothing,
+            class_weights=None if weights is None else weights.numpy(),
+        )
     return loss_bounds(
         targets,
         kind=kind,
         num_labels=run.classifier.num_labels,
-        label_smoothing=run.config.label_smoothing,
+        label_smoothing=smoothing,
         class_weights=None if weights is None else weights.tolist(),
     )
 
 
 def _label_counts(run: PreparedRun) -> list[int]:
-    targets = run.train.targets
+    targets = run.train.known_targets
     assert targets is not None
     if not run.signature.kind.has_labels:
         return []

@@ -44,6 +44,12 @@ def check_settings(settings: RunSettings, config: TrainingConfig, task: Task, *,
         raise ConfigError("--keep-adapter is about the adapters of --lora", hint="add --lora 8, or leave it out")
     if settings.threshold == "auto":
         _check_thresholds(settings, task, has_validation=has_validation)
+    settings.check_teacher(task.kind)
+    if settings.teacher is not None and config.class_weights:
+        raise ConfigError(
+            "--class-weights weighs rows by their label, and a teacher answers rows without one",
+            hint="leave it out: the teacher may have been trained with it, and its answers show that",
+        )
     if not task.kind.has_labels and config.label_smoothing:
         raise ConfigError("--label-smoothing is for classes, not for values")
     if not task.kind.has_labels and config.class_weights:

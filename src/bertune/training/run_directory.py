@@ -67,6 +67,7 @@ class RunDirectory:
     | `model/` | the model folder |
     | `adapter/` | the adapters with the head, for peft, where they were asked for |
     | `tensorboard/` | curves, where they were asked for |
+    | `teacher.safetensors` | the logits of the teacher of a student for its training rows |
     | `resume-certificate.json` | that it was killed, resumed and came to the same, with `--certify-resume` |
     | `checkpoints/` | what an interrupted run is resumed from; gone when it has ended |
     | `unfinished` | the folder in which the command was given; there from the start of the run to its end |

@@ -107,9 +107,17 @@ def write_dynamics(
         folder / "doubtful.jsonl",
         (
             _doubtful(labelled_row(row, describe, data, signature), dynamics.name, values[:, row])
-            for row in dynamics.most_doubtful(MOST_DOUBTFUL_ROWS).tolist()
+            for row in _doubtful_rows(data, dynamics).tolist()
         ),
     )
+
+
+def _doubtful_rows(data: Dataset, dynamics: Dynamics) -> NDArray[np.int64]:
+    """Returns the rows that were believed least; those whose label is the teacher's are nobody's to look through."""
+    rows = dynamics.most_doubtful(len(data))
+    if data.soft is not None and data.soft.labelled is not None:
+        rows = rows[data.soft.labelled[rows]]
+    return rows[:MOST_DOUBTFUL_ROWS]
 
 
 def labelled_row(row: int, describe: Describe, data: Dataset, signature: ModelSignature) -> LabelledRow:

@@ -17,12 +17,13 @@ from bertune.nn.device import DeviceName
 from bertune.shards.manifest import find_reencoded
 from bertune.tokenization.long_texts import LongText, checked_stride
 from bertune.tokenization.pair_template import BERT
+from bertune.training.teaching_settings import TeachingSettings
 
 NO_VALIDATION: Final = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(ReadOptions):
+class RunSettings(ReadOptions, TeachingSettings):
     """What a run reads, what it starts from and where it writes.
 
     Args:
@@ -141,6 +142,7 @@ class RunSettings(ReadOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         kind = TaskKind(self.kind)
+        self.check_teaching(kind, task=self.task, relabel=self.relabel)
         for flag in ("validation", "test", "group", "positive", "relabel"):
             value = getattr(self, flag)
             if isinstance(value, str) and not value.strip():
@@ -186,7 +188,8 @@ class RunSettings(ReadOptions):
         if find_reencoded(self.data) is None:
             for name in names_in(self.data):
                 refuse_records(name)
-        if self.task is None and (self.text_a is None or self.label is None) and find_reencoded(self.data) is None:
+        has_label = self.label is not None or bool(self.soft_labels)
+        if self.task is None and (self.text_a is None or not has_label) and find_reencoded(self.data) is None:
             raise ConfigError(
                 "the columns are not named: --text-a and --label (and --text-b for pairs) are needed",
                 hint="see the columns with `bertune inspect DATA`, or name a GLUE task with --task",

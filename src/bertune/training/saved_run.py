@@ -75,6 +75,31 @@ class SavedData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SavedTeacher:
+    """A student beside its teacher, as `scores.json` holds it; see `BesideTeacher`.
+
+    Args:
+        name: of the teacher.
+        split: which rows were scored.
+        rows: how many.
+        teacher: metrics of the teacher.
+        student: the same of the student.
+        agreement: share of the answers that are the same; for values the correlation.
+        teacher_rows_per_second: that it predicts.
+        student_rows_per_second: the same of the student.
+    """
+
+    name: str
+    split: str
+    rows: int
+    teacher: dict[str, float]
+    student: dict[str, float]
+    agreement: float
+    teacher_rows_per_second: float
+    student_rows_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunScores:
     """What `scores.json` holds: the scores of the weights that were kept, and which ones these are.
 
@@ -92,6 +117,7 @@ class RunScores:
         also: on rows that nothing was chosen by, by the name of the split: test, and MNLI's second validation set.
         frozen_features: a regression on them that the model is held against; None where that was not measured.
         tf_idf: one on weighted counts of pieces.
+        teacher: the model beside its teacher; None without one.
         advice: what to try instead; None before the run has ended.
         model: digest of the model that the scores are of; None in files of older runs, as for the next.
         weights: digest of its weights alone.
@@ -110,6 +136,7 @@ class RunScores:
     also: dict[str, SavedScores] = field(default_factory=dict)
     frozen_features: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
     tf_idf: SavedRegression | None = field(default=None, metadata=LEFT_OUT)
+    teacher: SavedTeacher | None = field(default=None, metadata=LEFT_OUT)
     advice: tuple[Advice, ...] | None = field(default=None, metadata=LEFT_OUT)
     model: str | None = field(default=None, metadata=LEFT_OUT)
     weights: str | None = field(default=None, metadata=LEFT_OUT)

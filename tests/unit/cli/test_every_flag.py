@@ -14,6 +14,7 @@ from bertune.cli.unknown_options import PREFIX, flags_of
 # What a verb cannot do without, and what it takes by its place.
 NEEDED: dict[str, dict[str, Any]] = {
     "train": {"data": "d", "out": "o", "text-a": "t", "label": "l"},
+    "distill": {"run": "r", "data": "d", "out": "o", "text-a": "t", "label": "l"},
     "sweep": {"data": "d", "out": "o", "text-a": "t", "label": "l"},
     "encode": {"data": "d", "out": "o"},
     "evaluate": {"run": "r"},
@@ -42,6 +43,8 @@ VALUES: dict[str, Any] = {
     "search-learning-rate": [1e-5, 1e-4],
     "search-batch-size": [8, 16],
     "learning-rate": 0.125,
+    "soft-labels": ["p=a", "q=b"],
+    "keep-layers": "0,2",
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "max-bad-rows": {"on-bad-row": "skip"},

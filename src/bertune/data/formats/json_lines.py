@@ -275,7 +275,7 @@ def _cell(record: dict[str, Any], key: str, role: str) -> Cell:
         return value  # whatever it is
     if role == "labels" and isinstance(value, list):
         return tuple(_label_in_list(item, key) for item in value)
-    if role in ("label", "labels", "flag", "group"):
+    if role in ("label", "labels", "flag", "group", "soft"):
         try:
             word = label_word(value)
         except TypeError as error:
