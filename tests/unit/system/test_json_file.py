@@ -104,6 +104,8 @@ def test_no_other_file_reads_json_or_toml_from_disk() -> None:
         "training/plan.py": "recipes of the package itself",
         "cli/demo.py": "what another bertune prints",
         "system/fresh_process.py": "what the parent process says",
+        "serving/supervision.py": "what the parent process says",
+        "serving/worker_process.py": "what a worker says",
         "exports/tensorflow_program.py": "what the parent process wrote, without bertune's imports",
     }
     root = Path(bertune.__file__).parent

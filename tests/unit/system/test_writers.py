@@ -18,6 +18,7 @@ PARTS = "a part under another name, flushed by `put_file_in_place` when it is wh
 APPENDED = "grows line by line; flushed where a checkpoint marks its place, and when it is closed"
 PUSHED = "a folder that is uploaded and gone, or one to look at, made again by the same command"
 BETWEEN = "passes between a process and the fresh one that it waits for"
+SHARED = "passes to workers, in a folder that lasts as long as they do"
 WRITERS = {
     "system/atomic.py": "the one way",
     "system/committed_folder.py": "the one way, with digests",
@@ -26,6 +27,7 @@ WRITERS = {
     "api/hub_push.py": PUSHED,
     "api/proved_folder.py": PUSHED,
     "checkpoints/bundle_writer.py": INSIDE,
+    "checkpoints/mapped_model.py": SHARED,
     "checkpoints/model_digests.py": INSIDE,
     "checkpoints/model_folder.py": INSIDE,
     "cli/app.py": "the null device",
@@ -37,9 +39,11 @@ WRITERS = {
     "fetch/model_cache.py": INSIDE,
     "kernels/build.py": INSIDE,
     "plots/figure.py": "a picture in memory",
+    "runtime/mapped_export.py": SHARED,
     "runtime/onnx_answers.py": BETWEEN,
     "runtime/padded_rows.py": BETWEEN,
     "runtime/stored_rows.py": INSIDE,
+    "serving/served_by_workers.py": SHARED,
     "shards/shard_file.py": PARTS,
     "shards/store_writer.py": PARTS,
     "training/event_file.py": APPENDED,
