@@ -84,6 +84,7 @@ def out_of_fold(folder: Path, rows: Sequence[tuple[str, str]], epochs: int, seed
     features = features_of(run)
     targets = run.train.targets
     assert targets is not None
+    assert features is not None
     with directory.started(overwrite=True):
         directory.write_settings({})
         results = [run_fold(run, prepared.folds, fold, directory, None) for fold in range(1, FOLDS + 1)]
@@ -113,7 +114,7 @@ def train(given: argparse.Namespace) -> None:
                 continue
             noisy, wrong = planted(rows, seed)
             found = out_of_fold(given.out / f"{name}-{seed}", noisy, EPOCHS[name], seed)
-            np.savez(place, wrong=wrong, **found)
+            np.savez(place, **found | {"wrong": wrong})  # type: ignore[arg-type]
 
 
 def frozen(given: argparse.Namespace) -> None:
@@ -121,7 +122,8 @@ def frozen(given: argparse.Namespace) -> None:
     for seed in given.seeds:
         for name in [given.only] if given.only else EPOCHS:
             noisy, wrong = planted(tables(given.glue, seed, only=name)[name], seed)
-            np.savez(given.out / f"{name}-{seed}.npz", wrong=wrong, **frozen_out_of_fold(noisy))
+            found = frozen_out_of_fold(noisy) | {"wrong": wrong}
+            np.savez(given.out / f"{name}-{seed}.npz", **found)  # type: ignore[arg-type]
 
 
 def frozen_out_of_fold(rows: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:

@@ -47,9 +47,9 @@ def label_quality(
 def _pooled(opinions: NDArray[np.float64], exponents: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns (rows, labels) probabilities from (opinions, rows, labels) logarithms."""
     logits = np.tensordot(exponents, opinions, axes=1)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
-    return shares
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return found
 
 
 def _best_exponents(opinions: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
