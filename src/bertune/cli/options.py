@@ -153,3 +153,18 @@ def refuse_both(*, quiet: bool, verbose: bool) -> None:
     """
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose contradict each other", hint="leave one of them out")
+
+
+@dataclass(frozen=True)
+class TrainOutput:
+    """What a training prints.
+
+    Args:
+        json: one JSON document with the result.
+        quiet: nothing but the result.
+        verbose: more of it.
+    """
+
+    json: bool
+    quiet: bool
+    verbose: bool

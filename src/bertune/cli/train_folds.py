@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bertune.cli.options import TrainOutput
 from bertune.cli.terminal import keep_quiet, say, show, show_json
-from bertune.cli.train import TrainOutput
 from bertune.experiments.fold_settings import FoldSettings
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject

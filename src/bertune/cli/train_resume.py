@@ -59,10 +59,10 @@ def resume(
         verbose: print more of the data, the encoder, how scores were found, and the score of every label.
     """
     from bertune.api.resumed_run import prepare_interrupted
-    from bertune.cli.options import refuse_both
+    from bertune.cli.options import TrainOutput, refuse_both
     from bertune.cli.progress import FetchingProgress
     from bertune.cli.terminal import keep_quiet, say
-    from bertune.cli.train import TrainOutput, begun_before, train_prepared
+    from bertune.cli.train import begun_before, train_prepared
     from bertune.system.joined_group import joined
 
     refuse_both(quiet=quiet, verbose=verbose)
