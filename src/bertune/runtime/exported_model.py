@@ -57,7 +57,8 @@ class ExportedModel:
 
         Args:
             folder: that `bertune export --format onnx` made.
-            threads: of one product; None takes as many as there are cores.
+            threads: of one product; None takes OMP_NUM_THREADS where it is set, else as many as there are cores that
+                this process may use.
 
         Raises:
             DataError: the folder holds no export.

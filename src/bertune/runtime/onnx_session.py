@@ -13,6 +13,7 @@ from bertune.errors import CheckpointError, ConfigError
 from bertune.evaluation.windows import mean_of_windows
 from bertune.runtime.external_data import refuse_external_data
 from bertune.runtime.padded_rows import padded
+from bertune.system.processors import threads_of_products
 from bertune.tokenization.encoded_examples import EncodedExamples
 
 # Enough tokens to keep the matrix products busy, few enough for their activations to stay near the processor.
@@ -30,7 +31,7 @@ class OnnxSession:
 
     Args:
         path: of the file.
-        threads: of one product; None takes as many as there are cores.
+        threads: of one product; None takes `threads_of_products`, which ONNX Runtime does not know of by itself.
         laid_out: whether it is of `lay_out`, by this process or one that started it: it is taken as it is, and its
             weights, in a file beside it, are mapped.
 
@@ -113,7 +114,7 @@ def _onnxruntime(path: Path) -> Any:
 def _options(onnxruntime: Any, threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or threads_of_products()
     # Threads that wait for each other between requests take the processor from whatever else there is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

@@ -135,6 +135,15 @@ def test_every_family_in_int8_answers_a_row_alike_whatever_stands_beside_it(name
         assert np.abs(session.logits(rows.take([row])) - together[row]).max() < 1e-5
 
 
+def test_products_take_the_threads_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = onnx_program.onnx_model(model_of(CONFIGS["bert"], "cls"))
+    (tmp_path / "model.onnx").write_bytes(made.SerializeToString())
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    for given, expected in ((None, 3), (2, 2)):
+        session = OnnxSession(tmp_path / "model.onnx", threads=given)._session
+        assert session.get_session_options().intra_op_num_threads == expected
+
+
 def test_no_family_is_without_such_a_test() -> None:
     assert {type(config) for config in CONFIGS.values()} == {family.config for family in FAMILIES}
 
