@@ -245,3 +245,29 @@ def test_settings_that_contradict_folds_are_refused() -> None:
         FoldSettings(folds=5).refuse_contradictions(run, with_seeds=False)
     with pytest.raises(ConfigError, match="--folds and --seeds"):
         FoldSettings(folds=5).refuse_contradictions(replace(run, validation=None), with_seeds=True)
+    with pytest.raises(ConfigError, match="a teacher has learned from all rows"):
+        FoldSettings(folds=5).refuse_contradictions(
+            replace(run, validation=None, teacher=Path("teacher")), with_seeds=False
+        )
+
+
+def test_folds_learn_soft_labels_with_lowest_layers_frozen(model: Path, tables: Path, tmp_path: Path) -> None:
+    table = tmp_path / "soft.csv"
+    with (tables / "train.csv").open() as source, table.open("w") as made:
+        next(source)
+        made.write("first,up,down\n")
+        for line in source:
+            _, text, mood = line.rstrip("\n").split(",")
+            made.write(f"{text},{0.9 if mood == 'up' else 0.1},{0.1 if mood == 'up' else 0.9}\n")
+    config = replace(CONFIG, freeze=1, epochs=8, learning_rate=1e-2)
+    soft = {"data": str(table), "label": None, "soft_labels": ("up=up", "down=down")}
+    settings = RunSettings(out=tmp_path / "run", model=str(model), text_a="first", max_length=32, **soft)
+    prepared = prepare_folds(settings, config, FoldSettings(folds=3), say=lambda line: None)
+    fold = prepared_fold(prepared.run, prepared.folds, 2, FoldDirectory(tmp_path / "run"))
+    assert fold.train.soft is not None
+    others = np.flatnonzero(prepared.folds != 2)
+    assert prepared.run.train.soft is not None
+    np.testing.assert_array_equal(fold.train.soft.values, prepared.run.train.soft.values[others])
+    found = folds_in(tmp_path / "run", model, tables, config=config, **soft)
+    assert found.scores.value("accuracy") > 0.6
+    assert load(tmp_path / "run" / "model").signature.trained is not None
