@@ -2,7 +2,7 @@
 
 import os
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from bertune.cli.options import refuse_both
 from bertune.cli.terminal import keep_quiet, say, show, show_json
+from bertune.cli.train_output import TrainOutput
 from bertune.errors import ConfigError
 from bertune.experiments.fold_settings import FoldSettings
 from bertune.experiments.seed_settings import SeedSettings
@@ -136,21 +137,6 @@ def _refuse_several_processes(seeds: SeedSettings, folds: FoldSettings, *, certi
         )
     if certify:
         raise ConfigError("--certify-resume is about a run of one process", hint="leave it out, or torchrun")
-
-
-@dataclass(frozen=True)
-class TrainOutput:
-    """What a training prints.
-
-    Args:
-        json: one JSON document with the result.
-        quiet: nothing but the result.
-        verbose: more of it.
-    """
-
-    json: bool
-    quiet: bool
-    verbose: bool
 
 
 def train_prepared(

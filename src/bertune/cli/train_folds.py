@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bertune.cli.terminal import keep_quiet, say, show, show_json
-from bertune.cli.train import TrainOutput
+from bertune.cli.train_output import TrainOutput
 from bertune.experiments.fold_settings import FoldSettings
 from bertune.system.hinted_values import to_json
 from bertune.system.json_file import JsonObject

@@ -62,7 +62,8 @@ def resume(
     from bertune.cli.options import refuse_both
     from bertune.cli.progress import FetchingProgress
     from bertune.cli.terminal import keep_quiet, say
-    from bertune.cli.train import TrainOutput, begun_before, train_prepared
+    from bertune.cli.train import begun_before, train_prepared
+    from bertune.cli.train_output import TrainOutput
     from bertune.system.joined_group import joined
 
     refuse_both(quiet=quiet, verbose=verbose)
