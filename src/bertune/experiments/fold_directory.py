@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bertune.errors import DataError
 from bertune.experiments.fold_table import FoldResult, FoldTable
 from bertune.experiments.interrupted import ANOTHER, Interrupted
-from bertune.system.atomic import replaced_file
+from bertune.system.atomic import replaced_file, replaced_folder
 from bertune.system.hinted_values import MisfitError, from_json, to_json
 from bertune.system.json_file import MAX_OWN_BYTES, read_json_object
 from bertune.training.run_directory import RunDirectory
@@ -128,8 +128,8 @@ class FoldDirectory(RunDirectory):
         for name in _OF_THE_LAST:
             place, source = self.path / name, self.on_all_rows / name
             if source.is_dir():
-                shutil.rmtree(place, ignore_errors=True)
-                shutil.copytree(source, place)
+                with replaced_folder(place) as temporary:
+                    shutil.copytree(source, temporary, dirs_exist_ok=True)
             elif source.is_file():
                 with replaced_file(place, follow=False) as temporary:
                     shutil.copyfile(source, temporary)
