@@ -1,6 +1,6 @@
 """Distillation: a 3-layer cut of a 6-layer run, with its teacher and without, on SST-2; paired seeds.
 
-    python -m benchmarks.distilling --data DIR --seeds 5 --out benchmarks/results/NAME.jsonl
+    python -m benchmarks.distilling --data DIR --seeds 5 --learning-rate 3e-4 --out benchmarks/results/NAME.jsonl
     python -m benchmarks.distilling --data DIR --choose --out benchmarks/results/NAME.jsonl
 
 DIR holds SST-2's original `train.tsv` and `dev.tsv`. Of the training rows a fixed draw is given labels, and another one
