@@ -100,7 +100,7 @@ def _simple_baselines(numbers: RunMetrics, labels: Sequence[str]) -> list[Html]:
         rows.append([*row, *[""] * (5 - len(row)), f"{found.rows_trained:,}", f"{found.rows_scored:,}"])
     if not rows:
         return []
-    head = ["fitted in seconds", "metric", "its value", "this model", "model less it (95 %)", "fitted on", "scored on"]
+    head = ["baseline", "metric", "its value", "this model", "difference (95 %)", "fitted on rows", "scored on rows"]
     return [
         element("h3", "Beside simple baselines"),
         table(head, rows),
