@@ -57,6 +57,7 @@ RESULTS = {
     "LabelScore",
     "LabelThreshold",
     "LabelledRows",
+    "FoldScore",
     "Layout",
     "LoadedModel",
     "LongTexts",
