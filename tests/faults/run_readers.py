@@ -6,10 +6,15 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import save_file
 from tests.faults.mutations import of_bytes, of_json, of_json_lines, of_text
 from tests.faults.readers import Reader
 from tests.resumed_runs import CrashAt, crashed, prepared, write_world
 
+from bertune.errors import DataError
+from bertune.experiments.fold_directory import FoldDirectory, write_logits
+from bertune.experiments.fold_table import FoldResult, FoldTable
 from bertune.experiments.resume_certificate import read_certificate
 from bertune.experiments.study_directory import StudyDirectory
 from bertune.reports.compared_runs import ComparedRun, compare_runs, read_compared_run
@@ -21,6 +26,7 @@ from bertune.training.interrupted_run import find_interrupted
 from bertune.training.run import execute
 from bertune.training.run_directory import RunDirectory
 from bertune.training.run_state import read_state
+from bertune.training.teacher_answers import ANSWERS_FILE, _kept
 
 BYTES_AND_TEXT = (of_bytes, of_text)
 OF_JSON = (*BYTES_AND_TEXT, of_json, of_json)
@@ -108,6 +114,37 @@ def _mend_manifest(folder: Path) -> None:
     (place / MANIFEST).write_bytes(_manifest_text(entries))
 
 
+_FOLD = FoldResult(1, "fold-1", 6, 12, (4, 8), 8, 8, 1.5)
+
+
+def _make_folds(folder: Path) -> None:
+    (folder / "fold-1").mkdir()
+    for step in _FOLD.evaluated:
+        write_logits(folder / "fold-1", step, np.arange(12, dtype=np.float32).reshape(6, 2))
+    (folder / "run.toml").write_text('made_with = {}\n[train]\ndata = "train.csv"\n')
+    FoldDirectory(folder).write_table(FoldTable((_FOLD,), {"epochs": 2}, "0" * 64))
+
+
+def _read_folds(folder: Path) -> None:
+    directory = FoldDirectory(folder)
+    earlier = directory.earlier()
+    for result in () if earlier is None else earlier.results:
+        for step in result.evaluated:
+            directory.logits(result, step)
+
+
+def _make_answers(folder: Path) -> None:
+    save_file({"logits": np.ones((5, 2), np.float32)}, folder / ANSWERS_FILE, metadata={"answers": "of these"})
+
+
+def _read_answers(folder: Path) -> None:
+    """Takes the answers, or nothing where they are damaged: the teacher answers again."""
+    found = _kept(folder / ANSWERS_FILE, "of these", (5, 2))
+    if found is None:
+        raise DataError(f"{folder / ANSWERS_FILE}: answers again")
+    assert found.shape == (5, 2)
+
+
 _OF_STATE = {
     f"checkpoints/{NEWEST}/{name}": mutations
     for name, mutations in {
@@ -118,12 +155,22 @@ _OF_STATE = {
     }.items()
 }
 _STATE_FILES = (f"checkpoints/{NEWEST}/{MANIFEST}",)
+_OF_FOLDS = {"folds.json": OF_JSON, "fold-1/evaluations/8.safetensors": BYTES_AND_TEXT}
 READERS = {
     "files of a run": [
         Reader("run, by report", _copy_run, OF_A_RUN, write_report),
         Reader("run, by inspect", _copy_run, OF_A_RUN, _inspect),
         Reader("run, by compare", _copy_run, OF_A_RUN, _compare),
     ],
+    "files of a cross-validation": [
+        Reader(
+            "folds",
+            _make_folds,
+            {"folds.json": OF_JSON, "fold-1/evaluations/8.safetensors": BYTES_AND_TEXT},
+            _read_folds,
+        ),
+    ],
+    "answers of a teacher": [Reader("teacher", _make_answers, {ANSWERS_FILE: BYTES_AND_TEXT}, _read_answers)],
     "files of an interrupted run": [
         Reader(
             "run, by resume",

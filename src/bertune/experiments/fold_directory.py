@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from bertune.errors import DataError
 from bertune.experiments.fold_table import FoldResult, FoldTable
@@ -18,6 +20,7 @@ from bertune.training.run_directory import RunDirectory
 
 TABLE: Final = "folds.json"
 EVALUATIONS: Final = "evaluations"
+_LOGITS: Final = "logits"
 _ON_ALL_ROWS: Final = "all-rows"
 _OF_THE_LAST: Final = ("metrics.jsonl", "data.json", "receipt.json", "dynamics.npz", "tensorboard")
 
@@ -90,7 +93,7 @@ class FoldDirectory(RunDirectory):
         return all(self._place(result, step).is_file() for step in result.evaluated)
 
     def _place(self, result: FoldResult, step: int) -> Path:
-        return self.path / Path(result.folder).name / EVALUATIONS / f"{step}.npy"
+        return self.path / Path(result.folder).name / EVALUATIONS / f"{step}.safetensors"
 
     def fold(self, number: int) -> Path:
         """The folder of a fold."""
@@ -109,14 +112,15 @@ class FoldDirectory(RunDirectory):
         """
         path = self._place(result, step)
         try:
-            found = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            with safe_open(path, framework="numpy") as file:
+                found: NDArray[np.float32] = file.get_tensor(_LOGITS)
+        except (SafetensorError, OSError, ValueError) as error:
             raise DataError(
                 f"{path}: cannot be read: {error}", hint=f"delete {path.parent.parent} and resume"
             ) from error
         if found.ndim != 2 or len(found) != result.rows or found.dtype != np.float32:
             raise DataError(f"{path}: not the answers to {result.rows:,} rows", hint=ANOTHER)
-        return np.asarray(found)
+        return found
 
     def write_table(self, table: FoldTable) -> None:
         """Writes `folds.json`, the results in the order of the folds."""
@@ -154,5 +158,5 @@ def write_logits(folder: Path, step: int, logits: NDArray[np.float32]) -> None:
     """Writes what a fold's rows were answered after so many steps, whole or not at all."""
     place = folder / EVALUATIONS
     place.mkdir(exist_ok=True)
-    with replaced_file(place / f"{step}.npy", follow=False) as temporary, temporary.open("wb") as stream:
-        np.save(stream, logits, allow_pickle=False)
+    with replaced_file(place / f"{step}.safetensors", follow=False) as temporary:
+        save_file({_LOGITS: np.ascontiguousarray(logits)}, temporary)

@@ -196,7 +196,7 @@ def test_other_settings_and_damaged_answers_are_told(model: Path, tables: Path, 
         folds_in(out, model, tables, config=replace(CONFIG, learning_rate=1e-3))
     with pytest.raises(ConfigError, match="holds a cross-validation, which --resume is not for"):
         find_interrupted(out, lambda line: None)
-    (out / "fold-1" / "evaluations" / "14.npy").unlink()
+    (out / "fold-1" / "evaluations" / "14.safetensors").unlink()
     seen: list[str] = []
 
     def watch(name: str) -> None:

@@ -32,7 +32,6 @@ WRITERS = {
     "checkpoints/model_folder.py": INSIDE,
     "cli/app.py": "the null device",
     "evaluation/prediction_files.py": INSIDE,
-    "experiments/fold_directory.py": INSIDE,
     "experiments/seed_process.py": "a pipe",
     "exports/": INSIDE,
     "fetch/archive.py": "a folder for what is unpacked, moved into one of `replaced_folder`",
