@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bertune.batches.batch import pack as pack
     from bertune.batches.dataset import Dataset as Dataset
     from bertune.batches.layout import Layout as Layout
+    from bertune.batches.soft_targets import SoftRows as SoftRows
+    from bertune.batches.soft_targets import SoftTargets as SoftTargets
     from bertune.checkpoints.model_folder import LoadedModel as LoadedModel
     from bertune.checkpoints.model_folder import save as save
     from bertune.checkpoints.receipt import Receipt as Receipt
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from bertune.data.read_report import RefusedRow as RefusedRow
     from bertune.data.row_source import RowSource as RowSource
     from bertune.data.several_labels import SeveralLabels as SeveralLabels
+    from bertune.data.soft_labels import SoftLabels as SoftLabels
     from bertune.data.sources import ReadKeywords as ReadKeywords
     from bertune.data.sources import read_examples as read_examples
     from bertune.data.split_files import Split as Split
@@ -216,6 +219,9 @@ _HOMES = {
     "SeveralLabels": "data.several_labels",
     "Shard": "shards.manifest",
     "SkippedStep": "training.step",
+    "SoftLabels": "data.soft_labels",
+    "SoftRows": "batches.soft_targets",
+    "SoftTargets": "batches.soft_targets",
     "Split": "data.split_files",
     "Spread": "experiments.study_table",
     "StepResult": "training.step",

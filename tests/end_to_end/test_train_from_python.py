@@ -16,6 +16,7 @@ from tests.end_to_end.world import Run as Command
 import bertune
 from bertune.api.train_settings import TrainSettings, setting_names
 from bertune.errors import ConfigError, DataError
+from bertune.experiments.fold_settings import FoldSettings
 from bertune.experiments.seed_settings import SeedSettings
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.config import TrainingConfig
@@ -211,7 +212,7 @@ def test_what_is_found_and_the_progress_are_told_as_on_the_command_line(
 
 
 def test_the_settings_are_those_of_the_command_line() -> None:
-    groups = (RunSettings, TrainingConfig, SeedSettings, CheckpointSettings)
+    groups = (RunSettings, TrainingConfig, SeedSettings, FoldSettings, CheckpointSettings)
     own = {field.name for group in groups for field in fields(group)} - {"data", "out"}
     assert own == set(setting_names())
     named = {"model", "text_a", "text_b", "label", "validation", "test"}
@@ -224,7 +225,7 @@ def test_the_settings_are_those_of_the_command_line() -> None:
     [
         ({"lr": 1e-3}, "no setting 'lr'", "did you mean 'learning_rate'?"),
         ({"epoch": 3}, "no setting 'epoch'", "did you mean 'epochs'?"),
-        ({"colour": 3}, "no setting 'colour'", "bertune train --help-all"),
+        ({"xyzzy": 3}, "no setting 'xyzzy'", "bertune train --help-all"),
         ({"epochs": "3"}, "epochs is '3', expected a whole number", None),
         ({"kind": "classify"}, "kind is 'classify'", None),
         ({"delimiter": ";"}, "DataFrame in memory is no file, so delimiter has no effect", "leave delimiter out"),

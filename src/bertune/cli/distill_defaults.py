@@ -38,8 +38,6 @@ def settings_of_teacher(tokens: Sequence[str]) -> dict[str, Any]:
     if tokens[:1] != [VERB]:
         return {}
     from bertune.system.toml_file import read_toml
-    from bertune.training.named_paths import NAMES_OF_PATHS, place_of
-    from bertune.training.run_directory import RunDirectory
 
     found: dict[str, Any] = {"model": NO_MODEL}
     teacher = Path(tokens[1]) if len(tokens) > 1 else Path()
@@ -51,6 +49,10 @@ def settings_of_teacher(tokens: Sequence[str]) -> dict[str, Any]:
         return found
     if not isinstance(settings, dict) or str(settings.get("data", "")).endswith(" in memory"):
         return found
+    # It imports torch, which the help need not wait for.
+    from bertune.training.named_paths import NAMES_OF_PATHS, place_of
+    from bertune.training.run_directory import RunDirectory
+
     start = RunDirectory(teacher).started_in
     for name in _OF_DATA:
         if name in settings:

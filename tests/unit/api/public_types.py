@@ -1,10 +1,11 @@
 """The types that the public names of bertune take and return, found in their annotations."""
 
+import ast
 import inspect
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, get_args, get_origin, get_type_hints
 
 import bertune
@@ -24,9 +25,21 @@ def types_in(hint: Any) -> Iterator[type]:
 
 
 def hints_of(function: Any, home: Any) -> dict[str, Any]:
-    """The annotations of a function; names that stand under TYPE_CHECKING are those of bertune."""
+    """The annotations of a function; names under TYPE_CHECKING are imported here, or are those of bertune."""
     names = {name: getattr(bertune, name) for name in bertune.__all__ if name[0].isupper()}
-    return get_type_hints(function, vars(inspect.getmodule(home)) | names, include_extras=False)
+    module = inspect.getmodule(home)
+    assert module is not None
+    return get_type_hints(function, vars(module) | imported_for_types(module) | names, include_extras=False)
+
+
+@cache
+def imported_for_types(module: types.ModuleType) -> dict[str, Any]:
+    """What a module imports for its annotations alone."""
+    found: dict[str, Any] = {}
+    for statement in ast.parse(inspect.getsource(module)).body:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            exec(compile(ast.Module(statement.body, []), str(module.__file__), "exec"), found)
+    return found
 
 
 def methods_of(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
