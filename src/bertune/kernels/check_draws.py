@@ -40,7 +40,9 @@ class Draws:
 
 def value_of(tensor: Tensor) -> Array:
     """Returns a tensor's numbers in float64."""
-    return tensor.float().numpy().astype(np.float64)
+    # A wrong kernel leaves what it does not write: bits that are no number, of some kinds of which numpy warns.
+    with np.errstate(invalid="ignore"):
+        return tensor.float().numpy().astype(np.float64)
 
 
 def attention_by_formula(
