@@ -45,7 +45,14 @@ def encoder_of(family: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=SIZES)
+# The others differ from these in parts that their unit tests cover.
+USUAL = ("DistilBert", "ModernBert", "DebertaV2")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name in USUAL else pytest.mark.slow) for name in SIZES],
+)
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -34,7 +34,10 @@ def test_every_recipe_gives_every_setting_a_value(name: RecipeName) -> None:
     assert {field.name for field in fields(plan) if getattr(plan, field.name) is None} == {
         "micro_batch_size",
         "evaluate_every",
+        "freeze",
         "limit",
+        "lora",
+        "lora_alpha",
     }
 
 
