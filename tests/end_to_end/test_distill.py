@@ -194,3 +194,10 @@ def test_a_student_has_to_be_named(run: Run, trained: Path, tmp_path: Path) -> N
     done = run("distill", str(trained), "--out", str(tmp_path / "run"))
     assert done.returncode == 2
     assert "no student is named" in done.stderr
+
+
+def test_a_teacher_that_is_not_there_is_told_before_what_would_come_from_it(run: Run, tmp_path: Path) -> None:
+    done = run("distill", str(tmp_path / "gone"), "--keep-layers", "0", "--out", str(tmp_path / "out"))
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[0] == f"error: {tmp_path / 'gone'}: no such folder"
+    assert not (tmp_path / "out").exists()

@@ -34,13 +34,21 @@ def settings_of_teacher(tokens: Sequence[str]) -> dict[str, Any]:
 
     Args:
         tokens: of the command line.
+
+    Raises:
+        DataError: there is no such teacher.
     """
     if tokens[:1] != [VERB]:
         return {}
     from bertune.system.toml_file import read_toml
 
     found: dict[str, Any] = {"model": NO_MODEL}
-    teacher = Path(tokens[1]) if len(tokens) > 1 else Path()
+    is_named = len(tokens) > 1 and not tokens[1].startswith("-")
+    teacher = Path(tokens[1]) if is_named else Path()
+    if is_named and not teacher.exists():
+        from bertune.checkpoints.model_files import find_model_folder
+
+        find_model_folder(teacher)  # says what is missing, before the flags that would follow from it are
     if any(token.partition("=")[0] == "--data" for token in tokens) or not (teacher / "run.toml").is_file():
         return found
     try:
