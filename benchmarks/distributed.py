@@ -85,7 +85,7 @@ def work(data: Path, out: Path) -> None:
     from bertune.training.batch_gradients import BatchPasses
     from bertune.training.compact_vocabulary import CompactVocabulary
     from bertune.training.config import TrainingConfig
-    from bertune.training.engine import engine_for
+    from bertune.training.engine_choice import engine_for
     from bertune.training.loop import optimizer_of
     from bertune.training.objective import Objective
     from bertune.training.prepare import prepare

@@ -40,7 +40,7 @@ from bertune.models.classifier import Classifier, classifier_model  # noqa: E402
 from bertune.nn.precision import Precision  # noqa: E402
 from bertune.tokenization.encode_texts import EncodedExamples  # noqa: E402
 from bertune.training.config import TrainingConfig  # noqa: E402
-from bertune.training.engine import engine_for  # noqa: E402
+from bertune.training.engine_choice import engine_for  # noqa: E402
 from bertune.training.loop import optimizer_of  # noqa: E402
 from bertune.training.objective import Objective  # noqa: E402
 from bertune.training.plan import TrainingPlan, plan_of  # noqa: E402

@@ -126,3 +126,28 @@ class SavedRegression:
             f"{self.name}: {metric_name(metric)} {metric_text(metric, value)} "
             f"({self.rows_trained:,} rows trained, {self.rows_scored:,} scored)"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedTeacher:
+    """A student beside its teacher, as `scores.json` holds it; see `BesideTeacher`.
+
+    Args:
+        name: of the teacher.
+        split: which rows were scored.
+        rows: how many.
+        teacher: metrics of the teacher.
+        student: the same of the student.
+        agreement: share of the answers that are the same; for values the correlation.
+        teacher_rows_per_second: that it predicts.
+        student_rows_per_second: the same of the student.
+    """
+
+    name: str
+    split: str
+    rows: int
+    teacher: dict[str, float]
+    student: dict[str, float]
+    agreement: float
+    teacher_rows_per_second: float
+    student_rows_per_second: float

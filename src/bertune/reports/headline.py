@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from bertune.evaluation.saved_scores import SavedScores
+from bertune.evaluation.saved_scores import SavedScores, SavedTeacher
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports import charts
 from bertune.reports.page import code, note, notes, table, warning
 from bertune.reports.run_metrics import RunMetrics, Warned
 from bertune.reports.words import constant_answer, metric_interval, metric_text
-from bertune.training.saved_run import SavedTeacher
 from bertune.wording.markup import Html, element, join
 from bertune.wording.metric_text import epoch_text, is_percentage, metric_name
 

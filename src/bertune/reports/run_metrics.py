@@ -6,7 +6,7 @@ from typing import Literal, Self
 from bertune.checkpoints.receipt import SavedReceipt
 from bertune.checkpoints.signature import ModelSignature
 from bertune.evaluation.saved_calibration import SavedBins, SavedCalibration
-from bertune.evaluation.saved_scores import FoldScore, SavedRegression, SavedScores
+from bertune.evaluation.saved_scores import FoldScore, SavedRegression, SavedScores, SavedTeacher
 from bertune.experiments.resume_certificate import ResumeCertificate
 from bertune.experiments.study_table import EndedStudy
 from bertune.reports.kept_evaluations import KeptEvaluation
@@ -14,7 +14,7 @@ from bertune.system.hinted_values import LEFT_OUT, from_json, named, to_json
 from bertune.system.json_file import JsonObject
 from bertune.training.advice import Advice
 from bertune.training.named_paths import Setting, Settings
-from bertune.training.saved_run import DoubtfulRow, LabelledRow, SavedData, SavedTeacher, Target
+from bertune.training.saved_run import DoubtfulRow, LabelledRow, SavedData, Target
 
 Level = Literal["severe", "caution", "note"]
 Measure = Literal["right", "all labels right", "mean absolute error"]

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from bertune.errors import ConfigError
 from bertune.serving.event_log import EventLog
+from bertune.serving.heeded_signals import heeding_signals
 from bertune.serving.serving_limits import ServingLimits
 from bertune.serving.serving_state import ServingState
 from bertune.serving.timed_connection import connection_class
@@ -29,7 +30,6 @@ _OTHER_FILES: Final = 100
 _KEEP_ALIVE: Final = 75
 # Connections that are open when the server is told to stop may ask once more: each answer says that it is the last.
 _LAST_REQUESTS: Final = 1.0
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -135,18 +135,8 @@ class DrainingServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Takes the signals for as long as it serves: uvicorn would raise them once more at the end."""
-        loop = asyncio.get_running_loop()
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
-        for number in _SIGNALS:
-            if before[number] is not signal.SIG_IGN:
-                loop.add_signal_handler(number, self._heed, number)
-        try:
+        with heeding_signals(self._heed):
             yield
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-                # What is left is to end; the command line's answer to a signal would be another exit code.
-                signal.signal(number, signal.SIG_IGN)
 
     def _heed(self, number: int) -> None:
         if self.state.is_stopping:

@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from bertune.errors import BertuneError
 from bertune.serving.event_log import EventLog
+from bertune.serving.heeded_signals import heeding_signals
 from bertune.serving.worker_process import WorkerProcess, WorkerStart
 from bertune.system.json_file import JsonObject
 
 Result = TypeVar("Result")
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: Seconds before a worker begins again whose last so many beginnings failed; after as many the server ends.
 BACK_OFF: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
 #: A worker that lives so many seconds has begun well.
@@ -79,7 +79,7 @@ class WorkerPool:
             for number in range(1, self._settings.count + 1):
                 self._workers[number] = WorkerProcess(number, self._start)
             told = await _all_of([worker.ready() for worker in self._workers.values()])
-            with self._heeding_signals():
+            with heeding_signals(self._heed):
                 for worker in self._workers.values():
                     self._say_ready(worker)
                 self._settings.on_ready(told)
@@ -151,20 +151,6 @@ class WorkerPool:
 
     def _fail(self, error: BertuneError) -> None:
         self._error = self._error or error
-
-    @contextlib.contextmanager
-    def _heeding_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, self._heed, number)
-        try:
-            yield
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-                # What is left is to end; the command line's answer to a signal would be another exit code.
-                signal.signal(number, signal.SIG_IGN)
 
     def _heed(self, number: int) -> None:
         name = signal.Signals(number).name

@@ -17,10 +17,10 @@ from bertune.evaluation.classifier_predictor import kept_ready
 from bertune.evaluation.evaluate_model import evaluate
 from bertune.evaluation.labelled_rows import TextRows
 from bertune.evaluation.predictions import predictions_by
+from bertune.evaluation.saved_scores import SavedTeacher
 from bertune.evaluation.scores import Scores
 from bertune.nn.precision import Precision
 from bertune.training.prepare import PreparedRun
-from bertune.training.saved_run import SavedTeacher
 from bertune.wording.metric_text import metric_name, metric_text
 
 _MOST_TIMED: Final = 1_000

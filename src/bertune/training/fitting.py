@@ -8,30 +8,24 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import batches_of, epoch_order, steps_in_epoch
 from bertune.errors import DivergedError
 from bertune.evaluation.scores import Scores
-from bertune.models.classifier import Classifier
 from bertune.nn.precision import name_of
-from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.optim.scheduled_adam import ScheduledAdam
 from bertune.system.process_group import ALONE, ProcessGroup
-from bertune.training.adapters import Adapters
 from bertune.training.batch_gradients import NoMemoryError, share_places
 from bertune.training.callback import Callback
-from bertune.training.compact_vocabulary import CompactVocabulary
-from bertune.training.dynamics import Dynamics
-from bertune.training.engine import Engine, NativeEngine, engine_for
+from bertune.training.engine import Engine, NativeEngine
+from bertune.training.engine_choice import engine_for
+from bertune.training.fitted_parts import FittedParts
 from bertune.training.fitting_state import FittingState
 from bertune.training.frozen_layers import FrozenLayers
 from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.keeper import Keeper
-from bertune.training.objective import Objective
 from bertune.training.plan import TrainingPlan
 from bertune.training.same_weights import digest_of_tensors, refuse_differences
 from bertune.training.step import (
@@ -39,45 +33,12 @@ from bertune.training.step import (
     SkippedStep,
     StepPlace,
     StepResult,
+    seed_draws,
     seed_of_step,
     take_step,
 )
 
 _MOST_NOT_APPLIED = 3
-
-
-@dataclass(frozen=True)
-class FittedParts:
-    """What is trained, by what, and on what.
-
-    Args:
-        classifier: trained in place.
-        vocabulary: its token table.
-        updates: takes the steps.
-        train: with targets, as the objective checked them.
-        validation: the same; None where nothing is evaluated.
-        objective: what is minimized, and how it is judged.
-        dynamics: records what is said of each training row.
-        adapters: train in the place of the encoder's weights; None where there are none.
-    """
-
-    classifier: Classifier
-    vocabulary: CompactVocabulary
-    updates: ScheduledAdam | GivenOptimizer
-    train: Dataset
-    validation: Dataset | None
-    objective: Objective
-    dynamics: Dynamics | None
-    adapters: Adapters | None = None
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        """Returns the parameters by name, as they train."""
-        return self.vocabulary.trained() | ({} if self.adapters is None else self.adapters.own_parameters())
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Returns the weights by name, as they are at this step, for a checkpoint."""
-        own = {} if self.adapters is None else self.adapters.own_parameters()
-        return self.vocabulary.tensors() | {name: parameter.detach() for name, parameter in own.items()}
 
 
 @dataclass
@@ -129,9 +90,7 @@ class Fitting:
             self._train_epoch()
             self._end_epoch()
         if self._best_weights is not None and not self.history.evaluations[-1].is_best:
-            _copy_into(classifier, self._best_weights)
-            if self.parts.adapters is not None:
-                self.parts.adapters.load(self._best_weights)
+            self.parts.put_back(self._best_weights)
 
     def state(self) -> FittingState:
         """Returns the state at this boundary; its tensors are those that train, but for the token table."""
@@ -195,12 +154,7 @@ class Fitting:
     def _keep_weights(self) -> None:
         """Copies the weights of the best evaluation, where a later one may not be better."""
         is_last = self._step == self._steps or self.parts.validation is None
-        self._best_weights = None if is_last else self._copies()
-
-    def _copies(self) -> dict[str, Tensor]:
-        own = {} if self.parts.adapters is None else self.parts.adapters.own_parameters()
-        whole = dict(self.parts.classifier.named_parameters())
-        return {name: parameter.detach().clone() for name, parameter in (whole | own).items()}
+        self._best_weights = None if is_last else self.parts.copies()
 
     def _new_engine(self) -> Engine:
         in_parts = self.plan.in_parts or self._micro < self.plan.batch_size
@@ -265,7 +219,7 @@ class Fitting:
     def _in_parts_that_fit(self, indices: NDArray[np.int64], place: StepPlace) -> StepResult:
         """Takes a step; where memory ends, once more with half as many examples at a time, and so from then on."""
         while True:
-            _seed_draws(self._engine.device, seed_of_step(self.plan.seed, place.step, self.group.rank))
+            seed_draws(self._engine.device, seed_of_step(self.plan.seed, place.step, self.group.rank))
             try:
                 return take_step(
                     self._engine,
@@ -389,18 +343,6 @@ class Fitting:
         self._epoch, self._epoch_seconds = epoch, 0.0
         self.told.on_epoch(result)  # after the model is kept: a callback may end the run here
         self.keeper.after_evaluation(self._step, self.state)
-
-
-def _copy_into(classifier: Classifier, weights: dict[str, Tensor]) -> None:
-    for name, parameter in classifier.named_parameters():
-        parameter.detach().copy_(weights[name])
-
-
-def _seed_draws(device: torch.device, seed: int) -> None:
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:  # every device's; without one this takes a third of a millisecond, as it notes down who called
-        torch.manual_seed(seed)
 
 
 def _mean_loss(steps: Sequence[StepResult]) -> float:

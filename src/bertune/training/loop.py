@@ -31,7 +31,8 @@ from bertune.training.class_weights import class_weights_of
 from bertune.training.compact_vocabulary import CompactVocabulary
 from bertune.training.config import TrainingConfig
 from bertune.training.dynamics import Dynamics
-from bertune.training.fitting import FittedParts, Fitting
+from bertune.training.fitted_parts import FittedParts
+from bertune.training.fitting import Fitting
 from bertune.training.frozen_layers import check_freeze, layers_frozen
 from bertune.training.history import Evaluation, History
 from bertune.training.keeper import Keeper

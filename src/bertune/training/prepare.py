@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bertune.audit.audit import Audit, audit_splits, warning_lines
-from bertune.audit.token_figures import TokenFigures
+from bertune.audit.audit import Audit, audit_splits
 from bertune.batches.dataset import Dataset
 from bertune.batches.sampler import steps_in_epoch
 from bertune.batches.soft_targets import SoftTargets
@@ -31,18 +30,16 @@ from bertune.models.kept_layers import copy_kept, cut_config
 from bertune.models.registry import read_config
 from bertune.nn.device import choose_device
 from bertune.nn.precision import choose_precision, name_of
-from bertune.shards.store_cache import encode_cached
-from bertune.tokenization.encoded_examples import EncodedExamples
 from bertune.tokenization.long_texts import LongTexts, checked_stride
 from bertune.tokenization.pair_template import BERT, PairTemplate
 from bertune.tokenization.read_tokenizer import read_tokenizer
-from bertune.tokenization.token_scan import TokenScan
 from bertune.tokenization.tokenizer_files import read_model_max_length
 from bertune.tokenization.tokenizer_protocol import Tokenizer
 from bertune.training.adapters import check_lora, lora_sizes, with_adapters
 from bertune.training.checkpoint_settings import CheckpointSettings
 from bertune.training.class_weights import class_weights_of
 from bertune.training.config import TrainingConfig
+from bertune.training.encode_splits import encode_splits, encoded_by
 from bertune.training.encoded_data import read_reencoded_data
 from bertune.training.frozen_layers import check_freeze, frozen_line, trained_part
 from bertune.training.layer_settings import check_reinit_layers
@@ -163,7 +160,7 @@ def prepare(
     if config.freeze is not None:
         say(frozen_line(classifier, config.freeze))
     if reencoded is None:
-        datasets = _encode_splits(splits, task, audit, tokenizer, settings, say, verbose=verbose)
+        datasets = encode_splits(splits, task, audit, tokenizer, settings, say, verbose=verbose)
         long_texts = {name: LongTexts.of(data.encoded, settings.long_text) for name, data in datasets.items()}
         describe: dict[str, Describe] = {name: DescribeExamples(examples) for name, examples in splits.items()}
     else:
@@ -184,7 +181,9 @@ def prepare(
     # Training computes them again; a label that does not exist must be told before the folder is made.
     class_weights_of(config.class_weights, kind=task.kind, names=signature.labels, targets=train.targets)
     if teaching is not None:
-        train = teaching.joined(train, _encode_unlabelled(teaching, tokenizer, settings))
+        unlabelled = teaching.unlabelled()
+        encoded = None if unlabelled is None else encoded_by(unlabelled, tokenizer, settings)[0]
+        train = teaching.joined(train, encoded)
         describe["train"] = DescribeExamples(teaching.examples)
         say(_teacher_line(teaching))
     plan = plan_of(config, classifier, len(train), has_validation=is_judged)
@@ -287,78 +286,12 @@ def _with_soft_labels(train: Dataset, examples: Examples | None, task: Task) -> 
     return replace(train, soft=SoftTargets(examples.soft.in_order(task.labels)))
 
 
-def _encode_unlabelled(teaching: Teaching, tokenizer: Tokenizer, settings: RunSettings) -> EncodedExamples | None:
-    """Encodes the rows that have no labels; None where there are none."""
-    rows = range(teaching.labelled, len(teaching.examples))
-    if not rows:
-        return None
-    examples = teaching.examples.select(rows)
-    encoded, _ = encode_cached(
-        examples.texts_a,
-        examples.texts_b,
-        tokenizer,
-        settings.max_length,
-        long_text=settings.long_text,
-        window_stride=settings.window_stride,
-    )
-    return encoded
-
-
 def _teacher_line(teaching: Teaching) -> str:
     unlabelled = len(teaching.examples) - teaching.labelled
     how = teaching.distillation
     rows = f"{teaching.labelled:,} rows with labels" + (f" and {unlabelled:,} without" if unlabelled else "")
     temperature = f", temperature {how.temperature:g}" if teaching.signature.kind.has_labels else ""
     return f"taught by {teaching.name}: {rows}; the teacher has {100 * how.mix:.3g} % of the loss{temperature}"
-
-
-def _encode_splits(
-    splits: dict[str, Examples],
-    task: Task,
-    audit: Audit,
-    tokenizer: Tokenizer,
-    settings: RunSettings,
-    say: Say,
-    *,
-    verbose: bool,
-) -> dict[str, Dataset]:
-    datasets = {}
-    for name, examples in splits.items():
-        encoded, is_found = encode_cached(
-            examples.texts_a,
-            examples.texts_b,
-            tokenizer,
-            settings.max_length,
-            long_text=settings.long_text,
-            window_stride=settings.window_stride,
-        )
-        datasets[name] = Dataset(encoded, examples.targets_for(task.kind, task.labels, task.target_range))
-        figures = _token_figures(examples, encoded, tokenizer, settings)
-        findings = audit.add_tokens(name, figures)
-        long_texts = LongTexts.of(encoded, settings.long_text)
-        if verbose:
-            say(_tokens_line(name, encoded, long_texts) + (" (encoded by an earlier run)" if is_found else ""))
-            for line in figures.lines():
-                say(line)
-        elif long_texts.over_length:
-            say(f"{name}: {long_texts.summary()}")
-        for line in warning_lines(findings, verbose=verbose):
-            say(line)
-    return datasets
-
-
-def _tokens_line(name: str, encoded: EncodedExamples, long_texts: LongTexts) -> str:
-    tokens = int(encoded.offsets[-1])
-    return f"{name}: {tokens:,} tokens, {tokens / len(encoded):.1f} an example, {long_texts.summary()}"
-
-
-def _token_figures(
-    examples: Examples, encoded: EncodedExamples, tokenizer: Tokenizer, settings: RunSettings
-) -> TokenFigures:
-    """Counts lengths and unknown words."""
-    scan = TokenScan(tokenizer, settings.max_length, loses_tokens=settings.long_text != "windows")
-    scan.add_encoded(examples, encoded)
-    return scan.figures()
 
 
 def _encoder_line(name: str, receipt: Receipt, head: Head, known: Collection[str], *, verbose: bool) -> str:

@@ -8,7 +8,7 @@ from bertune.audit.findings import Finding
 from bertune.audit.repeated_texts import Overlap
 from bertune.data.held_out import SavedHeldOut
 from bertune.data.read_report import ReadReport
-from bertune.evaluation.saved_scores import FoldScore, SavedRegression, SavedScores
+from bertune.evaluation.saved_scores import FoldScore, SavedRegression, SavedScores, SavedTeacher
 from bertune.system.hinted_values import LEFT_OUT, NOT_EMPTY, MisfitError, Rule, from_json, to_json
 from bertune.system.json_file import JsonObject
 from bertune.tokenization.long_texts import LongTexts
@@ -72,31 +72,6 @@ class SavedData:
     reports: dict[str, ReadReport]
     long_texts: dict[str, LongTexts] | None = field(default=None, metadata=LEFT_OUT)
     held_out: SavedHeldOut | None = field(default=None, metadata=LEFT_OUT)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SavedTeacher:
-    """A student beside its teacher, as `scores.json` holds it; see `BesideTeacher`.
-
-    Args:
-        name: of the teacher.
-        split: which rows were scored.
-        rows: how many.
-        teacher: metrics of the teacher.
-        student: the same of the student.
-        agreement: share of the answers that are the same; for values the correlation.
-        teacher_rows_per_second: that it predicts.
-        student_rows_per_second: the same of the student.
-    """
-
-    name: str
-    split: str
-    rows: int
-    teacher: dict[str, float]
-    student: dict[str, float]
-    agreement: float
-    teacher_rows_per_second: float
-    student_rows_per_second: float
 
 
 @dataclass(frozen=True, kw_only=True)

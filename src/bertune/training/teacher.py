@@ -60,6 +60,11 @@ class Teaching:
     precision: Precision
     cache: Path | None = None
 
+    def unlabelled(self) -> Examples | None:
+        """Returns the rows that have no labels; None where all have."""
+        rows = range(self.labelled, len(self.examples))
+        return self.examples.select(rows) if rows else None
+
     def joined(self, train: Dataset, unlabelled: EncodedExamples | None) -> Dataset:
         """Returns the training rows with those that have no labels behind them; what these are answered is not known.
 

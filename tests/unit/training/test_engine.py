@@ -23,7 +23,8 @@ from bertune.optim.create import create_optimizer
 from bertune.system.feature_switches import is_disabled
 from bertune.training.callback import Callback, OnBest
 from bertune.training.config import TrainingConfig
-from bertune.training.engine import NativeEngine, engine_for
+from bertune.training.engine import NativeEngine
+from bertune.training.engine_choice import engine_for
 from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.loop import fit, optimizer_of
 from bertune.training.plan import plan_of

@@ -16,7 +16,8 @@ from bertune.models.electra import ElectraConfig
 from bertune.models.encoder_config import EncoderConfig, Pooling
 from bertune.models.mpnet import MpnetConfig
 from bertune.training.config import TrainingConfig
-from bertune.training.engine import NativeEngine, engine_for
+from bertune.training.engine import NativeEngine
+from bertune.training.engine_choice import engine_for
 from bertune.training.history import History
 from bertune.training.loop import fit, optimizer_of
 from bertune.training.objective import Objective, kind_of

@@ -21,7 +21,8 @@ from bertune.optim.create import create_optimizer
 from bertune.optim.given_optimizer import GivenOptimizer
 from bertune.training.callback import Callback
 from bertune.training.config import TrainingConfig
-from bertune.training.engine import NativeEngine, engine_for
+from bertune.training.engine import NativeEngine
+from bertune.training.engine_choice import engine_for
 from bertune.training.history import EpochResult, Evaluation, History
 from bertune.training.loop import fit
 from bertune.training.objective import Objective

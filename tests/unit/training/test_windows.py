@@ -25,7 +25,8 @@ from bertune.tokenization.encode_texts import encode_examples
 from bertune.tokenization.long_texts import LongText
 from bertune.tokenization.tokenizer import BertTokenizer
 from bertune.training.config import TrainingConfig
-from bertune.training.engine import TorchEngine, engine_for
+from bertune.training.engine import TorchEngine
+from bertune.training.engine_choice import engine_for
 from bertune.training.loop import fit, optimizer_of
 from bertune.training.objective import Objective
 from bertune.training.plan import plan_of
