@@ -105,3 +105,40 @@ def received(connection: socket.socket, seconds: float = 60) -> bytes:
             break
         content += part
     return content
+
+
+class Askers:
+    """Clients that ask again and again, each on a connection of its own, until an answer says that it is the last.
+
+    Args:
+        address: of the server.
+        count: of the clients; all of them are connected when this returns.
+    """
+
+    def __init__(self, address: str, count: int) -> None:
+        self.answers: list[int] = []
+        self.lost: list[BaseException] = []
+        self._address = address
+        self._begun = threading.Barrier(count + 1)
+        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+        self._begun.wait(60)
+
+    def join(self) -> None:
+        """Waits until all have had their last answer."""
+        for thread in self._threads:
+            thread.join(30)
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._address, timeout=60) as client:
+            client.get("/healthz")
+            self._begun.wait(60)
+            try:
+                while True:
+                    answer = client.post("/predict", json={"inputs": [["film " * 50]] * 8})
+                    self.answers.append(answer.status_code)
+                    if answer.headers.get("connection") == "close":
+                        return
+            except BaseException as error:
+                self.lost.append(error)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tests.end_to_end.serving_process import ServingProcess, received, serving
+from tests.end_to_end.serving_process import Askers, ServingProcess, received, serving
 from tests.end_to_end.world import Run
 
 import bertune
@@ -178,28 +177,8 @@ def test_a_queue_that_is_full_says_when_to_come_back(server: ServingProcess) -> 
 
 def test_a_signal_ends_the_server_after_its_answers(trained: Path) -> None:
     with serving(str(trained)) as server:
-        answers: list[int] = []
-        lost: list[BaseException] = []
-        begun = threading.Barrier(9)
-
-        def ask() -> None:
-            with httpx.Client(base_url=server.address, timeout=60) as client:
-                client.get("/healthz")
-                begun.wait(60)
-                try:
-                    while True:
-                        answer = client.post("/predict", json={"inputs": [["film " * 50]] * 8})
-                        answers.append(answer.status_code)
-                        if answer.headers.get("connection") == "close":
-                            return
-                except BaseException as error:
-                    lost.append(error)
-
-        askers = [threading.Thread(target=ask) for _ in range(8)]
-        for asker in askers:
-            asker.start()
         server.client.get("/readyz")
-        begun.wait(60)
+        askers = Askers(server.address, 8)
         time.sleep(0.5)
         server.tell()
         for _ in range(100):
@@ -208,10 +187,9 @@ def test_a_signal_ends_the_server_after_its_answers(trained: Path) -> None:
                 break
         assert ready.status_code == 503
         assert server.ends() == 0
-        for asker in askers:
-            asker.join(30)
-        assert not lost
-        assert set(answers) == {200}
+        askers.join()
+        assert not askers.lost
+        assert set(askers.answers) == {200}
         with pytest.raises(ConnectionRefusedError):
             server.connect()
         assert server.events("stopped")[0]["unanswered"] == 0

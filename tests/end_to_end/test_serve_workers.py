@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from tests.end_to_end.serving_process import ServingProcess, received, serving
+from tests.end_to_end.serving_process import Askers, ServingProcess, received, serving
 from tests.end_to_end.test_serve import TEXTS, shares
 from tests.end_to_end.world import Run
 
@@ -182,38 +181,17 @@ def test_events_of_all_processes_are_whole_lines(server: ServingProcess) -> None
 
 
 def test_a_signal_under_load_loses_nothing(server: ServingProcess, kept: Path) -> None:
-    answers: list[int] = []
-    lost: list[BaseException] = []
-    begun = threading.Barrier(13)
-
-    def ask_on() -> None:
-        with httpx.Client(base_url=server.address, timeout=60) as client:
-            client.get("/healthz")
-            begun.wait(SECONDS)
-            try:
-                while True:
-                    answer = client.post("/predict", json={"inputs": [["film " * 50]] * 8})
-                    answers.append(answer.status_code)
-                    if answer.headers.get("connection") == "close":
-                        return
-            except BaseException as error:
-                lost.append(error)
-
-    askers = [threading.Thread(target=ask_on) for _ in range(12)]
-    for asker in askers:
-        asker.start()
-    begun.wait(SECONDS)
+    askers = Askers(server.address, 12)
     time.sleep(0.5)
     ended = pids(server)
     # As a service manager does, to all processes at once.
     for pid in (server.process.pid, *ended):
         os.kill(pid, signal.SIGTERM)
     assert server.ends() == 0
-    for asker in askers:
-        asker.join(30)
-    assert not lost
-    assert set(answers) <= {200, 429}
-    assert answers.count(200) > 12
+    askers.join()
+    assert not askers.lost
+    assert set(askers.answers) <= {200, 429}
+    assert askers.answers.count(200) > 12
     assert [event["unanswered"] for event in server.events("stopped") if event.get("pid") in ended] == [0, 0]
     assert not any(is_there(pid) for pid in ended)
     assert not any(kept.glob("bertune-*"))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from tests.resumed_runs import CrashAt, crashed, prepared, results, resumed, write_world
 from tests.unit.training.conftest import SIZES, make_classifier, make_dataset
 from tests.unit.training.test_engine import CONFIG, assert_same_training, run
+from tests.unit.training.test_engine_of_families import BODY
 from torch import Tensor
 
 from bertune.batches.batch import Batch, pack
@@ -38,25 +39,15 @@ from bertune.training.run import execute
 from bertune.training.run_settings import RunSettings
 
 THREE = replace(SIZES, num_hidden_layers=3, vocab_size=60, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-SHAPE: dict[str, Any] = {
-    "vocab_size": 60,
-    "hidden_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 96,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    "max_position_embeddings": 34,
-}
 FAMILIES: dict[str, EncoderConfig] = {
     "bert": THREE,
-    "distilbert": DistilBertConfig(**SHAPE, seq_classif_dropout=0.0),
-    "electra": ElectraConfig(**SHAPE, embedding_size=32),
-    "mpnet": MpnetConfig(**SHAPE),
-    "modernbert": ModernBertConfig(**SHAPE, pad_token_id=0, local_attention=8),
-    "deberta": DebertaV2Config(**SHAPE, position_buckets=8),
+    "distilbert": DistilBertConfig(**BODY, seq_classif_dropout=0.0),
+    "electra": ElectraConfig(**BODY, embedding_size=32),
+    "mpnet": MpnetConfig(**BODY),
+    "modernbert": ModernBertConfig(**BODY, pad_token_id=0, local_attention=8),
+    "deberta": DebertaV2Config(**BODY, position_buckets=8),
 }
-ALBERT = AlbertConfig(**SHAPE, embedding_size=32, classifier_dropout_prob=0.0)
+ALBERT = AlbertConfig(**BODY, embedding_size=32, classifier_dropout_prob=0.0)
 EPOCH = replace(CONFIG, epochs=2)
 
 
