@@ -1,5 +1,6 @@
 """Embeddings and lowest layers that do not train: bit for bit as they were, by both engines, in every family."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -82,14 +83,22 @@ def test_what_is_frozen_keeps_its_bits_and_all_else_trains(
 
 
 @pytest.mark.usefixtures("compiler")
-@pytest.mark.parametrize("changes", [{}, {"micro_batch_size": 3}, {"layer_decay": 0.5}, {"optimizer": "adamw_torch"}])
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        *((family, {}) for family in FAMILIES),
+        # They do not depend on the family.
+        *itertools.product(
+            ("bert", "deberta"), ({"micro_batch_size": 3}, {"layer_decay": 0.5}, {"optimizer": "adamw_torch"})
+        ),
+    ],
+)
 @pytest.mark.parametrize("freeze", [0, 2, 3])
-@pytest.mark.parametrize("family", FAMILIES)
 def test_both_engines_train_the_same(family: str, freeze: int, changes: dict[str, Any], train: Dataset) -> None:
-    if changes and family not in ("bert", "deberta"):
-        pytest.skip("these settings do not depend on the family")
     config = replace(EPOCH, freeze=freeze, **changes)
     one, other = (run(train, removed, config=config, sizes=FAMILIES[family]) for removed in ("", "kernels"))
+    assert one[2].how == "fp32, compiled kernels"
+    assert other[2].how == "fp32, torch operators: compiled kernels are switched off"
     assert_same_training(one, other, key_biases="optimizer" not in changes)
 
 
