@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 from tests.end_to_end.world import BAD, COLUMNS, GOOD, OTHER, SPECIAL, TRAINING, Run, write_encoder, write_table
+
+import bertune
 
 ANSWERS = "teacher.safetensors"
 
@@ -200,4 +203,18 @@ def test_a_teacher_that_is_not_there_is_told_before_what_would_come_from_it(run:
     done = run("distill", str(tmp_path / "gone"), "--keep-layers", "0", "--out", str(tmp_path / "out"))
     assert done.returncode == 3
     assert done.stderr.splitlines()[0] == f"error: {tmp_path / 'gone'}: no such folder"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_teacher_that_cannot_answer_is_told_before_the_run_has_a_folder(
+    run: Run, trained: Path, tables: Path, model: Path, tmp_path: Path
+) -> None:
+    teacher = bertune.load(trained)
+    with torch.no_grad():
+        teacher.classifier.classifier.bias.fill_(torch.nan)
+    bertune.save(teacher.classifier, tmp_path / "teacher", tokenizer=teacher.tokenizer, signature=teacher.signature)
+    arguments = ["--data", str(tables), *COLUMNS, "--model", str(model), "--out", str(tmp_path / "out")]
+    done = run("distill", str(tmp_path / "teacher"), *arguments)
+    assert done.returncode == 3
+    assert "tensor classifier.bias holds NaN or infinite numbers" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -11,6 +11,7 @@ from bertune.batches.dataset import Dataset
 from bertune.batches.soft_targets import SoftTargets
 from bertune.checkpoints.model_digests import model_digest
 from bertune.checkpoints.model_files import find_model_folder
+from bertune.checkpoints.model_folder import load
 from bertune.checkpoints.read_signature import read_signature
 from bertune.checkpoints.signature import ModelSignature
 from bertune.checkpoints.transformers_classifier import DIGESTS_FILE
@@ -98,6 +99,7 @@ def read_teaching(settings: RunSettings, task: Task, splits: Mapping[str, Exampl
     assert settings.teacher is not None
     folder = find_model_folder(resolve_model(settings.teacher))
     signature = read_signature(folder)
+    load(folder)  # what cannot answer is told before the run has a folder
     order = _order_of(settings.teacher, signature, task)
     signature.check_texts(given_pair=task.columns.is_pair, where=splits["train"].report.path, pair_hint="name --text-b")
     parts = [_without_labels(splits["train"])]
